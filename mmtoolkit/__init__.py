@@ -1,0 +1,120 @@
+"""Multimodal generative models for incomplete data.
+
+Names are imported when they are first used, so that `import mmtoolkit` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmtoolkit.batch import Batch, Observed
+    from mmtoolkit.components import (
+        Columns,
+        Component,
+        Evaluator,
+        Modality,
+        Model,
+        Network,
+        Parsed,
+        Run,
+        Scores,
+        Source,
+        Table,
+    )
+    from mmtoolkit.dataset import Dataset, prepare
+    from mmtoolkit.errors import UserError
+    from mmtoolkit.hookspecs import hookimpl
+    from mmtoolkit.models import MVAE
+    from mmtoolkit.plugins import load_plugins
+    from mmtoolkit.posterior import Gaussian, Posterior, product_of_experts, product_with_prior
+    from mmtoolkit.report import write_report
+    from mmtoolkit.run import TrainedRun, build, execute, load
+    from mmtoolkit.schema import Schema, TrainOptions, parse_schema, read_schema
+    from mmtoolkit.subsets import draw_subsets
+    from mmtoolkit.training import Trainer
+
+_HOME = {
+    "Batch": "batch",
+    "Columns": "components",
+    "Component": "components",
+    "Dataset": "dataset",
+    "Evaluator": "components",
+    "Gaussian": "posterior",
+    "MVAE": "models",
+    "Modality": "components",
+    "Model": "components",
+    "Network": "components",
+    "Observed": "batch",
+    "Parsed": "components",
+    "Posterior": "posterior",
+    "Run": "components",
+    "Schema": "schema",
+    "Scores": "components",
+    "Source": "components",
+    "Table": "components",
+    "TrainOptions": "schema",
+    "TrainedRun": "run",
+    "Trainer": "training",
+    "UserError": "errors",
+    "build": "run",
+    "draw_subsets": "subsets",
+    "execute": "run",
+    "hookimpl": "hookspecs",
+    "load": "run",
+    "load_plugins": "plugins",
+    "parse_schema": "schema",
+    "prepare": "dataset",
+    "product_of_experts": "posterior",
+    "product_with_prior": "posterior",
+    "read_schema": "schema",
+    "write_report": "report",
+}
+
+__all__ = [  # noqa: PLE0604
+    "MVAE",
+    "Batch",
+    "Columns",
+    "Component",
+    "Dataset",
+    "Evaluator",
+    "Gaussian",
+    "Modality",
+    "Model",
+    "Network",
+    "Observed",
+    "Parsed",
+    "Posterior",
+    "Run",
+    "Schema",
+    "Scores",
+    "Source",
+    "Table",
+    "TrainOptions",
+    "TrainedRun",
+    "Trainer",
+    "UserError",
+    "build",
+    "draw_subsets",
+    "execute",
+    "hookimpl",
+    "load",
+    "load_plugins",
+    "parse_schema",
+    "prepare",
+    "product_of_experts",
+    "product_with_prior",
+    "read_schema",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'mmtoolkit' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"mmtoolkit.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,103 @@
+"""Rows of several modalities, any of which may be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """One modality of B rows.
+
+    Args:
+        value: (B, *event), as the modality's `prepare` gives it; anything may stand in absent rows.
+        present: (B,) bool, the rows that have the modality, on the host.
+    """
+
+    value: Tensor
+    present: Tensor
+
+    def __post_init__(self) -> None:
+        if self.present.dtype != torch.bool or self.present.shape != self.value.shape[:1]:
+            raise ValueError(
+                f"present must be bool of shape ({len(self.value)},), one for each row of value; "
+                f"it is {self.present.dtype} of shape {tuple(self.present.shape)}"
+            )
+
+
+class Batch:
+    """B rows of M modalities in schema order; only the rows that are present are stored.
+
+    Presence stays on the host, so that a model derives from it which rows each network reads without waiting
+    for the device. Values lie on the device.
+
+    Args:
+        observed: name -> `Observed`, all with the same number of rows.
+
+    Raises:
+        ValueError: there is no modality, or their numbers of rows differ.
+    """
+
+    def __init__(self, observed: Mapping[str, Observed]) -> None:
+        sizes = {name: len(cells.value) for name, cells in observed.items()}
+        if len(set(sizes.values())) != 1:
+            raise ValueError(f"a batch has the same number of rows in each modality; here {sizes}")
+        self.size = next(iter(sizes.values()))
+        self._rows = {n: o.present.cpu().nonzero().squeeze(1) for n, o in observed.items()}
+        self._values = {
+            n: o.value if len(self._rows[n]) == self.size else _select(o.value, self._rows[n])
+            for n, o in observed.items()
+        }
+
+    @classmethod
+    def of_present(cls, size: int, values: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> Batch:
+        """A batch from the present rows alone: values (N, *event) and their places, rows (N,) ascending."""
+        batch = cls.__new__(cls)
+        batch.size, batch._values, batch._rows = size, dict(values), dict(rows)
+        return batch
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The modalities, in schema order."""
+        return tuple(self._values)
+
+    @property
+    def present(self) -> Tensor:
+        """(B, M) bool, on the host."""
+        present = torch.zeros(self.size, len(self._rows), dtype=torch.bool)
+        for m, rows in enumerate(self._rows.values()):
+            present[rows, m] = True
+        return present
+
+    @property
+    def device(self) -> torch.device:
+        """Where the values lie."""
+        return next(iter(self._values.values())).device
+
+    def value(self, name: str) -> Tensor:
+        """The rows that have the modality: (N, *event)."""
+        return self._values[name]
+
+    def rows(self, name: str) -> Tensor:
+        """Which rows those are: (N,) int64, ascending, on the host."""
+        return self._rows[name]
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch with its values on another device."""
+        return Batch.of_present(self.size, {n: v.to(device) for n, v in self._values.items()}, self._rows)
+
+    def only(self, names: Container[str]) -> Batch:
+        """The same rows with just the named modalities present."""
+        return Batch.of_present(
+            self.size,
+            {n: v if n in names else v[:0] for n, v in self._values.items()},
+            {n: r if n in names else r[:0] for n, r in self._rows.items()},
+        )
+
+
+def _select(value: Tensor, rows: Tensor) -> Tensor:
+    return value.index_select(0, rows.to(value.device))

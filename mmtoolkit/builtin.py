@@ -1,0 +1,17 @@
+"""The components of mmtoolkit itself, registered as any plugin's are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mmtoolkit.components import Component
+from mmtoolkit.evaluators import Elbo, Prediction
+from mmtoolkit.hookspecs import hookimpl
+from mmtoolkit.models import MVAE
+from mmtoolkit.sources import MNIST, FashionMini, FashionMNIST
+
+
+@hookimpl
+def mmt_components() -> Iterable[type[Component]]:
+    """The sources, models and evaluators that ship with mmtoolkit."""
+    return [MNIST, FashionMNIST, FashionMini, MVAE, Elbo, Prediction]

@@ -1,0 +1,197 @@
+"""The catalogue that ships with mmtoolkit: schemas, data set cards, and plugins one can install."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from mmtoolkit.errors import UserError
+from mmtoolkit.files import make_folder
+from mmtoolkit.locations import data_folders, user_data_folder
+from mmtoolkit.yaml12 import read_yaml
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataFile(_Entry):
+    """One file of a data set."""
+
+    name: str
+    download: str = ""
+    """The checksum of the file as it is downloaded, `algorithm:digest`."""
+    contents: str
+    """The SHA-256 of its contents, unpacked."""
+
+
+class DataCard(_Entry):
+    """What is known of a data set: where it comes from, its licence, files and splits."""
+
+    title: str
+    about: str
+    licence: str
+    homepage: str
+    splits: dict[str, int]
+    folders: tuple[str, ...] = ()
+    """Other names that its folder may have."""
+    bundled: bool = False
+    mirrors: tuple[str, ...] = ()
+    """Addresses of folders that hold the files, tried in order."""
+    files: tuple[DataFile, ...]
+
+
+class PluginCard(_Entry):
+    """A plugin that can be installed, and the kinds it brings."""
+
+    install: str
+    about: str
+    kinds: dict[str, tuple[str, ...]]
+    """Family -> kinds."""
+
+
+def did_you_mean(word: str, words: list[str] | tuple[str, ...]) -> str:
+    """`; did you mean 'x'?` where a word is close, else nothing."""
+    close = get_close_matches(word, words, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def registry() -> Path:
+    """The folder of the catalogue."""
+    return Path(str(resources.files("mmt_registry")))
+
+
+def _documents(folder: str) -> dict[str, Path]:
+    return {path.stem: path for path in sorted((registry() / folder).glob("*.yaml"))}
+
+
+def schemas() -> dict[str, Path]:
+    """The catalogue's schemas: name -> file."""
+    return _documents("schemas")
+
+
+def about(path: Path) -> str:
+    """The first comment of a catalogue schema, which says what it is for."""
+    first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+def _data(path: Path) -> Any:
+    return read_yaml(path.read_text(encoding="utf-8"), str(path)).data
+
+
+def data_cards() -> dict[str, DataCard]:
+    """The data set cards: name -> card."""
+    return {name: DataCard.model_validate(_data(path)) for name, path in _documents("datasets").items()}
+
+
+def plugin_cards() -> dict[str, PluginCard]:
+    """The plugins one can install: distribution -> card."""
+    return {
+        name: PluginCard.model_validate(card) for name, card in (_data(registry() / "plugins.yaml") or {}).items()
+    }
+
+
+def install_hint(family: str, kind: str) -> str | None:
+    """How to install the plugin that offers a kind, where the catalogue knows one."""
+    for name, card in plugin_cards().items():
+        if kind in card.kinds.get(family, ()):
+            return f"{name} offers it: {card.install}"
+    return None
+
+
+def data_card(name: str) -> DataCard:
+    """The card of a data set.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    cards = data_cards()
+    if name not in cards:
+        raise UserError(
+            f"there is no data set {name!r} in the catalogue{did_you_mean(name, list(cards))}; "
+            "`mmt list datasets` shows them"
+        )
+    return cards[name]
+
+
+def find_data_set(name: str) -> Path:
+    """The folder of a data set: bundled, or in $MMT_DATA, the user's or the system's data folder.
+
+    Raises:
+        UserError: it is in none of them; the line says where it was looked for and how to get it.
+    """
+    card = data_card(name)
+    if card.bundled:
+        return registry() / "datasets" / name
+    folders = data_folders()
+    for folder in folders:
+        for called in (name, *card.folders):
+            if (folder / called).is_dir():
+                return (folder / called).resolve()
+    searched = ", ".join(str(folder) for folder in folders)
+    raise UserError(
+        f"the data set {name} is not on this machine (looked for {name} in {searched}); "
+        f"run `mmt data get {name}`, or set MMT_DATA to the folder that holds {name}/"
+    )
+
+
+def get_data_set(name: str, report: Callable[[str], None] = lambda line: None) -> Path:
+    """Fetch a data set into the data folder, verified; files that are there and whole are kept.
+
+    Raises:
+        UserError: no mirror gave a file, or a file's checksum is wrong.
+    """
+    card = data_card(name)
+    if card.bundled:
+        return registry() / "datasets" / name
+    folder = make_folder(user_data_folder() / name)
+    for file in card.files:
+        if (folder / file.name).is_file() and contents_checksum(folder / file.name) == file.contents:
+            report(f"{folder / file.name}: is here already")
+            continue
+        report(f"{folder / file.name}: fetching")
+        _fetch(file, card.mirrors, folder)
+    return folder
+
+
+def _fetch(file: DataFile, mirrors: tuple[str, ...], folder: Path) -> None:
+    import pooch
+
+    pooch.get_logger().setLevel("ERROR")
+    faults = []
+    for mirror in mirrors:
+        url = f"{mirror.rstrip('/')}/{file.name}"
+        (folder / file.name).unlink(missing_ok=True)
+        try:
+            pooch.retrieve(url, known_hash=file.download, fname=file.name, path=folder)
+        except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong checksum is a ValueError
+            wrong = isinstance(error, ValueError)
+            faults.append(f"{url}: {'its checksum is wrong' if wrong else _short(error)}")
+            continue
+        if contents_checksum(folder / file.name) == file.contents:
+            return
+        (folder / file.name).unlink()
+        faults.append(f"{url}: the checksum of its contents is wrong")
+    remedy = "try again later, or fetch it by hand"
+    raise UserError([f"{fault}; {remedy} into {folder}" for fault in faults] or f"{file.name}: has no mirror; {remedy}")
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def contents_checksum(path: Path) -> str:
+    """The SHA-256 of a file's contents, unpacked where its name ends in .gz; empty where it cannot be unpacked."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, EOFError):
+        return ""

@@ -1,0 +1,201 @@
+"""The cache of prepared columns: memory-mapped, verified, rebuilt when damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from torch import Tensor
+
+from mmtoolkit.components import Modality, Source, Table
+from mmtoolkit.errors import UserError
+from mmtoolkit.files import checksum, make_folder, replacing_folder, write_json
+from mmtoolkit.locations import prepared_folder
+
+_FORMAT = 1
+_CHUNK = 4096
+_KEPT_FAULTS = 20
+
+
+@dataclass(frozen=True)
+class Column:
+    """One modality of one split.
+
+    Attributes:
+        stored: (N, *event), memory-mapped.
+        present: (N,) bool.
+        faults: the first few cells that could not be read: (row, what is wrong).
+        fault_count: how many there are.
+    """
+
+    stored: Tensor
+    present: Tensor
+    faults: list[tuple[int, str]]
+    fault_count: int
+
+    @property
+    def length(self) -> int:
+        """The number of rows."""
+        return len(self.present)
+
+
+class ColumnStore:
+    """Prepared columns of one source, in the cache folder.
+
+    A column's key holds the source's files (path, size, time of change) and options, the modality's options with
+    what it learned, and the code of both classes. Anything else makes a new column; none is ever changed.
+    """
+
+    def __init__(self, source: Source, report: Callable[[str], None]) -> None:
+        self.source, self.report = source, report
+        options = source.model_dump(mode="json", exclude={"supervision", "on_bad_cell"})
+        files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in source.files()]
+        self._key = [_FORMAT, options, files, _code(type(source))]
+
+    def _folder(self, *parts: Any) -> Path:
+        text = json.dumps([self._key, *parts], sort_keys=True)
+        return prepared_folder() / hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def fitted(self, name: str, modality: Modality, learn: Callable[[], Modality]) -> Modality:
+        """The modality with its options learned, from the cache or by `learn`."""
+        folder = self._folder("fit", modality.column or name, modality.model_dump(mode="json"), _code(type(modality)))
+        try:
+            return type(modality).model_validate_json((folder / "options.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            modality = learn()
+        self._make_room(1 << 20)
+        with replacing_folder(folder) as new:
+            write_json(new / "options.json", modality.model_dump(mode="json"))
+        return modality
+
+    def columns(
+        self, split: str, modalities: Mapping[str, Modality], load: Callable[[], Table]
+    ) -> dict[str, Column]:
+        """The columns of a split; those that are not in the cache, or damaged there, are parsed from load()."""
+        folders = {
+            name: self._folder(
+                split, modality.column or name, modality.model_dump(mode="json", exclude={"weight"}), _code(type(modality))
+            )
+            for name, modality in modalities.items()
+        }
+        found = {name: self._open(folder) for name, folder in folders.items()}
+        if missing := {name: modalities[name] for name, column in found.items() if column is None}:
+            self._parse(split, missing, folders, load())
+        columns = {name: column or self._open(folders[name]) for name, column in found.items()}
+        return {name: column for name, column in columns.items() if column is not None}
+
+    def _open(self, folder: Path) -> Column | None:
+        """A cached column; None where it is missing or damaged."""
+        try:
+            card = json.loads((folder / "column.json").read_text(encoding="utf-8"))
+            for file, digest in card["checksums"].items():
+                if checksum(folder / file) != digest:
+                    raise ValueError(f"{file} is damaged")
+            # Copy on write: a tensor over read-only memory would be a promise PyTorch cannot keep.
+            stored = np.load(folder / "stored.npy", mmap_mode="c", allow_pickle=False)
+            present = np.load(folder / "present.npy", allow_pickle=False)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError) as error:
+            self.report(f"{folder}: {error}; preparing it again")
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
+        faults = [(int(row), str(fault)) for row, fault in card["faults"]]
+        return Column(torch.from_numpy(stored), torch.from_numpy(present), faults, card["fault_count"])
+
+    def _parse(
+        self, split: str, modalities: Mapping[str, Modality], folders: Mapping[str, Path], table: Table
+    ) -> None:
+        length = min(len(table), self.source.rows.get(split, len(table)))
+        self.report(f"preparing {split}: {length:,} rows of {', '.join(modalities)}")
+        with contextlib.ExitStack() as stack:
+            writers = {
+                name: _Writer(stack.enter_context(replacing_folder(folders[name])), length, self._make_room)
+                for name in modalities
+            }
+            sources = {name: modality.column or name for name, modality in modalities.items()}
+            for start, chunk in _chunks(table, list(dict.fromkeys(sources.values())), length):
+                for name, modality in modalities.items():
+                    writers[name].add(start, modality, chunk[sources[name]])
+            for writer in writers.values():
+                writer.close()
+
+    def _make_room(self, size: int) -> None:
+        folder = make_folder(prepared_folder())
+        free = shutil.disk_usage(folder).free
+        if free < size:
+            raise UserError(
+                f"{folder}: prepared data needs {size / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are free; "
+                "run `mmt data clean`, or set MMT_CACHE to a folder with room"
+            )
+
+
+class _Writer:
+    """Writes one column, chunk by chunk, straight to its file."""
+
+    def __init__(self, folder: Path, length: int, make_room: Callable[[int], None]) -> None:
+        self.folder, self.length, self.make_room = folder, length, make_room
+        self.stored: np.memmap[Any, Any] | None = None
+        self.present = np.zeros(length, dtype=bool)
+        self.faults: list[tuple[int, str]] = []
+        self.fault_count = 0
+
+    def add(self, start: int, modality: Modality, cells: Sequence[Any]) -> None:
+        parsed = modality.parse_column(cells)
+        values = parsed.stored.numpy()
+        if self.stored is None or (self.stored.dtype != values.dtype and not self.present.any()):
+            self.make_room(self.length * max(values[0].nbytes, 1))
+            shape = (self.length, *modality.event_shape())
+            self.stored = open_memmap(self.folder / "stored.npy", "w+", dtype=values.dtype, shape=shape)
+        stop = start + len(cells)
+        present = parsed.present.numpy()
+        # What stands in the blanks is zero, so that the same data gives the same file.
+        self.stored[start:stop] = np.where(present.reshape(-1, *[1] * (values.ndim - 1)), values, 0)
+        self.present[start:stop] = present
+        self.fault_count += len(parsed.faults)
+        kept = sorted(parsed.faults.items())[: _KEPT_FAULTS - len(self.faults)]
+        self.faults += [(start + row, fault) for row, fault in kept]
+
+    def close(self) -> None:
+        if self.stored is None:
+            np.save(self.folder / "stored.npy", np.zeros(0, dtype=np.float32))
+        else:
+            self.stored.flush()
+        np.save(self.folder / "present.npy", self.present)
+        card = {
+            "faults": self.faults,
+            "fault_count": self.fault_count,
+            "checksums": {file: checksum(self.folder / file) for file in ("stored.npy", "present.npy")},
+        }
+        write_json(self.folder / "column.json", card)
+
+
+def _chunks(table: Table, names: list[str], length: int) -> Iterator[tuple[int, dict[str, Sequence[Any]]]]:
+    start = 0
+    for chunk in table.chunks(names, _CHUNK):
+        size = len(next(iter(chunk.values())))
+        if start + size > length:
+            chunk = {name: cells[: length - start] for name, cells in chunk.items()}
+            size = length - start
+        if size:
+            yield start, chunk
+        start += size
+        if start >= length:
+            return
+
+
+def _code(cls: type) -> str:
+    """The checksum of a class's code: its module, or all modules of its package."""
+    file = Path(inspect.getfile(cls))
+    files = sorted(file.parent.glob("*.py")) if (file.parent / "__init__.py").is_file() else [file]
+    return hashlib.sha256("".join(checksum(path) for path in files).encode()).hexdigest()

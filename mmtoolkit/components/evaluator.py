@@ -1,0 +1,78 @@
+"""The base class of evaluators, and what one is handed and gives back."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from mmtoolkit.batch import Batch
+from mmtoolkit.components.component import Component
+from mmtoolkit.components.modality import Modality
+from mmtoolkit.components.model import Network
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Run(Protocol):
+    """A trained run, as an evaluator sees it."""
+
+    @property
+    def modalities(self) -> Mapping[str, Modality]:
+        """The modalities in schema order."""
+
+    @property
+    def model(self) -> Network:
+        """The trained networks, in evaluation mode."""
+
+    @property
+    def baselines(self) -> Mapping[str, Tensor]:
+        """For each modality the training mean or mode (*event)."""
+
+    @property
+    def generator(self) -> torch.Generator:
+        """The source of an evaluator's randomness, on `device`, seeded the same each time."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+
+    def batches(self, split: str) -> Iterator[Batch]:
+        """The rows of a split, on `device`.
+
+        Raises:
+            UserError: there is no such split.
+        """
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What an evaluator found: result entries (plain data), figures by name, and what the user should know."""
+
+    results: list[dict[str, Any]]
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+class Evaluator(Component):
+    """Scores a trained run on a split."""
+
+    family: ClassVar[str] = "evaluator"
+
+    @abstractmethod
+    def evaluate(self, run: Run, split: str) -> Scores:
+        """The scores of the run on a split of its data.
+
+        Raises:
+            UserError: an option asks for what the run cannot give.
+        """

@@ -1,0 +1,195 @@
+"""The base class of modalities: encoder, decoder with its likelihood, and how cells become tensors."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
+from pydantic import NonNegativeFloat
+from torch import Tensor, nn
+
+from mmtoolkit.components.component import Component
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from torch.distributions import Distribution
+    from torchmetrics import Metric
+
+
+@dataclass(frozen=True, eq=False)
+class Parsed:
+    """A column of cells as stored tensors.
+
+    Attributes:
+        stored: (N, *event) in a compact type; anything stands in rows that are not present.
+        present: (N,) bool.
+        faults: row -> what is wrong with its cell; such a row is not present.
+    """
+
+    stored: Tensor
+    present: Tensor
+    faults: Mapping[int, str] = field(default_factory=dict)
+
+
+class Modality(Component):
+    """One kind of data: how its cells are read, encoded, decoded, scored and shown.
+
+    Shapes: N >= 1 is any number of rows, `event` the shape of one value. Four methods must be written:
+    `event_shape`, `parse`, `encoder` and `decoder`; the others have a default. A complete modality:
+
+    ```python
+    class Reading(Modality):
+        kind: Literal["reading"] = "reading"
+
+        def event_shape(self) -> tuple[int, ...]:
+            return ()
+
+        def parse(self, cell) -> Tensor:
+            return torch.tensor(float(cell))
+
+        def encoder(self, width, extra=0) -> nn.Module:
+            return nn.Sequential(nn.Unflatten(0, (-1, 1)), nn.Linear(1, 64), nn.SiLU(), nn.Linear(64, width))
+
+        def decoder(self, size) -> nn.Module:
+            return NormalHead(size)  # its forward returns torch.distributions.Normal(mean, 1.0)
+    ```
+    """
+
+    family: ClassVar[str] = "modality"
+    picture: ClassVar[bool] = False
+    """Whether `draw` paints a picture, which wants a square, or writes a line of text."""
+
+    weight: NonNegativeFloat = 1.0
+    """The weight λ of this modality's log-likelihood in the ELBO."""
+    column: str | None = None
+    """The source's column; the modality's name where it is left out."""
+
+    @abstractmethod
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one value, of its storage and of the decoder's event: one shape all the way."""
+
+    # Data: cell <-> stored <-> network input.
+
+    def fit(self, chunks: Iterable[Sequence[Any]]) -> Self:
+        """Fill the options that were left None from the present training cells; return a validated copy.
+
+        Raises:
+            ValueError: the cells do not allow it; the message says why and what to do.
+        """
+        return self
+
+    @property
+    def fitted(self) -> bool:
+        """Whether no option waits for `fit`. Override it together with `fit`."""
+        return True
+
+    @abstractmethod
+    def parse(self, cell: Any) -> Tensor:
+        """One cell to compact storage (*event), such as uint8 pixels.
+
+        Raises:
+            ValueError: what is wrong with the cell; the core adds the split, row and column.
+        """
+
+    def parse_column(self, cells: Sequence[Any]) -> Parsed:
+        """Many cells at once, None where missing. Override it where a whole column can be read faster."""
+        stored: Tensor | None = None
+        present = torch.zeros(len(cells), dtype=torch.bool)
+        faults: dict[int, str] = {}
+        for row, cell in enumerate(cells):
+            if cell is None:
+                continue
+            try:
+                value = self.parse(cell)
+            except ValueError as error:
+                faults[row] = str(error)
+                continue
+            if stored is None:
+                stored = torch.zeros(len(cells), *self.event_shape(), dtype=value.dtype)
+            stored[row] = value
+            present[row] = True
+        if stored is None:
+            stored = torch.zeros(len(cells), *self.event_shape())
+        return Parsed(stored, present, faults)
+
+    @property
+    def redraws(self) -> bool:
+        """Whether training draws anew each time a row is prepared; `prepare` then gets no keys in training."""
+        return False
+
+    def prepare(self, stored: Tensor, generator: torch.Generator | None, keys: Tensor | None) -> Tensor:
+        """Stored values (N, *event) to what networks read and likelihoods score: (N, *event), on the device.
+
+        Called once a batch, so that encoder and likelihood see the same draw.
+
+        Args:
+            stored: (N, *event), present rows only.
+            generator: for draws made anew each time.
+            keys: (N,) int64, one for each (split, row), from which a draw is fixed for good; None where
+                training draws anew (see `redraws`).
+        """
+        return stored
+
+    def cell(self, value: Tensor) -> Any:
+        """One value (*event), as `point` or a sample gives it, to what a table holds."""
+        return value.tolist()
+
+    def baseline(self, chunks: Iterable[Tensor]) -> Tensor:
+        """The value (*event) that a prediction is compared with: the mean over prepared training rows (N, *event)."""
+        total, count = torch.zeros(self.event_shape(), dtype=torch.float64), 0
+        for x in chunks:
+            total += x.double().sum(0).cpu()
+            count += len(x)
+        return (total / max(count, 1)).float()
+
+    # Networks.
+
+    @abstractmethod
+    def encoder(self, width: int, extra: int = 0) -> nn.Module:
+        """A module from x (N, *event), and c (N, extra) where extra > 0, to features (N, width).
+
+        The core splits width = 2 D into the mean and log-variance of a Gaussian expert.
+        """
+
+    @abstractmethod
+    def decoder(self, size: int) -> nn.Module:
+        """A module from z (N, size) to a torch Distribution: batch (N,), event (*event), validate_args=False.
+
+        The distribution is the likelihood; the core names none.
+        """
+
+    # Scoring and showing.
+
+    def point(self, p: Distribution) -> Tensor:
+        """The one value (N, *event) to show and score, always finite. Default: the mean."""
+        return p.mean
+
+    def average(self, p: Distribution, draws: int) -> Any:
+        """p over draws * N rows, draw-major, as one statement a row: what `metrics` read.
+
+        Default: mean and standard deviation over draws of the mean, each (N, *event).
+        """
+        mean = p.mean.unflatten(0, (draws, -1))
+        return mean.mean(0), mean.std(0, correction=0)
+
+    def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """Named scores of a prediction `point` (N, *event) against x (N, *event): (N,) each.
+
+        Default: the squared error, averaged over the numbers of the event.
+        """
+        return {"squared_error": (point.float() - x.float()).square().flatten(1).mean(1)}
+
+    def metrics(self) -> dict[str, Metric]:
+        """Named torchmetrics for what is no mean over rows, such as calibration: `update(average, x)`."""
+        return {}
+
+    def text(self, value: Tensor) -> str:
+        """One value (*event) in a table or caption."""
+        return str(self.cell(value))
+
+    def draw(self, value: Tensor, axes: Axes) -> None:
+        """One value (*event) in a figure; `axes` come without ticks. Default: its text."""
+        axes.text(0.5, 0.5, self.text(value), ha="center", va="center", fontsize=8, transform=axes.transAxes)

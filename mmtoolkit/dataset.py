@@ -1,0 +1,284 @@
+"""Prepared data: parsed once into a memory-mapped cache, then batches by index."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mmtoolkit import catalogue
+from mmtoolkit.batch import Batch
+from mmtoolkit.catalogue import did_you_mean
+from mmtoolkit.columns import Column, ColumnStore
+from mmtoolkit.components import Modality, Source, Table
+from mmtoolkit.errors import UserError
+
+CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows of one split: a stored column for each modality, and which rows have it.
+
+    Attributes:
+        name: of the split.
+        modalities: name -> modality, in schema order.
+        stored: name -> (N, *event) in its compact type, on any device.
+        present: (N, M) bool, on the host.
+    """
+
+    name: str
+    modalities: Mapping[str, Modality]
+    stored: Mapping[str, Tensor]
+    present: Tensor
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    def batch(self, rows: Tensor, device: torch.device, redraw: bool = False) -> Batch:
+        """The given rows as the networks read them.
+
+        Args:
+            rows: (B,) int64, on the host.
+            device: where the values go.
+            redraw: whether modalities that draw anew in training do so, from PyTorch's default generator.
+        """
+        values: dict[str, Tensor] = {}
+        places: dict[str, Tensor] = {}
+        for m, (name, modality) in enumerate(self.modalities.items()):
+            place = self.present[rows, m].nonzero().squeeze(1)
+            chosen = rows if len(place) == len(rows) else rows[place]
+            stored = self.stored[name]
+            stored = stored.index_select(0, chosen.to(stored.device)).to(device, non_blocking=True)
+            keys = None if redraw and modality.redraws else (chosen + self._first_key).to(device)
+            values[name] = modality.prepare(stored, None, keys) if len(chosen) else _empty(modality, device)
+            places[name] = place
+        return Batch.of_present(len(rows), values, places)
+
+    @property
+    def _first_key(self) -> int:
+        return zlib.crc32(self.name.encode()) << 31
+
+    def batches(self, size: int, device: torch.device) -> Iterator[Batch]:
+        """All rows in order, `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self.batch(torch.arange(start, min(start + size, len(self))), device)
+
+    def values(self, name: str, size: int = CHUNK) -> Iterator[Tensor]:
+        """The present values of one modality, prepared: (N, *event) at a time, on the host."""
+        m = list(self.modalities).index(name)
+        rows = self.present[:, m].nonzero().squeeze(1)
+        for chosen in rows.split(size):
+            stored = self.stored[name].index_select(0, chosen.to(self.stored[name].device))
+            yield self.modalities[name].prepare(stored, None, (chosen + self._first_key).to(stored.device)).cpu()
+
+    def on(self, device: torch.device) -> Split:
+        """The same split with its stored columns on a device."""
+        stored = {name: column.to(device) for name, column in self.stored.items()}
+        return Split(self.name, self.modalities, stored, self.present)
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the stored columns."""
+        return sum(column.nbytes for column in self.stored.values())
+
+
+def _empty(modality: Modality, device: torch.device) -> Tensor:
+    return torch.zeros(0, *modality.event_shape(), device=device)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The prepared splits of a source.
+
+    Attributes:
+        source: with its data located.
+        modalities: with what they learned from the data filled in.
+        splits: name -> split.
+        notes: what the user should know: cells taken as missing, columns that supervision emptied.
+    """
+
+    source: Source
+    modalities: Mapping[str, Modality]
+    splits: Mapping[str, Split]
+    notes: list[str] = field(default_factory=list)
+
+    def split(self, name: str) -> Split:
+        """One split.
+
+        Raises:
+            UserError: there is no such split.
+        """
+        if name not in self.splits:
+            raise UserError(
+                f"there is no split {name!r}{did_you_mean(name, list(self.splits))}; "
+                f"the data has {', '.join(self.splits)}"
+            )
+        return self.splits[name]
+
+
+Report = Callable[[str], None]
+At = Callable[..., str]
+
+
+def _plain_path(*path: str | int) -> str:
+    return ".".join(map(str, path))
+
+
+def locate(source: Source, at: At = _plain_path) -> Source:
+    """The source with its data's folder filled in.
+
+    Raises:
+        UserError: the data is nowhere on this machine.
+    """
+    try:
+        return source.located(catalogue.find_data_set)
+    except UserError as error:
+        raise UserError([f"{at('data')}: {fault}" for fault in error.faults]) from error
+
+
+def prepare(
+    source: Source,
+    modalities: Mapping[str, Modality],
+    at: At = _plain_path,
+    report: Report = lambda line: None,
+) -> Dataset:
+    """Read all splits of a source through the cache.
+
+    Args:
+        source: where the rows come from.
+        modalities: name -> modality, in schema order; options left open are learned from the training cells.
+        at: names a place in the schema for a fault, as `Schema.at` does.
+        report: told what is being prepared.
+
+    Raises:
+        UserError: data is missing, empty or broken, or a cell cannot be read; the lines name split, row and column.
+    """
+    source = locate(source, at)
+    store = ColumnStore(source, report)
+    tables = _Tables(source)
+    if "train" not in source.splits():
+        raise UserError(f"{at('data')}: has no split train; the splits are {', '.join(source.splits())}")
+    modalities = {
+        name: _fitted(name, modality, tables, store, at) for name, modality in modalities.items()
+    }
+    splits: dict[str, Split] = {}
+    notes: list[str] = []
+    faults: list[str] = []
+    for split in source.splits():
+        columns = store.columns(split, modalities, lambda split=split: tables.load(split, modalities, at))  # type: ignore[misc]
+        for name, column in columns.items():
+            if column.fault_count and source.on_bad_cell == "error":
+                faults += _fault_lines(split, modalities[name].column or name, column)
+            elif column.fault_count:
+                notes.append(
+                    f"{split}, column {modalities[name].column or name}: {column.fault_count} of {column.length} cells "
+                    f"cannot be read and count as missing; the first is row {column.faults[0][0]}: {column.faults[0][1]}"
+                )
+        splits[split] = Split(
+            split,
+            modalities,
+            {name: column.stored for name, column in columns.items()},
+            torch.stack([column.present for column in columns.values()], dim=1),
+        )
+    if faults:
+        raise UserError(faults)
+    _check_filled(splits["train"], modalities, at)
+    splits["train"], warnings = _supervised(source, splits["train"])
+    return Dataset(source, modalities, splits, notes + warnings)
+
+
+_SHOWN_FAULTS = 5
+
+
+def _fault_lines(split: str, column: str, found: Column) -> list[str]:
+    lines = [
+        f"{split} row {row}, column {column}: {fault}; mend the cell, or set data.on_bad_cell to missing"
+        for row, fault in found.faults[:_SHOWN_FAULTS]
+    ]
+    if found.fault_count > _SHOWN_FAULTS:
+        lines.append(f"{split}, column {column}: and {found.fault_count - _SHOWN_FAULTS} more cells of {found.length}")
+    return lines
+
+
+class _Tables:
+    """The source's tables, each loaded once and only when it is needed, with its columns checked."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._tables: dict[str, Table] = {}
+
+    def load(self, split: str, modalities: Mapping[str, Modality], at: At) -> Table:
+        if split not in self._tables:
+            self._tables[split] = self.source.load(split)
+        table = self._tables[split]
+        faults = [
+            f"{at('modalities', name)}: the data has no column {column!r}"
+            f"{did_you_mean(column, list(table.names))}; its columns are {', '.join(table.names)}: "
+            "set column to one of them"
+            for name, modality in modalities.items()
+            if (column := modality.column or name) not in table.names
+        ]
+        if faults:
+            raise UserError(faults)
+        return table
+
+
+def _fitted(name: str, modality: Modality, tables: _Tables, store: ColumnStore, at: At) -> Modality:
+    if modality.fitted:
+        return modality
+    column = modality.column or name
+
+    def learn() -> Modality:
+        table = tables.load("train", {name: modality}, at)
+        limit = tables.source.rows.get("train", len(table))
+        try:
+            return modality.fit(_present_cells(table, column, limit))
+        except ValueError as error:  # pydantic's ValidationError is one
+            text = error.errors()[0]["msg"] if hasattr(error, "errors") else str(error)
+            raise UserError(
+                f"{at('modalities', name)}: cannot learn its options from column {column}: "
+                f"{text.removeprefix('Value error, ')}"
+            ) from error
+
+    return store.fitted(name, modality, learn)
+
+
+def _present_cells(table: Table, column: str, limit: int) -> Iterator[list[object]]:
+    left = limit
+    for chunk in table.chunks([column], CHUNK):
+        cells = chunk[column][:left]
+        left -= len(cells)
+        yield [cell for cell in cells if cell is not None]
+
+
+def _check_filled(train: Split, modalities: Mapping[str, Modality], at: At) -> None:
+    if not len(train):
+        raise UserError(f"{at('data')}: the training split is empty; give it rows")
+    faults = [
+        f"{at('modalities', name)}: its column {modality.column or name!r} has no value in any of the {len(train)} "
+        "training rows; remove the modality, or mend the data"
+        for m, (name, modality) in enumerate(modalities.items())
+        if not train.present[:, m].any()
+    ]
+    if faults:
+        raise UserError(faults)
+
+
+def _supervised(source: Source, train: Split) -> tuple[Split, list[str]]:
+    """The training split with the cells hidden that weak supervision hides."""
+    if source.supervision is None:
+        return train, []
+    kept = torch.from_numpy(source.supervision.kept(list(train.modalities), len(train)))
+    present = train.present & kept
+    notes = [
+        f"data.supervision leaves no training value of {name}: its networks stay as they are initialised"
+        for m, name in enumerate(train.modalities)
+        if not present[:, m].any()
+    ]
+    return Split(train.name, train.modalities, train.stored, present), notes

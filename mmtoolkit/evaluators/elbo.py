@@ -1,0 +1,59 @@
+"""The evidence lower bound."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import PositiveInt
+
+from mmtoolkit.components import Evaluator, Run, Scores
+from mmtoolkit.evaluators.entries import Entry, MeanWithError, described, scored_rows, supported
+
+
+class Elbo(Evaluator):
+    """E_q(z | given)[log p(target | z)] - KL(q(z | given) || p(z)), in nats, with λ = β = 1.
+
+    By default each modality from itself, and all from all. A row counts if it has any target and any of the given;
+    what it lacks is left out of it, and the rows that lack something are counted as `incomplete`.
+    """
+
+    kind: Literal["elbo"] = "elbo"
+
+    samples: PositiveInt = 1
+    """Draws of z a row."""
+    entries: tuple[Entry, ...] | None = None
+    """What to score, each {target: [...], given: [...]}."""
+
+    def evaluate(self, run: Run, split: str) -> Scores:
+        """One result an entry: {target, given, value, stderr, examples, incomplete}."""
+        names = tuple(run.modalities)
+        if self.entries is None:
+            alone = [Entry(target=(name,), given=(name,)) for name in names]
+            entries = alone + ([Entry(target=names, given=names)] if len(names) > 1 else [])
+            entries, notes = supported(entries, run.model)
+        else:
+            entries, notes = [entry.ordered(names, self.kind) for entry in self.entries], []
+        means = [MeanWithError() for _ in entries]
+        incomplete = [0] * len(entries)
+        generator = run.generator
+        for batch in run.batches(split):
+            noise = torch.randn(
+                self.samples, batch.size, run.model.latent_dim, generator=generator, device=run.device
+            )
+            for place, entry in enumerate(entries):
+                scored, partial = scored_rows(batch, entry)
+                incomplete[place] += int(partial.sum())
+                if not scored.any():
+                    continue
+                q = run.model.infer(batch, entry.given)
+                log_probs = run.model.log_prob(q.rsample(noise).flatten(0, 1), batch, entry.target)
+                bound = sum(p.unflatten(0, (self.samples, -1)).mean(0) for p in log_probs.values()) - q.kl()
+                means[place].update(bound[scored.to(bound.device)])
+        return Scores(
+            [
+                described(entry, **mean.compute(), incomplete=lacking)
+                for entry, mean, lacking in zip(entries, means, incomplete, strict=True)
+            ],
+            notes=notes,
+        )

@@ -1,0 +1,104 @@
+"""Writing so that a file or folder is there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmtoolkit.errors import UserError
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        remedy = "free some space, or write elsewhere" if error.errno == 28 else "make it writable, or write elsewhere"
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}; {remedy}") from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder and those above it, unless it is there."""
+    with _explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A fresh path to write a file at, which takes the place of `path` when the block ends well.
+
+    Raises:
+        UserError: it cannot be written (a full disk, a read-only folder); nothing half-written stays.
+    """
+    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with _explained(path):
+            yield new
+            _sync(new)
+            new.replace(path)
+            _sync(path.parent)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A fresh folder to fill, which takes the place of the folder `path` when the block ends well.
+
+    Between the two renames of the swap the old folder stands at `set_aside(path)`.
+    """
+    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with _explained(path):
+            new.mkdir(parents=True)
+            yield new
+            for file in new.iterdir():
+                _sync(file)
+            _sync(new)
+            old = set_aside(path)
+            if path.exists():
+                shutil.rmtree(old, ignore_errors=True)
+                path.rename(old)
+            new.rename(path)
+            _sync(path.parent)
+            shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def set_aside(path: Path) -> Path:
+    """Where `replacing_folder` keeps the old folder for the moment of the swap."""
+    return path.with_name(f".{path.name}.old")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with replacing(path) as new:
+        new.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write a JSON file, whole or not at all; numbers that are not finite are refused."""
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file's contents."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

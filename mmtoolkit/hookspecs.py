@@ -1,0 +1,32 @@
+"""The hook by which plugins add components."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pluggy
+
+from mmtoolkit.components.component import Component
+
+PROJECT = "mmtoolkit"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a plugin's implementation of a hook."""
+
+
+@hookspec
+def mmt_components() -> Iterable[type[Component]]:
+    """The component classes this plugin adds.
+
+    A module named in the entry-point group `mmtoolkit`, or given by `--plugin FILE.py`, holds:
+
+    ```python
+    from mmtoolkit import hookimpl
+
+    @hookimpl
+    def mmt_components():
+        return [Reading]
+    ```
+    """
+    raise NotImplementedError

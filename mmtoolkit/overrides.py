@@ -1,0 +1,115 @@
+"""`--set key.path=value`: changes to a schema from the command line."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from mmtoolkit.catalogue import did_you_mean
+from mmtoolkit.errors import UserError
+from mmtoolkit.faults import Origins, family_at, key_path
+from mmtoolkit.plugins import Plugins
+from mmtoolkit.yaml12 import Path, read_yaml
+
+_KEY = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^."'=]+))\s*(\.|=|$)""")
+
+
+def parse_override(text: str) -> tuple[Path, Any]:
+    """`key.path=value` to its path and value; quotes go round a name with a dot, the value is YAML.
+
+    Raises:
+        UserError: it is not of that form.
+    """
+    path: list[str | int] = []
+    place, end = 0, "."
+    while end == ".":
+        match = _KEY.match(text, place)
+        if match is None:
+            break
+        double, single, bare, end = match.groups()
+        name = next(group for group in (double, single, bare) if group is not None)
+        path.append(int(name) if bare is not None and name.strip().isdigit() else name.strip())
+        place = match.end()
+    if not path or end != "=":
+        raise UserError(f"--set {text}: is not key.path=value; write for instance --set train.epochs=10")
+    value = text[place:]
+    name = f"--set {key_path(tuple(path))}"
+    return tuple(path), read_yaml(value, name).data if value.strip() else None
+
+
+def apply_overrides(
+    data: dict[str, Any],
+    overrides: Sequence[str],
+    origins: Origins,
+    plugins: Plugins,
+    schema: type[BaseModel],
+) -> tuple[dict[str, Any], list[str]]:
+    """The schema's data with the overrides applied in order, and a line for each that could not be.
+
+    `null` deletes a key. A new `kind` drops the keys that its class does not have, each named in the origins' notes.
+    """
+    data = copy.deepcopy(data)
+    faults: list[str] = []
+    for text in overrides:
+        try:
+            path, value = parse_override(text)
+            _put(data, path, value, schema)
+        except UserError as error:
+            faults += error.faults
+            continue
+        origins.overridden.add(path)
+        if path[-1] == "kind" and isinstance(value, str):
+            _drop_foreign_keys(data, path[:-1], value, origins, plugins)
+    return data, faults
+
+
+def _put(data: Any, path: Path, value: Any, schema: type[BaseModel]) -> None:
+    shown = f"--set {key_path(path)}"
+    if str(path[0]) not in schema.model_fields:
+        known = list(schema.model_fields)
+        raise UserError(f"{shown}: unknown key{did_you_mean(str(path[0]), known)}; the keys are {', '.join(known)}")
+    for place, key in enumerate(path[:-1]):
+        if isinstance(data, list):
+            data = data[_index(data, key, shown)]
+        elif isinstance(data, dict):
+            if data.get(str(key)) is None:
+                data[str(key)] = {}
+            data = data[str(key)]
+        else:
+            raise UserError(f"{shown}: {key_path(path[:place])} has no keys; set it as a whole")
+    last = path[-1]
+    if isinstance(data, list):
+        index = _index(data, last, shown)
+        if value is None:
+            del data[index]
+        else:
+            data[index] = value
+    elif not isinstance(data, dict):
+        raise UserError(f"{shown}: {key_path(path[:-1])} has no keys; set it as a whole")
+    elif value is None:
+        data.pop(str(last), None)
+    else:
+        data[str(last)] = value
+
+
+def _index(data: list[Any], key: str | int, shown: str) -> int:
+    if not isinstance(key, int) or key >= len(data):
+        raise UserError(f"{shown}: {key!r} is no place in a list of {len(data)}; count from 0")
+    return key
+
+
+def _drop_foreign_keys(data: dict[str, Any], path: Path, kind: str, origins: Origins, plugins: Plugins) -> None:
+    family = family_at(path)
+    cls = plugins.components.get((family, kind)) if family else None
+    if cls is None:  # validation says so
+        return
+    options: Any = data
+    for key in path:
+        options = options[key]
+    for key in [key for key in options if key not in cls.model_fields and key != "each"]:
+        del options[key]
+        origins.notes.append(f"--set {key_path(path)}.kind={kind}: dropped {key}, which {kind} does not have")

@@ -1,0 +1,370 @@
+"""A run: its folder, from a schema to trained weights and scores, and back from the folder."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, load_model, save_file
+from torch import Tensor
+from torch.distributions import Distribution
+
+from mmtoolkit.batch import Batch
+from mmtoolkit.components import Evaluator, Modality, Model, Network
+from mmtoolkit.dataset import Dataset, Report, prepare
+from mmtoolkit.errors import UserError
+from mmtoolkit.files import checksum, make_folder, replacing, write_json, write_text
+from mmtoolkit.plugins import Plugins, load_plugins
+from mmtoolkit.posterior import Posterior
+from mmtoolkit.schema import Schema, read_schema
+from mmtoolkit.training import Trainer, Watcher, new_fabric, seed_for
+
+_EVALUATION_ROWS = 500
+
+
+def build(model: Model, modalities: Mapping[str, Modality], seed: int | None = None) -> Network:
+    """The networks of a model over modalities, newly initialised.
+
+    Args:
+        model: such as `MVAE(latent_dim=16)`.
+        modalities: name -> modality, in order.
+        seed: fixes the initial weights; PyTorch's default generator is used as it stands where left out.
+    """
+    if seed is None:
+        return model.build(modalities)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed_for("weights", seed))
+        return model.build(modalities)
+
+
+def parameter_counts(network: Network) -> dict[str, int]:
+    """The number of parameters, in all and in the inference networks."""
+    inference = {id(p): p for module in network.inference_modules() for p in module.parameters()}
+    return {
+        "total": sum(p.numel() for p in network.parameters()),
+        "inference": sum(p.numel() for p in inference.values()),
+    }
+
+
+@dataclass
+class TrainedRun:
+    """A trained run, ready to infer, decode, sample and be evaluated. It meets the `Run` protocol.
+
+    Attributes:
+        folder: the run folder.
+        schema: resolved.
+        model: the networks, in evaluation mode.
+        device: where they lie.
+        baselines: for each modality the training mean or mode.
+    """
+
+    folder: Path
+    schema: Schema
+    model: Network
+    device: torch.device
+    baselines: Mapping[str, Tensor]
+    report: Report = lambda line: None
+
+    @property
+    def modalities(self) -> Mapping[str, Modality]:
+        """The modalities in schema order."""
+        return self.schema.modalities
+
+    @property
+    def generator(self) -> torch.Generator:
+        """A new generator, the same each time, on the run's device."""
+        return torch.Generator(self.device).manual_seed(seed_for("evaluation", self.schema.train.seed))
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What results.json holds."""
+        results: dict[str, Any] = json.loads((self.folder / "results.json").read_text(encoding="utf-8"))
+        return results
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The prepared data; read when it is first asked for."""
+        return prepare(self.schema.data, self.schema.modalities, self.schema.at, self.report)
+
+    def batches(self, split: str) -> Iterator[Batch]:
+        """The rows of a split."""
+        return self.dataset.split(split).batches(_EVALUATION_ROWS, self.device)
+
+    def default_split(self) -> str:
+        """`test` where the data has it, else `valid`, else `train`."""
+        return next(name for name in ("test", "valid", "train") if name in self.schema.data.splits())
+
+    def batch(self, rows: Sequence[Mapping[str, Any]]) -> Batch:
+        """Rows of cells, name -> cell, as the networks read them. What a row leaves out, or gives as None, is missing.
+
+        Raises:
+            UserError: a name is no modality, or a cell cannot be read.
+        """
+        self.model.check_names({name for row in rows for name in row})
+        values: dict[str, Tensor] = {}
+        places: dict[str, Tensor] = {}
+        for name, modality in self.modalities.items():
+            cells = [row.get(name) for row in rows]
+            place = torch.tensor([i for i, cell in enumerate(cells) if cell is not None], dtype=torch.int64)
+            places[name] = place
+            if not len(place):
+                values[name] = torch.zeros(0, *modality.event_shape(), device=self.device)
+                continue
+            parsed = modality.parse_column([cells[i] for i in place])
+            if parsed.faults:
+                row, fault = min(parsed.faults.items())
+                raise UserError(f"row {int(place[row])}, {name}: {fault}")
+            keys = place.to(self.device)
+            values[name] = modality.prepare(parsed.stored.to(self.device), None, keys)
+        return Batch.of_present(len(rows), values, places)
+
+    @torch.no_grad()
+    def infer(self, rows: Sequence[Mapping[str, Any]], given: Collection[str] | None = None) -> Posterior:
+        """q(z | what each row has of `given`) for rows of cells: (B, D). All modalities where given is left out."""
+        return self.model.infer(self.batch(rows), tuple(self.modalities) if given is None else given)
+
+    @torch.no_grad()
+    def decode(self, z: Tensor, targets: Collection[str] | None = None) -> dict[str, Distribution]:
+        """p(target | z) for z (N, D); all modalities where targets is left out."""
+        batch = self.batch([{}] * len(z))
+        return self.model.decode(z.to(self.device), batch, tuple(self.modalities) if targets is None else targets)
+
+    @torch.no_grad()
+    def sample(self, n: int, given: Mapping[str, Any] | None = None, seed: int = 0) -> dict[str, Tensor]:
+        """Values of every modality for n draws of z, from the prior or from q(z | given).
+
+        Args:
+            n: how many.
+            given: name -> cell.
+            seed: fixes the draws.
+
+        Returns:
+            name -> (n, *event): the point prediction p(x | z) makes of each draw; a given modality is as given.
+        """
+        given = dict(given or {})
+        batch = self.batch([given])
+        generator = torch.Generator(self.device).manual_seed(seed_for("sample", seed))
+        noise = torch.randn(n, 1, self.model.latent_dim, generator=generator, device=self.device)
+        z = self.model.infer(batch, tuple(given)).rsample(noise).flatten(0, 1)
+        values = {}
+        for name, p in self.model.decode(z, batch, tuple(self.modalities)).items():
+            known = batch.value(name)
+            values[name] = known.expand(n, *known.shape[1:]) if len(known) else self.modalities[name].point(p)
+        return values
+
+    @torch.no_grad()
+    def evaluate(self, evaluators: Sequence[Evaluator], split: str) -> tuple[list[dict[str, Any]], list[str]]:
+        """The scores of each evaluator on a split, as results.json holds them, and notes for the user."""
+        if not len(self.dataset.split(split)):
+            raise UserError(f"the split {split!r} has no rows; choose another with --split")
+        scores, notes = [], []
+        for evaluator in evaluators:
+            found = evaluator.evaluate(self, split)
+            options = evaluator.model_dump(mode="json", exclude={"kind"})
+            scores.append({"kind": evaluator.kind, "options": options, "split": split, "results": found.results})
+            notes += [f"{evaluator.kind}: {note}" for note in found.notes]
+            for name, figure in found.figures.items():
+                with replacing(make_folder(self.folder / "figures") / f"{evaluator.kind}-{name}.png") as new:
+                    figure.savefig(new, format="png")
+        return scores, notes
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a folder holds a run, finished or not."""
+    return (folder / "schema.yaml").exists()
+
+
+def execute(
+    schema: Schema,
+    out: Path | str | None = None,
+    *,
+    plugins: Plugins | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    devices: int = 1,
+    precision: str = "32-true",
+    watcher: Watcher | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> TrainedRun:
+    """Train a schema's model and evaluate it: everything `mmt run` does but the pictures and the report.
+
+    Args:
+        schema: as `read_schema` gives it.
+        out: the run folder; runs/NAME where left out.
+        plugins: those the schema was read with.
+        resume: go on with the run that the folder holds; where none stands, one is started.
+        device, devices, precision: as `new_fabric` takes them.
+        watcher: is told how training goes.
+        say: is told what else the user should know, a line each.
+
+    Raises:
+        UserError: the folder holds a run, the data has faults, training diverged.
+    """
+    folder = Path(out) if out is not None else Path("runs") / schema.name
+    if holds_run(folder) and not resume:
+        raise UserError(
+            f"{folder}: holds a run already; go on with it by --resume, or write elsewhere with --out FOLDER"
+        )
+    make_folder(folder)
+    plugins = plugins if plugins is not None else load_plugins()
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    fabric = new_fabric(device, devices, precision)
+    dataset = prepare(schema.data, schema.modalities, schema.at, say)
+    for note in dataset.notes:
+        say(note)
+    resolved = schema.with_learned(dataset.source, dataset.modalities)
+    if holds_run(folder):
+        _check_same(folder, resolved, plugins)
+    network = build(resolved.model, resolved.modalities, resolved.train.seed)
+    trainer = Trainer(network, dataset, resolved.train, folder, fabric, watcher)
+    if resume and trainer.resume():
+        say(f"going on after epoch {trainer.progress.epoch}, step {trainer.progress.step}")
+    baselines = {name: m.baseline(dataset.splits["train"].values(name)) for name, m in resolved.modalities.items()}
+    record = _record(resolved, plugins, fabric.device, precision, fabric.world_size, started)
+    if fabric.is_global_zero:
+        write_text(folder / "schema.yaml", resolved.to_yaml())
+        write_json(folder / "run.json", record)
+        with replacing(folder / "baselines.safetensors") as new:
+            save_file({name: value.contiguous() for name, value in baselines.items()}, new)
+
+    outcome = trainer.run()
+    say(outcome.reason)
+    fabric.barrier()
+    load_model(network, str(folder / "weights.safetensors"))
+    network.eval()
+    run = TrainedRun(folder, resolved, network, fabric.device, baselines, say)
+    run.__dict__["dataset"] = dataset
+    if fabric.is_global_zero:
+        scores, notes = run.evaluate(resolved.evaluate, run.default_split())
+        for note in notes:
+            say(note)
+        training = {"epochs": outcome.epochs, "kept_epoch": outcome.kept_epoch, "reason": outcome.reason}
+        results = {
+            "name": resolved.name,
+            "parameters": parameter_counts(network),
+            "training": {**training, "validation": outcome.bound},
+            "scores": scores,
+        }
+        write_json(folder / "results.json", results)
+        record["times"]["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(folder / "run.json", record)
+    fabric.barrier()
+    return run
+
+
+def _check_same(folder: Path, schema: Schema, plugins: Plugins) -> None:
+    """Raise where a resumed run's schema differs from the one in its folder in more than train.epochs."""
+    before = read_schema(folder / "schema.yaml", plugins=plugins).model_dump(mode="json")
+    now = schema.model_dump(mode="json")
+    before["train"]["epochs"] = now["train"]["epochs"]
+    changed = [key for key in now if before.get(key) != now[key]]
+    if changed:
+        raise UserError(
+            f"{folder}: holds a run of another schema (its {', '.join(changed)} differ); --resume may change "
+            "train.epochs alone: undo the change, or write elsewhere with --out FOLDER"
+        )
+
+
+def _record(
+    schema: Schema, plugins: Plugins, device: torch.device, precision: str, processes: int, started: str
+) -> dict[str, Any]:
+    """What run.json holds: enough to know what made these weights."""
+    components = [schema.data, schema.model, *schema.modalities.values(), *schema.evaluate]
+    used = {plugins.origins[type(c)] for c in components if type(c) in plugins.origins}
+    return {
+        "versions": {
+            "mmtoolkit": metadata.version("mmtoolkit"),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "plugins": [
+            {"name": p.name, "distribution": p.distribution, "version": p.version, "checksum": p.checksum}
+            for p in sorted(used, key=lambda plugin: plugin.name)
+        ],
+        "command": shlex.join(sys.argv),
+        "seed": schema.train.seed,
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+        "precision": precision,
+        "processes": processes,
+        "threads": torch.get_num_threads(),
+        "git": _git_revision(),
+        "data": {str(path): checksum(path) for path in schema.data.files()},
+        "times": {"started": started, "finished": None},
+    }
+
+
+def _git_revision() -> str | None:
+    """The revision of the working folder, `+` where it has changes; None outside a repository."""
+    try:
+        revision = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return revision.stdout.strip() + ("+" if changes.stdout.strip() else "")
+
+
+def load(
+    folder: Path | str,
+    plugin_files: Sequence[str | Path] = (),
+    device: str | torch.device = "cpu",
+    report: Report = lambda line: None,
+) -> TrainedRun:
+    """Load a trained run from its folder. The data is not touched, and nothing is unpickled.
+
+    Args:
+        folder: the run folder.
+        plugin_files: the `--plugin` files that the run used.
+        device: where to put the networks.
+        report: told what is being prepared, where data is read later.
+
+    Raises:
+        UserError: the folder holds no finished run, is damaged, or was made with a plugin that is not here.
+    """
+    folder = Path(folder)
+    if not holds_run(folder):
+        hint = "give the folder that `mmt run` wrote"
+        raise UserError(f"{folder}: holds no run (there is no schema.yaml in it); {hint}")
+    record = _read_json(folder / "run.json")
+    plugins = load_plugins(plugin_files)
+    given = {plugin.checksum for plugin in plugins.origins.values()}
+    for plugin in record.get("plugins", []):
+        if plugin["checksum"] and plugin["checksum"] not in given:
+            raise UserError(
+                f"{folder}: was made with the plugin file {plugin['distribution']} (SHA-256 {plugin['checksum'][:12]}…); "
+                "name that file, unchanged, with --plugin"
+            )
+    schema = read_schema(folder / "schema.yaml", plugins=plugins)
+    if not (folder / "weights.safetensors").exists():
+        raise UserError(f"{folder}: is not finished (it has no weights yet); go on with `mmt run … --resume`")
+    network = build(schema.model, schema.modalities, schema.train.seed)
+    try:
+        load_model(network, str(folder / "weights.safetensors"))
+        baselines = load_file(folder / "baselines.safetensors")
+    except Exception as error:
+        text = " ".join(str(error).split())[:300]
+        raise UserError(f"{folder}: its weights do not fit or are damaged: {text}; train it again") from error
+    return TrainedRun(folder, schema, network.to(device).eval(), torch.device(device), baselines, report)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file; the run is damaged, train it again") from None
+    except ValueError as error:
+        raise UserError(f"{path}: is damaged: {error}; train it again") from error
+    return data

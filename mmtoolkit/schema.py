@@ -1,0 +1,279 @@
+"""The typed schema: what `mmt run` is told, built from the components that are installed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Union
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    PrivateAttr,
+    SerializeAsAny,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    model_validator,
+)
+
+from mmtoolkit import catalogue
+from mmtoolkit.catalogue import did_you_mean
+from mmtoolkit.components import Evaluator, Modality, Model, Source
+from mmtoolkit.errors import UserError
+from mmtoolkit.faults import Origins, fault_lines, key_path
+from mmtoolkit.overrides import apply_overrides
+from mmtoolkit.plugins import Plugins, load_plugins
+from mmtoolkit.yaml12 import Path as KeyPath
+from mmtoolkit.yaml12 import read_yaml, write_yaml
+
+DEFAULT_EVALUATE: list[dict[str, Any]] = [{"kind": "elbo"}, {"kind": "prediction"}]
+
+
+class TrainOptions(BaseModel):
+    """How the model is trained, with Adam (Kingma & Ba 2014)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    epochs: PositiveInt = 100
+    """Passes over the training rows."""
+    batch_size: PositiveInt = 100
+    """Rows a step and a process; the last, short batch is kept."""
+    learning_rate: PositiveFloat = 1e-3
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    """Epochs over which β, the weight of the KL divergence, rises from 0 to 1, a little each step. The best
+    weights by validation, and early stopping, are looked for from the end of the warm-up on."""
+    gradient_clip: PositiveFloat | None = None
+    """The largest norm of the gradient; a larger one is scaled down to it. Not clipped where left out."""
+    early_stopping: PositiveInt | None = None
+    """Epochs without a better validation bound after which training stops. Never where left out."""
+    seed: int = Field(default=0, ge=0)
+    """Fixes the initial weights, the order of the rows and every draw."""
+
+
+class Schema(BaseModel):
+    """Data, modalities, model, training and scores of one run.
+
+    `read_schema` reads one from a file; its fields are then the installed components' own classes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    name: Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$")]
+    """Names the run; its folder is runs/NAME unless --out says otherwise."""
+    data: SerializeAsAny[Source]
+    """Where the rows come from."""
+    modalities: Annotated[dict[str, SerializeAsAny[Modality]], Field(min_length=1)]
+    """Name -> modality. `each: [a, b]` beside a modality stands for one such modality per name."""
+    model: SerializeAsAny[Model]
+    """The model over the modalities."""
+    train: TrainOptions = TrainOptions()
+    """How it is trained."""
+    evaluate: list[SerializeAsAny[Evaluator]] = Field(default_factory=list)
+    """What is scored after training."""
+
+    _origins: Origins = PrivateAttr(default_factory=Origins)
+
+    @model_validator(mode="after")
+    def _supervision_names_modalities(self) -> Schema:
+        groups = (self.data.supervision.groups if self.data.supervision else None) or ()
+        for name in (name for group in groups for name in group):
+            if name not in self.modalities:
+                raise ValueError(
+                    f"data.supervision.groups names {name!r}, which is no modality"
+                    f"{did_you_mean(name, list(self.modalities))}; name modalities of this schema"
+                )
+        return self
+
+    def at(self, *path: str | int) -> str:
+        """`FILE:LINE: key.path` of a place in the schema, for a fault that is found later."""
+        return self._origins.at(path)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of how the schema was read."""
+        return self._origins.notes
+
+    def with_learned(self, data: Source, modalities: Mapping[str, Modality]) -> Schema:
+        """The same schema with the data located and what modalities learned filled in."""
+        return self.model_copy(update={"data": data, "modalities": dict(modalities)})
+
+    def to_yaml(self) -> str:
+        """The resolved schema: every default filled in; `read_schema` of it gives an equal schema."""
+        return write_yaml(self.model_dump(mode="json"))
+
+
+def _union(plugins: Plugins, family: str) -> Any:
+    classes = tuple(plugins.of_family(family).values())
+    if not classes:
+        raise UserError(f"no {family} is installed; MMT_PLUGINS may leave them out, or reinstall mmtoolkit")
+    if len(classes) == 1:
+        return classes[0]
+    return Annotated[Union[classes], Field(discriminator="kind")]  # noqa: UP007  (a union made at run time)
+
+
+def schema_class(plugins: Plugins) -> type[Schema]:
+    """The schema whose fields are discriminated unions of the installed components."""
+    evaluators = list[_union(plugins, "evaluator")]  # type: ignore[misc]
+    default = [entry for entry in DEFAULT_EVALUATE if ("evaluator", entry["kind"]) in plugins.components]
+    modalities = Annotated[dict[str, _union(plugins, "modality")], Field(min_length=1)]
+    return create_model(
+        "Schema",
+        __base__=Schema,
+        __module__=__name__,
+        data=(_union(plugins, "source"), Field(description=Schema.model_fields["data"].description)),
+        modalities=(modalities, Field(description=Schema.model_fields["modalities"].description)),
+        model=(_union(plugins, "model"), Field(description=Schema.model_fields["model"].description)),
+        evaluate=(
+            evaluators,
+            Field(
+                default_factory=lambda: TypeAdapter(evaluators).validate_python(default),
+                description=Schema.model_fields["evaluate"].description,
+                json_schema_extra={"default": default},
+            ),
+        ),
+    )
+
+
+def json_schema(plugins: Plugins) -> dict[str, Any]:
+    """The JSON Schema of schema files, for editors that complete and check YAML."""
+    schema = schema_class(plugins).model_json_schema()
+    each = {
+        "type": "array",
+        "items": {"type": "string"},
+        "minItems": 1,
+        "description": "One such modality for each of these names.",
+    }
+    for cls in plugins.of_family("modality").values():
+        schema["$defs"][cls.__name__]["properties"]["each"] = each
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def schema_path(name: str | Path) -> Path:
+    """The file of a schema named by its path, or by its name in the catalogue.
+
+    Raises:
+        UserError: there is neither.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    known = catalogue.schemas()
+    if str(name) in known:
+        return known[str(name)]
+    if path.is_dir():
+        raise UserError(f"{name}: is a folder; give the schema file in it")
+    if path.suffix in {".yaml", ".yml"} or len(path.parts) > 1:
+        raise UserError(f"{name}: there is no such file; give a schema file, or a name from `mmt list schemas`")
+    raise UserError(
+        f"{name}: is neither a file nor a schema of the catalogue{did_you_mean(str(name), list(known))}; "
+        "`mmt list schemas` shows them"
+    )
+
+
+def read_schema(
+    name: str | Path,
+    overrides: Sequence[str] = (),
+    plugins: Plugins | None = None,
+) -> Schema:
+    """Read, check and complete a schema.
+
+    Args:
+        name: a path, or a name in the catalogue.
+        overrides: `key.path=value` each, as `--set` gives them.
+        plugins: the components to build it from; the installed ones where left out.
+
+    Raises:
+        UserError: every fault at once, one line each: `FILE:LINE: key.path: fault; remedy`.
+    """
+    path = schema_path(name)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; check the path and its permissions") from error
+    document = read_yaml(text, str(path))
+    return parse_schema(document.data, Origins(str(path), document.lines), path.parent, overrides, plugins)
+
+
+def parse_schema(
+    data: Any,
+    origins: Origins | None = None,
+    folder: Path | None = None,
+    overrides: Sequence[str] = (),
+    plugins: Plugins | None = None,
+) -> Schema:
+    """Check and complete a schema given as plain data; see `read_schema`.
+
+    Args:
+        data: nested dictionaries and lists, as YAML gives them; left as they are.
+        origins: where each key stands, for the faults.
+        folder: what relative paths in it are relative to.
+        overrides: `key.path=value` each.
+        plugins: the components to build it from; the installed ones where left out.
+
+    Raises:
+        UserError: every fault at once.
+    """
+    plugins = plugins if plugins is not None else load_plugins()
+    origins = origins if origins is not None else Origins("schema", {})
+    cls = schema_class(plugins)
+    if not isinstance(data, dict):
+        keys = ", ".join(cls.model_fields)
+        raise UserError(f"{origins.name}: is not a mapping; a schema has the keys {keys}")
+    data, faults = apply_overrides(data, overrides, origins, plugins, cls)
+    data, each_faults = _expand_each(data, origins)
+    faults += each_faults
+    try:
+        schema = cls.model_validate(data, context={"folder": folder or Path()})
+    except ValidationError as error:
+        faults += fault_lines(error, data, origins, plugins, cls)
+        raise UserError(faults) from error
+    if faults:
+        raise UserError(faults)
+    schema._origins = origins
+    return schema
+
+
+def _expand_each(data: dict[str, Any], origins: Origins) -> tuple[dict[str, Any], list[str]]:
+    """Replace every modality that has `each` by one modality for each name in it."""
+    modalities = data.get("modalities")
+    if not isinstance(modalities, dict):
+        return data, []
+    faults: list[str] = []
+    expanded: dict[str, Any] = {}
+    came_from: dict[str, KeyPath] = {}
+
+    def add(name: str, value: Any, path: KeyPath) -> None:
+        if name in expanded:
+            faults.append(
+                f"{origins.at(path)}: the modality {name!r} is there already, "
+                f"from {key_path(came_from[name])}; rename or remove one"
+            )
+            return
+        expanded[name], came_from[name] = value, path
+
+    for group, options in modalities.items():
+        path: KeyPath = ("modalities", group)
+        if not isinstance(options, dict) or "each" not in options:
+            add(group, options, path)
+            continue
+        names = options["each"]
+        if not isinstance(names, list) or not names or not all(isinstance(n, (str, int)) for n in names):
+            faults.append(f"{origins.at((*path, 'each'))}: must be a list of names; write each: [a, b]")
+            continue
+        if "column" in options:
+            faults.append(
+                f"{origins.at((*path, 'column'))}: one column cannot serve each of several; "
+                "remove it, the columns are those named in each"
+            )
+            continue
+        shared = {key: value for key, value in options.items() if key != "each"}
+        for place, name in enumerate(map(str, names)):
+            add(name, dict(shared), (*path, "each", place))
+            origins.copy(path, ("modalities", name), keep=shared)
+    return {**data, "modalities": expanded}, faults

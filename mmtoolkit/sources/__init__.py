@@ -1,0 +1,5 @@
+"""The sources that ship with mmtoolkit."""
+
+from mmtoolkit.sources.idx import FashionMini, FashionMNIST, IdxSource, MNIST
+
+__all__ = ["MNIST", "FashionMNIST", "FashionMini", "IdxSource"]

@@ -1,0 +1,85 @@
+"""Which modalities each term of a step conditions on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Sampling = Literal["uniform", "by_size"]
+
+
+def draw_subsets(
+    m: int, k: int, generator: torch.Generator | None = None, sampling: Sampling = "uniform"
+) -> Tensor:
+    """Draw k random subsets of m modalities, each of more than one and less than all of them.
+
+    Memory is O(k m): no list of the 2^m subsets is made.
+
+    Args:
+        m: number of modalities, 3 or more unless k is 0 (there is no such subset of two).
+        k: number of subsets, drawn with replacement.
+        generator: a CPU generator; PyTorch's default one where it is None.
+        sampling: "uniform" over all such subsets, as Wu & Goodman 2018, section 2.4 has it; "by_size" draws the
+            size uniformly from 2 to m - 1 first and then a subset of that size, as their released code does.
+
+    Returns:
+        (k, m) bool, on the host.
+
+    Raises:
+        ValueError: k is negative, or k is positive and m is under 3.
+    """
+    if k < 0:
+        raise ValueError(f"the number of subsets is {k}; it must be 0 or more")
+    if k == 0:
+        return torch.zeros(0, m, dtype=torch.bool)
+    if m < 3:
+        raise ValueError(f"{m} modalities have no subset between one and all of them; take k = 0")
+    if sampling == "by_size":
+        sizes = torch.randint(2, m, (k, 1), generator=generator)
+        ranks = torch.rand(k, m, generator=generator).argsort(dim=1).argsort(dim=1)
+        return ranks < sizes
+    # m fair coins are uniform over all 2^m subsets; those that fall on none, one or all are thrown again.
+    subsets = torch.rand(k, m, generator=generator) < 0.5
+    while (again := ~_between(subsets)).any():
+        subsets[again] = torch.rand(int(again.sum()), m, generator=generator) < 0.5
+    return subsets
+
+
+def _between(subsets: Tensor) -> Tensor:
+    """Whether each subset (k, m) has more than one member and less than all: (k,)."""
+    size = subsets.sum(1)
+    return (size > 1) & (size < subsets.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """The distinct subsets of what each row has: the terms of the MVAE loss, on the host.
+
+    Attributes:
+        joint: (B,) bool, rows that have anything.
+        alone: (B, M) bool, modality alone in a term of its own: present, and not all that the row has.
+        cuts: (k, B, M) bool, the random subsets cut to what each row has; all False where the cut repeats one
+            that is already there, so that each subset of a row counts once.
+    """
+
+    joint: Tensor
+    alone: Tensor
+    cuts: Tensor
+
+
+def distinct_terms(present: Tensor, subsets: Tensor) -> Terms:
+    """Cut the terms of a step to what each row has and drop repetitions (Wu & Goodman 2018, section 2.4).
+
+    Args:
+        present: (B, M) bool, what each row has.
+        subsets: (k, M) bool, the random subsets, shared by all rows.
+    """
+    size = present.sum(1)
+    cuts = subsets[:, None, :] & present  # (k, B, M)
+    fresh = (cuts.sum(2) > 1) & (cuts != present).any(2)  # (k, B): neither nothing, nor one alone, nor all
+    for later in range(1, len(cuts)):
+        fresh[later] &= (cuts[:later] != cuts[later]).any(2).all(0)
+    return Terms(joint=size > 0, alone=present & (size > 1)[:, None], cuts=cuts & fresh[:, :, None])

@@ -1,0 +1,460 @@
+"""Training: one loop over epochs and steps, exactly resumable."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from safetensors.torch import load_model, save_model
+from torch import Tensor
+
+from mmtoolkit.components import Network
+from mmtoolkit.dataset import Dataset, Split
+from mmtoolkit.errors import UserError
+from mmtoolkit.files import replacing, replacing_folder, set_aside, write_text
+from mmtoolkit.schema import TrainOptions
+
+PRECISIONS = ("32-true", "bf16-mixed")
+_LOOK_SECONDS = 0.5
+_CHECKPOINT_SECONDS = 300.0
+_VALIDATION_ROWS = 1000
+
+
+class Watcher(Protocol):
+    """Is told how training goes."""
+
+    def begin(self, epochs: int, done: int, steps: int, rows: int) -> None:
+        """Training begins: epochs in all, those done already, steps and rows an epoch."""
+
+    def look(self, epoch: int, step: int, means: dict[str, float]) -> None:
+        """About twice a second: the epoch (from 1), the steps done in it, and its means so far."""
+
+    def epoch(self, line: dict[str, Any]) -> None:
+        """An epoch has ended: its line of history.jsonl."""
+
+
+class Silent:
+    """A watcher that shows nothing."""
+
+    def begin(self, epochs: int, done: int, steps: int, rows: int) -> None:
+        """Nothing."""
+
+    def look(self, epoch: int, step: int, means: dict[str, float]) -> None:
+        """Nothing."""
+
+    def epoch(self, line: dict[str, Any]) -> None:
+        """Nothing."""
+
+
+@dataclass
+class Progress:
+    """Where training stands: everything of a checkpoint but weights and optimiser."""
+
+    epoch: int = 0
+    """Epochs that are complete."""
+    step: int = 0
+    """Steps done in the epoch under way."""
+    sums: dict[str, float] = field(default_factory=dict)
+    """Of this epoch's loss and its parts, each times the rows of its step."""
+    rows: int = 0
+    seconds: float = 0.0
+    best: float | None = None
+    """The best validation bound so far, nats."""
+    best_epoch: int | None = None
+    worse: int = 0
+    """Epochs since the best."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How training ended: which epoch's weights were kept (from 1), why, and its validation bound in nats."""
+
+    epochs: int
+    kept_epoch: int
+    reason: str
+    bound: float | None
+
+
+def seed_for(*parts: int | str) -> int:
+    """A seed that is a function of its parts, such as ("step", seed, step, process)."""
+    numbers = [p if isinstance(p, int) else int.from_bytes(p.encode(), "big") for p in parts]
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Deterministic algorithms inside, whatever was set before outside."""
+    before = torch.are_deterministic_algorithms_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Lets the first Ctrl-C finish the step under way; the event says that it came. A second one stops at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Tally:
+    """Sums of the loss and its parts over an epoch, on the device, and the step at which each first was not finite.
+
+    Nothing here waits for the device but `means` and `check`.
+    """
+
+    def __init__(self, progress: Progress, device: torch.device) -> None:
+        self.names: list[str] = list(progress.sums)
+        start = list(progress.sums.values())
+        self.sums = torch.tensor(start, dtype=torch.float64, device=device) if start else None
+        self.fault: Tensor | None = None
+
+    def add(self, loss: Tensor, parts: dict[str, Tensor], rows: int, step: int) -> None:
+        values = torch.stack([loss.detach(), *parts.values()]).double()
+        if self.sums is None:
+            self.names = ["loss", *parts]
+            self.sums = torch.zeros_like(values)
+        if self.fault is None:
+            self.fault = torch.full_like(values, -1)
+        self.sums += values * rows
+        self.fault = torch.where((self.fault < 0) & ~values.isfinite(), float(step), self.fault)
+
+    def totals(self) -> dict[str, float]:
+        return dict(zip(self.names, self.sums.tolist(), strict=True)) if self.sums is not None else {}
+
+    def first_fault(self) -> tuple[int, list[str]] | None:
+        """The first step at which something was not finite, and what: the loss's parts rather than the loss."""
+        if self.fault is None:
+            return None
+        steps = dict(zip(self.names, map(int, self.fault.tolist()), strict=True))
+        faulty = {name: step for name, step in steps.items() if step >= 0}
+        if not faulty:
+            return None
+        first = min(faulty.values())
+        names = [name for name, step in faulty.items() if step == first]
+        return first, [name for name in names if name != "loss"] or names
+
+
+class Trainer:
+    """Trains the networks of one run in its folder.
+
+    Data order is a function of (seed, epoch), all other randomness of (seed, step, process), so a run that was
+    killed goes on from its checkpoint to bit-identical weights, on the same machine with as many threads.
+
+    Args:
+        network: newly built.
+        dataset: prepared; `train` is learned from, `valid` chooses the weights where it has rows.
+        options: how to train.
+        folder: where checkpoint/, history.jsonl and weights.safetensors go.
+        fabric: launched; its precision, devices and strategy.
+        watcher: is told how it goes.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        dataset: Dataset,
+        options: TrainOptions,
+        folder: Path,
+        fabric: Fabric,
+        watcher: Watcher | None = None,
+    ) -> None:
+        self.network, self.options, self.folder, self.fabric = network, options, folder, fabric
+        self.watcher: Watcher = watcher or Silent()
+        self.train = self._resident(dataset.splits["train"])
+        valid = dataset.splits.get("valid")
+        self.valid = self._resident(valid) if valid is not None and valid.present.any() else None
+        self.usable = self.train.present.any(1).nonzero().squeeze(1)
+        if not len(self.usable):
+            raise UserError("no training row has any value left; give data.supervision a larger fraction")
+        self.share = -(-len(self.usable) // fabric.world_size)  # rows an epoch and a process
+        self.steps = -(-self.share // options.batch_size)
+        optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=True)
+        self.wrapped, self.optimizer = fabric.setup(network, optimizer)
+        self.progress = Progress()
+        self.history: list[dict[str, Any]] = []
+
+    def _resident(self, split: Split) -> Split:
+        """The split with its columns on the device where they take less than half of its free memory."""
+        if self.fabric.device.type != "cuda":
+            return split
+        free, _ = torch.cuda.mem_get_info(self.fabric.device)
+        return split.on(self.fabric.device) if split.nbytes < free / 2 else split
+
+    def run(self) -> Outcome:
+        """Train to the last epoch, or to where early stopping ends it.
+
+        Raises:
+            UserError: the loss was not finite; what and when is said, and the last good checkpoint stays.
+            KeyboardInterrupt: Ctrl-C, after the checkpoint was written.
+        """
+        options = self.options
+        self.watcher.begin(options.epochs, self.progress.epoch, self.steps, len(self.usable))
+        with _deterministic(), _interruptible() as interrupted:
+            while self.progress.epoch < options.epochs and not self._stopped_early():
+                self._epoch(interrupted)
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+        return self._outcome()
+
+    # One epoch.
+
+    def _epoch(self, interrupted: threading.Event) -> None:
+        progress, options = self.progress, self.options
+        order = self._order(progress.epoch)
+        tally = _Tally(progress, self.fabric.device)
+        self.network.train()
+        begun = looked = saved = time.monotonic()
+        before = progress.seconds
+        beta = 1.0
+
+        def settle() -> None:
+            """Bring progress up to date; stop where something was not finite."""
+            self._check(tally)
+            progress.sums = tally.totals()
+            progress.seconds = before + time.monotonic() - begun
+
+        while progress.step < self.steps:
+            step = progress.epoch * self.steps + progress.step
+            torch.manual_seed(seed_for("step", options.seed, step, self.fabric.global_rank))
+            chosen = order[progress.step * options.batch_size :][: options.batch_size]
+            beta = self._beta(step)
+            loss, parts = self.wrapped(self.train.batch(chosen, self.fabric.device, redraw=True), beta)
+            if loss.requires_grad:
+                self.fabric.backward(loss)
+                if options.gradient_clip is not None:
+                    # What is not finite is found and named by the tally.
+                    self.fabric.clip_gradients(
+                        self.wrapped, self.optimizer, max_norm=options.gradient_clip, error_if_nonfinite=False
+                    )
+                self.optimizer.step()
+                self.optimizer.zero_grad(set_to_none=True)
+            tally.add(loss, parts, len(chosen), step)
+            progress.step += 1
+            progress.rows += len(chosen)
+            now = time.monotonic()
+            if now - looked > _LOOK_SECONDS:
+                looked = now
+                settle()
+                means = {name: total / progress.rows for name, total in progress.sums.items()}
+                self.watcher.look(progress.epoch + 1, progress.step, means)
+            if interrupted.is_set() or now - saved > _CHECKPOINT_SECONDS:
+                saved = now
+                settle()
+                self._save()
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+        settle()
+        self._end_epoch(beta)
+
+    def _end_epoch(self, beta: float) -> None:
+        progress = self.progress
+        begun = time.monotonic()
+        bound = self._validate()
+        progress.epoch, progress.step = progress.epoch + 1, 0
+        if bound is not None and progress.epoch > self.options.warmup_epochs:
+            if progress.best is None or bound > progress.best:
+                progress.best, progress.best_epoch, progress.worse = bound, progress.epoch, 0
+                self._save_weights()
+            else:
+                progress.worse += 1
+        sums = self._over_processes(progress.sums)
+        rows = progress.rows * self.fabric.world_size
+        means = {name: total / rows for name, total in sums.items()}
+        line = {
+            "epoch": progress.epoch,
+            "loss": means.pop("loss"),
+            "terms": means,
+            "beta": beta,
+            "validation": bound,
+            "seconds": round(progress.seconds, 3),
+            "rows_per_second": round(rows / max(progress.seconds, 1e-9), 1),
+        }
+        progress.sums, progress.rows, progress.seconds = {}, 0, 0.0
+        self.history.append(line)
+        self._save()
+        # What validation and checkpoint cost is known only now; the checkpoint does not hold it.
+        line["overhead_seconds"] = round(time.monotonic() - begun, 3)
+        self._write_history()
+        self.watcher.epoch(line)
+
+    def _order(self, epoch: int) -> Tensor:
+        """This process's share of the rows, in this epoch's order; shares are equal, the last filled up from the first."""
+        generator = torch.Generator().manual_seed(seed_for("order", self.options.seed, epoch))
+        order = self.usable[torch.randperm(len(self.usable), generator=generator)]
+        world = self.fabric.world_size
+        order = torch.cat([order, order[: self.share * world - len(order)]])
+        return order[self.fabric.global_rank :: world]
+
+    def _beta(self, step: int) -> float:
+        warmup = self.options.warmup_epochs * self.steps
+        return min(1.0, step / warmup) if warmup else 1.0
+
+    def _over_processes(self, sums: dict[str, float]) -> dict[str, float]:
+        if self.fabric.world_size == 1:
+            return sums
+        total = self.fabric.all_reduce(torch.tensor(list(sums.values()), dtype=torch.float64), reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return dict(zip(sums, total.tolist(), strict=True))
+
+    @torch.no_grad()
+    def _validate(self) -> float | None:
+        """The mean bound over validation rows that have anything, with the same noise each epoch."""
+        if self.valid is None:
+            return None
+        self.network.eval()
+        device = self.fabric.device
+        generator = torch.Generator(device).manual_seed(seed_for("validation", self.options.seed))
+        total = torch.zeros((), dtype=torch.float64, device=device)
+        for batch in self.valid.batches(_VALIDATION_ROWS, device):
+            noise = torch.randn(batch.size, self.network.latent_dim, generator=generator, device=device)
+            with self.fabric.autocast():
+                bound = self.network.bound(batch, noise)
+            total += bound[batch.present.any(1).to(device)].double().sum()
+        return float(total) / int(self.valid.present.any(1).sum())
+
+    def _stopped_early(self) -> bool:
+        return self.options.early_stopping is not None and self.progress.worse >= self.options.early_stopping
+
+    # Faults.
+
+    def _check(self, tally: _Tally) -> None:
+        found = tally.first_fault()
+        if found is None:
+            broken = self._broken_networks()
+            if not broken:
+                return
+            found = self.progress.epoch * self.steps + self.progress.step - 1, broken
+        step, names = found
+        epoch = step // self.steps + 1
+        kept = (
+            f"the checkpoint of epoch {self.progress.epoch} is kept"
+            if (self.folder / "checkpoint").exists()
+            else "there was no checkpoint yet"
+        )
+        raise UserError(
+            f"training stopped at step {step + 1} (epoch {epoch}): {', '.join(names)} was not finite; {kept}. Lower "
+            "train.learning_rate, set train.gradient_clip, or look for extreme values in that modality's data"
+        )
+
+    def _broken_networks(self) -> list[str]:
+        """The modalities whose networks hold numbers that are not finite."""
+        network = self.network
+        triples = zip(network.modalities, network.encoders, network.decoders, strict=False)
+        return [
+            f"the networks of {name}"
+            for name, *modules in triples
+            if not all(p.isfinite().all() for module in modules for p in module.parameters())
+        ]
+
+    # The folder.
+
+    def _save_weights(self) -> None:
+        if self.fabric.is_global_zero:
+            with replacing(self.folder / "weights.safetensors") as new:
+                save_model(self.network, str(new))
+
+    def _save(self) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        with replacing_folder(self.folder / "checkpoint") as new:
+            save_model(self.network, str(new / "weights.safetensors"))
+            torch.save(self.optimizer.state_dict(), new / "optimizer.pt")
+            state = {"progress": asdict(self.progress), "history": self.history, "processes": self.fabric.world_size}
+            (new / "state.json").write_text(json.dumps(state, allow_nan=False), encoding="utf-8")
+
+    def _write_history(self) -> None:
+        if self.fabric.is_global_zero:
+            lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self.history)
+            write_text(self.folder / "history.jsonl", lines)
+
+    def resume(self) -> bool:
+        """Go on from the folder's checkpoint; False where there is none.
+
+        Raises:
+            UserError: the checkpoint is damaged.
+        """
+        folder = self.folder / "checkpoint"
+        if not folder.exists():
+            folder = set_aside(folder)  # killed between the two renames of a swap
+        if not folder.exists():
+            return False
+        try:
+            state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+            load_model(self.network, str(folder / "weights.safetensors"))
+            self.optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))
+        except Exception as error:
+            text = " ".join(str(error).split())[:200]
+            raise UserError(f"{folder}: is damaged: {text}; remove it to start again") from error
+        if state["processes"] != self.fabric.world_size:
+            raise UserError(
+                f"{folder}: was written by {state['processes']} processes, not {self.fabric.world_size}; "
+                f"give --devices {state['processes']}"
+            )
+        self.progress = Progress(**state["progress"])
+        self.history = state["history"]
+        self._write_history()
+        return True
+
+    def _outcome(self) -> Outcome:
+        """Keep the best weights, or the last where none could be chosen, and say which."""
+        progress, options = self.progress, self.options
+        if progress.best_epoch is not None:
+            ended = f"early stopping ended training after epoch {progress.epoch}, " if self._stopped_early() else ""
+            reason = f"{ended}epoch {progress.best_epoch} has the best validation bound"
+            return Outcome(progress.epoch, progress.best_epoch, reason, progress.best)
+        self._save_weights()
+        why = "there is no validation split" if self.valid is None else "the warm-up lasts to the end"
+        bound = self.history[-1]["validation"] if self.history else None
+        return Outcome(progress.epoch, progress.epoch, f"the last epoch is kept, since {why}", bound)
+
+
+def new_fabric(device: str = "auto", devices: int | str = 1, precision: str = "32-true") -> Fabric:
+    """A launched Fabric.
+
+    Args:
+        device: auto, cpu, cuda or mps.
+        devices: how many processes, one a device.
+        precision: 32-true, or bf16-mixed.
+
+    Raises:
+        UserError: there is no such device or precision here.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"--precision {precision}: is not supported; give one of {', '.join(PRECISIONS)}")
+    strategy = "ddp_find_unused_parameters_true" if devices not in (1, "1") else "auto"
+    try:
+        fabric = Fabric(accelerator=device, devices=devices, precision=precision, strategy=strategy)  # type: ignore[arg-type]
+    except Exception as error:
+        text = " ".join(str(error).split())[:200]
+        raise UserError(f"--device {device} --devices {devices}: {text}; give --device cpu, or fewer") from error
+    fabric.launch()
+    return fabric

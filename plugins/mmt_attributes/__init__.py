@@ -1,0 +1,14 @@
+"""Modalities of vectors and labels."""
+
+from collections.abc import Iterable
+
+from mmtoolkit.hookspecs import hookimpl
+from mmt_attributes.label import Label
+
+__all__ = ["Label"]
+
+
+@hookimpl
+def mmt_components() -> Iterable[type[Label]]:
+    """Register the components of this plugin."""
+    return [Label]

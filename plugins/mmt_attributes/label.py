@@ -1,0 +1,177 @@
+"""The label modality: one of K classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import field_validator
+from torch import Tensor, distributions, nn
+from torch.distributions import Distribution
+
+from mmtoolkit.components import Modality, Parsed
+from mmtoolkit.posterior import at_least_float32
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
+
+_WIDTH = 512
+_SHOWN = 12
+
+
+class Label(Modality):
+    """One of K classes, with a categorical likelihood.
+
+    A cell is the name of a class; numbers are names too. The networks are those of the labels of MNIST in Wu &
+    Goodman 2018, section 4.1: an embedding of 512 and a two-layer MLP.
+    """
+
+    kind: Literal["label"] = "label"
+
+    classes: tuple[str, ...] | None = None
+    """The names of the classes, in order. Learned from the training cells where left out, sorted."""
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if classes is None:
+            return None
+        if len(classes) < 2:
+            raise ValueError("a label needs two classes or more; name them, or remove the modality")
+        if len(set(classes)) < len(classes):
+            twice = next(name for name in classes if classes.count(name) > 1)
+            raise ValueError(f"the class {twice!r} is named twice; name each once")
+        return classes
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes, known or learned.
+
+        Raises:
+            ValueError: they are neither.
+        """
+        if self.classes is None:
+            raise ValueError("the classes are not known yet; name them, or let `fit` learn them")
+        return self.classes
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the classes are known."""
+        return self.classes is not None
+
+    def fit(self, chunks: Iterable[Sequence[Any]]) -> Self:
+        """Learn the classes: all distinct cells, numbers in order of size, words in that of the alphabet."""
+        if self.fitted:
+            return self
+        found: set[str] = set()
+        for cells in chunks:
+            found.update(map(str, np.unique(cells) if isinstance(cells, np.ndarray) else cells))
+        return type(self).model_validate({**self.model_dump(), "classes": sorted(found, key=_sort_key)})
+
+    def event_shape(self) -> tuple[int, ...]:
+        """A single number: ()."""
+        return ()
+
+    def parse(self, cell: Any) -> Tensor:
+        """The place of the class among the classes, int64."""
+        name = str(cell)
+        if name not in self.names:
+            raise ValueError(self._stranger(name))
+        return torch.tensor(self.names.index(name))
+
+    def parse_column(self, cells: Sequence[Any]) -> Parsed:
+        """Look each distinct cell up once."""
+        places = {name: place for place, name in enumerate(self.names)}
+        strings = [None if cell is None else str(cell) for cell in cells]
+        stored = torch.tensor([-1 if cell is None else places.get(cell, -1) for cell in strings])
+        faults = {
+            row: self._stranger(cell) for row, cell in enumerate(strings) if cell is not None and cell not in places
+        }
+        return Parsed(stored.clamp(min=0), stored >= 0, faults)
+
+    def _stranger(self, name: str) -> str:
+        close = get_close_matches(name, self.names, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        shown = ", ".join(self.names[:_SHOWN]) + (", …" if len(self.names) > _SHOWN else "")
+        return f"{name!r} is none of the {len(self.names)} classes{hint}; the classes are {shown}"
+
+    def cell(self, value: Tensor) -> str:
+        """The name of the class."""
+        return self.names[int(value)]
+
+    def baseline(self, chunks: Iterable[Tensor]) -> Tensor:
+        """The most frequent class."""
+        counts = torch.zeros(len(self.names), dtype=torch.int64)
+        for x in chunks:
+            counts += torch.bincount(x.cpu(), minlength=len(self.names))
+        return counts.argmax()
+
+    def encoder(self, width: int, extra: int = 0) -> nn.Module:
+        """An embedding and two layers (Wu & Goodman 2018, section 4.1)."""
+        return LabelEncoder(len(self.names), width, extra)
+
+    def decoder(self, size: int) -> nn.Module:
+        """Three layers and a categorical likelihood."""
+        return LabelDecoder(len(self.names), size)
+
+    def point(self, p: Distribution) -> Tensor:
+        """The most probable class (N,)."""
+        assert isinstance(p, distributions.Categorical)
+        return p.logits.argmax(-1)
+
+    def average(self, p: Distribution, draws: int) -> Tensor:
+        """The probabilities of the classes, averaged over draws: (N, K)."""
+        assert isinstance(p, distributions.Categorical)
+        return p.probs.unflatten(0, (draws, -1)).mean(0)
+
+    def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """Accuracy: 1 where the class is right."""
+        return {"accuracy": (point == x).float()}
+
+    def metrics(self) -> dict[str, Metric]:
+        """The expected calibration error over 15 bins (Guo et al. 2017)."""
+        from torchmetrics.classification import MulticlassCalibrationError
+
+        return {"calibration_error": MulticlassCalibrationError(len(self.names), n_bins=15, validate_args=False)}
+
+
+def _sort_key(name: str) -> tuple[int, float, str]:
+    try:
+        return 0, float(name), name
+    except ValueError:
+        return 1, 0.0, name
+
+
+class LabelEncoder(nn.Module):
+    """From classes (N,) and a condition (N, extra) to features (N, width)."""
+
+    def __init__(self, classes: int, width: int, extra: int = 0) -> None:
+        super().__init__()
+        self.embedding = nn.Sequential(nn.Embedding(classes, _WIDTH), nn.SiLU())
+        self.dense = nn.Sequential(nn.Linear(_WIDTH + extra, _WIDTH), nn.SiLU(), nn.Linear(_WIDTH, width))
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Features (N, width)."""
+        features = self.embedding(x)
+        if condition is not None:
+            features = torch.cat([features, condition.to(features)], dim=1)
+        out: Tensor = self.dense(features)
+        return out
+
+
+class LabelDecoder(nn.Module):
+    """From z (N, size) to a categorical distribution over the classes."""
+
+    def __init__(self, classes: int, size: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in ((size, _WIDTH), (_WIDTH, _WIDTH), (_WIDTH, _WIDTH)):
+            layers += [nn.Linear(before, after), nn.SiLU()]
+        self.layers = nn.Sequential(*layers, nn.Linear(_WIDTH, classes))
+
+    def forward(self, z: Tensor) -> Distribution:
+        """Batch (N,), event ()."""
+        return distributions.Categorical(logits=at_least_float32(self.layers(z)), validate_args=False)

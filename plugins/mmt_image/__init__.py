@@ -1,0 +1,14 @@
+"""The image modality of mmtoolkit."""
+
+from collections.abc import Iterable
+
+from mmtoolkit.hookspecs import hookimpl
+from mmt_image.image import Image
+
+__all__ = ["Image"]
+
+
+@hookimpl
+def mmt_components() -> Iterable[type[Image]]:
+    """Register the components of this plugin."""
+    return [Image]

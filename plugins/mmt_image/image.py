@@ -1,0 +1,121 @@
+"""The image modality: pixels in [0, 1], an MLP or convolutions, a likelihood for pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import PositiveFloat, PositiveInt, model_validator
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from mmt_image import networks, pictures
+from mmt_image.likelihoods import Bernoulli, Likelihood, LocationScale
+from mmtoolkit.components import Modality, Parsed
+from mmtoolkit.keyed import keyed_uniform
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Image(Modality):
+    """An image of fixed shape.
+
+    A cell is the path of a picture file, a PIL image, or an array: (height, width), (channels, height, width) or
+    (height, width, channels), of uint8, or of floats in [0, 1]. It is stored as uint8.
+
+    With 28x28 pixels `network: mlp` is the image network of MNIST and `network: dcgan` that of FashionMNIST in
+    Wu & Goodman 2018, section 4; with 50x50 and 64x64 `dcgan` is that of MultiMNIST and CelebA.
+    """
+
+    kind: Literal["image"] = "image"
+    picture = True
+
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    """Channels (1 for grey, 3 for RGB), height and width."""
+    network: Literal["mlp", "dcgan"] = "dcgan"
+    """Fully connected layers, or convolutions after DCGAN (Radford et al. 2015), sized from `shape`."""
+    likelihood: Literal["bernoulli", "gaussian", "laplace"] = "bernoulli"
+    """The distribution of a pixel. Bernoulli on grey pixels is the binary cross-entropy with targets in [0, 1],
+    which Wu & Goodman 2018 report; it is no density."""
+    scale: PositiveFloat | None = None
+    """The standard deviation (gaussian) or scale (laplace) of a pixel; learned, one a channel, where left out."""
+    binarize: Literal["none", "static", "dynamic"] = "none"
+    """Draw each pixel as 0 or 1 with its grey value as probability (Larochelle & Murray 2011): once for good, or
+    anew each time in training."""
+    resize: Literal["crop", "stretch", "error"] = "crop"
+    """What becomes of a picture of another size: its shorter side is resized and it is centre-cropped, both sides
+    are resized, or it is an error."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        channels, height, width = self.shape
+        if channels not in (1, 3):
+            raise ValueError(f"shape has {channels} channels; give 1 for grey or 3 for RGB, as [3, 64, 64]")
+        if self.network == "dcgan" and min(height, width) < 8:
+            raise ValueError(f"network dcgan needs sides of 8 or more, not {height}x{width}; use network: mlp")
+        if self.likelihood == "bernoulli" and self.scale is not None:
+            raise ValueError("scale belongs to gaussian and laplace; remove it, or change likelihood")
+        return self
+
+    def event_shape(self) -> tuple[int, ...]:
+        """(channels, height, width)."""
+        return self.shape
+
+    def parse(self, cell: Any) -> Tensor:
+        """A path, PIL image or array as uint8 pixels (channels, height, width)."""
+        return torch.from_numpy(pictures.pixels(cell, self.shape, self.resize))
+
+    def parse_column(self, cells: Sequence[Any]) -> Parsed:
+        """Whole arrays of uint8 pixels of the right shape are taken as they are."""
+        if isinstance(cells, np.ndarray) and cells.dtype == np.uint8:
+            grey = cells.ndim == 3 and self.shape[0] == 1
+            stacked = cells[:, None] if grey else cells
+            if stacked.shape[1:] == self.shape:
+                return Parsed(torch.tensor(stacked), torch.ones(len(cells), dtype=torch.bool))
+        return super().parse_column(cells)
+
+    @property
+    def redraws(self) -> bool:
+        """Dynamic binarisation draws anew in training."""
+        return self.binarize == "dynamic"
+
+    def prepare(self, stored: Tensor, generator: torch.Generator | None, keys: Tensor | None) -> Tensor:
+        """Pixels in [0, 1], binarised where asked."""
+        x = stored.to(torch.float32) / 255
+        if self.binarize == "none":
+            return x
+        if keys is None:
+            return torch.bernoulli(x, generator=generator)
+        return (keyed_uniform(keys, self.shape) < x).to(x.dtype)
+
+    def cell(self, value: Tensor) -> Any:
+        """A PIL image, grey or RGB."""
+        return pictures.picture(value)
+
+    def encoder(self, width: int, extra: int = 0) -> nn.Module:
+        """The inference network of Wu & Goodman 2018, section 4."""
+        return networks.ImageEncoder(self.network, self.shape, width, extra)
+
+    def decoder(self, size: int) -> nn.Module:
+        """The generative network, mirrored, ending in the likelihood of the pixels."""
+        likelihood: Likelihood = (
+            Bernoulli() if self.likelihood == "bernoulli" else LocationScale(self.likelihood, self.shape, self.scale)
+        )
+        return networks.ImageDecoder(self.network, self.shape, size, likelihood)
+
+    def point(self, p: Distribution) -> Tensor:
+        """The mean, as pixels in [0, 1]."""
+        return p.mean.clamp(0, 1)
+
+    def text(self, value: Tensor) -> str:
+        """The size and mean intensity."""
+        channels, height, width = self.shape
+        return f"{'grey' if channels == 1 else 'RGB'} {height}x{width}, mean {value.float().mean():.2f}"
+
+    def draw(self, value: Tensor, axes: Axes) -> None:
+        """The picture."""
+        pixels = value.detach().float().clamp(0, 1).cpu().permute(1, 2, 0).numpy()
+        axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="equal")

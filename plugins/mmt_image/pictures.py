@@ -1,0 +1,114 @@
+"""Picture files, PIL images and arrays to pixels, and back."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+
+Pixels = NDArray[np.uint8]
+_MODES = {1: "L", 3: "RGB"}
+
+
+def pixels(cell: Any, shape: tuple[int, int, int], resize: Literal["crop", "stretch", "error"]) -> Pixels:
+    """A cell as pixels (channels, height, width).
+
+    Args:
+        cell: the path of a picture, a PIL image, or an array.
+        shape: (channels, height, width).
+        resize: what becomes of another size.
+
+    Raises:
+        ValueError: what is wrong with the cell.
+    """
+    if isinstance(cell, (str, Path)):
+        picture = _opened(Path(cell))
+    elif isinstance(cell, Image.Image):
+        picture = ImageOps.exif_transpose(cell)
+    else:
+        picture = _from_array(np.asarray(cell), shape)
+    channels, height, width = shape
+    picture = _fitted(_in_mode(picture, _MODES[channels]), (width, height), resize)
+    array = np.array(picture, dtype=np.uint8)
+    return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                return ImageOps.exif_transpose(picture)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: there is no such file; correct the path, or leave the cell empty") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ValueError(f"{path}: has more pixels than is safe to open; make it smaller") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        text = " ".join(str(error).split()).replace(str(path), "").replace(repr(""), "").strip()
+        raise ValueError(f"{path}: is no picture that can be read ({text}); replace the file") from None
+
+
+def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
+    """Grey or RGB; what is transparent is laid on white."""
+    if picture.mode in ("I", "I;16", "I;16B", "F"):  # 16 and 32 bits: Pillow would clip them
+        values = np.asarray(picture, dtype=np.float64)
+        top = 65535 if values.max(initial=0) > 255 else 255
+        picture = Image.fromarray((np.clip(values / top, 0, 1) * 255 + 0.5).astype(np.uint8))
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture.convert(mode)
+
+
+def _fitted(picture: Image.Image, size: tuple[int, int], resize: str) -> Image.Image:
+    if picture.size == size:
+        return picture
+    if resize == "error":
+        raise ValueError(
+            f"it has {picture.height}x{picture.width} pixels, not {size[1]}x{size[0]}; "
+            "set resize to crop or stretch, or change shape"
+        )
+    filter_ = Image.Resampling.BILINEAR
+    if resize == "stretch":
+        return picture.resize(size, filter_)
+    return ImageOps.fit(picture, size, filter_)
+
+
+def _from_array(array: NDArray[Any], shape: tuple[int, int, int]) -> Image.Image:
+    channels = shape[0]
+    given = array.shape
+    if array.ndim == 3 and given[0] in (1, 3) and given[-1] not in (1, 3, 4):
+        array = array.transpose(1, 2, 0)
+    elif array.ndim == 3 and given == shape:
+        array = array.transpose(1, 2, 0)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim not in (2, 3) or 0 in given or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise ValueError(
+            f"an array of shape {given} is no image; give (height, width), ({channels}, height, width) "
+            f"or (height, width, {channels})"
+        )
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8) * 255
+    elif np.issubdtype(array.dtype, np.floating):
+        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
+            raise ValueError("its numbers are not all in [0, 1]; divide by the largest, or give uint8")
+        array = (array * 255 + 0.5).astype(np.uint8)
+    elif np.issubdtype(array.dtype, np.integer):
+        if array.min() < 0 or array.max() > 255:
+            raise ValueError("its numbers are not all from 0 to 255; scale them")
+        array = array.astype(np.uint8)
+    else:
+        raise ValueError(f"an array of {array.dtype} is no image; give uint8, or floats in [0, 1]")
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def picture(value: Tensor) -> Image.Image:
+    """Pixels in [0, 1], (channels, height, width), as a PIL image."""
+    array = (value.detach().float().clamp(0, 1).cpu().numpy() * 255 + 0.5).astype(np.uint8)
+    return Image.fromarray(array[0] if len(array) == 1 else np.ascontiguousarray(array.transpose(1, 2, 0)))
