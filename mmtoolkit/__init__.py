@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from mmtoolkit.errors import UserError
     from mmtoolkit.hookspecs import hookimpl
     from mmtoolkit.models import MVAE
+    from mmtoolkit.networks import build
     from mmtoolkit.plugins import load_plugins
     from mmtoolkit.posterior import Gaussian, Posterior, product_of_experts, product_with_prior
     from mmtoolkit.report import write_report
-    from mmtoolkit.run import TrainedRun, build, execute, load
+    from mmtoolkit.run import TrainedRun, execute, load
     from mmtoolkit.schema import Schema, TrainOptions, parse_schema, read_schema
     from mmtoolkit.subsets import draw_subsets
     from mmtoolkit.training import Trainer
@@ -58,7 +59,7 @@ _HOME = {
     "TrainedRun": "run",
     "Trainer": "training",
     "UserError": "errors",
-    "build": "run",
+    "build": "networks",
     "draw_subsets": "subsets",
     "execute": "run",
     "hookimpl": "hookspecs",
@@ -72,7 +73,7 @@ _HOME = {
     "write_report": "report",
 }
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "MVAE",
     "Batch",
     "Columns",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
+import zlib
 from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import resources
@@ -94,9 +96,7 @@ def data_cards() -> dict[str, DataCard]:
 
 def plugin_cards() -> dict[str, PluginCard]:
     """The plugins one can install: distribution -> card."""
-    return {
-        name: PluginCard.model_validate(card) for name, card in (_data(registry() / "plugins.yaml") or {}).items()
-    }
+    return {name: PluginCard.model_validate(card) for name, card in (_data(registry() / "plugins.yaml") or {}).items()}
 
 
 def install_hint(family: str, kind: str) -> str | None:
@@ -134,7 +134,7 @@ def find_data_set(name: str) -> Path:
     folders = data_folders()
     for folder in folders:
         for called in (name, *card.folders):
-            if (folder / called).is_dir():
+            if os.path.isdir(folder / called):  # False, where Path's own raises, for what may not be looked at
                 return (folder / called).resolve()
     searched = ", ".join(str(folder) for folder in folders)
     raise UserError(
@@ -169,11 +169,11 @@ def _fetch(file: DataFile, mirrors: tuple[str, ...], folder: Path) -> None:
     faults = []
     for mirror in mirrors:
         url = f"{mirror.rstrip('/')}/{file.name}"
-        (folder / file.name).unlink(missing_ok=True)
         try:
-            pooch.retrieve(url, known_hash=file.download, fname=file.name, path=folder)
-        except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong checksum is a ValueError
-            wrong = isinstance(error, ValueError)
+            (folder / file.name).unlink(missing_ok=True)
+            pooch.retrieve(url, known_hash=file.download or None, fname=file.name, path=folder)
+        except (OSError, ValueError) as error:  # requests' are OSErrors; a wrong checksum is a mere ValueError
+            wrong = not isinstance(error, OSError)
             faults.append(f"{url}: {'its checksum is wrong' if wrong else _short(error)}")
             continue
         if contents_checksum(folder / file.name) == file.contents:
@@ -193,5 +193,5 @@ def contents_checksum(path: Path) -> str:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, EOFError):
+    except (OSError, EOFError, zlib.error):
         return ""

@@ -6,8 +6,10 @@ import contextlib
 import hashlib
 import inspect
 import json
+import os
+import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,9 @@ import torch
 from numpy.lib.format import open_memmap
 from torch import Tensor
 
-from mmtoolkit.components import Modality, Source, Table
+from mmtoolkit.components import Cells, Component, Modality, Source, Table
 from mmtoolkit.errors import UserError
-from mmtoolkit.files import checksum, make_folder, replacing_folder, write_json
+from mmtoolkit.files import checksum, make_folder, replacing_folder, write_json, write_text
 from mmtoolkit.locations import prepared_folder
 
 _FORMAT = 1
@@ -59,8 +61,7 @@ class ColumnStore:
     def __init__(self, source: Source, report: Callable[[str], None]) -> None:
         self.source, self.report = source, report
         options = source.model_dump(mode="json", exclude={"supervision", "on_bad_cell"})
-        files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in source.files()]
-        self._key = [_FORMAT, options, files, _code(type(source))]
+        self._key = [_FORMAT, options, [_identity(path) for path in source.files()], _code(type(source))]
 
     def _folder(self, *parts: Any) -> Path:
         text = json.dumps([self._key, *parts], sort_keys=True)
@@ -70,29 +71,42 @@ class ColumnStore:
         """The modality with its options learned, from the cache or by `learn`."""
         folder = self._folder("fit", modality.column or name, modality.model_dump(mode="json"), _code(type(modality)))
         try:
-            return type(modality).model_validate_json((folder / "options.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            modality = learn()
+            text = (folder / "options.json").read_text(encoding="utf-8")
+            if hashlib.sha256(text.encode()).hexdigest() != (folder / "checksum").read_text(encoding="utf-8"):
+                raise ValueError("options.json is damaged")
+            return type(modality).model_validate_json(text)
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:
+            self.report(f"{folder}: {error}; learning it again")
+        modality = learn()
         self._make_room(1 << 20)
         with replacing_folder(folder) as new:
             write_json(new / "options.json", modality.model_dump(mode="json"))
+            write_text(new / "checksum", checksum(new / "options.json"))
         return modality
 
-    def columns(
-        self, split: str, modalities: Mapping[str, Modality], load: Callable[[], Table]
-    ) -> dict[str, Column]:
+    def columns(self, split: str, modalities: Mapping[str, Modality], load: Callable[[], Table]) -> dict[str, Column]:
         """The columns of a split; those that are not in the cache, or damaged there, are parsed from load()."""
         folders = {
             name: self._folder(
-                split, modality.column or name, modality.model_dump(mode="json", exclude={"weight"}), _code(type(modality))
+                split,
+                modality.column or name,
+                modality.model_dump(mode="json", exclude={"weight"}),
+                _code(type(modality)),
             )
             for name, modality in modalities.items()
         }
         found = {name: self._open(folder) for name, folder in folders.items()}
         if missing := {name: modalities[name] for name, column in found.items() if column is None}:
             self._parse(split, missing, folders, load())
-        columns = {name: column or self._open(folders[name]) for name, column in found.items()}
-        return {name: column for name, column in columns.items() if column is not None}
+        columns: dict[str, Column] = {}
+        for name, column in found.items():
+            column = column or self._open(folders[name])
+            if column is None:
+                raise UserError(f"{folders[name]}: cannot be read back; check that disk, or set MMT_CACHE to another")
+            columns[name] = column
+        return columns
 
     def _open(self, folder: Path) -> Column | None:
         """A cached column; None where it is missing or damaged."""
@@ -104,18 +118,17 @@ class ColumnStore:
             # Copy on write: a tensor over read-only memory would be a promise PyTorch cannot keep.
             stored = np.load(folder / "stored.npy", mmap_mode="c", allow_pickle=False)
             present = np.load(folder / "present.npy", allow_pickle=False)
+            faults = [(int(row), str(fault)) for row, fault in card["faults"]]
+            count = int(card["fault_count"])
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             self.report(f"{folder}: {error}; preparing it again")
             shutil.rmtree(folder, ignore_errors=True)
             return None
-        faults = [(int(row), str(fault)) for row, fault in card["faults"]]
-        return Column(torch.from_numpy(stored), torch.from_numpy(present), faults, card["fault_count"])
+        return Column(torch.from_numpy(stored), torch.from_numpy(present), faults, count)
 
-    def _parse(
-        self, split: str, modalities: Mapping[str, Modality], folders: Mapping[str, Path], table: Table
-    ) -> None:
+    def _parse(self, split: str, modalities: Mapping[str, Modality], folders: Mapping[str, Path], table: Table) -> None:
         length = min(len(table), self.source.rows.get(split, len(table)))
         self.report(f"preparing {split}: {length:,} rows of {', '.join(modalities)}")
         with contextlib.ExitStack() as stack:
@@ -150,13 +163,14 @@ class _Writer:
         self.faults: list[tuple[int, str]] = []
         self.fault_count = 0
 
-    def add(self, start: int, modality: Modality, cells: Sequence[Any]) -> None:
+    def add(self, start: int, modality: Modality, cells: Cells) -> None:
         parsed = modality.parse_column(cells)
         values = parsed.stored.numpy()
         if self.stored is None or (self.stored.dtype != values.dtype and not self.present.any()):
             self.make_room(self.length * max(values[0].nbytes, 1))
             shape = (self.length, *modality.event_shape())
             self.stored = open_memmap(self.folder / "stored.npy", "w+", dtype=values.dtype, shape=shape)
+            _reserve(self.folder / "stored.npy")
         stop = start + len(cells)
         present = parsed.present.numpy()
         # What stands in the blanks is zero, so that the same data gives the same file.
@@ -180,7 +194,7 @@ class _Writer:
         write_json(self.folder / "column.json", card)
 
 
-def _chunks(table: Table, names: list[str], length: int) -> Iterator[tuple[int, dict[str, Sequence[Any]]]]:
+def _chunks(table: Table, names: list[str], length: int) -> Iterator[tuple[int, dict[str, Cells]]]:
     start = 0
     for chunk in table.chunks(names, _CHUNK):
         size = len(next(iter(chunk.values())))
@@ -194,8 +208,30 @@ def _chunks(table: Table, names: list[str], length: int) -> Iterator[tuple[int, 
             return
 
 
-def _code(cls: type) -> str:
-    """The checksum of a class's code: its module, or all modules of its package."""
-    file = Path(inspect.getfile(cls))
-    files = sorted(file.parent.glob("*.py")) if (file.parent / "__init__.py").is_file() else [file]
-    return hashlib.sha256("".join(checksum(path) for path in files).encode()).hexdigest()
+def _reserve(path: Path) -> None:
+    """Claim the disk space of a file: writing to a mapped file on a full disk would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+def _identity(path: Path) -> tuple[str, int, int]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; put it there, or correct data") from error
+    return str(path), found.st_size, found.st_mtime_ns
+
+
+def _code(cls: type[Component]) -> str:
+    """The checksum of a component's code and that of its bases: each one's module, or all modules of its package."""
+    files: set[Path] = set()
+    for part in cls.__mro__:
+        if not issubclass(part, Component):
+            continue
+        try:
+            file = Path(inspect.getfile(part))
+        except (TypeError, OSError):  # written at a prompt: what it does cannot be compared, so nothing is reused
+            return secrets.token_hex()
+        files |= set(file.parent.glob("*.py")) if (file.parent / "__init__.py").is_file() else {file}
+    return hashlib.sha256("".join(checksum(path) for path in sorted(files)).encode()).hexdigest()

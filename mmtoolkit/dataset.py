@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -73,7 +71,7 @@ class Split:
         """The present values of one modality, prepared: (N, *event) at a time, on the host."""
         m = list(self.modalities).index(name)
         rows = self.present[:, m].nonzero().squeeze(1)
-        for chosen in rows.split(size):
+        for chosen in rows.split(size) if len(rows) else ():
             stored = self.stored[name].index_select(0, chosen.to(self.stored[name].device))
             yield self.modalities[name].prepare(stored, None, (chosen + self._first_key).to(stored.device)).cpu()
 
@@ -164,9 +162,13 @@ def prepare(
     tables = _Tables(source)
     if "train" not in source.splits():
         raise UserError(f"{at('data')}: has no split train; the splits are {', '.join(source.splits())}")
-    modalities = {
-        name: _fitted(name, modality, tables, store, at) for name, modality in modalities.items()
-    }
+    if unknown := [split for split in source.rows if split not in source.splits()]:
+        raise UserError(
+            f"{at('data', 'rows', split)}: there is no such split{did_you_mean(split, list(source.splits()))}; "
+            f"the splits are {', '.join(source.splits())}"
+            for split in unknown
+        )
+    modalities = {name: _fitted(name, modality, tables, store, at) for name, modality in modalities.items()}
     splits: dict[str, Split] = {}
     notes: list[str] = []
     faults: list[str] = []
@@ -202,7 +204,10 @@ def _fault_lines(split: str, column: str, found: Column) -> list[str]:
         for row, fault in found.faults[:_SHOWN_FAULTS]
     ]
     if found.fault_count > _SHOWN_FAULTS:
-        lines.append(f"{split}, column {column}: and {found.fault_count - _SHOWN_FAULTS} more cells of {found.length}")
+        lines.append(
+            f"{split}, column {column}: and {found.fault_count - _SHOWN_FAULTS} more of its {found.length} cells cannot "
+            "be read; mend them too"
+        )
     return lines
 
 
@@ -236,6 +241,8 @@ def _fitted(name: str, modality: Modality, tables: _Tables, store: ColumnStore, 
 
     def learn() -> Modality:
         table = tables.load("train", {name: modality}, at)
+        if not len(table):
+            raise UserError(_empty_split(at))
         limit = tables.source.rows.get("train", len(table))
         try:
             return modality.fit(_present_cells(table, column, limit))
@@ -257,9 +264,13 @@ def _present_cells(table: Table, column: str, limit: int) -> Iterator[list[objec
         yield [cell for cell in cells if cell is not None]
 
 
+def _empty_split(at: At) -> str:
+    return f"{at('data')}: the training split is empty; give it rows"
+
+
 def _check_filled(train: Split, modalities: Mapping[str, Modality], at: At) -> None:
     if not len(train):
-        raise UserError(f"{at('data')}: the training split is empty; give it rows")
+        raise UserError(_empty_split(at))
     faults = [
         f"{at('modalities', name)}: its column {modality.column or name!r} has no value in any of the {len(train)} "
         "training rows; remove the modality, or mend the data"

@@ -12,9 +12,16 @@ class UserError(Exception):
 
     Args:
         faults: one line, or several when all faults are told at once. A line names the file, line, key or
-            cell, the fault and the remedy.
+            cell, the fault and the remedy. What cannot be printed, such as a line break in a name, is escaped.
     """
 
     def __init__(self, faults: str | Sequence[str]) -> None:
-        self.faults: list[str] = [faults] if isinstance(faults, str) else list(faults)
+        lines = [faults] if isinstance(faults, str) else faults
+        self.faults: list[str] = [_printable(line) for line in lines]
         super().__init__("\n".join(self.faults))
+
+
+def _printable(line: str) -> str:
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

@@ -19,9 +19,13 @@ _PLAIN_KEY = re.compile(r"[^\s.\"'=]+")
 
 def key_path(path: Path) -> str:
     """A path as `--set` takes it: `modalities."a.b".shape`."""
-    return ".".join(
-        str(key) if isinstance(key, int) or _PLAIN_KEY.fullmatch(key) else f'"{key}"' for key in path
-    )
+    return ".".join(_quoted(str(key)) for key in path)
+
+
+def _quoted(key: str) -> str:
+    if _PLAIN_KEY.fullmatch(key):
+        return key
+    return f"'{key}'" if '"' in key else f'"{key}"'
 
 
 @dataclass
@@ -42,6 +46,12 @@ class Origins:
             if path[:length] in self.lines:
                 return f"{self.name}:{self.lines[path[:length]]}: {shown}"
         return f"{self.name}: {shown}"
+
+    def override(self, path: Path) -> None:
+        """Let `--set` stand for what is under a path."""
+        self.overridden.add(path)
+        for written in [written for written in self.lines if written[: len(path)] == path]:
+            del self.lines[written]
 
     def copy(self, source: Path, target: Path, keep: Container[str]) -> None:
         """Let the keys under one path stand for those under another."""
@@ -76,7 +86,6 @@ _REMEDIES = {
     "list": "give a list, such as [a, b]",
     "tuple": "give a list, such as [a, b]",
     "dict": "give a mapping, such as {key: value}",
-    "path": "give a path",
     "literal": "give one of these",
     "greater": "give a larger number",
     "less": "give a smaller number",
@@ -92,6 +101,8 @@ def fault_lines(
     found = []
     for fault in error.errors(include_url=False):
         path, family = _place(fault["loc"])
+        if fault["type"] == "union_tag_invalid":  # its place is that of the kind
+            path = (*path, "kind")
         text = _text(fault, path, family, data, plugins, schema)
         number = next((origins.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins.lines), 0)
         found.append((number, f"{origins.at(path)}: {text}"))
@@ -127,6 +138,7 @@ def _text(
     schema: type[BaseModel],
 ) -> str:
     kinds = plugins.of_family(family) if family else {}
+    shown = _short(repr(fault["input"]))
     match fault["type"]:
         case "missing":
             return "is missing; add it"
@@ -136,26 +148,30 @@ def _text(
         case "union_tag_not_found":
             return f"has no kind; add kind: one of {', '.join(kinds)}"
         case "union_tag_invalid":
-            kind = str(_at(data, (*path, "kind")))
+            kind = str(_at(data, path))
             hint = install_hint(str(family), kind)
-            return (
-                f"there is no {family} of kind {kind!r}{did_you_mean(kind, list(kinds))}; "
-                + (hint if hint else f"the kinds are {', '.join(kinds)}")
+            return f"there is no {family} of kind {_short(repr(kind))}{did_you_mean(kind, list(kinds))}; " + (
+                hint if hint else f"the kinds are {', '.join(kinds)}"
             )
         case "model_type" | "model_attributes_type":
             example = "{kind: …}" if family else "{key: value}"
-            return f"must be a mapping such as {example}, not {fault['input']!r}; give its keys"
+            return f"must be a mapping such as {example}, not {shown}; give its keys"
+        case "path_type":
+            return f"must be a path, not {shown}; give one, in quotes if YAML reads it as something else"
         case "value_error":
             text = fault["msg"].removeprefix("Value error, ")
             return text if ";" in text else f"{text}; change it"
     message = fault["msg"][0].lower() + fault["msg"][1:]
     remedy = _REMEDIES.get(fault["type"].split("_")[0], "change it")
-    shown = repr(fault["input"])
-    shown = shown if len(shown) <= 60 else shown[:57] + "…"
     hint = ""
     if fault["type"] == "literal_error":
         hint = did_you_mean(str(fault["input"]), re.findall(r"'([^']*)'", str(fault.get("ctx", {}).get("expected"))))
-    return f"{message}, not {shown}{hint}; {remedy}"
+    but = "" if ", not " in message else f", not {shown}"
+    return f"{message}{but}{hint}; {remedy}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def _known_keys(
@@ -166,8 +182,10 @@ def _known_keys(
     rest = path[:-1]
     if family:
         depth = _COMPONENTS[str(path[0])][1]
-        model, rest = kinds.get(_at(data, (*path[:depth], "kind"))), path[depth:-1]
+        model, rest = kinds.get(str(_at(data, (*path[:depth], "kind")))), path[depth:-1]
     for key in rest:
+        if isinstance(key, int):  # an entry of a list has the keys that the list's entries have
+            continue
         info = model.model_fields.get(key) if model is not None else None
         model = _model_in(info.annotation) if info is not None else None
     return list(model.model_fields) if model is not None else []

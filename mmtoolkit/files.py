@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -14,13 +15,16 @@ from typing import Any
 
 from mmtoolkit.errors import UserError
 
+_ATTEMPTS = 20
+
 
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = "free some space, or write elsewhere" if error.errno == 28 else "make it writable, or write elsewhere"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "free some space, or write elsewhere" if full else "make it writable, or write elsewhere"
         raise UserError(f"{path}: cannot be written: {error.strerror or error}; {remedy}") from error
 
 
@@ -49,12 +53,16 @@ def replacing(path: Path) -> Iterator[Path]:
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with _explained(path):
+            new.touch()
+            mode = new.stat().st_mode
             yield new
+            new.chmod(mode)  # some writers keep their files to themselves
             _sync(new)
             new.replace(path)
             _sync(path.parent)
     finally:
-        new.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where nothing could be written there is nothing to remove
+            new.unlink()
 
 
 @contextlib.contextmanager
@@ -71,15 +79,25 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             for file in new.iterdir():
                 _sync(file)
             _sync(new)
-            old = set_aside(path)
-            if path.exists():
-                shutil.rmtree(old, ignore_errors=True)
-                path.rename(old)
-            new.rename(path)
+            _swap(new, path)
             _sync(path.parent)
-            shutil.rmtree(old, ignore_errors=True)
+            shutil.rmtree(set_aside(path), ignore_errors=True)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _swap(new: Path, path: Path) -> None:
+    """Put the folder `new` in the place of the folder `path`, again where another process does so at the same time."""
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        try:
+            if path.exists():
+                shutil.rmtree(set_aside(path), ignore_errors=True)
+                path.rename(set_aside(path))
+            new.rename(path)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOENT) or not attempts_left:
+                raise
 
 
 def set_aside(path: Path) -> Path:

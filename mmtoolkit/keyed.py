@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def _shifted(x: Tensor, bits: int) -> Tensor:
-    """x >> bits as if x were unsigned (int64 is all that PyTorch multiplies everywhere)."""
+    """X >> bits as if x were unsigned (int64 is all that PyTorch multiplies everywhere)."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 

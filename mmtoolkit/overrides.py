@@ -15,6 +15,7 @@ from mmtoolkit.faults import Origins, family_at, key_path
 from mmtoolkit.plugins import Plugins
 from mmtoolkit.yaml12 import Path, read_yaml
 
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _KEY = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^."'=]+))\s*(\.|=|$)""")
 
 
@@ -32,13 +33,21 @@ def parse_override(text: str) -> tuple[Path, Any]:
             break
         double, single, bare, end = match.groups()
         name = next(group for group in (double, single, bare) if group is not None)
-        path.append(int(name) if bare is not None and name.strip().isdigit() else name.strip())
+        name = name if bare is None else name.strip()
+        path.append(int(name) if bare is not None and _INDEX.fullmatch(name) else name)
         place = match.end()
     if not path or end != "=":
         raise UserError(f"--set {text}: is not key.path=value; write for instance --set train.epochs=10")
     value = text[place:]
+    if not value.strip():
+        return tuple(path), None
     name = f"--set {key_path(tuple(path))}"
-    return tuple(path), read_yaml(value, name).data if value.strip() else None
+    if value.lstrip().startswith("#"):
+        raise UserError(f"{name}: has no value, since # begins a comment; put quotes round it")
+    try:
+        return tuple(path), read_yaml(value, name).data
+    except UserError as error:  # a value has one line, whose number says nothing
+        raise UserError([fault.replace(f"{name}:1: ", f"{name}: ", 1) for fault in error.faults]) from error
 
 
 def apply_overrides(
@@ -57,43 +66,57 @@ def apply_overrides(
     for text in overrides:
         try:
             path, value = parse_override(text)
-            _put(data, path, value, schema)
+            path, written = _put(data, path, value, schema)
         except UserError as error:
             faults += error.faults
             continue
-        origins.overridden.add(path)
+        origins.override(written)
         if path[-1] == "kind" and isinstance(value, str):
             _drop_foreign_keys(data, path[:-1], value, origins, plugins)
     return data, faults
 
 
-def _put(data: Any, path: Path, value: Any, schema: type[BaseModel]) -> None:
+def _put(data: Any, path: Path, value: Any, schema: type[BaseModel]) -> tuple[Path, Path]:
+    """Put a value into the data.
+
+    Returns:
+        The path, its names told from its places in lists by the data there, and the part of it that is now written
+        by the override: less than all of it where mappings were made on the way, or a list's entries moved up.
+    """
     shown = f"--set {key_path(path)}"
     if str(path[0]) not in schema.model_fields:
         known = list(schema.model_fields)
         raise UserError(f"{shown}: unknown key{did_you_mean(str(path[0]), known)}; the keys are {', '.join(known)}")
-    for place, key in enumerate(path[:-1]):
+    done: Path = ()
+    made: Path | None = None
+    for key in path[:-1]:
         if isinstance(data, list):
             data = data[_index(data, key, shown)]
+            done = (*done, key)
         elif isinstance(data, dict):
+            done = (*done, str(key))
             if data.get(str(key)) is None:
-                data[str(key)] = {}
+                if value is None:  # nothing there to delete
+                    return path, path
+                data[str(key)], made = {}, made or done
             data = data[str(key)]
         else:
-            raise UserError(f"{shown}: {key_path(path[:place])} has no keys; set it as a whole")
+            raise UserError(f"{shown}: {key_path(done)} has no keys; set it as a whole")
     last = path[-1]
     if isinstance(data, list):
         index = _index(data, last, shown)
         if value is None:
             del data[index]
-        else:
-            data[index] = value
-    elif not isinstance(data, dict):
-        raise UserError(f"{shown}: {key_path(path[:-1])} has no keys; set it as a whole")
-    elif value is None:
+            return (*done, last), done
+        data[index] = value
+        return (*done, last), (*done, last)
+    if not isinstance(data, dict):
+        raise UserError(f"{shown}: {key_path(done)} has no keys; set it as a whole")
+    if value is None:
         data.pop(str(last), None)
     else:
         data[str(last)] = value
+    return (*done, str(last)), made or (*done, str(last))
 
 
 def _index(data: list[Any], key: str | int, shown: str) -> int:

@@ -44,11 +44,11 @@ class Plugins:
     """A line for each plugin that does not work; the others do."""
 
     def of_family(self, family: str) -> dict[str, type[Component]]:
-        """kind -> class of one family."""
+        """Kind -> class of one family."""
         return {kind: cls for (of, kind), cls in self.components.items() if of == family}
 
     def _add(self, classes: Sequence[type[Component]], plugin: Plugin) -> None:
-        added = {}
+        added: dict[tuple[str, str], type[Component]] = {}
         for cls in classes:
             kind = _kind(cls)
             known = self.components.get((cls.family, kind)) or added.get((cls.family, kind))
@@ -74,6 +74,7 @@ def _kind(cls: type[Component]) -> str:
         raise TypeError(f'{_name(cls)} needs a kind, such as `kind: Literal["name"] = "name"`')
     if missing := sorted(getattr(cls, "__abstractmethods__", ())):
         raise TypeError(f"{_name(cls)} does not define {', '.join(missing)}")
+    cls.model_rebuild()  # raises where the type of an option is unknown
     return kind.default
 
 
@@ -124,7 +125,7 @@ def load_plugins(files: Sequence[str | Path] = ()) -> Plugins:
             classes = _classes(point.load())
             for cls in classes:
                 _kind(cls)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             plugins.broken.append(
                 f"plugin {point.name} of {distribution} {plugin.version} does not work: {_one_line(error)}; "
                 f"mend or uninstall {distribution}"
@@ -137,16 +138,19 @@ def load_plugins(files: Sequence[str | Path] = ()) -> Plugins:
             classes = _classes(module)
             for cls in classes:
                 _kind(cls)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UserError(f"--plugin {file}: {_one_line(error)}; mend the file") from error
         plugins._add(classes, plugin)
     return plugins
 
 
 def _load_file(path: Path) -> tuple[ModuleType, Plugin]:
-    if not path.is_file():
+    if not os.path.isfile(path):  # False, where Path's own raises, for a name too long
         raise UserError(f"--plugin {path}: there is no such file; give the path of a Python file")
-    digest = checksum(path)
+    try:
+        digest = checksum(path)
+    except OSError as error:
+        raise UserError(f"--plugin {path}: cannot be read: {error.strerror}; check its permissions") from error
     name = f"mmt_plugin_{path.stem}_{digest[:12]}"
     plugin = Plugin(path.stem, str(path.resolve()), digest[:12], digest)
     if name in sys.modules:  # the same contents: the same classes
@@ -158,7 +162,7 @@ def _load_file(path: Path) -> tuple[ModuleType, Plugin]:
     sys.modules[name] = module  # pydantic looks annotations up there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
+    except (Exception, SystemExit) as error:
+        sys.modules.pop(name, None)
         raise UserError(f"--plugin {path}: {_one_line(error)}; mend the file") from error
     return module, plugin

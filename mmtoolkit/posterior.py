@@ -66,11 +66,11 @@ class Gaussian:
         return self.logvar.exp()
 
     def rsample(self, noise: Tensor) -> Tensor:
-        """mean + exp(logvar / 2) * noise, noise (..., D) standard normal (Kingma & Welling 2013)."""
+        """Mean + exp(logvar / 2) * noise, noise (..., D) standard normal (Kingma & Welling 2013)."""
         return self.mean + torch.exp(0.5 * self.logvar) * noise
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """log N(z; mean, exp(logvar)) summed over D: (...,), nats."""
+        """Log N(z; mean, exp(logvar)) summed over D: (...,), nats."""
         squares = (z - self.mean).square() * torch.exp(-self.logvar)
         return -0.5 * (squares + self.logvar + math.log(2 * math.pi)).sum(-1)
 
@@ -116,7 +116,7 @@ def product_of_experts(experts: Gaussian, present: Tensor) -> Gaussian:
 def product_with_prior(expert: Gaussian) -> Gaussian:
     """The product of each expert alone with the N(0, I) prior, elementwise: (..., D) to (..., D).
 
-    The same numbers as `product_of_experts` of one expert, without the sum over experts.
+    The same numbers as `product_of_experts` of one finite expert, without the sum over experts.
     """
     logvar = expert.logvar.clamp(min=_LEAST_LOGVAR[expert.logvar.dtype])
     precision = torch.exp(-logvar)

@@ -16,45 +16,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, load_model, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.distributions import Distribution
 
 from mmtoolkit.batch import Batch
-from mmtoolkit.components import Evaluator, Modality, Model, Network
+from mmtoolkit.components import Evaluator, Modality, Network
 from mmtoolkit.dataset import Dataset, Report, prepare
 from mmtoolkit.errors import UserError
 from mmtoolkit.files import checksum, make_folder, replacing, write_json, write_text
+from mmtoolkit.networks import build, parameter_counts
 from mmtoolkit.plugins import Plugins, load_plugins
 from mmtoolkit.posterior import Posterior
 from mmtoolkit.schema import Schema, read_schema
-from mmtoolkit.training import Trainer, Watcher, new_fabric, seed_for
+from mmtoolkit.seeds import seed_for
+from mmtoolkit.training import Trainer, Watcher, new_fabric
+from mmtoolkit.weights import load_weights
 
 _EVALUATION_ROWS = 500
-
-
-def build(model: Model, modalities: Mapping[str, Modality], seed: int | None = None) -> Network:
-    """The networks of a model over modalities, newly initialised.
-
-    Args:
-        model: such as `MVAE(latent_dim=16)`.
-        modalities: name -> modality, in order.
-        seed: fixes the initial weights; PyTorch's default generator is used as it stands where left out.
-    """
-    if seed is None:
-        return model.build(modalities)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed_for("weights", seed))
-        return model.build(modalities)
-
-
-def parameter_counts(network: Network) -> dict[str, int]:
-    """The number of parameters, in all and in the inference networks."""
-    inference = {id(p): p for module in network.inference_modules() for p in module.parameters()}
-    return {
-        "total": sum(p.numel() for p in network.parameters()),
-        "inference": sum(p.numel() for p in inference.values()),
-    }
 
 
 @dataclass
@@ -75,6 +54,8 @@ class TrainedRun:
     device: torch.device
     baselines: Mapping[str, Tensor]
     report: Report = lambda line: None
+    main_process: bool = True
+    """False in all but one process of a run on several devices."""
 
     @property
     def modalities(self) -> Mapping[str, Modality]:
@@ -91,6 +72,11 @@ class TrainedRun:
         """What results.json holds."""
         results: dict[str, Any] = json.loads((self.folder / "results.json").read_text(encoding="utf-8"))
         return results
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """What history.jsonl holds: a line an epoch."""
+        return [json.loads(line) for line in (self.folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -204,7 +190,9 @@ def execute(
         out: the run folder; runs/NAME where left out.
         plugins: those the schema was read with.
         resume: go on with the run that the folder holds; where none stands, one is started.
-        device, devices, precision: as `new_fabric` takes them.
+        device: as `new_fabric` takes it.
+        devices: as `new_fabric` takes it.
+        precision: as `new_fabric` takes it.
         watcher: is told how training goes.
         say: is told what else the user should know, a line each.
 
@@ -236,14 +224,14 @@ def execute(
         write_text(folder / "schema.yaml", resolved.to_yaml())
         write_json(folder / "run.json", record)
         with replacing(folder / "baselines.safetensors") as new:
-            save_file({name: value.contiguous() for name, value in baselines.items()}, new)
+            new.write_bytes(save({name: value.contiguous() for name, value in baselines.items()}))
 
     outcome = trainer.run()
     say(outcome.reason)
     fabric.barrier()
-    load_model(network, str(folder / "weights.safetensors"))
+    load_weights(network, folder / "weights.safetensors")
     network.eval()
-    run = TrainedRun(folder, resolved, network, fabric.device, baselines, say)
+    run = TrainedRun(folder, resolved, network, fabric.device, baselines, say, fabric.is_global_zero)
     run.__dict__["dataset"] = dataset
     if fabric.is_global_zero:
         scores, notes = run.evaluate(resolved.evaluate, run.default_split())
@@ -344,20 +332,24 @@ def load(
     for plugin in record.get("plugins", []):
         if plugin["checksum"] and plugin["checksum"] not in given:
             raise UserError(
-                f"{folder}: was made with the plugin file {plugin['distribution']} (SHA-256 {plugin['checksum'][:12]}…); "
-                "name that file, unchanged, with --plugin"
+                f"{folder}: was made with the plugin file {plugin['distribution']} "
+                f"(SHA-256 {plugin['checksum'][:12]}…); name that file, unchanged, with --plugin"
             )
     schema = read_schema(folder / "schema.yaml", plugins=plugins)
     if not (folder / "weights.safetensors").exists():
         raise UserError(f"{folder}: is not finished (it has no weights yet); go on with `mmt run … --resume`")
     network = build(schema.model, schema.modalities, schema.train.seed)
-    try:
-        load_model(network, str(folder / "weights.safetensors"))
-        baselines = load_file(folder / "baselines.safetensors")
-    except Exception as error:
-        text = " ".join(str(error).split())[:300]
-        raise UserError(f"{folder}: its weights do not fit or are damaged: {text}; train it again") from error
+    load_weights(network, folder / "weights.safetensors")
+    baselines = _baselines(folder / "baselines.safetensors")
     return TrainedRun(folder, schema, network.to(device).eval(), torch.device(device), baselines, report)
+
+
+def _baselines(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except Exception as error:
+        text = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: is missing or damaged: {text}; train the run again") from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:

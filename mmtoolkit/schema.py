@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Union
+from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     PositiveFloat,
     PositiveInt,
     PrivateAttr,
@@ -19,10 +22,11 @@ from pydantic import (
     create_model,
     model_validator,
 )
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from mmtoolkit import catalogue
 from mmtoolkit.catalogue import did_you_mean
-from mmtoolkit.components import Evaluator, Modality, Model, Source
+from mmtoolkit.components import Component, Evaluator, Modality, Model, Source
 from mmtoolkit.errors import UserError
 from mmtoolkit.faults import Origins, fault_lines, key_path
 from mmtoolkit.overrides import apply_overrides
@@ -31,6 +35,19 @@ from mmtoolkit.yaml12 import Path as KeyPath
 from mmtoolkit.yaml12 import read_yaml, write_yaml
 
 DEFAULT_EVALUATE: list[dict[str, Any]] = [{"kind": "elbo"}, {"kind": "prediction"}]
+
+
+_NAME = r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$"
+_LONGEST_NAME = 200
+
+
+def _folder_name(name: str) -> str:
+    """Refuse a name that cannot be that of a run's folder."""
+    if not re.fullmatch(_NAME[1:-1], name) or len(name.encode()) > _LONGEST_NAME:
+        raise ValueError(
+            f"must be the name of a folder: no slash, no dot at the front, at most {_LONGEST_NAME} bytes; change it"
+        )
+    return name
 
 
 class TrainOptions(BaseModel):
@@ -62,7 +79,7 @@ class Schema(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    name: Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$")]
+    name: Annotated[str, AfterValidator(_folder_name), Field(json_schema_extra={"pattern": _NAME})]
     """Names the run; its folder is runs/NAME unless --out says otherwise."""
     data: SerializeAsAny[Source]
     """Where the rows come from."""
@@ -80,12 +97,17 @@ class Schema(BaseModel):
     @model_validator(mode="after")
     def _supervision_names_modalities(self) -> Schema:
         groups = (self.data.supervision.groups if self.data.supervision else None) or ()
-        for name in (name for group in groups for name in group):
-            if name not in self.modalities:
-                raise ValueError(
-                    f"data.supervision.groups names {name!r}, which is no modality"
-                    f"{did_you_mean(name, list(self.modalities))}; name modalities of this schema"
-                )
+        faults: list[InitErrorDetails] = []
+        for g, group in enumerate(groups):
+            for place, name in enumerate(group):
+                if name not in self.modalities:
+                    hint = did_you_mean(name, list(self.modalities))
+                    text = f"there is no modality {name!r}{hint}; the modalities are {', '.join(self.modalities)}"
+                    kind = PydanticCustomError("value_error", "Value error, {text}", {"text": text})
+                    loc = ("data", self.data.kind, "supervision", "groups", g, place)
+                    faults.append(InitErrorDetails(type=kind, loc=loc, input=name))
+        if faults:
+            raise ValidationError.from_exception_data("Schema", faults)
         return self
 
     def at(self, *path: str | int) -> str:
@@ -106,20 +128,29 @@ class Schema(BaseModel):
         return write_yaml(self.model_dump(mode="json"))
 
 
+class _ByKind:
+    """A union told apart by `kind`. Unlike pydantic's own it may have one member, whose kind must be given too."""
+
+    def __init__(self, classes: Mapping[str, type[Component]]) -> None:
+        self.classes = classes
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        choices = {kind: handler.generate_schema(cls) for kind, cls in self.classes.items()}
+        return core_schema.tagged_union_schema(choices, discriminator="kind")
+
+
 def _union(plugins: Plugins, family: str) -> Any:
-    classes = tuple(plugins.of_family(family).values())
+    classes = plugins.of_family(family)
     if not classes:
         raise UserError(f"no {family} is installed; MMT_PLUGINS may leave them out, or reinstall mmtoolkit")
-    if len(classes) == 1:
-        return classes[0]
-    return Annotated[Union[classes], Field(discriminator="kind")]  # noqa: UP007  (a union made at run time)
+    return Annotated[Any, _ByKind(classes)]
 
 
 def schema_class(plugins: Plugins) -> type[Schema]:
     """The schema whose fields are discriminated unions of the installed components."""
-    evaluators = list[_union(plugins, "evaluator")]  # type: ignore[misc]
-    default = [entry for entry in DEFAULT_EVALUATE if ("evaluator", entry["kind"]) in plugins.components]
-    modalities = Annotated[dict[str, _union(plugins, "modality")], Field(min_length=1)]
+    evaluators: Any = list[_union(plugins, "evaluator")]  # type: ignore[misc]
+    modalities: Any = Annotated[dict[str, _union(plugins, "modality")], Field(min_length=1)]  # type: ignore[misc]
+    default: list[Any] = [entry for entry in DEFAULT_EVALUATE if ("evaluator", entry["kind"]) in plugins.components]
     return create_model(
         "Schema",
         __base__=Schema,
@@ -147,8 +178,9 @@ def json_schema(plugins: Plugins) -> dict[str, Any]:
         "minItems": 1,
         "description": "One such modality for each of these names.",
     }
-    for cls in plugins.of_family("modality").values():
-        schema["$defs"][cls.__name__]["properties"]["each"] = each
+    modalities = schema["properties"]["modalities"]["additionalProperties"]["discriminator"]["mapping"]
+    for reference in modalities.values():  # two plugins may name their classes alike, so not by name
+        schema["$defs"][reference.rsplit("/", 1)[-1]]["properties"]["each"] = each
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
@@ -159,7 +191,11 @@ def schema_path(name: str | Path) -> Path:
         UserError: there is neither.
     """
     path = Path(name)
-    if path.is_file():
+    try:
+        is_file = path.is_file()
+    except OSError as error:  # such as a name too long
+        raise UserError(f"{name}: cannot be read: {error.strerror}; check the path") from error
+    if is_file:
         return path
     known = catalogue.schemas()
     if str(name) in known:
@@ -263,7 +299,7 @@ def _expand_each(data: dict[str, Any], origins: Origins) -> tuple[dict[str, Any]
             add(group, options, path)
             continue
         names = options["each"]
-        if not isinstance(names, list) or not names or not all(isinstance(n, (str, int)) for n in names):
+        if not isinstance(names, list) or not names or not all(isinstance(n, (str, int)) and not isinstance(n, bool) for n in names):
             faults.append(f"{origins.at((*path, 'each'))}: must be a list of names; write each: [a, b]")
             continue
         if "column" in options:

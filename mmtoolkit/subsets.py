@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,9 +12,7 @@ from torch import Tensor
 Sampling = Literal["uniform", "by_size"]
 
 
-def draw_subsets(
-    m: int, k: int, generator: torch.Generator | None = None, sampling: Sampling = "uniform"
-) -> Tensor:
+def draw_subsets(m: int, k: int, generator: torch.Generator | None = None, sampling: Sampling = "uniform") -> Tensor:
     """Draw k random subsets of m modalities, each of more than one and less than all of them.
 
     Memory is O(k m): no list of the 2^m subsets is made.
@@ -52,6 +51,11 @@ def _between(subsets: Tensor) -> Tensor:
     """Whether each subset (k, m) has more than one member and less than all: (k,)."""
     size = subsets.sum(1)
     return (size > 1) & (size < subsets.shape[1])
+
+
+def supports(subsets: Collection[frozenset[str]] | None, given: Collection[str]) -> bool:
+    """Whether a model that infers z from these sets (None for any) can infer it from `given`; from nothing always."""
+    return subsets is None or not given or frozenset(given) in subsets
 
 
 @dataclass(frozen=True, eq=False)

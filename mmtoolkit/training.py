@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import threading
@@ -13,10 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
-from safetensors.torch import load_model, save_model
 from torch import Tensor
 
 from mmtoolkit.components import Network
@@ -24,6 +23,8 @@ from mmtoolkit.dataset import Dataset, Split
 from mmtoolkit.errors import UserError
 from mmtoolkit.files import replacing, replacing_folder, set_aside, write_text
 from mmtoolkit.schema import TrainOptions
+from mmtoolkit.seeds import seed_for
+from mmtoolkit.weights import load_weights, to_bytes
 
 PRECISIONS = ("32-true", "bf16-mixed")
 _LOOK_SECONDS = 0.5
@@ -84,12 +85,6 @@ class Outcome:
     kept_epoch: int
     reason: str
     bound: float | None
-
-
-def seed_for(*parts: int | str) -> int:
-    """A seed that is a function of its parts, such as ("step", seed, step, process)."""
-    numbers = [p if isinstance(p, int) else int.from_bytes(p.encode(), "big") for p in parts]
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 @contextmanager
@@ -307,7 +302,7 @@ class Trainer:
         self.watcher.epoch(line)
 
     def _order(self, epoch: int) -> Tensor:
-        """This process's share of the rows, in this epoch's order; shares are equal, the last filled up from the first."""
+        """This process's share of the rows in this epoch's order; shares are equal, filled up from the first rows."""
         generator = torch.Generator().manual_seed(seed_for("order", self.options.seed, epoch))
         order = self.usable[torch.randperm(len(self.usable), generator=generator)]
         world = self.fabric.world_size
@@ -380,15 +375,21 @@ class Trainer:
     def _save_weights(self) -> None:
         if self.fabric.is_global_zero:
             with replacing(self.folder / "weights.safetensors") as new:
-                save_model(self.network, str(new))
+                new.write_bytes(to_bytes(self.network))
 
     def _save(self) -> None:
         if not self.fabric.is_global_zero:
             return
         with replacing_folder(self.folder / "checkpoint") as new:
-            save_model(self.network, str(new / "weights.safetensors"))
-            torch.save(self.optimizer.state_dict(), new / "optimizer.pt")
-            state = {"progress": asdict(self.progress), "history": self.history, "processes": self.fabric.world_size}
+            (new / "weights.safetensors").write_bytes(to_bytes(self.network))
+            optimizer = io.BytesIO()  # a full disk is then told by our own write, as anywhere else
+            torch.save(self.optimizer.state_dict(), optimizer)
+            (new / "optimizer.pt").write_bytes(optimizer.getbuffer())
+            state = {
+                "progress": asdict(self.progress),
+                "history": self.history,
+                "processes": self.fabric.world_size,
+            }
             (new / "state.json").write_text(json.dumps(state, allow_nan=False), encoding="utf-8")
 
     def _write_history(self) -> None:
@@ -409,7 +410,7 @@ class Trainer:
             return False
         try:
             state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-            load_model(self.network, str(folder / "weights.safetensors"))
+            load_weights(self.network, folder / "weights.safetensors")
             self.optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))
         except Exception as error:
             text = " ".join(str(error).split())[:200]
@@ -426,7 +427,7 @@ class Trainer:
 
     def _outcome(self) -> Outcome:
         """Keep the best weights, or the last where none could be chosen, and say which."""
-        progress, options = self.progress, self.options
+        progress = self.progress
         if progress.best_epoch is not None:
             ended = f"early stopping ended training after epoch {progress.epoch}, " if self._stopped_early() else ""
             reason = f"{ended}epoch {progress.best_epoch} has the best validation bound"

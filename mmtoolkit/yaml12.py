@@ -16,7 +16,6 @@ from ruamel.yaml.events import (
     DocumentStartEvent,
     Event,
     MappingEndEvent,
-    MappingStartEvent,
     ScalarEvent,
     SequenceEndEvent,
     SequenceStartEvent,
@@ -39,6 +38,10 @@ _INT = re.compile(r"[-+]?[0-9]{1,400}")
 _OCTAL, _HEX = re.compile(r"0o[0-7]{1,400}"), re.compile(r"0x[0-9a-fA-F]{1,400}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INF, _NAN = re.compile(r"([-+]?)(\.inf|\.Inf|\.INF)"), re.compile(r"\.nan|\.NaN|\.NAN")
+
+# What no YAML may hold (section 5.1), a surrogate among it; and text that needs no quotes wherever it stands.
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_UNQUOTED = re.compile(r"[\w/][\w/.()+-]*( [\w/.()+-]+)*")
 
 
 @dataclass(frozen=True)
@@ -73,14 +76,22 @@ class _Reader:
     def fault(self, event: Event, text: str) -> None:
         self.faults.append(f"{self.name}:{event.start_mark.line + 1}: {text}")
 
+    def refuse_tag(self, event: Event) -> None:
+        if (tag := getattr(event, "tag", None)) is not None:
+            self.fault(event, f"{tag} is a tag, which is not read; a schema is plain data, so remove it")
+
+    def refuse_surrogates(self, event: ScalarEvent) -> None:
+        if any("\ud800" <= character <= "\udfff" for character in event.value):
+            self.fault(event, "a \\u escape stands for half a character; write the character itself")
+
     def value(self, event: Event, path: Path) -> Any:
         self.lines.setdefault(path, event.start_mark.line + 1)
         if isinstance(event, AliasEvent):
             self.fault(event, f"*{event.anchor} is an alias, which is not read; write the value out")
             return None
-        if getattr(event, "tag", None) is not None:
-            self.fault(event, f"{event.tag} is a tag, which is not read; a schema is plain data, so remove it")
+        self.refuse_tag(event)
         if isinstance(event, ScalarEvent):
+            self.refuse_surrogates(event)
             return plain(event.value) if event.style is None else event.value
         if len(path) >= _DEPTH:
             self.fault(event, f"more than {_DEPTH} levels deep; a schema has a few")
@@ -100,9 +111,11 @@ class _Reader:
         while not isinstance(event := next(self.events), MappingEndEvent):
             if not isinstance(event, ScalarEvent):
                 self.fault(event, "a key must be a word; quote it if it has brackets or braces")
-                self.value(event, path)
-                self.value(next(self.events), path)
+                self.value(event, (*path, ""))  # a level deeper, so that keys within keys end
+                self.value(next(self.events), (*path, ""))
                 continue
+            self.refuse_tag(event)
+            self.refuse_surrogates(event)
             key = event.value
             if key in data:
                 first = self.lines[(*path, key)]
@@ -124,7 +137,14 @@ def read_yaml(text: str, name: str) -> Document:
     """
     if len(text) > _LENGTH:
         raise UserError(f"{name}: is longer than {_LENGTH:,} characters; is it a schema?")
-    events = iter(YAML(typ="safe", pure=True).parse(io.StringIO(text)))
+    if found := _FORBIDDEN.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise UserError(
+            f"{name}:{line}: holds the character U+{ord(found[0]):04X}, which YAML does not allow; remove it, "
+            "or write it as an escape in double quotes"
+        )
+    yaml = YAML(typ="safe", pure=True)
+    events = iter(yaml.parse(io.StringIO(text)))
     reader = _Reader(events, name)
     try:
         event = next(events)
@@ -138,6 +158,10 @@ def read_yaml(text: str, name: str) -> Document:
             reader.fault(event, "a second document begins here; keep one to a file")
     except YAMLError as error:
         raise UserError([*reader.faults, _syntax_fault(error, name)]) from error
+    except (ValueError, OverflowError) as error:  # an escape such as "\U00110000", which is no character
+        line = yaml.reader.get_mark().line + 1
+        fault = f"{name}:{line}: is not YAML: {error}; mend the line (escapes in quotes, directives)"
+        raise UserError([*reader.faults, fault]) from error
     if reader.faults:
         raise UserError(reader.faults)
     return Document(data, reader.lines)
@@ -158,7 +182,7 @@ def _styled(data: Any) -> Any:
         if not any(isinstance(item, (dict, list, tuple)) for item in data):
             items.fa.set_flow_style()
         return items
-    if isinstance(data, str) and (plain(data) is not data or data.strip() != data or not data.isprintable()):
+    if isinstance(data, str) and (plain(data) is not data or not _UNQUOTED.fullmatch(data) or not data.isprintable()):
         return DoubleQuotedScalarString(data)
     return data
 

@@ -1,6 +1,6 @@
 """The base classes of everything a schema names by `kind`, and what they are handed."""
 
-from mmtoolkit.components.component import Component, DataPath
+from mmtoolkit.components.component import Cells, Component, DataPath
 from mmtoolkit.components.evaluator import Evaluator, Run, Scores
 from mmtoolkit.components.modality import Modality, Parsed
 from mmtoolkit.components.model import Model, Network
@@ -11,6 +11,7 @@ FAMILIES: tuple[type[Component], ...] = (Modality, Source, Model, Evaluator)
 
 __all__ = [
     "FAMILIES",
+    "Cells",
     "Columns",
     "Component",
     "DataPath",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 
 
@@ -34,8 +36,18 @@ class Component(BaseModel):
 
 def _resolve(path: Path, info: ValidationInfo) -> Path:
     folder = (info.context or {}).get("folder", Path())
-    return (Path(folder) / path.expanduser()).resolve()
+    try:
+        resolved = (Path(folder) / path.expanduser()).resolve()
+        str(resolved).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{path}: lies in a folder whose name is not UTF-8; rename that folder") from None
+    except (RuntimeError, OSError) as error:  # ~name of a user who is not there, a loop of links
+        raise ValueError(f"{path}: is no path here: {error}; correct it") from error
+    return resolved
 
+
+Cells = Sequence[Any] | NDArray[Any]
+"""Cells of a column, None where missing; or a whole array, in which none is."""
 
 DataPath = Annotated[Path, AfterValidator(_resolve)]
 """A path in a schema: relative to the schema file, kept absolute."""

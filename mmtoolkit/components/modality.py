@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -11,7 +11,7 @@ import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
-from mmtoolkit.components.component import Component
+from mmtoolkit.components.component import Cells, Component
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +73,7 @@ class Modality(Component):
 
     # Data: cell <-> stored <-> network input.
 
-    def fit(self, chunks: Iterable[Sequence[Any]]) -> Self:
+    def fit(self, chunks: Iterable[Cells]) -> Self:
         """Fill the options that were left None from the present training cells; return a validated copy.
 
         Raises:
@@ -94,7 +94,7 @@ class Modality(Component):
             ValueError: what is wrong with the cell; the core adds the split, row and column.
         """
 
-    def parse_column(self, cells: Sequence[Any]) -> Parsed:
+    def parse_column(self, cells: Cells) -> Parsed:
         """Many cells at once, None where missing. Override it where a whole column can be read faster."""
         stored: Tensor | None = None
         present = torch.zeros(len(cells), dtype=torch.bool)
@@ -168,7 +168,7 @@ class Modality(Component):
         return p.mean
 
     def average(self, p: Distribution, draws: int) -> Any:
-        """p over draws * N rows, draw-major, as one statement a row: what `metrics` read.
+        """P over draws * N rows, draw-major, as one statement a row: what `metrics` read.
 
         Default: mean and standard deviation over draws of the mean, each (N, *event).
         """

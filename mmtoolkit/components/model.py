@@ -77,13 +77,11 @@ class Network(nn.Module, ABC):
     def decode(self, z: Tensor, batch: Batch, targets: Collection[str]) -> dict[str, Distribution]:
         """p(target | z) for z (K B, D), draw-major: row j of z belongs to row j mod B of the batch."""
         return {
-            name: decoder(z)
-            for name, decoder in zip(self.modalities, self.decoders, strict=True)
-            if name in targets
+            name: decoder(z) for name, decoder in zip(self.modalities, self.decoders, strict=True) if name in targets
         }
 
     def log_prob(self, z: Tensor, batch: Batch, targets: Collection[str]) -> dict[str, Tensor]:
-        """log p(x | z) of the batch's own values for z (K B, D), draw-major: (K B,) each, nats.
+        """Log p(x | z) of the batch's own values for z (K B, D), draw-major: (K B,) each, nats.
 
         Zero where the row does not have the modality. A target that no row has is left out.
         """

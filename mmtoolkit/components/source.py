@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import ClassVar, Literal, Protocol, Self
 
 from pydantic import Field, PositiveInt
 
-from mmtoolkit.components.component import Component
+from mmtoolkit.components.component import Cells, Component
 from mmtoolkit.components.supervision import Supervision
 
 
@@ -23,10 +23,10 @@ class Table(Protocol):
     def __len__(self) -> int:
         """The number of rows."""
 
-    def column(self, name: str) -> Sequence[Any]:
+    def column(self, name: str) -> Cells:
         """All cells of a column; it may be one array."""
 
-    def chunks(self, names: Sequence[str], size: int) -> Iterator[dict[str, Sequence[Any]]]:
+    def chunks(self, names: Sequence[str], size: int) -> Iterator[dict[str, Cells]]:
         """The named columns, up to `size` rows at a time, in order."""
 
 
@@ -37,7 +37,7 @@ class Columns:
         ValueError: the columns differ in length.
     """
 
-    def __init__(self, columns: Mapping[str, Sequence[Any]]) -> None:
+    def __init__(self, columns: Mapping[str, Cells]) -> None:
         self._columns = dict(columns)
         lengths = {name: len(cells) for name, cells in columns.items()}
         if len(set(lengths.values())) > 1:
@@ -52,11 +52,11 @@ class Columns:
     def __len__(self) -> int:
         return self._length
 
-    def column(self, name: str) -> Sequence[Any]:
+    def column(self, name: str) -> Cells:
         """All cells of a column."""
         return self._columns[name]
 
-    def chunks(self, names: Sequence[str], size: int) -> Iterator[dict[str, Sequence[Any]]]:
+    def chunks(self, names: Sequence[str], size: int) -> Iterator[dict[str, Cells]]:
         """The named columns, up to `size` rows at a time."""
         for start in range(0, self._length, size):
             yield {name: self._columns[name][start : start + size] for name in names}

@@ -38,6 +38,8 @@ class Supervision(BaseModel):
             raise ValueError("needs paired (a fraction of rows) or keep (a probability of cells), one of the two")
         if self.keep is not None and (self.groups is not None or self.rest != "keep"):
             raise ValueError("groups and rest belong to paired; drop them, or keep")
+        if self.groups is not None and not (self.groups and all(self.groups)):
+            raise ValueError("groups is empty or has an empty group; name modalities, or leave groups out")
         return self
 
     def kept(self, names: Sequence[str], rows: int) -> NDArray[np.bool_]:

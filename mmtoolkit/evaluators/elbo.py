@@ -8,7 +8,7 @@ import torch
 from pydantic import PositiveInt
 
 from mmtoolkit.components import Evaluator, Run, Scores
-from mmtoolkit.evaluators.entries import Entry, MeanWithError, described, scored_rows, supported
+from mmtoolkit.evaluators.entries import Entry, described, scored_rows, supported
 
 
 class Elbo(Evaluator):
@@ -27,6 +27,8 @@ class Elbo(Evaluator):
 
     def evaluate(self, run: Run, split: str) -> Scores:
         """One result an entry: {target, given, value, stderr, examples, incomplete}."""
+        from mmtoolkit.evaluators.means import MeanWithError  # torchmetrics takes seconds to import
+
         names = tuple(run.modalities)
         if self.entries is None:
             alone = [Entry(target=(name,), given=(name,)) for name in names]
@@ -38,9 +40,7 @@ class Elbo(Evaluator):
         incomplete = [0] * len(entries)
         generator = run.generator
         for batch in run.batches(split):
-            noise = torch.randn(
-                self.samples, batch.size, run.model.latent_dim, generator=generator, device=run.device
-            )
+            noise = torch.randn(self.samples, batch.size, run.model.latent_dim, generator=generator, device=run.device)
             for place, entry in enumerate(entries):
                 scored, partial = scored_rows(batch, entry)
                 incomplete[place] += int(partial.sum())

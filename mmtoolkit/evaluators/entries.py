@@ -1,18 +1,17 @@
-"""What evaluators have in common: which target from which given, and the mean over rows."""
+"""Which target from which given: what the entries of evaluators have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
-from torchmetrics import Metric
 
 from mmtoolkit.batch import Batch
 from mmtoolkit.components import Network
 from mmtoolkit.errors import UserError
+from mmtoolkit.subsets import supports
 
 
 class Entry(BaseModel):
@@ -37,7 +36,8 @@ class Entry(BaseModel):
         if not self.target:
             raise UserError(f"evaluate, {kind}: an entry has no target; name one of {', '.join(names)}")
         return Entry(
-            target=tuple(n for n in names if n in self.target), given=tuple(n for n in names if n in self.given)
+            target=tuple(n for n in names if n in self.target),
+            given=tuple(n for n in names if n in self.given),
         )
 
 
@@ -46,10 +46,12 @@ def supported(entries: Iterable[Entry], model: Network) -> tuple[list[Entry], li
     subsets = model.subsets()
     kept, notes = [], []
     for entry in entries:
-        if subsets is None or not entry.given or frozenset(entry.given) in subsets:
+        if supports(subsets, entry.given):
             kept.append(entry)
         else:
-            notes.append(f"left out: {', '.join(entry.target)} given {', '.join(entry.given)}: the model cannot infer it")
+            notes.append(
+                f"left out: {', '.join(entry.target)} given {', '.join(entry.given)}: the model cannot infer it"
+            )
     return kept, notes
 
 
@@ -66,36 +68,6 @@ def scored_rows(batch: Batch, entry: Entry) -> tuple[Tensor, Tensor]:
     if entry.given:
         scored &= given.any(1)
     return scored, scored & ~(target.all(1) & given.all(1))
-
-
-class MeanWithError(Metric):
-    """The mean of numbers, one a row, with its standard error; sums over processes.
-
-    `compute` gives {"value", "stderr", "examples"}; value and stderr are None for too few rows.
-    """
-
-    full_state_update = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        for name in ("total", "squares", "rows"):
-            self.add_state(name, default=torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-
-    def update(self, values: Tensor) -> None:
-        """Add the numbers of some rows (N,)."""
-        values = values.detach().to("cpu", torch.float64)
-        self.total += values.sum()
-        self.squares += values.square().sum()
-        self.rows += len(values)
-
-    def compute(self) -> dict[str, Any]:
-        """The mean, the standard error of the mean, and the number of rows."""
-        rows = int(self.rows)
-        if not rows:
-            return {"value": None, "stderr": None, "examples": 0}
-        mean = float(self.total) / rows
-        variance = max(float(self.squares) - rows * mean**2, 0.0) / max(rows - 1, 1)
-        return {"value": mean, "stderr": (variance / rows) ** 0.5 if rows > 1 else None, "examples": rows}
 
 
 def described(entry: Entry, **scores: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import PositiveInt
@@ -11,7 +11,10 @@ from torch import Tensor
 
 from mmtoolkit.batch import Batch
 from mmtoolkit.components import Evaluator, Run, Scores
-from mmtoolkit.evaluators.entries import Entry, MeanWithError, described, scored_rows, supported
+from mmtoolkit.evaluators.entries import Entry, described, scored_rows, supported
+
+if TYPE_CHECKING:
+    from mmtoolkit.evaluators.means import MeanWithError
 
 
 class Prediction(Evaluator):
@@ -32,7 +35,7 @@ class Prediction(Evaluator):
     """What to score, each {target: [one], given: [...]}."""
 
     def evaluate(self, run: Run, split: str) -> Scores:
-        """One result for each entry and metric: {target, given, metric, value, baseline, stderr, examples, incomplete}."""
+        """One result an entry and metric: {target, given, metric, value, stderr, examples, baseline, incomplete}."""
         names = tuple(run.modalities)
         if self.entries is None:
             entries, notes = supported(_default_entries(names), run.model)
@@ -89,9 +92,7 @@ class _Tally:
         present = batch.rows(self.name)
         rows = present[scored[present]].to(z.device)  # in the batch
         x = batch.value(self.name).index_select(0, scored[present].nonzero().squeeze(1).to(z.device))
-        by_draw = [
-            self.modality.scores(draw.index_select(0, rows), x) for draw in point.unflatten(0, (draws, -1))
-        ]
+        by_draw = [self.modality.scores(draw.index_select(0, rows), x) for draw in point.unflatten(0, (draws, -1))]
         _add(self.means, {name: torch.stack([s[name] for s in by_draw]).mean(0) for name in by_draw[0]})
         baseline = self.run.baselines[self.name].to(x.device)
         _add(self.baselines, self.modality.scores(baseline.expand(len(x), *baseline.shape), x))
@@ -106,9 +107,7 @@ class _Tally:
         for metric, mean in self.means.items():
             scores = mean.compute()
             baseline = self.baselines[metric].compute()["value"]
-            found.append(
-                described(self.entry, metric=metric, **scores, baseline=baseline, incomplete=self.incomplete)
-            )
+            found.append(described(self.entry, metric=metric, **scores, baseline=baseline, incomplete=self.incomplete))
         for metric, value in self.metrics.items():
             if self.means:
                 examples = found[0]["examples"]
@@ -127,6 +126,8 @@ class _Tally:
 
 
 def _add(means: dict[str, MeanWithError], scores: dict[str, Tensor]) -> None:
+    from mmtoolkit.evaluators.means import MeanWithError  # torchmetrics takes seconds to import
+
     for metric, values in scores.items():
         means.setdefault(metric, MeanWithError()).update(values)
 

@@ -131,10 +131,11 @@ class MVAENetwork(Network):
 
     def _stacked(self, experts: Mapping[str, Gaussian | None], batch: Batch) -> Gaussian:
         """The experts of all rows, (M, B, D); zeros stand where a row lacks one."""
+        dtype = next(self.parameters()).dtype
 
         def spread(name: str, expert: Gaussian | None) -> tuple[Tensor, Tensor]:
             if expert is None:
-                blank = torch.zeros(batch.size, self.latent_dim, device=batch.device)
+                blank = torch.zeros(batch.size, self.latent_dim, device=batch.device, dtype=dtype)
                 return blank, blank
             if len(expert.mean) == batch.size:
                 return expert.mean, expert.logvar
@@ -146,7 +147,12 @@ class MVAENetwork(Network):
         return Gaussian(torch.stack(means), torch.stack(logvars))
 
     def _from_products(
-        self, experts: Mapping[str, Gaussian | None], batch: Batch, present: Tensor, terms: Terms, noise: Tensor
+        self,
+        experts: Mapping[str, Gaussian | None],
+        batch: Batch,
+        present: Tensor,
+        terms: Terms,
+        noise: Tensor,
     ) -> _Draws:
         """Draws for the joint term and the cuts of the random subsets."""
         m = present.shape[1]
@@ -159,9 +165,7 @@ class MVAENetwork(Network):
         if len(kept) == len(members):
             return _Draws(z, kl, rows, members)
         on_device = kept.to(batch.device)
-        return _Draws(
-            z.index_select(0, on_device), kl.index_select(0, on_device), rows, members.index_select(0, kept)
-        )
+        return _Draws(z.index_select(0, on_device), kl.index_select(0, on_device), rows, members.index_select(0, kept))
 
     def _alone(self, i: int, expert: Gaussian, present: Tensor, terms: Terms, noise: Tensor) -> _Draws:
         """Draws for the term of modality i alone."""
@@ -173,7 +177,7 @@ class MVAENetwork(Network):
         return _Draws(q.rsample(noise), q.kl(), rows, members)
 
     def _log_prob(self, i: int, name: str, batch: Batch, present: Tensor, draws: list[_Draws]) -> Tensor | None:
-        """log p(x_i | z) over all draws whose term reconstructs modality i: (n,); None where there is none."""
+        """Log p(x_i | z) over all draws whose term reconstructs modality i: (n,); None where there is none."""
         zs, places = [], []
         for draw in draws:
             chosen = draw.members[:, i].nonzero().squeeze(1)

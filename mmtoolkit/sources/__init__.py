@@ -1,5 +1,5 @@
 """The sources that ship with mmtoolkit."""
 
-from mmtoolkit.sources.idx import FashionMini, FashionMNIST, IdxSource, MNIST
+from mmtoolkit.sources.idx import MNIST, FashionMini, FashionMNIST, IdxSource
 
 __all__ = ["MNIST", "FashionMNIST", "FashionMini", "IdxSource"]

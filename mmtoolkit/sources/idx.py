@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import struct
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, Self
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 
 from mmtoolkit.components import Columns, DataPath, Source, Table
 from mmtoolkit.errors import UserError
+
+
+_MOST_DIMENSIONS = 32
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -28,13 +32,15 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             data = file.read()
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file; put it there, or correct root") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: cannot be read: {error}; {remedy}") from error
     if len(data) < 4 or data[:2] != b"\0\0":
         raise UserError(f"{path}: is no IDX file (it does not begin with two zero bytes); {remedy}")
     if data[2] != 8:
         raise UserError(f"{path}: holds numbers of IDX type {data[2]:#04x}, not unsigned bytes (0x08); {remedy}")
     dimensions = data[3]
+    if dimensions > _MOST_DIMENSIONS:
+        raise UserError(f"{path}: is no IDX file (its header promises {dimensions} dimensions); {remedy}")
     start = 4 + 4 * dimensions
     if len(data) < start:
         raise UserError(f"{path}: is cut short in its header; {remedy}")

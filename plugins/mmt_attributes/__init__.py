@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from mmtoolkit.hookspecs import hookimpl
 from mmt_attributes.label import Label
+from mmtoolkit.hookspecs import hookimpl
 
 __all__ = ["Label"]
 

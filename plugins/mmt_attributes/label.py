@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -12,7 +12,7 @@ from pydantic import field_validator
 from torch import Tensor, distributions, nn
 from torch.distributions import Distribution
 
-from mmtoolkit.components import Modality, Parsed
+from mmtoolkit.components import Cells, Modality, Parsed
 from mmtoolkit.posterior import at_least_float32
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Label(Modality):
         """Whether the classes are known."""
         return self.classes is not None
 
-    def fit(self, chunks: Iterable[Sequence[Any]]) -> Self:
+    def fit(self, chunks: Iterable[Cells]) -> Self:
         """Learn the classes: all distinct cells, numbers in order of size, words in that of the alphabet."""
         if self.fitted:
             return self
@@ -82,7 +82,7 @@ class Label(Modality):
             raise ValueError(self._stranger(name))
         return torch.tensor(self.names.index(name))
 
-    def parse_column(self, cells: Sequence[Any]) -> Parsed:
+    def parse_column(self, cells: Cells) -> Parsed:
         """Look each distinct cell up once."""
         places = {name: place for place, name in enumerate(self.names)}
         strings = [None if cell is None else str(cell) for cell in cells]
@@ -125,7 +125,8 @@ class Label(Modality):
     def average(self, p: Distribution, draws: int) -> Tensor:
         """The probabilities of the classes, averaged over draws: (N, K)."""
         assert isinstance(p, distributions.Categorical)
-        return p.probs.unflatten(0, (draws, -1)).mean(0)
+        probabilities: Tensor = p.probs.unflatten(0, (draws, -1))
+        return probabilities.mean(0)
 
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Accuracy: 1 where the class is right."""

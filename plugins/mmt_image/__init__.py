@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from mmtoolkit.hookspecs import hookimpl
 from mmt_image.image import Image
+from mmtoolkit.hookspecs import hookimpl
 
 __all__ = ["Image"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch.distributions import Distribution
 
 from mmt_image import networks, pictures
 from mmt_image.likelihoods import Bernoulli, Likelihood, LocationScale
-from mmtoolkit.components import Modality, Parsed
+from mmtoolkit.components import Cells, Modality, Parsed
 from mmtoolkit.keyed import keyed_uniform
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class Image(Modality):
         """A path, PIL image or array as uint8 pixels (channels, height, width)."""
         return torch.from_numpy(pictures.pixels(cell, self.shape, self.resize))
 
-    def parse_column(self, cells: Sequence[Any]) -> Parsed:
+    def parse_column(self, cells: Cells) -> Parsed:
         """Whole arrays of uint8 pixels of the right shape are taken as they are."""
         if isinstance(cells, np.ndarray) and cells.dtype == np.uint8:
             grey = cells.ndim == 3 and self.shape[0] == 1

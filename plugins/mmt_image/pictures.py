@@ -82,9 +82,7 @@ def _fitted(picture: Image.Image, size: tuple[int, int], resize: str) -> Image.I
 def _from_array(array: NDArray[Any], shape: tuple[int, int, int]) -> Image.Image:
     channels = shape[0]
     given = array.shape
-    if array.ndim == 3 and given[0] in (1, 3) and given[-1] not in (1, 3, 4):
-        array = array.transpose(1, 2, 0)
-    elif array.ndim == 3 and given == shape:
+    if (array.ndim == 3 and given[0] in (1, 3) and given[-1] not in (1, 3, 4)) or (array.ndim == 3 and given == shape):
         array = array.transpose(1, 2, 0)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]

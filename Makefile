@@ -1,0 +1,35 @@
+# Each target sets itself up in .venv from nothing.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint types docs format clean
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,docs]'
+	touch $@
+
+# Train on the bundled data and write runs/demo with its report; again, it starts afresh.
+demo: .venv/ready
+	rm -rf runs/demo
+	$(BIN)/mmt run fashion_mini --out runs/demo
+
+test: .venv/ready
+	$(BIN)/pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/ready
+	$(BIN)/mypy
+
+docs: .venv/ready
+	$(BIN)/mkdocs build --strict --quiet
+
+format: .venv/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv build dist site runs .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -1,0 +1,68 @@
+"""`mmt check`: everything short of training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from mmtoolkit.dataset import Dataset, Report, prepare
+from mmtoolkit.errors import UserError
+from mmtoolkit.networks import build, generated_batch, parameter_counts
+from mmtoolkit.schema import Schema
+
+_ROWS = 4
+
+
+def check(schema: Schema, report: Report) -> tuple[dict[str, Any], UserError | None]:
+    """What `mmt check` prints, and the fault of the data where it has one.
+
+    The shapes and parameter counts are given even where the data is absent, unless something must be learned from it.
+
+    Raises:
+        UserError: the networks cannot be built, or a modality must learn from data that has a fault.
+    """
+    dataset: Dataset | None = None
+    fault: UserError | None = None
+    try:
+        dataset = prepare(schema.data, schema.modalities, schema.at, report)
+        schema = schema.with_learned(dataset.source, dataset.modalities)
+    except UserError as error:
+        if not all(modality.fitted for modality in schema.modalities.values()):
+            raise
+        fault = error
+    found: dict[str, Any] = {"name": schema.name}
+    if dataset is not None:
+        found["splits"] = {
+            name: {
+                "rows": len(split),
+                "missing": {
+                    modality: 1 - float(split.present[:, m].float().mean()) if len(split) else None
+                    for m, modality in enumerate(schema.modalities)
+                },
+            }
+            for name, split in dataset.splits.items()
+        }
+        found["notes"] = dataset.notes
+    network = build(schema.model, schema.modalities, schema.train.seed)
+    with torch.random.fork_rng():
+        network.train()
+        loss, terms = network(generated_batch(network, _ROWS))
+        network.zero_grad()
+    if not torch.isfinite(loss):
+        raise UserError(f"model: the loss of a first step is {loss.item()}; {', '.join(terms)} are its parts")
+    found["modalities"] = {
+        name: {
+            "kind": modality.kind,
+            "shape": list(modality.event_shape()),
+            "encoder": sum(p.numel() for p in encoder.parameters()),
+            "decoder": sum(p.numel() for p in decoder.parameters()),
+        }
+        for (name, modality), encoder, decoder in zip(
+            network.modalities.items(), network.encoders, network.decoders, strict=True
+        )
+    }
+    found["latent_dim"] = network.latent_dim
+    found["terms"] = list(terms)
+    found["parameters"] = parameter_counts(network)
+    return found, fault

@@ -1,0 +1,103 @@
+"""The application: global options, and how faults and interruptions end."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from mmtoolkit.errors import UserError
+
+if TYPE_CHECKING:
+    from mmtoolkit.plugins import Plugins
+
+
+class _Group(TyperGroup):
+    """Ends with status 2 and one line a fault for what the user can mend, with 130 after Ctrl-C."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            for fault in error.faults:
+                print(fault, file=sys.stderr)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            # The reader, such as `head`, has seen enough; nothing more can be written there.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+
+
+app = typer.Typer(
+    cls=_Group,
+    name="mmt",
+    help="Multimodal generative models for incomplete data: train one model that infers, generates, scores and fills "
+    "in any modality from any others.",
+    epilog="Start with:  mmt run fashion_mini --out runs/demo",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _global_options(
+    ctx: typer.Context,
+    plugin: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE.py", help="A Python file that adds components; may be given several times."),
+    ] = None,
+) -> None:
+    ctx.obj = list(plugin or ())
+
+
+def with_global_options_first(args: list[str]) -> list[str]:
+    """The arguments with --plugin FILE moved to the front, so that it may stand anywhere."""
+    first, rest = [], []
+    words = iter(args)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word == "--plugin":
+            first += [word, *[value for value in [next(words, None)] if value is not None]]
+        elif word.startswith("--plugin="):
+            first.append(word)
+        else:
+            rest.append(word)
+    return first + rest
+
+
+def plugins_of(ctx: typer.Context) -> Plugins:
+    """The plugins of this call; a line on stderr for each that does not work."""
+    from mmtoolkit.plugins import load_plugins
+
+    plugins = load_plugins(ctx.obj)
+    for line in plugins.broken:
+        print(line, file=sys.stderr)
+    return plugins
+
+
+def out() -> Console:
+    """Where results go."""
+    return Console(highlight=False)
+
+
+def say(line: str) -> None:
+    """Tell the user something that is no result."""
+    print(line, file=sys.stderr)
+
+
+def print_json(data: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(data, indent=2, ensure_ascii=False))

@@ -1,0 +1,111 @@
+"""How training is shown: a bar in a terminal, a line an epoch elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+_SHOWN_TERMS = 4
+
+
+def _terms(loss: float, terms: dict[str, float]) -> str:
+    shown = list(terms.items())
+    left_out = len(shown) - _SHOWN_TERMS
+    if left_out > 0:
+        shown = [*shown[: _SHOWN_TERMS - 1], shown[-1]]
+    text = "  ".join([f"loss {loss:.2f}", *(f"{name} {value:.2f}" for name, value in shown)])
+    return text + (f"  (+{left_out} terms)" if left_out > 0 else "")
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+class PlainWatcher:
+    """A line on stderr for each epoch."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def begin(self, epochs: int, done: int, steps: int, rows: int) -> None:
+        """Say what is to be done."""
+        self.epochs, self.done, self.started = epochs, done, time.monotonic()
+        print(
+            f"training: {epochs - done} epochs of {steps} steps over {rows:,} rows",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def look(self, epoch: int, step: int, means: dict[str, float]) -> None:
+        """Nothing between epochs."""
+
+    def epoch(self, line: dict[str, Any]) -> None:
+        """The epoch's line."""
+        number = line["epoch"]
+        left = (time.monotonic() - self.started) / max(number - self.done, 1) * (self.epochs - number)
+        bound = "" if line["validation"] is None else f"  validation bound {line['validation']:.2f}"
+        print(
+            f"epoch {number}/{self.epochs}  {_terms(line['loss'], line['terms'])}{bound}  beta {line['beta']:.2f}  "
+            f"{line['rows_per_second']:,.0f} rows/s  {_clock(left)} left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+class BarWatcher:
+    """A progress bar on stderr, with the last epoch's numbers under it."""
+
+    def __init__(self, console: Console) -> None:
+        self.bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[info]}"),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            console=console,
+        )
+        self.task: TaskID | None = None
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        self.bar.stop()
+
+    def begin(self, epochs: int, done: int, steps: int, rows: int) -> None:
+        """Show the bar."""
+        self.epochs, self.steps, self.speed = epochs, steps, ""
+        self.bar.start()
+        self.task = self.bar.add_task(
+            f"epoch {done + 1}/{epochs}", total=epochs * steps, completed=done * steps, info=""
+        )
+
+    def look(self, epoch: int, step: int, means: dict[str, float]) -> None:
+        """Move the bar."""
+        assert self.task is not None
+        terms = dict(means)
+        info = f"{_terms(terms.pop('loss'), terms)}  {self.speed}"
+        completed = (epoch - 1) * self.steps + step
+        self.bar.update(self.task, completed=completed, description=f"epoch {epoch}/{self.epochs}", info=info)
+
+    def epoch(self, line: dict[str, Any]) -> None:
+        """Show the epoch's means."""
+        assert self.task is not None
+        self.speed = f"{line['rows_per_second']:,.0f} rows/s"
+        bound = "" if line["validation"] is None else f"  valid {line['validation']:.2f}"
+        info = f"{_terms(line['loss'], line['terms'])}{bound}  {self.speed}"
+        number = line["epoch"]
+        self.bar.update(
+            self.task, completed=number * self.steps, description=f"epoch {number}/{self.epochs}", info=info
+        )
+        if number == self.epochs:
+            self.bar.stop()
+
+
+def watcher() -> PlainWatcher | BarWatcher:
+    """A bar where stderr is a terminal, else plain lines."""
+    console = Console(stderr=True, highlight=False)
+    return BarWatcher(console) if console.is_terminal else PlainWatcher()

@@ -1,0 +1,73 @@
+"""`mmt list` and `mmt data`: the catalogue."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+from rich.markup import escape
+
+from mmtoolkit.cli.app import app, out, print_json, say
+
+Kind = Literal["schemas", "datasets", "plugins"]
+
+data = typer.Typer(no_args_is_help=True, help="Fetch data sets, and clean what is prepared from them.")
+app.add_typer(data, name="data")
+
+
+@app.command("list", epilog="Example:\n\n  mmt list datasets")
+def list_(
+    what: Annotated[Kind | None, typer.Argument(help="schemas, datasets or plugins; all where left out.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Show the catalogue: schemas to run, data sets, plugins to install."""
+    from mmtoolkit import catalogue
+    from mmtoolkit.cli.tables import table
+    from mmtoolkit.errors import UserError
+
+    found: dict[str, dict[str, dict[str, str]]] = {
+        "schemas": {name: {"about": catalogue.about(path)} for name, path in catalogue.schemas().items()},
+        "datasets": {},
+        "plugins": {
+            name: {"about": card.about, "install": card.install} for name, card in catalogue.plugin_cards().items()
+        },
+    }
+    for name, card in catalogue.data_cards().items():
+        try:
+            where = "bundled" if card.bundled else str(catalogue.find_data_set(name))
+        except UserError:
+            where = f"mmt data get {name}"
+        rows = " + ".join(f"{rows:,} {split}" for split, rows in card.splits.items())
+        found["datasets"][name] = {"about": card.title, "rows": rows, "licence": card.licence, "where": where}
+    if what is not None:
+        found = {what: found[what]}
+    if json:
+        print_json(found)
+        return
+    for title, entries in found.items():
+        if not entries:
+            out().print(f"[bold]{title}[/]: none")
+            continue
+        columns = list(next(iter(entries.values())))
+        made = table(title, "name", *columns)
+        for name, entry in entries.items():
+            made.add_row(name, *(escape(entry[column]) for column in columns))
+        out().print(made)
+
+
+@data.command("get", epilog="Example:\n\n  mmt data get mnist")
+def get(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A data set from `mmt list datasets`.")],
+) -> None:
+    """Fetch a data set into $MMT_DATA or the user's data folder, checksums verified."""
+    from mmtoolkit import catalogue
+
+    out().print(escape(str(catalogue.get_data_set(name, say))), soft_wrap=True)
+
+
+@data.command("clean")
+def clean() -> None:
+    """Delete all prepared data; it is made again when it is needed."""
+    from mmtoolkit.locations import clean_prepared, prepared_folder
+
+    out().print(escape(f"{clean_prepared() / 1e6:,.1f} MB freed in {prepared_folder()}"), soft_wrap=True)

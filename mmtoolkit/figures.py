@@ -1,0 +1,251 @@
+"""The pictures of a run: learning curves, samples, reconstructions, any modality from any other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from mmtoolkit.components import Modality
+from mmtoolkit.files import make_folder, replacing
+from mmtoolkit.subsets import supports
+
+if TYPE_CHECKING:
+    from mmtoolkit.run import TrainedRun
+
+MOST_MODALITIES = 8
+_MOST_VALUES = 10
+_INK, _SOFT = "#1c2330", "#5d6878"
+_COLOURS = ("#1f5fa8", "#c4502b", "#18794e", "#8a4fa3", "#b0860b", "#3b7f8c", "#a83262", "#5d6878")
+_DPI = 130
+
+
+class _Grid:
+    """A figure of equal panels, addressed by line and column; sizes in inches."""
+
+    def __init__(self, lines: int, columns: int, panel: float = 0.95, left: float = 0.05, gap: float = 0.2) -> None:
+        self.width = left + columns * panel + 0.1
+        self.height = lines * (panel + gap) + 0.1
+        self.figure = Figure(figsize=(self.width, self.height), dpi=_DPI)
+        self.panel, self.left, self.gap = panel, left, gap
+
+    def axes(self, line: int, column: int, wide: float = 0.92) -> Axes:
+        x = (self.left + column * self.panel) / self.width
+        y = 1 - ((line + 1) * (self.panel + self.gap) - self.gap + 0.05) / self.height
+        made = self.figure.add_axes((x, y, wide * self.panel / self.width, wide * self.panel / self.height))
+        made.set_axis_off()
+        return made
+
+    def title(self, line: int, text: str) -> None:
+        """A name to the left of a line."""
+        y = 1 - (line * (self.panel + self.gap) + 0.05 + self.panel / 2) / self.height
+        self.figure.text(
+            (self.left - 0.1) / self.width,
+            y,
+            text,
+            ha="right",
+            va="center",
+            fontsize=8,
+            color=_INK,
+            wrap=True,
+        )
+
+    def caption(self, axes: Axes, text: str) -> None:
+        """A line under a panel."""
+        axes.text(
+            0.5,
+            -0.04,
+            _short(text),
+            transform=axes.transAxes,
+            ha="center",
+            va="top",
+            fontsize=6.5,
+            color=_SOFT,
+        )
+
+
+def _short(text: str, most: int = 18) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
+    """The loss, the validation bound and each part of the loss, over epochs."""
+    epochs = [line["epoch"] for line in history]
+    curves = {"loss": [line["loss"] for line in history]}
+    if any(line["validation"] is not None for line in history):
+        curves["validation bound"] = [line["validation"] for line in history]
+    for name in history[-1]["terms"]:
+        curves[name] = [line["terms"][name] for line in history]
+    curves["β"] = [line["beta"] for line in history]
+    columns = min(3, len(curves))
+    lines = math.ceil(len(curves) / columns)
+    figure = Figure(figsize=(3.3 * columns, 2.2 * lines), dpi=_DPI, layout="constrained")
+    for place, (name, values) in enumerate(curves.items()):
+        axes = figure.add_subplot(lines, columns, place + 1)
+        marker = "o" if len(epochs) < 3 else None
+        axes.plot(epochs, values, color=_COLOURS[place % len(_COLOURS)], linewidth=1.6, marker=marker)
+        axes.set_title(_short(name, 40), fontsize=9, loc="left", color=_INK)
+        axes.tick_params(labelsize=7, colors=_SOFT)
+        axes.grid(alpha=0.25)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        if place >= len(curves) - columns:
+            axes.set_xlabel("epoch", fontsize=8, color=_SOFT)
+    return figure
+
+
+def samples(modalities: Mapping[str, Modality], values: Mapping[str, Tensor]) -> Figure:
+    """A panel for each of n draws: its pictures, with the other modalities as a caption.
+
+    Args:
+        modalities: name -> modality.
+        values: name -> (n, *event), such as `TrainedRun.sample` gives.
+    """
+    n = len(next(iter(values.values())))
+    pictures = [name for name, m in modalities.items() if m.picture] or list(modalities)[:1]
+    others = [name for name in modalities if name not in pictures]
+    per_line = max(1, math.ceil(math.sqrt(n)))
+    if len(pictures) > 1:
+        per_line = max(1, 12 // len(pictures))
+    grid = _Grid(math.ceil(n / per_line), per_line * len(pictures))
+    for row in range(n):
+        line, place = divmod(row, per_line)
+        for offset, name in enumerate(pictures):
+            axes = grid.axes(line, place * len(pictures) + offset)
+            modalities[name].draw(values[name][row], axes)
+            if offset == 0 and others:
+                grid.caption(axes, ", ".join(modalities[o].text(values[o][row]) for o in others))
+    return grid.figure
+
+
+def samples_given(run: TrainedRun, name: str, values: Sequence[Tensor], n: int = 10) -> Figure:
+    """A line for each value of one modality: n draws of z given it, shown by the other modalities."""
+    modality = run.modalities[name]
+    shown = [other for other, m in run.modalities.items() if other != name and m.picture]
+    shown = shown or [other for other in run.modalities if other != name][:1]
+    grid = _Grid(len(values), n * len(shown), panel=0.8, left=1.4, gap=0.02)
+    for line, value in enumerate(values):
+        drawn = run.sample(n, {name: modality.cell(value)}, seed=line)
+        grid.title(line, _short(modality.text(value), 26))
+        for place in range(n):
+            for offset, other in enumerate(shown):
+                run.modalities[other].draw(drawn[other][place], grid.axes(line, place * len(shown) + offset))
+    return grid.figure
+
+
+def _rows(run: TrainedRun, split: str, n: int) -> tuple[Any, dict[str, dict[int, Tensor]]]:
+    """The first n rows of a split: the batch, and name -> row -> value."""
+    data = run.dataset.split(split)
+    batch = data.batch(torch.arange(min(n, len(data))), run.device)
+    values = {name: dict(zip(batch.rows(name).tolist(), batch.value(name), strict=True)) for name in run.modalities}
+    return batch, values
+
+
+def _missing(axes: Axes) -> None:
+    axes.text(0.5, 0.5, "missing", ha="center", va="center", fontsize=7, color=_SOFT, transform=axes.transAxes)
+
+
+def _points(run: TrainedRun, batch: Any, given: Sequence[str], targets: Sequence[str]) -> dict[str, Tensor]:
+    """What the mean of q(z | given) makes of each target."""
+    z = run.model.infer(batch, given).mean
+    decoded = run.model.decode(z, batch, targets)
+    return {name: run.modalities[name].point(p) for name, p in decoded.items()}
+
+
+@torch.no_grad()
+def reconstructions(run: TrainedRun, split: str, names: Sequence[str], given: Sequence[str], n: int = 12) -> Figure:
+    """For each modality a line of data and a line of what the model makes of everything that the row has."""
+    batch, values = _rows(run, split, n)
+    points = _points(run, batch, given, names)
+    grid = _Grid(2 * len(names), batch.size, panel=0.8, left=1.4, gap=0.02)
+    for place, name in enumerate(names):
+        grid.title(2 * place, _short(name, 26))
+        grid.title(2 * place + 1, "reconstructed")
+        for row in range(batch.size):
+            data, made = grid.axes(2 * place, row), grid.axes(2 * place + 1, row)
+            if row in values[name]:
+                run.modalities[name].draw(values[name][row], data)
+            else:
+                _missing(data)
+            run.modalities[name].draw(points[name][row], made)
+    return grid.figure
+
+
+@torch.no_grad()
+def cross_modal(run: TrainedRun, split: str, names: Sequence[str], givens: Sequence[Sequence[str]]) -> Figure:
+    """Any modality from any other: a line for each given set, a group of columns for each of a few rows."""
+    batch, values = _rows(run, split, max(1, 12 // len(names)))
+    grid = _Grid(1 + len(givens), batch.size * len(names), panel=0.9, left=1.4, gap=0.05)
+    grid.title(0, "data")
+    for row in range(batch.size):
+        for offset, name in enumerate(names):
+            axes = grid.axes(0, row * len(names) + offset)
+            if row in values[name]:
+                run.modalities[name].draw(values[name][row], axes)
+            else:
+                _missing(axes)
+    for line, given in enumerate(givens, start=1):
+        grid.title(line, "given all" if len(given) > 1 else f"given {_short(given[0], 20)}")
+        points = _points(run, batch, given, names)
+        for row in range(batch.size):
+            for offset, name in enumerate(names):
+                run.modalities[name].draw(points[name][row], grid.axes(line, row * len(names) + offset))
+    return grid.figure
+
+
+def _distinct_values(run: TrainedRun, split: str, name: str) -> list[Tensor]:
+    """Up to ten distinct values of a modality in a split, in order."""
+    found: dict[str, Tensor] = {}
+    for value in next(run.dataset.split(split).values(name), torch.zeros(0)):
+        found.setdefault(run.modalities[name].text(value), value)
+    values = sorted(found.values(), key=lambda value: value.flatten().tolist())
+    return values[:_MOST_VALUES]
+
+
+def draw_figures(run: TrainedRun) -> list[str]:
+    """Draw the pictures of a finished run into its folder; what the user should know, a line each."""
+    split = run.default_split()
+    names = list(run.modalities)
+    shown, notes = names[:MOST_MODALITIES], []
+    if len(names) > MOST_MODALITIES:
+        notes.append(
+            f"the figures show the first {MOST_MODALITIES} modalities; not {', '.join(names[MOST_MODALITIES:])}"
+        )
+    figures = {
+        "learning_curves": learning_curves(run.history),
+        "samples": samples(run.modalities, run.sample(64)),
+    }
+    everything = supports(run.model.subsets(), names)
+    if everything:
+        figures["reconstructions"] = reconstructions(run, split, shown[:4], names)
+    for name in shown:
+        if not run.modalities[name].picture and len(names) > 1 and supports(run.model.subsets(), [name]):
+            values = _distinct_values(run, split, name)
+            if values:
+                figures[f"given_{name}"] = samples_given(run, name, values)
+    givens = [[name] for name in shown if supports(run.model.subsets(), [name])] + ([names] if everything else [])
+    if len(names) > 1 and givens:
+        figures["cross_modal"] = cross_modal(run, split, shown, givens)
+    folder = make_folder(run.folder / "figures")
+    for place, (name, figure) in enumerate(figures.items()):
+        save(figure, folder / f"{safe_name(name, place)}.png")
+    return notes
+
+
+def safe_name(name: str, place: int) -> str:
+    """A file name for any name: letters, digits, - and _ stay; a name with anything else gets a number."""
+    plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
+    return plain if plain == name else f"{plain}_{place}"
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    with replacing(path) as new:
+        figure.savefig(new, format="png")

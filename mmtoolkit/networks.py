@@ -1,0 +1,50 @@
+"""A model's networks from its components: building, counting and trying them without any data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from mmtoolkit.batch import Batch
+from mmtoolkit.components import Modality, Model, Network
+from mmtoolkit.seeds import seed_for
+
+
+def build(model: Model, modalities: Mapping[str, Modality], seed: int | None = None) -> Network:
+    """The networks of a model over modalities, newly initialised.
+
+    Args:
+        model: such as `MVAE(latent_dim=16)`.
+        modalities: name -> modality, in order.
+        seed: fixes the initial weights; PyTorch's default generator is used as it stands where left out.
+    """
+    if seed is None:
+        return model.build(modalities)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed_for("weights", seed))
+        return model.build(modalities)
+
+
+def parameter_counts(network: Network) -> dict[str, int]:
+    """The number of parameters, in all and in the inference networks."""
+    inference = {id(p): p for module in network.inference_modules() for p in module.parameters()}
+    return {
+        "total": sum(p.numel() for p in network.parameters()),
+        "inference": sum(p.numel() for p in inference.values()),
+    }
+
+
+@torch.no_grad()
+def generated_batch(network: Network, rows: int) -> Batch:
+    """Rows that the networks generate themselves: values of the right shapes, with no data needed."""
+    device = next(network.parameters()).device
+    z = torch.randn(rows, network.latent_dim, device=device)
+    everything = torch.arange(rows)
+    blank = Batch.of_present(
+        rows,
+        {name: torch.zeros(0, *m.event_shape(), device=device) for name, m in network.modalities.items()},
+        dict.fromkeys(network.modalities, everything[:0]),
+    )
+    values = {name: p.sample() for name, p in network.decode(z, blank, tuple(network.modalities)).items()}
+    return Batch.of_present(rows, values, dict.fromkeys(network.modalities, everything))

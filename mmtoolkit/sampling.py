@@ -1,0 +1,69 @@
+"""Samples of a run as files: a picture, or a table with images beside."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from mmtoolkit.components import Modality
+from mmtoolkit.errors import UserError
+from mmtoolkit.figures import safe_name, samples, save
+from mmtoolkit.files import make_folder, replacing
+
+FORMATS = (".png", ".csv", ".parquet")
+
+
+def write_samples(modalities: Mapping[str, Modality], values: Mapping[str, Tensor], out: Path) -> None:
+    """Write samples, as `TrainedRun.sample` gives them, to a .png, .csv or .parquet file.
+
+    In a table each row is a sample and each column a modality, holding what a cell of such a table holds; cells that
+    are pictures are written to the folder NAME_images beside it, and their paths stand in the table.
+
+    Raises:
+        UserError: the file's ending is none of these, or it cannot be written.
+    """
+    check_format(out)
+    make_folder(out.parent)
+    if out.suffix == ".png":
+        save(samples(modalities, values), out)
+        return
+    n = len(next(iter(values.values())))
+    rows = []
+    for row in range(n):
+        cells = {}
+        for place, (name, modality) in enumerate(modalities.items()):
+            cell = modality.cell(values[name][row])
+            if isinstance(cell, Image.Image):
+                file = make_folder(out.with_name(f"{out.stem}_images")) / f"{row:05}_{safe_name(name, place)}.png"
+                with replacing(file) as new:
+                    cell.save(new, format="png")
+                cell = f"{file.parent.name}/{file.name}"
+            cells[name] = _plain(cell)
+        rows.append(cells)
+    if out.suffix == ".csv":
+        with replacing(out) as new, new.open("w", newline="", encoding="utf-8") as text:
+            writer = csv.DictWriter(text, list(modalities))
+            writer.writeheader()
+            writer.writerows(rows)
+        return
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with replacing(out) as new:
+        pq.write_table(pa.Table.from_pylist(rows), new)
+
+
+def check_format(out: Path) -> None:
+    """Raise where a file's ending is not one that samples can be written to."""
+    if out.suffix not in FORMATS:
+        raise UserError(f"{out}: samples are written to {', '.join(FORMATS)}; give a file that ends in one of these")
+
+
+def _plain(cell: Any) -> Any:
+    return cell if isinstance(cell, (str, int, float, bool)) else json.dumps(cell, ensure_ascii=False)

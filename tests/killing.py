@@ -1,0 +1,37 @@
+"""A plugin whose modality interrupts its own process at a given call, for the tests of resuming."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import ClassVar, Literal
+
+import torch
+from mmt_image import Image
+from torch import Tensor
+
+from mmtoolkit import hookimpl
+
+
+class FragileImage(Image):
+    """An image; the process gets signal $MMT_TEST_SIGNAL when training prepares batch number $MMT_TEST_CALL."""
+
+    kind: Literal["fragile_image"] = "fragile_image"  # type: ignore[assignment]
+    calls: ClassVar[int] = 0
+
+    @property
+    def redraws(self) -> bool:
+        """Training batches come without keys, and are told from validation's by that."""
+        return True
+
+    def prepare(self, stored: Tensor, generator: torch.Generator | None, keys: Tensor | None) -> Tensor:
+        if keys is None:
+            type(self).calls += 1
+            if type(self).calls == int(os.environ.get("MMT_TEST_CALL", "0")):
+                os.kill(os.getpid(), signal.Signals[os.environ["MMT_TEST_SIGNAL"]])
+        return super().prepare(stored, generator, keys)
+
+
+@hookimpl
+def mmt_components():
+    return [FragileImage]
