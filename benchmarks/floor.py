@@ -1,9 +1,9 @@
 """How much slower training through `mmt run` is than the same steps written by hand.
 
-Both sides train the same networks of the schema `mnist` (Wu & Goodman 2018, section 4.1) on the same number of rows and
-steps, alternating, in one process, and the ratio of their times is printed. The floor holds its data in memory as float32
-and is one flat loop with a fused Adam: each modality encoded once, one joint and two unimodal terms, each decoder run
-once. Steps alone are compared; what validation and checkpoints add to an epoch of `mmt run` is printed apart.
+Both sides train the same networks of the schema `mnist` (Wu & Goodman 2018, section 4.1) on the same number of rows
+and steps, alternating, in one process, and the ratio of their times is printed. The floor holds its data in memory as
+float32 and is one flat loop with a fused Adam: each modality encoded once, one joint and two unimodal terms, each
+decoder run once. Steps alone are compared; what validation and checkpoints add to an epoch is printed apart.
 
     python benchmarks/floor.py [--rows 20000] [--repeats 3]
 """
@@ -15,21 +15,23 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 import torch
+from mmt_attributes import Label
+from mmt_image import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmt_attributes import Label
-from mmt_image import Image
 from mmtoolkit.components import Columns, Source, Table
 from mmtoolkit.dataset import prepare
+from mmtoolkit.devices import new_fabric
 from mmtoolkit.models import MVAE
 from mmtoolkit.networks import build
 from mmtoolkit.schema import TrainOptions
-from mmtoolkit.training import Trainer, new_fabric
+from mmtoolkit.training import Trainer
 
 BATCH, LATENT = 100, 64
 CLASSES = tuple("0123456789")
@@ -57,7 +59,7 @@ class Generated(Source):
 
 def mlp(*sizes: int) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), nn.SiLU()]
     return layers[:-1]
 

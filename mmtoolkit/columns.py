@@ -171,6 +171,11 @@ class _Writer:
             shape = (self.length, *modality.event_shape())
             self.stored = open_memmap(self.folder / "stored.npy", "w+", dtype=values.dtype, shape=shape)
             _reserve(self.folder / "stored.npy")
+        elif self.stored.dtype != values.dtype and parsed.present.any():  # it would be rounded
+            raise UserError(
+                f"the modality {modality.kind}: its parse gives {values.dtype} in rows from {start} and "
+                f"{self.stored.dtype} before; let it give one type"
+            )
         stop = start + len(cells)
         present = parsed.present.numpy()
         # What stands in the blanks is zero, so that the same data gives the same file.

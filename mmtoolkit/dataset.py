@@ -164,9 +164,11 @@ def prepare(
         raise UserError(f"{at('data')}: has no split train; the splits are {', '.join(source.splits())}")
     if unknown := [split for split in source.rows if split not in source.splits()]:
         raise UserError(
-            f"{at('data', 'rows', split)}: there is no such split{did_you_mean(split, list(source.splits()))}; "
-            f"the splits are {', '.join(source.splits())}"
-            for split in unknown
+            [
+                f"{at('data', 'rows', split)}: there is no such split{did_you_mean(split, list(source.splits()))}; "
+                f"the splits are {', '.join(source.splits())}"
+                for split in unknown
+            ]
         )
     modalities = {name: _fitted(name, modality, tables, store, at) for name, modality in modalities.items()}
     splits: dict[str, Split] = {}
@@ -180,7 +182,7 @@ def prepare(
             elif column.fault_count:
                 notes.append(
                     f"{split}, column {modalities[name].column or name}: {column.fault_count} of {column.length} cells "
-                    f"cannot be read and count as missing; the first is row {column.faults[0][0]}: {column.faults[0][1]}"
+                    f"cannot be read and count as missing; first, row {column.faults[0][0]}: {column.faults[0][1]}"
                 )
         splits[split] = Split(
             split,
@@ -190,7 +192,7 @@ def prepare(
         )
     if faults:
         raise UserError(faults)
-    _check_filled(splits["train"], modalities, at)
+    _check_filled(splits["train"], modalities, at, notes)
     splits["train"], warnings = _supervised(source, splits["train"])
     return Dataset(source, modalities, splits, notes + warnings)
 
@@ -205,8 +207,8 @@ def _fault_lines(split: str, column: str, found: Column) -> list[str]:
     ]
     if found.fault_count > _SHOWN_FAULTS:
         lines.append(
-            f"{split}, column {column}: and {found.fault_count - _SHOWN_FAULTS} more of its {found.length} cells cannot "
-            "be read; mend them too"
+            f"{split}, column {column}: and {found.fault_count - _SHOWN_FAULTS} more of its {found.length} cells "
+            "cannot be read; mend them too"
         )
     return lines
 
@@ -268,7 +270,7 @@ def _empty_split(at: At) -> str:
     return f"{at('data')}: the training split is empty; give it rows"
 
 
-def _check_filled(train: Split, modalities: Mapping[str, Modality], at: At) -> None:
+def _check_filled(train: Split, modalities: Mapping[str, Modality], at: At, notes: list[str]) -> None:
     if not len(train):
         raise UserError(_empty_split(at))
     faults = [
@@ -278,7 +280,7 @@ def _check_filled(train: Split, modalities: Mapping[str, Modality], at: At) -> N
         if not train.present[:, m].any()
     ]
     if faults:
-        raise UserError(faults)
+        raise UserError(faults + notes)  # the notes may say why
 
 
 def _supervised(source: Source, train: Split) -> tuple[Split, list[str]]:

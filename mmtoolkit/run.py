@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import platform
-import shlex
-import subprocess
-import sys
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +19,16 @@ from torch.distributions import Distribution
 from mmtoolkit.batch import Batch
 from mmtoolkit.components import Evaluator, Modality, Network
 from mmtoolkit.dataset import Dataset, Report, prepare
+from mmtoolkit.devices import new_fabric
 from mmtoolkit.errors import UserError
-from mmtoolkit.files import checksum, make_folder, replacing, write_json, write_text
+from mmtoolkit.files import make_folder, replacing, write_json, write_text
 from mmtoolkit.networks import build, parameter_counts
 from mmtoolkit.plugins import Plugins, load_plugins
 from mmtoolkit.posterior import Posterior
+from mmtoolkit.record import record
 from mmtoolkit.schema import Schema, read_schema
 from mmtoolkit.seeds import seed_for
-from mmtoolkit.training import Trainer, Watcher, new_fabric
+from mmtoolkit.training import Trainer, Watcher
 from mmtoolkit.weights import load_weights
 
 _EVALUATION_ROWS = 500
@@ -158,12 +156,20 @@ class TrainedRun:
         for evaluator in evaluators:
             found = evaluator.evaluate(self, split)
             options = evaluator.model_dump(mode="json", exclude={"kind"})
-            scores.append({"kind": evaluator.kind, "options": options, "split": split, "results": found.results})
+            results = [_finite(result) for result in found.results]
+            scores.append({"kind": evaluator.kind, "options": options, "split": split, "results": results})
             notes += [f"{evaluator.kind}: {note}" for note in found.notes]
+            if results != found.results:
+                notes.append(f"{evaluator.kind}: scores that are not finite stand as null")
             for name, figure in found.figures.items():
                 with replacing(make_folder(self.folder / "figures") / f"{evaluator.kind}-{name}.png") as new:
                     figure.savefig(new, format="png")
         return scores, notes
+
+
+def _finite(result: dict[str, Any]) -> dict[str, Any]:
+    """A result with null for numbers that are not finite, which JSON does not have."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in result.items()}
 
 
 def holds_run(folder: Path) -> bool:
@@ -208,7 +214,10 @@ def execute(
     plugins = plugins if plugins is not None else load_plugins()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     fabric = new_fabric(device, devices, precision)
-    dataset = prepare(schema.data, schema.modalities, schema.at, say)
+    if not fabric.is_global_zero:
+        watcher, say = None, _unheard
+    with fabric.rank_zero_first():  # the others find the cache filled
+        dataset = prepare(schema.data, schema.modalities, schema.at, say)
     for note in dataset.notes:
         say(note)
     resolved = schema.with_learned(dataset.source, dataset.modalities)
@@ -219,16 +228,18 @@ def execute(
     if resume and trainer.resume():
         say(f"going on after epoch {trainer.progress.epoch}, step {trainer.progress.step}")
     baselines = {name: m.baseline(dataset.splits["train"].values(name)) for name, m in resolved.modalities.items()}
-    record = _record(resolved, plugins, fabric.device, precision, fabric.world_size, started)
+    made_by = record(resolved, plugins, fabric.device, precision, fabric.world_size, started)
     if fabric.is_global_zero:
         write_text(folder / "schema.yaml", resolved.to_yaml())
-        write_json(folder / "run.json", record)
+        write_json(folder / "run.json", made_by)
         with replacing(folder / "baselines.safetensors") as new:
             new.write_bytes(save({name: value.contiguous() for name, value in baselines.items()}))
 
     outcome = trainer.run()
     say(outcome.reason)
     fabric.barrier()
+    if fabric.world_size > 1:  # the main process scores alone; metrics would wait for the others
+        torch.distributed.destroy_process_group()
     load_weights(network, folder / "weights.safetensors")
     network.eval()
     run = TrainedRun(folder, resolved, network, fabric.device, baselines, say, fabric.is_global_zero)
@@ -245,10 +256,13 @@ def execute(
             "scores": scores,
         }
         write_json(folder / "results.json", results)
-        record["times"]["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-        write_json(folder / "run.json", record)
-    fabric.barrier()
+        made_by["times"]["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(folder / "run.json", made_by)
     return run
+
+
+def _unheard(line: str) -> None:
+    """What all processes but the main one say."""
 
 
 def _check_same(folder: Path, schema: Schema, plugins: Plugins) -> None:
@@ -262,47 +276,6 @@ def _check_same(folder: Path, schema: Schema, plugins: Plugins) -> None:
             f"{folder}: holds a run of another schema (its {', '.join(changed)} differ); --resume may change "
             "train.epochs alone: undo the change, or write elsewhere with --out FOLDER"
         )
-
-
-def _record(
-    schema: Schema, plugins: Plugins, device: torch.device, precision: str, processes: int, started: str
-) -> dict[str, Any]:
-    """What run.json holds: enough to know what made these weights."""
-    components = [schema.data, schema.model, *schema.modalities.values(), *schema.evaluate]
-    used = {plugins.origins[type(c)] for c in components if type(c) in plugins.origins}
-    return {
-        "versions": {
-            "mmtoolkit": metadata.version("mmtoolkit"),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-        "plugins": [
-            {"name": p.name, "distribution": p.distribution, "version": p.version, "checksum": p.checksum}
-            for p in sorted(used, key=lambda plugin: plugin.name)
-        ],
-        "command": shlex.join(sys.argv),
-        "seed": schema.train.seed,
-        "device": str(device),
-        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
-        "precision": precision,
-        "processes": processes,
-        "threads": torch.get_num_threads(),
-        "git": _git_revision(),
-        "data": {str(path): checksum(path) for path in schema.data.files()},
-        "times": {"started": started, "finished": None},
-    }
-
-
-def _git_revision() -> str | None:
-    """The revision of the working folder, `+` where it has changes; None outside a repository."""
-    try:
-        revision = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
-        changes = subprocess.run(
-            ["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=10, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return revision.stdout.strip() + ("+" if changes.stdout.strip() else "")
 
 
 def load(
@@ -326,10 +299,10 @@ def load(
     if not holds_run(folder):
         hint = "give the folder that `mmt run` wrote"
         raise UserError(f"{folder}: holds no run (there is no schema.yaml in it); {hint}")
-    record = _read_json(folder / "run.json")
+    made_by = _read_json(folder / "run.json")
     plugins = load_plugins(plugin_files)
     given = {plugin.checksum for plugin in plugins.origins.values()}
-    for plugin in record.get("plugins", []):
+    for plugin in made_by.get("plugins", []):
         if plugin["checksum"] and plugin["checksum"] not in given:
             raise UserError(
                 f"{folder}: was made with the plugin file {plugin['distribution']} "

@@ -299,7 +299,7 @@ def _expand_each(data: dict[str, Any], origins: Origins) -> tuple[dict[str, Any]
             add(group, options, path)
             continue
         names = options["each"]
-        if not isinstance(names, list) or not names or not all(isinstance(n, (str, int)) and not isinstance(n, bool) for n in names):
+        if not isinstance(names, list) or not names or not all(type(name) in (str, int) for name in names):
             faults.append(f"{origins.at((*path, 'each'))}: must be a list of names; write each: [a, b]")
             continue
         if "column" in options:

@@ -24,9 +24,9 @@ from mmtoolkit.errors import UserError
 from mmtoolkit.files import replacing, replacing_folder, set_aside, write_text
 from mmtoolkit.schema import TrainOptions
 from mmtoolkit.seeds import seed_for
+from mmtoolkit.tally import Tally
 from mmtoolkit.weights import load_weights, to_bytes
 
-PRECISIONS = ("32-true", "bf16-mixed")
 _LOOK_SECONDS = 0.5
 _CHECKPOINT_SECONDS = 300.0
 _VALIDATION_ROWS = 1000
@@ -120,44 +120,6 @@ def _interruptible() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-class _Tally:
-    """Sums of the loss and its parts over an epoch, on the device, and the step at which each first was not finite.
-
-    Nothing here waits for the device but `means` and `check`.
-    """
-
-    def __init__(self, progress: Progress, device: torch.device) -> None:
-        self.names: list[str] = list(progress.sums)
-        start = list(progress.sums.values())
-        self.sums = torch.tensor(start, dtype=torch.float64, device=device) if start else None
-        self.fault: Tensor | None = None
-
-    def add(self, loss: Tensor, parts: dict[str, Tensor], rows: int, step: int) -> None:
-        values = torch.stack([loss.detach(), *parts.values()]).double()
-        if self.sums is None:
-            self.names = ["loss", *parts]
-            self.sums = torch.zeros_like(values)
-        if self.fault is None:
-            self.fault = torch.full_like(values, -1)
-        self.sums += values * rows
-        self.fault = torch.where((self.fault < 0) & ~values.isfinite(), float(step), self.fault)
-
-    def totals(self) -> dict[str, float]:
-        return dict(zip(self.names, self.sums.tolist(), strict=True)) if self.sums is not None else {}
-
-    def first_fault(self) -> tuple[int, list[str]] | None:
-        """The first step at which something was not finite, and what: the loss's parts rather than the loss."""
-        if self.fault is None:
-            return None
-        steps = dict(zip(self.names, map(int, self.fault.tolist()), strict=True))
-        faulty = {name: step for name, step in steps.items() if step >= 0}
-        if not faulty:
-            return None
-        first = min(faulty.values())
-        names = [name for name, step in faulty.items() if step == first]
-        return first, [name for name in names if name != "loss"] or names
-
-
 class Trainer:
     """Trains the networks of one run in its folder.
 
@@ -225,7 +187,7 @@ class Trainer:
     def _epoch(self, interrupted: threading.Event) -> None:
         progress, options = self.progress, self.options
         order = self._order(progress.epoch)
-        tally = _Tally(progress, self.fabric.device)
+        tally = Tally(progress.sums, self.fabric.device)
         self.network.train()
         begun = looked = saved = time.monotonic()
         before = progress.seconds
@@ -341,7 +303,7 @@ class Trainer:
 
     # Faults.
 
-    def _check(self, tally: _Tally) -> None:
+    def _check(self, tally: Tally) -> None:
         found = tally.first_fault()
         if found is None:
             broken = self._broken_networks()
@@ -436,26 +398,3 @@ class Trainer:
         why = "there is no validation split" if self.valid is None else "the warm-up lasts to the end"
         bound = self.history[-1]["validation"] if self.history else None
         return Outcome(progress.epoch, progress.epoch, f"the last epoch is kept, since {why}", bound)
-
-
-def new_fabric(device: str = "auto", devices: int | str = 1, precision: str = "32-true") -> Fabric:
-    """A launched Fabric.
-
-    Args:
-        device: auto, cpu, cuda or mps.
-        devices: how many processes, one a device.
-        precision: 32-true, or bf16-mixed.
-
-    Raises:
-        UserError: there is no such device or precision here.
-    """
-    if precision not in PRECISIONS:
-        raise UserError(f"--precision {precision}: is not supported; give one of {', '.join(PRECISIONS)}")
-    strategy = "ddp_find_unused_parameters_true" if devices not in (1, "1") else "auto"
-    try:
-        fabric = Fabric(accelerator=device, devices=devices, precision=precision, strategy=strategy)  # type: ignore[arg-type]
-    except Exception as error:
-        text = " ".join(str(error).split())[:200]
-        raise UserError(f"--device {device} --devices {devices}: {text}; give --device cpu, or fewer") from error
-    fabric.launch()
-    return fabric

@@ -197,6 +197,18 @@ def test_what_stands_in_missing_cells_changes_no_bit(modalities, garbage):
         assert torch.equal(dirty[name], tensor), name
 
 
+def test_one_row_of_a_modality_trains_through_batch_normalisation_at_rest():
+    network, present = network_of(NORMALISED), PRESENT.clone()
+    present[1:, 0] = False
+    before = copy.deepcopy(dict(network.encoders[0].named_buffers()))
+    loss, _ = network(batch_of(some_values(NORMALISED, B), present), 1.0, SUBSETS, noise_for(3))
+    loss.backward()
+    assert all(p.grad.isfinite().all() and p.grad.any() for p in network.encoders[0].parameters())
+    for name, buffer in network.encoders[0].named_buffers():
+        assert torch.equal(buffer, before[name]), name
+    assert network.encoders[2][0].num_batches_tracked == 1
+
+
 def test_a_modality_that_nobody_has_gets_no_gradient():
     network, present = network_of(), PRESENT.clone()
     present[:, 2] = False

@@ -98,3 +98,16 @@ def test_loading_asks_for_the_plugin_file(undisturbed: Path) -> None:
     assert refused.status == 2
     assert "killing.py" in refused.err
     assert "--plugin" in refused.err
+
+
+def test_two_processes_train_one_model(schema: Path, tmp_path: Path) -> None:
+    arguments = ("--plugin", PLUGIN, "run", schema, "--out", tmp_path / "run", "--device", "cpu")
+    done = mmt_process(*arguments, "--devices", "2", "--set", "train.epochs=2")
+    assert done.status == 0, done.err
+    assert done.err.count("epoch 2/2") == 1  # the main process alone speaks
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["processes"] == 2
+    assert all(value.isfinite().all() for value in weights(tmp_path / "run").values())
+    alone = mmt_process(*arguments, "--resume")
+    assert alone.status == 2
+    assert "was written by 2 processes, not 1; give --devices 2" in alone.err

@@ -16,12 +16,13 @@ from torch import Tensor, distributions, nn
 import mmtoolkit
 from mmtoolkit.components import Modality
 from mmtoolkit.dataset import Dataset, prepare
+from mmtoolkit.devices import new_fabric
 from mmtoolkit.models import MVAE
 from mmtoolkit.networks import build
 from mmtoolkit.schema import TrainOptions
 from mmtoolkit.seeds import seed_for
 from mmtoolkit.sources import FashionMini
-from mmtoolkit.training import Trainer, new_fabric
+from mmtoolkit.training import Trainer
 
 LABEL = Label(classes=FashionMini.classes)
 
@@ -189,9 +190,9 @@ def test_seeds_depend_on_every_part() -> None:
 
 
 def test_unknown_device_and_precision_say_what_to_do() -> None:
-    with pytest.raises(mmtoolkit.UserError, match="--precision 8-bit: is not supported; give one of 32-true"):
+    with pytest.raises(mmtoolkit.UserError, match=r"--precision 8-bit: is not supported; give one of 32-true"):
         new_fabric("cpu", 1, "8-bit")
-    with pytest.raises(mmtoolkit.UserError, match="--device tpus .*; give --device cpu, or fewer"):
+    with pytest.raises(mmtoolkit.UserError, match=r"--device tpus .*; give --device cpu, or fewer"):
         new_fabric("tpus")
 
 

@@ -104,6 +104,10 @@ class Modality(Component):
                 continue
             try:
                 value = self.parse(cell)
+                if value.shape != self.event_shape():  # it may fit by broadcasting
+                    raise ValueError(f"parse gives shape {tuple(value.shape)}, not event_shape {self.event_shape()}")
+                if stored is not None and value.dtype != stored.dtype:  # it would be rounded
+                    raise ValueError(f"parse gives {value.dtype} here and {stored.dtype} before; give one type")
             except ValueError as error:
                 faults[row] = str(error)
                 continue

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from mmtoolkit.components import Columns, DataPath, Source, Table
 from mmtoolkit.errors import UserError
 
-
 _MOST_DIMENSIONS = 32
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+_SCALES = (1e-4, 1e4)
+
+
 class Image(Modality):
     """An image of fixed shape.
 
@@ -57,6 +60,8 @@ class Image(Modality):
             raise ValueError(f"network dcgan needs sides of 8 or more, not {height}x{width}; use network: mlp")
         if self.likelihood == "bernoulli" and self.scale is not None:
             raise ValueError("scale belongs to gaussian and laplace; remove it, or change likelihood")
+        if self.scale is not None and not _SCALES[0] <= self.scale <= _SCALES[1]:
+            raise ValueError(f"scale is {self.scale:g}, and pixels are from 0 to 1; give {_SCALES[0]} to {_SCALES[1]}")
         return self
 
     def event_shape(self) -> tuple[int, ...]:

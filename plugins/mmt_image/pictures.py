@@ -29,9 +29,16 @@ def pixels(cell: Any, shape: tuple[int, int, int], resize: Literal["crop", "stre
     if isinstance(cell, (str, Path)):
         picture = _opened(Path(cell))
     elif isinstance(cell, Image.Image):
-        picture = ImageOps.exif_transpose(cell)
+        try:
+            picture = ImageOps.exif_transpose(cell)
+        except Exception as error:  # a picture is read when it is first used
+            raise ValueError(f"it is no picture that can be read ({_text(error)}); replace it") from error
     else:
-        picture = _from_array(np.asarray(cell), shape)
+        try:
+            array = np.asarray(cell)
+        except Exception as error:
+            raise ValueError(f"it is no picture, path or array ({_text(error)}); give one of these") from error
+        picture = _from_array(array, shape)
     channels, height, width = shape
     picture = _fitted(_in_mode(picture, _MODES[channels]), (width, height), resize)
     array = np.array(picture, dtype=np.uint8)
@@ -48,16 +55,28 @@ def _opened(path: Path) -> Image.Image:
         raise ValueError(f"{path}: there is no such file; correct the path, or leave the cell empty") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ValueError(f"{path}: has more pixels than is safe to open; make it smaller") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        text = " ".join(str(error).split()).replace(str(path), "").replace(repr(""), "").strip()
+    except Exception as error:  # decoders raise what they like on a broken file
+        text = _text(error).replace(repr(str(path)), "").rstrip(": ")
         raise ValueError(f"{path}: is no picture that can be read ({text}); replace the file") from None
+
+
+def _text(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
     """Grey or RGB; what is transparent is laid on white."""
-    if picture.mode in ("I", "I;16", "I;16B", "F"):  # 16 and 32 bits: Pillow would clip them
+    if picture.mode.startswith(("I", "F")):  # 16 and 32 bits: Pillow would clip them
         values = np.asarray(picture, dtype=np.float64)
-        top = 65535 if values.max(initial=0) > 255 else 255
+        if not np.isfinite(values).all():
+            raise ValueError("its numbers are not all finite; mend the picture")
+        most = values.max(initial=0)
+        if picture.mode.startswith("I;16"):
+            top = 65535
+        elif picture.mode == "F" and most <= 1:
+            top = 1
+        else:
+            top = 65535 if most > 255 else 255
         picture = Image.fromarray((np.clip(values / top, 0, 1) * 255 + 0.5).astype(np.uint8))
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")

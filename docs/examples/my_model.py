@@ -1,0 +1,100 @@
+"""A plugin with a model, trained on the joint term alone, and an evaluator of predictive densities."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from mmtoolkit import (
+    Batch,
+    Component,
+    Evaluator,
+    Gaussian,
+    Modality,
+    Model,
+    Network,
+    Run,
+    Scores,
+    hookimpl,
+    product_of_experts,
+)
+
+
+class Joint(Model):
+    """A product of experts trained on the ELBO of everything a row has, without sub-sampled terms."""
+
+    kind: Literal["joint"] = "joint"
+
+    def build(self, modalities: Mapping[str, Modality]) -> Network:
+        """Encoders and decoders for these modalities."""
+        return JointNetwork(modalities, self.latent_dim)
+
+
+class JointNetwork(Network):
+    """The networks of a `Joint` model."""
+
+    def subsets(self) -> None:
+        """Any subset."""
+        return
+
+    def infer(self, batch: Batch, given: Collection[str]) -> Gaussian:
+        """The product of the prior and the experts of the given modalities that a row has: (B, D)."""
+        self.check_names(given)
+        visible = batch.only(given)
+        stacked = []
+        for name in self.modalities:
+            blank = torch.zeros(batch.size, 2 * self.latent_dim, device=batch.device)
+            expert = self.expert(name, visible)  # of the rows that have the modality; None where none has
+            if expert is not None:
+                rows = visible.rows(name).to(batch.device)
+                blank = blank.index_copy(0, rows, torch.cat([expert.mean, expert.logvar], dim=1))
+            stacked.append(blank)
+        mean, logvar = torch.stack(stacked).chunk(2, dim=-1)  # (M, B, D)
+        present = visible.present.T[None].to(batch.device)  # (1, M, B)
+        product = product_of_experts(Gaussian(mean, logvar), present)
+        return Gaussian(product.mean[0], product.logvar[0])
+
+    def forward(
+        self, batch: Batch, beta: float = 1.0, subsets: Tensor | None = None, noise: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The negative ELBO, averaged over the rows that have anything, and its parts: nats."""
+        q = self.infer(batch, tuple(self.modalities))
+        z = q.rsample(torch.randn_like(q.mean) if noise is None else noise[0])
+        rows = batch.present.any(1)
+        number = max(int(rows.sum()), 1)
+        kl = q.kl()[rows.to(batch.device)].sum() / number
+        loss = beta * kl
+        parts = {f"log p({name})": torch.zeros_like(kl) for name in self.modalities}  # the same names in every step
+        for name, log_p in self.log_prob(z, batch, tuple(self.modalities)).items():  # zero where a row lacks it
+            loss = loss - self.modalities[name].weight * log_p.sum() / number
+            parts[f"log p({name})"] = log_p.detach().sum() / number
+        return loss, {**parts, "KL": kl.detach()}
+
+
+class Density(Evaluator):
+    """log p(target | z) at the mean of q(z | all others), in nats."""
+
+    kind: Literal["density"] = "density"
+
+    def evaluate(self, run: Run, split: str) -> Scores:
+        """One result a modality, over the rows that have it and any other."""
+        results: list[dict[str, Any]] = []
+        for place, name in enumerate(run.modalities):
+            given = [other for other in run.modalities if other != name]
+            found = []
+            for batch in run.batches(split):
+                rows = batch.present[:, place] & (batch.present.sum(1) > 1)
+                if rows.any():
+                    z = run.model.infer(batch, given).mean
+                    found.append(run.model.log_prob(z, batch, [name])[name].cpu()[rows])
+            values = torch.cat(found) if found else torch.zeros(0)
+            value = values.mean().item() if len(values) else None
+            results.append({"target": [name], "given": given, "value": value, "examples": len(values)})
+        return Scores(results)
+
+
+@hookimpl
+def mmt_components() -> Iterable[type[Component]]:
+    """The components of this plugin."""
+    return [Joint, Density]

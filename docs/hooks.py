@@ -1,0 +1,281 @@
+"""Fills the reference pages from the code: `schema.md` from the components, `cli.md` from the command line.
+
+A page holds markers, `<!-- generated: NAME -->`, each on a line of its own; what stands for a marker is made here
+each time the site is built, so no table is kept by hand.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import pkgutil
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import typer
+from mkdocs.exceptions import PluginError
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+_MARKER = re.compile(r"^<!-- generated: ([a-z ]+) -->$", re.MULTILINE)
+_DISTRIBUTION = "mmtoolkit"
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """MkDocs calls this with the text of each page."""
+    return _MARKER.sub(_made, markdown)
+
+
+def _made(marker: re.Match[str]) -> str:
+    name = marker[1]
+    if name not in _MAKERS:
+        raise PluginError(f"{marker[0]}: there is nothing of that name; there are {', '.join(_MAKERS)}")
+    return _MAKERS[name]()
+
+
+# The schema.
+
+_HEAD = ("key", "type", "default", "description")
+
+
+def _plain(text: str | None) -> str:
+    """A description on one line of a table."""
+    return " ".join((text or "").split()).replace("|", "\\|")
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head), ["---"] * len(list(head)), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+_BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+_TYPES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "null": "null"}
+
+
+def type_words(schema: Mapping[str, Any]) -> str:
+    """What a property of a JSON Schema takes, in words."""
+    if "$ref" in schema:
+        return "mapping"
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "anyOf" in schema:
+        return " or ".join(type_words(option) for option in schema["anyOf"])
+    kind = schema.get("type")
+    if kind == "array":
+        items = schema.get("prefixItems")
+        inner = type_words(items[0] if items else schema.get("items", {}))
+        number = f"{len(items)} × " if items else ""
+        return f"list of {number}({inner})" if " or " in inner or "," in inner else f"list of {number}{inner}"
+    if kind == "object":
+        inner = schema.get("additionalProperties")
+        return f"mapping to {type_words(inner)}" if isinstance(inner, Mapping) else "mapping"
+    if schema.get("format") == "path":
+        return "path"
+    bounds = [f"{sign} {schema[key]:g}" for key, sign in _BOUNDS.items() if key in schema]
+    return " ".join([_TYPES.get(str(kind), "any"), ", ".join(bounds)]).strip()
+
+
+def default_words(field: FieldInfo) -> str:
+    """The default of an option as YAML writes it."""
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    return f"`{_yaml(value)}`"
+
+
+def _yaml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_yaml(entry)}" for key, entry in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_yaml, value)) + "]"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def options_table(cls: type[BaseModel], without: Iterable[str] = ()) -> str:
+    """The options of a class: key, type, default, description; below it those of the mappings among them."""
+    properties = cls.model_json_schema()["properties"]
+    left_out = set(without)
+    fields = {name: field for name, field in cls.model_fields.items() if name not in left_out}
+    if not fields:
+        return "It has no keys of its own."
+    rows = (
+        (f"`{name}`", type_words(properties[name]), default_words(field), _plain(field.description))
+        for name, field in fields.items()
+    )
+    parts = [_table(_HEAD, rows)]
+    for name, field in fields.items():
+        for model in _models_in(field.annotation):
+            parts += [f"`{name}`{_in_a_list(field.annotation)}: {_docstring(model)}", options_table(model)]
+    return "\n\n".join(parts)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in getattr(annotation, "__args__", ()):
+        yield from _models_in(part)
+
+
+def _in_a_list(annotation: Any) -> str:
+    return ", each entry" if "tuple" in str(annotation) or "list" in str(annotation) else ""
+
+
+def _docstring(cls: type) -> str:
+    return inspect.cleandoc(cls.__doc__ or "")
+
+
+def _first_paragraph(cls: type) -> str:
+    return _docstring(cls).split("\n\n", 1)[0]
+
+
+_FAMILIES = {
+    "modality": ("Modalities", "Each entry of `modalities` is one of these."),
+    "source": ("Sources", "`data` is one of these."),
+    "model": ("Models", "`model` is one of these."),
+    "evaluator": ("Evaluators", "Each entry of the list `evaluate` is one of these."),
+}
+
+
+def components() -> str:
+    """A section for each family of components, and in it one for each component that ships with mmtoolkit."""
+    from mmtoolkit.components import FAMILIES
+    from mmtoolkit.plugins import load_plugins
+
+    plugins = load_plugins()
+    if plugins.broken:
+        raise PluginError("; ".join(plugins.broken))
+    parts = []
+    for family in FAMILIES:
+        heading, place = _FAMILIES[family.family]
+        parts += [f"## {heading} {{#{family.family}}}", _first_paragraph(family), place]
+        if shared := [name for name in family.model_fields if name != "kind"]:
+            parts += [f"Keys of every {family.family}, beside `kind`:", options_table(family, {"kind"})]
+        for kind, cls in sorted(plugins.of_family(family.family).items()):
+            if plugins.origins[cls].distribution != _DISTRIBUTION:
+                continue
+            parts += [
+                f"### {kind} {{#{family.family}-{kind}}}",
+                _docstring(cls),
+                f"In Python: `{cls.__module__}.{cls.__qualname__}`.",
+                options_table(cls, {"kind", *(() if _differs(cls, family) else shared)}),
+            ]
+    return "\n\n".join(parts)
+
+
+def _differs(cls: type[BaseModel], family: type[BaseModel]) -> bool:
+    """Whether a class gives an option of its family another default, so that its own table must show them."""
+    return any(
+        default_words(cls.model_fields[name]) != default_words(field)
+        for name, field in family.model_fields.items()
+        if name != "kind"
+    )
+
+
+def top_level() -> str:
+    """The keys of a schema."""
+    from mmtoolkit.schema import DEFAULT_EVALUATE, Schema
+
+    words = {
+        "data": ("mapping", "See [Sources](#source)."),
+        "modalities": ("mapping", "See [Modalities](#modality)."),
+        "model": ("mapping", "See [Models](#model)."),
+        "train": ("mapping", "See [Training](#train)."),
+        "evaluate": ("list of mappings", "See [Evaluators](#evaluator)."),
+    }
+    rows = []
+    for name, field in Schema.model_fields.items():
+        kind, link = words.get(name, ("text", ""))
+        default = default_words(field)
+        if name == "evaluate":
+            default = f"`{_yaml(DEFAULT_EVALUATE)}`"
+        elif name == "train":
+            default = "all defaults"
+        rows.append((f"`{name}`", kind, default, f"{_plain(field.description)} {link}".strip()))
+    return _table(_HEAD, rows)
+
+
+def train_options() -> str:
+    """The options of training."""
+    from mmtoolkit.schema import TrainOptions
+
+    return f"{_docstring(TrainOptions)}\n\n{options_table(TrainOptions)}"
+
+
+# The command line.
+
+
+def commands() -> str:
+    """A section for each command: help, arguments and options, examples."""
+    package = importlib.import_module("mmtoolkit.cli")
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)  # the commands register themselves
+    from mmtoolkit.cli.app import app
+
+    root = typer.main.get_command(app)
+    parts = ["## Global options", _parameters(root)]
+    for name, command in sorted(_leaves(root)):
+        parts += [f"## mmt {name}", f"```text\n{_usage(name, command)}\n```", inspect.cleandoc(command.help or "")]
+        parts += [text for text in (_parameters(command), _examples(command)) if text]
+    return "\n\n".join(parts)
+
+
+def _leaves(group: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _leaves(command, (*before, name))
+        elif not command.hidden:
+            yield " ".join((*before, name)), command
+
+
+def _shown(parameters: Iterable[Any]) -> list[Any]:
+    return [p for p in parameters if not getattr(p, "hidden", False) and "--help" not in p.opts]
+
+
+def _metavar(parameter: Any) -> str:
+    return str(parameter.metavar or parameter.name.upper())
+
+
+def _usage(name: str, command: Any) -> str:
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    words = [_metavar(p) if p.required else f"[{_metavar(p)}]" for p in arguments]
+    return " ".join(["mmt", name, *words, "[OPTIONS]"])
+
+
+def _flags(parameter: Any) -> str:
+    value = "" if parameter.is_flag else f" {_metavar(parameter)}"
+    return ", ".join(f"`{flag}{value}`" for flag in (*parameter.opts, *parameter.secondary_opts))
+
+
+def _parameters(command: Any) -> str:
+    rows = []
+    for parameter in _shown(command.params):
+        argument = parameter.param_type_name == "argument"
+        name = f"`{_metavar(parameter)}`" if argument else _flags(parameter)
+        if parameter.required:
+            default = "required"
+        elif parameter.default is None or parameter.default is False:
+            default = ""
+        else:
+            default = f"`{parameter.default}`"
+        rows.append((name.replace("|", "\\|"), default, _plain(parameter.help)))
+    return _table(("argument or option", "default", "description"), rows) if rows else ""
+
+
+def _examples(command: Any) -> str:
+    lines = [line.strip() for line in (command.epilog or "").splitlines()]
+    shown = [line for line in lines if line.startswith("mmt ")]
+    return "```sh\n" + "\n".join(shown) + "\n```" if shown else ""
+
+
+_MAKERS: dict[str, Callable[[], str]] = {
+    "schema": top_level,
+    "train": train_options,
+    "components": components,
+    "commands": commands,
+}

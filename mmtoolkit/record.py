@@ -1,0 +1,57 @@
+"""What made a run's weights: the contents of run.json."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import subprocess
+import sys
+from importlib import metadata
+from typing import Any
+
+import torch
+
+from mmtoolkit.files import checksum
+from mmtoolkit.plugins import Plugins
+from mmtoolkit.schema import Schema
+
+
+def record(
+    schema: Schema, plugins: Plugins, device: torch.device, precision: str, processes: int, started: str
+) -> dict[str, Any]:
+    """What run.json holds: enough to know what made these weights."""
+    components = [schema.data, schema.model, *schema.modalities.values(), *schema.evaluate]
+    used = {plugins.origins[type(c)] for c in components if type(c) in plugins.origins}
+    return {
+        "versions": {
+            "mmtoolkit": metadata.version("mmtoolkit"),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "plugins": [
+            {"name": p.name, "distribution": p.distribution, "version": p.version, "checksum": p.checksum}
+            for p in sorted(used, key=lambda plugin: plugin.name)
+        ],
+        "command": shlex.join(sys.argv),
+        "seed": schema.train.seed,
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+        "precision": precision,
+        "processes": processes,
+        "threads": torch.get_num_threads(),
+        "git": _git_revision(),
+        "data": {str(path): checksum(path) for path in schema.data.files()},
+        "times": {"started": started, "finished": None},
+    }
+
+
+def _git_revision() -> str | None:
+    """The revision of the working folder, `+` where it has changes; None outside a repository."""
+    try:
+        revision = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return revision.stdout.strip() + ("+" if changes.stdout.strip() else "")
