@@ -103,10 +103,13 @@ def product_of_experts(experts: Gaussian, present: Tensor) -> Gaussian:
     with torch.autocast(device_type=mean.device.type, enabled=False):
         # Masked before exp: exp of an absent expert's NaN would reach the gradient through a mask put after it.
         logvar = torch.where(enters, logvar, 0.0).clamp(min=_LEAST_LOGVAR[logvar.dtype])
-        precision = torch.exp(-logvar)
+        precision = torch.where(enters, torch.exp(-logvar), 0.0)
         natural = torch.cat([precision, precision * torch.where(enters, mean, 0.0)], dim=-1)  # (M, B, 2D)
-        mask = present.permute(2, 0, 1).to(natural.dtype)  # (B, S, M)
-        total = torch.bmm(mask, natural.transpose(0, 1)).transpose(0, 1)  # (S, B, 2D)
+        if len(present) == 1:  # what enters the only product is all that is left
+            total = natural.sum(0, keepdim=True)
+        else:
+            mask = present.permute(2, 0, 1).to(natural.dtype)  # (B, S, M)
+            total = torch.bmm(mask, natural.transpose(0, 1)).transpose(0, 1)  # (S, B, 2D)
         precision, weighted = total.chunk(2, dim=-1)
         precision = 1.0 + precision
         mean = torch.where(broken.unsqueeze(-1), torch.nan, weighted / precision)

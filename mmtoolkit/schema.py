@@ -110,6 +110,12 @@ class Schema(BaseModel):
             raise ValidationError.from_exception_data("Schema", faults)
         return self
 
+    def __eq__(self, other: object) -> bool:
+        """Whether all is the same, the order of modalities too; where it was written does not count."""
+        if not isinstance(other, Schema) or list(self.modalities) != list(other.modalities):
+            return False
+        return all(getattr(self, key) == getattr(other, key) for key in Schema.model_fields)
+
     def at(self, *path: str | int) -> str:
         """`FILE:LINE: key.path` of a place in the schema, for a fault that is found later."""
         return self._origins.at(path)

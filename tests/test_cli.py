@@ -230,7 +230,7 @@ def test_disk_that_is_full(schema: Path, tmp_path: Path) -> None:
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert "cannot be written" in done.stderr.splitlines()[-1]
-    assert not [path for path in out.rglob(".*")]
+    assert not list(out.rglob(".*"))
     assert not (out / "checkpoint").exists()
 
 

@@ -39,6 +39,8 @@ def pixels(cell: Any, shape: tuple[int, int, int], resize: Literal["crop", "stre
         except Exception as error:
             raise ValueError(f"it is no picture, path or array ({_text(error)}); give one of these") from error
         picture = _from_array(array, shape)
+    if 0 in picture.size:
+        raise ValueError("it has no pixels; replace it")
     channels, height, width = shape
     picture = _fitted(_in_mode(picture, _MODES[channels]), (width, height), resize)
     array = np.array(picture, dtype=np.uint8)

@@ -1,0 +1,59 @@
+"""What every test stands on: a cache of the session's own, none of the user's settings, small data as MNIST has it."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _surroundings(monkeypatch: pytest.MonkeyPatch, session_cache: Path) -> None:
+    monkeypatch.setenv("MMT_CACHE", str(session_cache))
+    monkeypatch.delenv("MMT_DATA", raising=False)
+    monkeypatch.delenv("MMT_PLUGINS", raising=False)
+
+
+@pytest.fixture
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A cache that this test alone uses."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("MMT_CACHE", str(folder))
+    return folder
+
+
+def idx_bytes(array: NDArray[np.uint8], kind: int = 8) -> bytes:
+    """An array as an IDX file holds it."""
+    return bytes([0, 0, kind, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def idx_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Writes the four files of MNIST with few rows: idx_folder(train=6, t10k=4, packed=True) -> their folder."""
+
+    def write(train: int = 6, t10k: int = 4, packed: bool = True, side: int = 28) -> Path:
+        folder = tmp_path / "idx"
+        folder.mkdir(exist_ok=True)
+        draw = np.random.default_rng(0)
+        for part, rows in (("train", train), ("t10k", t10k)):
+            images = draw.integers(0, 256, (rows, side, side), dtype=np.uint8)
+            labels = np.arange(rows, dtype=np.uint8) % 10
+            for what, array in (("images-idx3-ubyte", images), ("labels-idx1-ubyte", labels)):
+                data = idx_bytes(array)
+                if packed:
+                    (folder / f"{part}-{what}.gz").write_bytes(gzip.compress(data, mtime=0))
+                else:
+                    (folder / f"{part}-{what}").write_bytes(data)
+        return folder
+
+    return write
