@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from mmtoolkit.components import Modality
@@ -92,6 +93,7 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
         marker = "o" if len(epochs) < 3 else None
         axes.plot(epochs, values, color=_COLOURS[place % len(_COLOURS)], linewidth=1.6, marker=marker)
         axes.set_title(_short(name, 40), fontsize=9, loc="left", color=_INK)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.tick_params(labelsize=7, colors=_SOFT)
         axes.grid(alpha=0.25)
         for side in ("top", "right"):
@@ -183,6 +185,8 @@ def cross_modal(run: TrainedRun, split: str, names: Sequence[str], givens: Seque
     """Any modality from any other: a line for each given set, a group of columns for each of a few rows."""
     batch, values = _rows(run, split, max(1, 12 // len(names)))
     grid = _Grid(1 + len(givens), batch.size * len(names), panel=0.9, left=1.4, gap=0.05)
+    if left_out := [name for name in run.modalities if name not in names]:
+        grid.figure.text(0.5, 0, f"not shown: {', '.join(left_out)}", ha="center", va="bottom", fontsize=6, color=_SOFT)
     grid.title(0, "data")
     for row in range(batch.size):
         for offset, name in enumerate(names):

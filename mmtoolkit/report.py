@@ -37,11 +37,11 @@ _CAPTIONS = {
 
 
 def number(value: Any) -> str:
-    """A score in a table: four significant digits, an integer with commas, nothing for None."""
+    """A score in a table: four decimals below ten, else two; an integer with commas; nothing for None."""
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
+        return f"{value:.4f}" if abs(value) < 10 else f"{value:,.2f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,7 +47,7 @@ def run(
     from mmtoolkit.cli.progress import watcher
     from mmtoolkit.figures import draw_figures
     from mmtoolkit.report import write_report
-    from mmtoolkit.run import execute
+    from mmtoolkit.run import execute, holds_run
     from mmtoolkit.schema import read_schema
 
     read = read_schema(schema, set_ or (), plugins)
@@ -68,7 +69,10 @@ def run(
         )
     except KeyboardInterrupt:
         shown.close()
-        say(f"interrupted; the checkpoint is in {folder}. Go on with: mmt run {schema} --out {folder} --resume")
+        if not holds_run(folder):
+            raise
+        again = shlex.join(["mmt", "run", str(folder / "schema.yaml"), "--out", str(folder), "--resume"])
+        say(f"interrupted; what was done is kept. Go on with: {again}")
         raise typer.Exit(130) from None
     finally:
         shown.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -157,6 +158,19 @@ class Modality(Component):
 
         The core splits width = 2 D into the mean and log-variance of a Gaussian expert.
         """
+
+    def branch(self, width: int) -> nn.Module:
+        """What an encoder of several modalities concatenates: x (N, *event) to (N, width). Default: `encoder`."""
+        return self.encoder(width)
+
+    @property
+    def condition_size(self) -> int:
+        """How many numbers `condition` gives. Default: those of one event."""
+        return math.prod(self.event_shape())
+
+    def condition(self, x: Tensor) -> Tensor:
+        """What a conditional network is told of x (N, *event): (N, condition_size). Default: its numbers."""
+        return x.flatten(1).float() if x.ndim > 1 else x.unsqueeze(1).float()
 
     @abstractmethod
     def decoder(self, size: int) -> nn.Module:

@@ -114,6 +114,19 @@ class Label(Modality):
         """An embedding and two layers (Wu & Goodman 2018, section 4.1)."""
         return LabelEncoder(len(self.names), width, extra)
 
+    def branch(self, width: int) -> nn.Module:
+        """The embedding alone."""
+        return nn.Sequential(nn.Embedding(len(self.names), width), nn.SiLU())
+
+    @property
+    def condition_size(self) -> int:
+        """K."""
+        return len(self.names)
+
+    def condition(self, x: Tensor) -> Tensor:
+        """One-hot (N, K)."""
+        return nn.functional.one_hot(x, len(self.names)).float()
+
     def decoder(self, size: int) -> nn.Module:
         """Three layers and a categorical likelihood."""
         return LabelDecoder(len(self.names), size)

@@ -103,6 +103,10 @@ class Image(Modality):
         """The inference network of Wu & Goodman 2018, section 4."""
         return networks.ImageEncoder(self.network, self.shape, width, extra)
 
+    def branch(self, width: int) -> nn.Module:
+        """The layers up to the first fully connected one."""
+        return networks.image_branch(self.network, self.shape, width)
+
     def decoder(self, size: int) -> nn.Module:
         """The generative network, mirrored, ending in the likelihood of the pixels."""
         likelihood: Likelihood = (

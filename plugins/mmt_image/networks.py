@@ -76,6 +76,12 @@ def _shallow(kind: Kind, shape: Shape) -> tuple[nn.Sequential, int]:
     return nn.Sequential(*layers, nn.Flatten()), last.channels[1] * math.prod(last.written)
 
 
+def image_branch(kind: Kind, shape: Shape, width: int) -> nn.Sequential:
+    """From x (N, C, H, W) to (N, width) by the shallow layers and one fully connected layer."""
+    shallow, size = _shallow(kind, shape)
+    return nn.Sequential(shallow, nn.Linear(size, width), nn.SiLU())
+
+
 class ImageEncoder(nn.Module):
     """From x (N, C, H, W) and a condition (N, extra) to features (N, width)."""
 
