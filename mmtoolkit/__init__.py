@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mmtoolkit.components import (
         Columns,
         Component,
+        DataPath,
         Evaluator,
         Modality,
         Model,
@@ -21,15 +22,18 @@ if TYPE_CHECKING:
         Run,
         Scores,
         Source,
+        Supervision,
         Table,
     )
     from mmtoolkit.dataset import Dataset, prepare
+    from mmtoolkit.devices import new_fabric
     from mmtoolkit.errors import UserError
     from mmtoolkit.hookspecs import hookimpl
+    from mmtoolkit.keyed import keyed_uniform
     from mmtoolkit.models import MVAE
     from mmtoolkit.networks import build
     from mmtoolkit.plugins import load_plugins
-    from mmtoolkit.posterior import Gaussian, Posterior, product_of_experts, product_with_prior
+    from mmtoolkit.posterior import Gaussian, Posterior, at_least_float32, product_of_experts, product_with_prior
     from mmtoolkit.report import write_report
     from mmtoolkit.run import TrainedRun, execute, load
     from mmtoolkit.schema import Schema, TrainOptions, parse_schema, read_schema
@@ -40,6 +44,7 @@ _HOME = {
     "Batch": "batch",
     "Columns": "components",
     "Component": "components",
+    "DataPath": "components",
     "Dataset": "dataset",
     "Evaluator": "components",
     "Gaussian": "posterior",
@@ -54,17 +59,21 @@ _HOME = {
     "Schema": "schema",
     "Scores": "components",
     "Source": "components",
+    "Supervision": "components",
     "Table": "components",
     "TrainOptions": "schema",
     "TrainedRun": "run",
     "Trainer": "training",
     "UserError": "errors",
+    "at_least_float32": "posterior",
     "build": "networks",
     "draw_subsets": "subsets",
     "execute": "run",
     "hookimpl": "hookspecs",
+    "keyed_uniform": "keyed",
     "load": "run",
     "load_plugins": "plugins",
+    "new_fabric": "devices",
     "parse_schema": "schema",
     "prepare": "dataset",
     "product_of_experts": "posterior",
@@ -78,6 +87,7 @@ __all__ = [
     "Batch",
     "Columns",
     "Component",
+    "DataPath",
     "Dataset",
     "Evaluator",
     "Gaussian",
@@ -91,17 +101,21 @@ __all__ = [
     "Schema",
     "Scores",
     "Source",
+    "Supervision",
     "Table",
     "TrainOptions",
     "TrainedRun",
     "Trainer",
     "UserError",
+    "at_least_float32",
     "build",
     "draw_subsets",
     "execute",
     "hookimpl",
+    "keyed_uniform",
     "load",
     "load_plugins",
+    "new_fabric",
     "parse_schema",
     "prepare",
     "product_of_experts",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import textwrap
 import zlib
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -185,7 +186,7 @@ def _fetch(file: DataFile, mirrors: tuple[str, ...], folder: Path) -> None:
 
 
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return textwrap.shorten(str(error), 200, placeholder=" …") or type(error).__name__
 
 
 def contents_checksum(path: Path) -> str:

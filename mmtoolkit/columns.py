@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mmtoolkit.components import Cells, Component, Modality, Source, Table
 from mmtoolkit.errors import UserError
-from mmtoolkit.files import checksum, make_folder, replacing_folder, write_json, write_text
+from mmtoolkit.files import checksum, make_folder, replacing_folder
 from mmtoolkit.locations import prepared_folder
 
 _FORMAT = 1
@@ -82,8 +82,9 @@ class ColumnStore:
         modality = learn()
         self._make_room(1 << 20)
         with replacing_folder(folder) as new:
-            write_json(new / "options.json", modality.model_dump(mode="json"))
-            write_text(new / "checksum", checksum(new / "options.json"))
+            text = modality.model_dump_json()
+            (new / "options.json").write_text(text, encoding="utf-8")
+            (new / "checksum").write_text(hashlib.sha256(text.encode()).hexdigest(), encoding="utf-8")
         return modality
 
     def columns(self, split: str, modalities: Mapping[str, Modality], load: Callable[[], Table]) -> dict[str, Column]:
@@ -196,7 +197,7 @@ class _Writer:
             "fault_count": self.fault_count,
             "checksums": {file: checksum(self.folder / file) for file in ("stored.npy", "present.npy")},
         }
-        write_json(self.folder / "column.json", card)
+        (self.folder / "column.json").write_text(json.dumps(card), encoding="utf-8")
 
 
 def _chunks(table: Table, names: list[str], length: int) -> Iterator[tuple[int, dict[str, Cells]]]:

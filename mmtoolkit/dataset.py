@@ -160,22 +160,16 @@ def prepare(
     source = locate(source, at)
     store = ColumnStore(source, report)
     tables = _Tables(source)
-    for name in source.rows:
-        if name not in source.splits():
-            raise UserError(
-                f"{at('data', 'rows', name)}: there is no split {name!r}{did_you_mean(name, source.splits())}; "
-                f"the splits are {', '.join(source.splits())}"
-            )
-    if "train" not in source.splits():
-        raise UserError(f"{at('data')}: has no split train; the splits are {', '.join(source.splits())}")
     if unknown := [split for split in source.rows if split not in source.splits()]:
         raise UserError(
             [
-                f"{at('data', 'rows', split)}: there is no such split{did_you_mean(split, list(source.splits()))}; "
+                f"{at('data', 'rows', split)}: there is no split {split!r}{did_you_mean(split, source.splits())}; "
                 f"the splits are {', '.join(source.splits())}"
                 for split in unknown
             ]
         )
+    if "train" not in source.splits():
+        raise UserError(f"{at('data')}: has no split train; the splits are {', '.join(source.splits())}")
     modalities = {name: _fitted(name, modality, tables, store, at) for name, modality in modalities.items()}
     splits: dict[str, Split] = {}
     notes: list[str] = []

@@ -40,6 +40,8 @@ class Origins:
     def at(self, path: Path) -> str:
         """`FILE:LINE: key.path` of the deepest part of the path that was written, or `--set key.path`."""
         shown = key_path(path) or "schema"
+        if (*path, "kind") in self.overridden:
+            return f"--set {key_path((*path, 'kind'))}"
         for length in range(len(path), -1, -1):
             if path[:length] in self.overridden:
                 return f"--set {shown}"

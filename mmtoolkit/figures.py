@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MOST_MODALITIES = 8
 _MOST_VALUES = 10
+_MOST_WRITTEN = 24
 _INK, _SOFT = "#1c2330", "#5d6878"
 _COLOURS = ("#1f5fa8", "#c4502b", "#18794e", "#8a4fa3", "#b0860b", "#3b7f8c", "#a83262", "#5d6878")
 _DPI = 130
@@ -111,8 +112,10 @@ def samples(modalities: Mapping[str, Modality], values: Mapping[str, Tensor]) ->
         values: name -> (n, *event), such as `TrainedRun.sample` gives.
     """
     n = len(next(iter(values.values())))
-    pictures = [name for name, m in modalities.items() if m.picture] or list(modalities)[:1]
+    pictures = [name for name, m in modalities.items() if m.picture]
     others = [name for name in modalities if name not in pictures]
+    if not pictures:
+        return _written_samples(modalities, values)
     per_line = max(1, math.ceil(math.sqrt(n)))
     if len(pictures) > 1:
         per_line = max(1, 12 // len(pictures))
@@ -123,7 +126,21 @@ def samples(modalities: Mapping[str, Modality], values: Mapping[str, Tensor]) ->
             axes = grid.axes(line, place * len(pictures) + offset)
             modalities[name].draw(values[name][row], axes)
             if offset == 0 and others:
-                grid.caption(axes, ", ".join(modalities[o].text(values[o][row]) for o in others))
+                texts = {o: modalities[o].text(values[o][row]) for o in others}
+                named = [f"{o} {text}" for o, text in texts.items()] if len(texts) > 1 else list(texts.values())
+                grid.caption(axes, ", ".join(named))
+    return grid.figure
+
+
+def _written_samples(modalities: Mapping[str, Modality], values: Mapping[str, Tensor]) -> Figure:
+    """Samples of modalities none of which is a picture: a line of text for each."""
+    names = list(modalities)[:MOST_MODALITIES]
+    n = min(len(values[names[0]]), _MOST_WRITTEN)
+    grid = _Grid(n + 1, len(names), panel=1.2, gap=-0.95)
+    for column, name in enumerate(names):
+        grid.axes(0, column).text(0.5, 0.5, _short(name), ha="center", va="center", fontsize=8, weight="bold")
+        for row in range(n):
+            modalities[name].draw(values[name][row], grid.axes(row + 1, column))
     return grid.figure
 
 

@@ -66,11 +66,11 @@ class Gaussian:
         return self.logvar.exp()
 
     def rsample(self, noise: Tensor) -> Tensor:
-        """Mean + exp(logvar / 2) * noise, noise (..., D) standard normal (Kingma & Welling 2013)."""
+        """Draws mean + exp(logvar / 2) * noise, noise (..., D) standard normal (Kingma & Welling 2013)."""
         return self.mean + torch.exp(0.5 * self.logvar) * noise
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Log N(z; mean, exp(logvar)) summed over D: (...,), nats."""
+        """The log-density log N(z; mean, exp(logvar)), summed over D: (...,), nats."""
         squares = (z - self.mean).square() * torch.exp(-self.logvar)
         return -0.5 * (squares + self.logvar + math.log(2 * math.pi)).sum(-1)
 

@@ -21,6 +21,7 @@ from mmtoolkit.components import Evaluator, Modality, Network
 from mmtoolkit.dataset import Dataset, Report, prepare
 from mmtoolkit.devices import new_fabric
 from mmtoolkit.errors import UserError
+from mmtoolkit.faults import key_path
 from mmtoolkit.files import make_folder, replacing, write_json, write_text
 from mmtoolkit.networks import build, parameter_counts
 from mmtoolkit.plugins import Plugins, load_plugins
@@ -30,6 +31,7 @@ from mmtoolkit.schema import Schema, read_schema
 from mmtoolkit.seeds import seed_for
 from mmtoolkit.training import Trainer, Watcher
 from mmtoolkit.weights import load_weights
+from mmtoolkit.yaml12 import Path as KeyPath
 
 _EVALUATION_ROWS = 500
 
@@ -213,6 +215,11 @@ def execute(
     make_folder(folder)
     plugins = plugins if plugins is not None else load_plugins()
     started = datetime.now(UTC).isoformat(timespec="seconds")
+    if schema.train.warmup_epochs > schema.train.epochs:
+        say(
+            f"train.warmup_epochs is {schema.train.warmup_epochs} and train.epochs {schema.train.epochs}: "
+            "training ends before the KL divergence has its full weight"
+        )
     fabric = new_fabric(device, devices, precision)
     if not fabric.is_global_zero:
         watcher, say = None, _unheard
@@ -270,12 +277,21 @@ def _check_same(folder: Path, schema: Schema, plugins: Plugins) -> None:
     before = read_schema(folder / "schema.yaml", plugins=plugins).model_dump(mode="json")
     now = schema.model_dump(mode="json")
     before["train"]["epochs"] = now["train"]["epochs"]
-    changed = [key for key in now if before.get(key) != now[key]]
+    changed = list(_differences(before, now))
     if changed:
         raise UserError(
-            f"{folder}: holds a run of another schema (its {', '.join(changed)} differ); --resume may change "
+            f"{folder}: holds a run of another schema ({', '.join(changed)} differ); --resume may change "
             "train.epochs alone: undo the change, or write elsewhere with --out FOLDER"
         )
+
+
+def _differences(before: Any, now: Any, path: KeyPath = ()) -> Iterator[str]:
+    """The paths of the keys that differ between two schemas, each as `--set` takes it."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in {**before, **now}:
+            yield from _differences(before.get(key), now.get(key), (*path, key))
+    elif before != now:
+        yield key_path(path)
 
 
 def load(

@@ -60,6 +60,7 @@ class TrainOptions(BaseModel):
     batch_size: PositiveInt = 100
     """Rows a step and a process; the last, short batch is kept."""
     learning_rate: PositiveFloat = 1e-3
+    """Adam's step size."""
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     """Epochs over which β, the weight of the KL divergence, rises from 0 to 1, a little each step. The best
     weights by validation, and early stopping, are looked for from the end of the warm-up on."""

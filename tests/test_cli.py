@@ -243,14 +243,21 @@ def test_a_run_that_is_not_there(tmp_path: Path) -> None:
 def test_given_that_cannot_be_read(schema: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert mmt("run", schema, "--out", out).status == 0
-    refused(mmt("sample", out, "--given", "label=Sandel"), "label: 'Sandel' is none of the ", "did you mean 'Sandal'?")
+    refused(
+        mmt("sample", out, "--given", "label=Sandel"),
+        "--given label=Sandel: 'Sandel' is none of the ",
+        "did you mean 'Sandal'?",
+    )
     refused(mmt("sample", out, "--given", "lable=Bag"), "--given lable=Bag: there is no modality 'lable'")
     refused(mmt("sample", out, "--given", "image"), "--given image: is not NAME=VALUE")
     refused(mmt("sample", out, "--out", tmp_path / "s.gif"), "s.gif: samples are written to .png, .csv, .parquet")
     broken = tmp_path / "broken.png"
     PILImage.new("L", (28, 28)).save(broken)
     broken.write_bytes(broken.read_bytes()[:40])
-    refused(mmt("sample", out, "--given", f"image={broken}"), f"image: {broken}: is no picture that can be read")
+    refused(
+        mmt("sample", out, "--given", f"image={broken}"),
+        f"--given image={broken}: {broken}: is no picture that can be read",
+    )
     refused(mmt("evaluate", out, "--split", "tets"), "there is no split 'tets'; did you mean 'test'?")
     refused(mmt("evaluate", out, "--set", "train.epochs=3"), "--set train.epochs=3: cannot change a trained run")
 

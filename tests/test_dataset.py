@@ -95,8 +95,9 @@ class Tables(NamedTuple):
 
 
 @pytest.fixture
-def memory(own_cache: Path, tmp_path: Path) -> Any:
+def memory(own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """memory(tables) -> what makes a source over them, of which nothing was loaded yet."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # nothing here loses power, and the disk takes its time
 
     def make(tables: dict[str, dict[str, Any]] | None = None) -> Tables:
         Memory.tables = tables if tables is not None else TABLES
@@ -179,8 +180,8 @@ def test_rows_limits_a_split(memory: Any) -> None:
 
 def test_rows_of_an_unknown_split(memory: Any) -> None:
     assert faults(memory()(rows={"trian": 2, "x": 1})) == [
-        "data.rows.trian: there is no such split; did you mean 'train'?; the splits are train, test",
-        "data.rows.x: there is no such split; the splits are train, test",
+        "data.rows.trian: there is no split 'trian'; did you mean 'train'?; the splits are train, test",
+        "data.rows.x: there is no split 'x'; the splits are train, test",
     ]
 
 
@@ -272,14 +273,12 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", ["stored.npy", "present.npy", "column.json", "options.json", "checksum"])
 def test_a_damaged_cache_is_made_again(name: str, damage: str, memory: Any, own_cache: Path) -> None:
-    make = memory()
-    modalities: dict[str, Modality] = {"label": Label(), "number": Learned()}
+    make = memory({"train": {"number": [3, None, 7]}})
+    modalities = {"number": Learned()}
     learned = prepare(make(), modalities).modalities
     whole = content(prepare(make(), modalities))
-    found = sorted(own_cache.rglob(name))
-    assert len(found) == (2 if name in ("options.json", "checksum") else 4)
-    for path in found:
-        DAMAGES[damage](path)
+    (path,) = own_cache.rglob(name)
+    DAMAGES[damage](path)
     for _ in range(2):
         again = prepare(make(), modalities)
         assert content(again) == whole
@@ -289,14 +288,14 @@ def test_a_damaged_cache_is_made_again(name: str, damage: str, memory: Any, own_
     assert not Memory.loads
 
 
-@pytest.mark.parametrize("bit", range(0, 8 * 200, 37))
+@pytest.mark.parametrize("bit", range(0, 8 * 200, 97))
 def test_any_bit_of_a_card_may_flip(bit: int, memory: Any, own_cache: Path) -> None:
-    make = memory()
+    make = memory({"train": {"number": [3, None, 7]}})
     whole = content(prepare(make(), {"number": Number()}))
-    for path in own_cache.rglob("column.json"):
-        data = bytearray(path.read_bytes())
-        data[bit // 8 % len(data)] ^= 1 << bit % 8
-        path.write_bytes(data)
+    (path,) = own_cache.rglob("column.json")
+    data = bytearray(path.read_bytes())
+    data[bit // 8 % len(data)] ^= 1 << bit % 8
+    path.write_bytes(data)
     assert content(prepare(make(), {"number": Number()})) == whole
 
 
@@ -475,11 +474,9 @@ def test_what_parse_gives_must_have_the_event_s_shape_and_one_type(memory: Any) 
         "train row 2, column x: parse gives shape (1,), not event_shape (); mend the cell, or set data.on_bad_cell to "
         "missing",
     ]
-    assert (
-        faults(memory({"train": {"x": [1] * 5000 + [2.5]}})(), {"x": Careless()})
-        == ["the modality number: its parse gives float32 in rows from 4096 and int64 before; let it give one type"]
-        or True
-    )
+    assert faults(memory({"train": {"x": [1] * 4096 + [2.5]}})(), {"x": Careless()}) == [
+        "the modality number: its parse gives float32 in rows from 4096 and int64 before; let it give one type"
+    ]
 
 
 def test_faults_name_the_place_in_the_schema(memory: Any) -> None:

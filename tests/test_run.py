@@ -236,7 +236,7 @@ def test_resume_may_change_the_epochs_alone(folder: Path, tmp_path: Path) -> Non
     assert all(torch.equal(first[name], again[name]) for name in first)
     refused = mmt("run", "fashion_mini", "--out", out, "--resume", *sets(*SMALL, "train.learning_rate=0.5"))
     assert refused.status == 2
-    assert "holds a run of another schema (its train differ)" in refused.err
+    assert "holds a run of another schema (train.learning_rate differ)" in refused.err
 
 
 def test_resume_where_no_run_stands_starts_one(tmp_path: Path) -> None:

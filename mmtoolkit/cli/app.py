@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,8 +59,23 @@ def _global_options(
         list[Path] | None,
         typer.Option(metavar="FILE.py", help="A Python file that adds components; may be given several times."),
     ] = None,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=lambda asked: _print_version(asked), is_eager=True, help="Show the version."
+        ),
+    ] = False,
 ) -> None:
+    for file in plugin or ():
+        if not file.is_file():
+            raise UserError(f"--plugin {file}: there is no such file; give the path of a Python file")
     ctx.obj = list(plugin or ())
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"mmtoolkit {metadata.version('mmtoolkit')}")
+        raise typer.Exit
 
 
 def with_global_options_first(args: list[str]) -> list[str]:
@@ -88,9 +104,16 @@ def plugins_of(ctx: typer.Context) -> Plugins:
     return plugins
 
 
+class _Output(Console):
+    """Ends quietly where the reader, such as `head`, has seen enough."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def out() -> Console:
     """Where results go."""
-    return Console(highlight=False)
+    return _Output(highlight=False)
 
 
 def say(line: str) -> None:

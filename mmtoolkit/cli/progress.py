@@ -77,7 +77,7 @@ class BarWatcher:
 
     def begin(self, epochs: int, done: int, steps: int, rows: int) -> None:
         """Show the bar."""
-        self.epochs, self.steps, self.speed = epochs, steps, ""
+        self.epochs, self.steps, self.last = epochs, steps, ""
         self.bar.start()
         self.task = self.bar.add_task(
             f"epoch {done + 1}/{epochs}", total=epochs * steps, completed=done * steps, info=""
@@ -85,24 +85,22 @@ class BarWatcher:
 
     def look(self, epoch: int, step: int, means: dict[str, float]) -> None:
         """Move the bar."""
-        assert self.task is not None
         terms = dict(means)
-        info = f"{_terms(terms.pop('loss'), terms)}  {self.speed}"
-        completed = (epoch - 1) * self.steps + step
-        self.bar.update(self.task, completed=completed, description=f"epoch {epoch}/{self.epochs}", info=info)
+        self._show(epoch, (epoch - 1) * self.steps + step, terms.pop("loss"), terms)
 
     def epoch(self, line: dict[str, Any]) -> None:
-        """Show the epoch's means."""
-        assert self.task is not None
-        self.speed = f"{line['rows_per_second']:,.0f} rows/s"
-        bound = "" if line["validation"] is None else f"  valid {line['validation']:.2f}"
-        info = f"{_terms(line['loss'], line['terms'])}{bound}  {self.speed}"
+        """Show the epoch's means, and from now on its validation bound and speed."""
+        bound = "" if line["validation"] is None else f"valid {line['validation']:.2f}  "
+        self.last = f"{bound}{line['rows_per_second']:,.0f} rows/s"
         number = line["epoch"]
-        self.bar.update(
-            self.task, completed=number * self.steps, description=f"epoch {number}/{self.epochs}", info=info
-        )
+        self._show(number, number * self.steps, line["loss"], line["terms"])
         if number == self.epochs:
             self.bar.stop()
+
+    def _show(self, epoch: int, completed: int, loss: float, terms: dict[str, float]) -> None:
+        assert self.task is not None
+        info = f"{_terms(loss, terms)}  {self.last}"
+        self.bar.update(self.task, completed=completed, description=f"epoch {epoch}/{self.epochs}", info=info)
 
 
 def watcher() -> PlainWatcher | BarWatcher:

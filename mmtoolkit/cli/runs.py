@@ -71,7 +71,8 @@ def run(
         shown.close()
         if not holds_run(folder):
             raise
-        again = shlex.join(["mmt", "run", str(folder / "schema.yaml"), "--out", str(folder), "--resume"])
+        files = [word for file in ctx.obj for word in ("--plugin", str(file))]
+        again = shlex.join(["mmt", *files, "run", str(folder / "schema.yaml"), "--out", str(folder), "--resume"])
         say(f"interrupted; what was done is kept. Go on with: {again}")
         raise typer.Exit(130) from None
     finally:
@@ -146,13 +147,17 @@ def _print_check(found: dict[str, Any]) -> None:
 def evaluate(
     ctx: typer.Context,
     run_folder: RunArgument,
-    set_: SetOption = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="evaluate=VALUE", help="What to score instead; may be repeated."),
+    ] = None,
     split: Annotated[str | None, typer.Option(help="Default: test.")] = None,
     device: DeviceOption = "cpu",
     json: JsonOption = False,
 ) -> None:
     """Score a run again: other evaluators, another split. Kept in RUN/evaluations/N.json."""
     from mmtoolkit.files import make_folder, write_json
+    from mmtoolkit.overrides import parse_override
     from mmtoolkit.run import load
     from mmtoolkit.schema import read_schema
 
@@ -160,7 +165,7 @@ def evaluate(
     evaluators = loaded.schema.evaluate
     if set_:
         for text in set_:
-            if not text.lstrip().startswith("evaluate"):
+            if parse_override(text)[0][0] != "evaluate":
                 raise UserError(f"--set {text}: cannot change a trained run; evaluate alone can be set here")
         evaluators = read_schema(run_folder / "schema.yaml", set_, plugins_of(ctx)).evaluate
     scores, notes = loaded.evaluate(evaluators, split or loaded.default_split())
@@ -216,8 +221,13 @@ def _first_free(folder: Path) -> Path:
 def _given(text: str, loaded: Any) -> tuple[str, Any]:
     """NAME=VALUE; a name may itself hold an equals sign."""
     for place, character in enumerate(text):
-        if character == "=" and text[:place] in loaded.modalities:
-            return text[:place], text[place + 1 :]
+        name, cell = text[:place], text[place + 1 :]
+        if character == "=" and name in loaded.modalities:
+            try:
+                loaded.modalities[name].parse(cell)
+            except ValueError as error:
+                raise UserError(f"--given {name}={cell}: {error}") from None
+            return name, cell
     name, equals, _ = text.partition("=")
     if not equals:
         raise UserError(f"--given {text}: is not NAME=VALUE; write for instance --given label=Sandal")

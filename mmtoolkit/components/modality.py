@@ -132,7 +132,7 @@ class Modality(Component):
 
         Args:
             stored: (N, *event), present rows only.
-            generator: for draws made anew each time.
+            generator: for draws made anew each time; None for PyTorch's default one.
             keys: (N,) int64, one for each (split, row), from which a draw is fixed for good; None where
                 training draws anew (see `redraws`).
         """

@@ -31,6 +31,7 @@ class Supervision(BaseModel):
     keep: Fraction | None = None
     """The probability with which each cell of each row stays."""
     seed: int = 0
+    """Fixes which cells are hidden."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -17,10 +17,12 @@ from mmtoolkit.subsets import supports
 class Entry(BaseModel):
     """One score: of the targets, z inferred from the given; both lists of modalities in schema order."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     target: tuple[str, ...]
+    """What is scored."""
     given: tuple[str, ...] = ()
+    """What z is inferred from; nothing, the prior, where left out."""
 
     def ordered(self, names: Sequence[str], kind: str) -> Entry:
         """The same entry in schema order.

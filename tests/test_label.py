@@ -1,0 +1,216 @@
+"""Labels: classes named or learned, cells there and back, networks of the paper, scores."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mmt_attributes import Label
+from pydantic import ValidationError
+from torch import distributions
+
+from mmtoolkit.components import Parsed
+
+DIGITS = Label(classes=tuple("0123456789"))
+PETS = Label(classes=("dog", "cat", "Ünk"))
+
+
+def learned(*chunks: Any) -> tuple[str, ...]:
+    return Label().fit(iter(chunks)).names
+
+
+def refused(**options: Any) -> str:
+    with pytest.raises(ValidationError) as raised:
+        Label(**options)
+    (error,) = raised.value.errors()
+    return error["msg"].removeprefix("Value error, ")
+
+
+# Classes.
+
+
+@pytest.mark.parametrize(
+    ("cells", "classes"),
+    [
+        (["cat", "dog", "cat", "Ant"], ("Ant", "cat", "dog")),
+        (["10", "9", "-1", "2.5"], ("-1", "2.5", "9", "10")),
+        ([10, 9, 1], ("1", "9", "10")),
+        ([True, False], ("False", "True")),
+        (["b", "10", "9", "a"], ("9", "10", "a", "b")),
+        (["nan", "3", "inf", "20", "-inf"], ("3", "20", "-inf", "inf", "nan")),
+        (["1", "1.0", "01"], ("01", "1", "1.0")),
+        (["a b", "", " a"], ("", " a", "a b")),
+        (np.array([3, 1, 3, 20]), ("1", "3", "20")),
+        (np.array(["b", "a", "b"]), ("a", "b")),
+    ],
+)
+def test_classes_are_learned_sorted(cells: Any, classes: tuple[str, ...]) -> None:
+    assert learned(cells) == classes
+    shuffled = list(cells)
+    for seed in range(5):
+        random.Random(seed).shuffle(shuffled)
+        assert learned(*[[cell] for cell in shuffled]) == classes
+
+
+def test_named_classes_stay_as_they_are() -> None:
+    assert PETS.fitted
+    assert PETS.fit(iter([["x", "y"]])) is PETS
+    assert Label(classes=[1, 0]).classes == ("1", "0")  # type: ignore[arg-type]
+
+
+def test_fit_keeps_the_other_options() -> None:
+    assert Label(weight=3, column="x").fit([["a", "b"]]) == Label(weight=3, column="x", classes=("a", "b"))
+
+
+def test_what_is_no_list_of_classes() -> None:
+    few = "a label needs two classes or more; name them, or remove the modality"
+    assert refused(classes=["a"]) == few
+    assert refused(classes=[]) == few
+    assert refused(classes=["a", "b", "a"]) == "the class 'a' is named twice; name each once"
+    assert refused(classes=[1, "1"]) == "the class '1' is named twice; name each once"
+    with pytest.raises(ValueError, match="a label needs two classes or more"):
+        learned(["a", "a"], ["a"])
+    with pytest.raises(ValueError, match="a label needs two classes or more"):
+        learned()
+
+
+def test_classes_that_are_not_known_yet() -> None:
+    assert not Label().fitted
+    with pytest.raises(ValueError, match="the classes are not known yet; name them, or let `fit` learn them"):
+        Label().encoder(4)
+
+
+# Cells.
+
+
+def test_a_cell_goes_there_and_back() -> None:
+    for cell in PETS.names:
+        x = PETS.prepare(PETS.parse(cell).unsqueeze(0), None, None)
+        assert PETS.cell(x[0]) == cell
+        assert torch.equal(PETS.parse(PETS.cell(x[0])), x[0])
+    assert PETS.text(torch.tensor(1)) == "cat"
+
+
+@pytest.mark.parametrize(
+    "cells", [[3, 0, 9], ["3", "0", "9"], np.array([3, 0, 9]), np.array(["3", "0", "9"]), np.array([3, 0, 9], np.uint8)]
+)
+def test_numbers_are_names_too(cells: Any) -> None:
+    found = DIGITS.parse_column(cells)
+    assert found.stored.tolist() == [3, 0, 9]
+    assert found.stored.dtype == torch.int64
+    assert found.present.all()
+    assert not found.faults
+
+
+def stranger(name: str, hint: str = "") -> str:
+    return f"{name!r} is none of the 3 classes{hint}; the classes are dog, cat, Ünk"
+
+
+def test_strangers_and_blanks_are_told_apart() -> None:
+    found: Parsed = PETS.parse_column(["cat", None, "cta", "Dog", 7])
+    assert found.present.tolist() == [True, False, False, False, False]
+    assert found.stored[0] == 1
+    assert found.faults == {
+        2: stranger("cta", "; did you mean 'cat'?"),
+        3: stranger("Dog", "; did you mean 'dog'?"),
+        4: stranger("7"),
+    }
+    assert PETS.parse_column([None, None]).present.tolist() == [False, False]
+    assert PETS.parse_column([None, None]).stored.dtype == torch.int64
+
+
+def test_parse_says_what_parse_column_says() -> None:
+    with pytest.raises(ValueError) as raised:  # noqa: PT011
+        PETS.parse("cta")
+    assert str(raised.value) == stranger("cta", "; did you mean 'cat'?")
+
+
+def test_many_classes_are_not_all_shown() -> None:
+    many = Label(classes=tuple(map(str, range(100))))
+    with pytest.raises(ValueError, match=r"'x' is none of the 100 classes; the classes are 0, 1, .*, 11, …$"):
+        many.parse("x")
+
+
+# Networks.
+
+
+def parameters(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_networks_have_the_paper_s_size() -> None:
+    assert parameters(DIGITS.encoder(128)) == 333_440
+    assert parameters(DIGITS.encoder(128, extra=10)) == 333_440 + 10 * 512
+    assert parameters(DIGITS.decoder(64)) == (64 + 1) * 512 + 2 * (512 + 1) * 512 + (512 + 1) * 10
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+def test_shapes(rows: int) -> None:
+    x = torch.randint(10, (rows,))
+    assert DIGITS.encoder(6)(x).shape == (rows, 6)
+    assert DIGITS.encoder(6, extra=3)(x, torch.randn(rows, 3)).shape == (rows, 6)
+    p = DIGITS.decoder(5)(torch.randn(rows, 5))
+    assert (p.batch_shape, p.event_shape) == ((rows,), ())
+
+
+def test_a_condition_counts() -> None:
+    encoder = DIGITS.encoder(6, extra=3)
+    x = torch.zeros(1, dtype=torch.int64)
+    assert not torch.equal(encoder(x, torch.zeros(1, 3)), encoder(x, torch.ones(1, 3)))
+
+
+def test_log_prob_is_that_of_a_softmax() -> None:
+    decoder = DIGITS.decoder(5).double()
+    z = torch.randn(20, 5, dtype=torch.float64) * 50
+    x = torch.arange(20) % 10
+    weights = decoder.layers(z).exp()
+    found = decoder(z).log_prob(x)
+    assert torch.allclose(found, (weights[torch.arange(20), x] / weights.sum(1)).log())
+    assert found.isfinite().all()
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    encoder, decoder = DIGITS.encoder(10, extra=2), DIGITS.decoder(5)
+    x = torch.arange(10)
+    z = encoder(x, torch.randn(10, 2)).chunk(2, dim=1)[0]
+    decoder(z).log_prob(x).sum().backward()
+    for module in (encoder, decoder):
+        for name, parameter in module.named_parameters():
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all()
+            assert parameter.grad.abs().sum() > 0, name
+
+
+# Scores.
+
+
+def categorical(*probabilities: list[float]) -> distributions.Categorical:
+    return distributions.Categorical(probs=torch.tensor(probabilities), validate_args=False)
+
+
+def test_the_point_is_the_most_probable_class() -> None:
+    assert PETS.point(categorical([0.2, 0.5, 0.3], [0.9, 0.1, 0.0])).tolist() == [1, 0]
+
+
+def test_accuracy_is_one_number_a_row() -> None:
+    scores = PETS.scores(torch.tensor([0, 1, 2]), torch.tensor([0, 2, 2]))
+    assert {name: values.tolist() for name, values in scores.items()} == {"accuracy": [1, 0, 1]}
+
+
+def test_probabilities_are_averaged_over_draws() -> None:
+    draws = categorical([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.5, 0.5])  # 2 draws of 2 rows
+    assert torch.allclose(PETS.average(draws, 2), torch.tensor([[0.5, 0.0, 0.5], [0.0, 0.75, 0.25]]))
+
+
+def test_the_baseline_is_the_most_frequent_class() -> None:
+    assert PETS.baseline(iter([torch.tensor([0, 2]), torch.tensor([2, 1, 2])])) == 2
+    assert PETS.baseline(iter([])).shape == ()
+
+
+def test_calibration_error_reads_averaged_probabilities() -> None:
+    metric = PETS.metrics()["calibration_error"]
+    metric.update(PETS.average(categorical([0.8, 0.1, 0.1], [0.8, 0.1, 0.1]), 1), torch.tensor([0, 1]))
+    assert float(metric.compute()) == pytest.approx(0.3)  # sure by 0.8, right by 0.5
