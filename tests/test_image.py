@@ -253,7 +253,6 @@ BESIDE = "its numbers are not all in [0, 1]; divide by the largest, or give uint
         (np.zeros((5, 5), object), "an array of object is no image; give uint8, or floats in [0, 1]"),
         (PILImage.new("RGB", (0, 5)), "it has no pixels; replace it"),
     ],
-    ids=repr,
 )
 def test_cells_that_are_no_image(cell: Any, said: str) -> None:
     assert fault(cell) == said
@@ -271,7 +270,10 @@ def broken(tmp_path: Path) -> dict[str, tuple[Path, str]]:
         "zero bytes": (b"", "cannot identify image file"),
         "text": (b"this is no picture", "cannot identify image file"),
         "cut": (whole.getvalue()[:2000], "image file is truncated"),
-        "broken": (whole.getvalue()[:60] + b"\xff" * 60 + whole.getvalue()[120:], "broken PNG file"),
+        "broken": (
+            whole.getvalue()[:60] + b"\xff" * 60 + whole.getvalue()[120:],
+            "broken data stream when reading image file",
+        ),
     }
     found = {}
     for name, (data, said) in files.items():
@@ -298,8 +300,8 @@ def test_an_open_picture_that_is_cut_short(tmp_path: Path) -> None:
 def test_files_that_are_not_there() -> None:
     assert fault("nowhere.png") == "nowhere.png: there is no such file; correct the path, or leave the cell empty"
     assert fault("a\0b").endswith("is no picture that can be read (embedded null byte); replace the file")
-    assert fault("x" * 5000).endswith("(File name too long); replace the file") or "File name too long" in fault(
-        "x" * 5000
+    assert fault("x" * 5000).endswith(
+        "is no picture that can be read ([Errno 36] File name too long); replace the file"
     )
 
 
@@ -318,7 +320,7 @@ def test_a_bomb_is_not_opened(side: int, tmp_path: Path) -> None:
 # There and back.
 
 
-@pytest.mark.parametrize("image", [GREY, COLOUR, Image(shape=(1, 8, 10), binarize="static")], ids=repr)
+@pytest.mark.parametrize("image", [GREY, COLOUR, Image(shape=(1, 8, 10), binarize="static")])
 def test_a_cell_goes_there_and_back(image: Image) -> None:
     keys = torch.tensor([5])
     cell = GREYS if image.shape[0] == 1 else COLOURS
@@ -387,7 +389,7 @@ def parameters(module: nn.Module) -> int:
     [
         ((1, 28, 28), "mlp", 128, 730_240),
         ((1, 28, 28), "dcgan", 128, 3_409_536),
-        ((1, 50, 50), "dcgan", 128, 1_316_936),
+        ((1, 50, 50), "dcgan", 200, 1_316_936),
         ((3, 64, 64), "dcgan", 200, 4_070_472),
     ],
 )

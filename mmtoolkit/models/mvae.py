@@ -13,7 +13,7 @@ from mmtoolkit.batch import Batch
 from mmtoolkit.components import Modality, Model, Network
 from mmtoolkit.errors import UserError
 from mmtoolkit.posterior import Gaussian, product_of_experts, product_with_prior
-from mmtoolkit.subsets import Sampling, Terms, distinct_terms, draw_subsets
+from mmtoolkit.subsets import Sampling, distinct_terms, draw_subsets
 
 
 class SubsetOptions(BaseModel):
@@ -54,13 +54,11 @@ class MVAE(Model):
         return MVAENetwork(modalities, self.latent_dim, self.subsets)
 
 
-class _Draws(NamedTuple):
-    """Draws of z for some rows, each from its own subset."""
+class _Experts(NamedTuple):
+    """The experts of every (modality, row) pair that is present, in one."""
 
-    z: Tensor  # (n, D)
-    kl: Tensor  # (n,)
-    rows: Tensor  # (n,) int64, on the host
-    members: Tensor  # (n, M) bool, on the host: whom the term reconstructs
+    q: Gaussian  # (n, D)
+    slots: Tensor  # (n,) int64, ascending, on the host: modality * B + row
 
 
 class MVAENetwork(Network):
@@ -82,9 +80,8 @@ class MVAENetwork(Network):
         """The product of the prior and the experts of the given modalities that a row has: (B, D)."""
         self.check_names(given)
         visible = batch.only(given)
-        experts = {name: self.expert(name, visible) for name in self.modalities}
         present = visible.present.T.unsqueeze(0)  # (1, M, B)
-        joint = product_of_experts(self._stacked(experts, visible), present.to(batch.device))
+        joint = product_of_experts(self._stacked(self._experts(visible), batch.size), present.to(batch.device))
         return Gaussian(joint.mean[0], joint.logvar[0])
 
     def forward(
@@ -103,103 +100,79 @@ class MVAENetwork(Network):
             The loss in nats, and its parts: `log p(NAME)` for each modality and `KL`, unweighted, each summed over
             the terms of a row and averaged over the rows that have anything.
         """
-        m, k = len(self.modalities), self.subset_options.k
+        m, size = len(self.modalities), batch.size
         if subsets is None:
-            subsets = draw_subsets(m, k, sampling=self.subset_options.sampling)
+            subsets = draw_subsets(m, self.subset_options.k, sampling=self.subset_options.sampling)
+        if noise is None:
+            noise = torch.randn(1 + m + len(subsets), size, self.latent_dim, device=batch.device)
         present = batch.present
         terms = distinct_terms(present, subsets)
-        if noise is None:
-            shape = (1 + m + len(subsets), batch.size, self.latent_dim)
-            noise = torch.randn(shape, device=batch.device)
+        experts = self._experts(batch)
 
-        experts = {name: self.expert(name, batch) for name in self.modalities}
-        draws = [self._from_products(experts, batch, present, terms, noise)]
-        for i, expert in enumerate(experts.values()):
-            if expert is not None and terms.alone[:, i].any():
-                draws.append(self._alone(i, expert, present, terms, noise[1 + i]))
+        # One draw of z for each (term, row) pair: first those of all and of the cuts, then those of each alone.
+        members = torch.cat([present.unsqueeze(0), terms.cuts])  # (1 + k, B, M)
+        product = product_of_experts(self._stacked(experts, size), members.permute(0, 2, 1).to(batch.device))
+        members = members.flatten(0, 1)
+        kept = members.any(1).nonzero().squeeze(1)
+        members = members[kept]
+        alone = terms.alone.T.flatten()[experts.slots].nonzero().squeeze(1)
+        slots = experts.slots[alone]
+        q = _joined(
+            _selected(Gaussian(product.mean.flatten(0, 1), product.logvar.flatten(0, 1)), kept),
+            product_with_prior(_selected(experts.q, alone)),
+        )
+        rows = torch.cat([kept, slots]) % size
+        noisy = torch.cat([torch.where(kept < size, kept, kept + m * size), size + slots])
+        z = q.rsample(noise.flatten(0, 1).index_select(0, noisy.to(noise.device)))
 
-        rows = max(int(terms.joint.sum()), 1)
-        kl = sum((draw.kl.sum() for draw in draws), start=noise.new_zeros(())) / rows
+        count = max(int(terms.joint.sum()), 1)
+        kl = q.kl().sum() / count
         loss = beta * kl
         parts: dict[str, Tensor] = {}
+        ends = len(kept) + terms.alone.sum(0).cumsum(0)
         for i, (name, modality) in enumerate(self.modalities.items()):
-            log_prob = self._log_prob(i, name, batch, present, draws)
-            log_prob = log_prob.sum() / rows if log_prob is not None else torch.zeros_like(kl)
+            own = torch.arange(int(ends[i - 1]) if i else len(kept), int(ends[i]))
+            chosen = torch.cat([members[:, i].nonzero().squeeze(1), own])  # the pairs whose term reconstructs it
+            log_prob = torch.zeros_like(kl)
+            if len(chosen):
+                places = (present[:, i].cumsum(0) - 1)[rows[chosen]]  # of their rows among those that have it
+                x = batch.value(name).index_select(0, places.to(batch.device))
+                p = self.decoders[i](z.index_select(0, chosen.to(z.device)))
+                log_prob = p.log_prob(x).sum() / count
             loss = loss - modality.weight * log_prob
             parts[f"log p({name})"] = log_prob.detach()
         return loss, {**parts, "KL": kl.detach()}
 
-    def _stacked(self, experts: Mapping[str, Gaussian | None], batch: Batch) -> Gaussian:
-        """The experts of all rows, (M, B, D); zeros stand where a row lacks one."""
-        dtype = next(self.parameters()).dtype
+    def _experts(self, batch: Batch) -> _Experts:
+        """The experts of all that is present, each modality encoded once."""
+        experts, slots = [], []
+        for i, name in enumerate(self.modalities):
+            if (expert := self.expert(name, batch)) is not None:
+                experts.append(expert)
+                slots.append(i * batch.size + batch.rows(name))
+        if not experts:
+            blank = next(self.parameters()).new_zeros(0, self.latent_dim).to(batch.device)
+            return _Experts(Gaussian(blank, blank), torch.zeros(0, dtype=torch.int64))
+        return _Experts(_joined(*experts), torch.cat(slots))
 
-        def spread(name: str, expert: Gaussian | None) -> tuple[Tensor, Tensor]:
-            if expert is None:
-                blank = torch.zeros(batch.size, self.latent_dim, device=batch.device, dtype=dtype)
-                return blank, blank
-            if len(expert.mean) == batch.size:
-                return expert.mean, expert.logvar
-            rows = batch.rows(name).to(batch.device)
-            blank = expert.mean.new_zeros(batch.size, self.latent_dim)
-            return blank.index_copy(0, rows, expert.mean), blank.index_copy(0, rows, expert.logvar)
-
-        means, logvars = zip(*(spread(name, expert) for name, expert in experts.items()), strict=True)
-        return Gaussian(torch.stack(means), torch.stack(logvars))
-
-    def _from_products(
-        self,
-        experts: Mapping[str, Gaussian | None],
-        batch: Batch,
-        present: Tensor,
-        terms: Terms,
-        noise: Tensor,
-    ) -> _Draws:
-        """Draws for the joint term and the cuts of the random subsets."""
-        m = present.shape[1]
-        members = torch.cat([present.unsqueeze(0), terms.cuts])  # (1 + k, B, M)
-        product = product_of_experts(self._stacked(experts, batch), members.permute(0, 2, 1).to(batch.device))
-        z = product.rsample(torch.cat([noise[:1], noise[1 + m :]])).flatten(0, 1)
-        kl, members = product.kl().flatten(), members.flatten(0, 1)
-        kept = members.any(1).nonzero().squeeze(1)
-        rows = kept % batch.size
-        if len(kept) == len(members):
-            return _Draws(z, kl, rows, members)
-        on_device = kept.to(batch.device)
-        return _Draws(z.index_select(0, on_device), kl.index_select(0, on_device), rows, members.index_select(0, kept))
-
-    def _alone(self, i: int, expert: Gaussian, present: Tensor, terms: Terms, noise: Tensor) -> _Draws:
-        """Draws for the term of modality i alone."""
-        rows = terms.alone[:, i].nonzero().squeeze(1)
-        q = product_with_prior(_rows_of(expert, _places(present[:, i], rows)))
-        members = torch.zeros(len(rows), present.shape[1], dtype=torch.bool)
-        members[:, i] = True
-        noise = noise if len(rows) == len(noise) else noise.index_select(0, rows.to(noise.device))
-        return _Draws(q.rsample(noise), q.kl(), rows, members)
-
-    def _log_prob(self, i: int, name: str, batch: Batch, present: Tensor, draws: list[_Draws]) -> Tensor | None:
-        """Log p(x_i | z) over all draws whose term reconstructs modality i: (n,); None where there is none."""
-        zs, places = [], []
-        for draw in draws:
-            chosen = draw.members[:, i].nonzero().squeeze(1)
-            if not len(chosen):
-                continue
-            everything = len(chosen) == len(draw.z)
-            zs.append(draw.z if everything else draw.z.index_select(0, chosen.to(draw.z.device)))
-            places.append(_places(present[:, i], draw.rows[chosen]))
-        if not zs:
-            return None
-        x = batch.value(name).index_select(0, torch.cat(places).to(batch.device))
-        log_prob: Tensor = self.decoders[i](torch.cat(zs)).log_prob(x)
-        return log_prob
+    def _stacked(self, experts: _Experts, size: int) -> Gaussian:
+        """The experts as (M, B, D); zeros stand where a row lacks one."""
+        shape = (len(self.modalities), size, self.latent_dim)
+        if len(experts.slots) == shape[0] * size:
+            return Gaussian(experts.q.mean.view(shape), experts.q.logvar.view(shape))
+        slots = experts.slots.to(experts.q.mean.device)
+        blank = experts.q.mean.new_zeros(shape).flatten(0, 1)
+        mean, logvar = (blank.index_copy(0, slots, x).view(shape) for x in (experts.q.mean, experts.q.logvar))
+        return Gaussian(mean, logvar)
 
 
-def _places(present: Tensor, rows: Tensor) -> Tensor:
-    """Where each row stands among the present ones."""
-    return (present.cumsum(0) - 1)[rows]
+def _joined(*parts: Gaussian) -> Gaussian:
+    return Gaussian(torch.cat([q.mean for q in parts]), torch.cat([q.logvar for q in parts]))
 
 
-def _rows_of(expert: Gaussian, places: Tensor) -> Gaussian:
-    if len(places) == len(expert.mean):
-        return expert
-    places = places.to(expert.mean.device)
-    return Gaussian(expert.mean.index_select(0, places), expert.logvar.index_select(0, places))
+def _selected(q: Gaussian, places: Tensor) -> Gaussian:
+    """The given rows, places (n,) ascending, on the host."""
+    if len(places) == len(q.mean):
+        return q
+    places = places.to(q.mean.device)
+    return Gaussian(q.mean.index_select(0, places), q.logvar.index_select(0, places))

@@ -48,5 +48,6 @@ class LocationScale(Likelihood):
         """Independent pixels around sigmoid(features)."""
         location = torch.sigmoid(at_least_float32(features))
         scale = self.scale if self.scale is not None else F.softplus(self.raw_scale) + _LEAST_SCALE
-        pixels = self.family(location, torch.as_tensor(scale).to(location).expand_as(location), validate_args=False)
+        spread = torch.as_tensor(scale, dtype=location.dtype, device=location.device).expand_as(location)
+        pixels = self.family(location, spread, validate_args=False)
         return distributions.Independent(pixels, 3, validate_args=False)
