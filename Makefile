@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types docs format clean
+.PHONY: demo test lint types docs format schema clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -30,6 +30,10 @@ docs: .venv/ready
 format: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# What editors check schema files with; a test says when it is out of date.
+schema: .venv/ready
+	$(BIN)/mmt schema > registry/schema.json
 
 clean:
 	rm -rf .venv build dist site runs .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from mmt_attributes import Label
-from mmt_image import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmt_attributes import Label
+from mmt_image import Image
 from mmtoolkit.components import Columns, Source, Table
 from mmtoolkit.dataset import prepare
 from mmtoolkit.devices import new_fabric
@@ -128,7 +128,9 @@ def main() -> None:
         def look(self, epoch: int, step: int, means: dict[str, float]) -> None: ...
 
         def epoch(self, line: dict[str, object]) -> None:
+            torch.use_deterministic_algorithms(False)  # the floor has no such promise to keep
             floor.append(floor_epoch(networks, optimizer, images, labels))
+            torch.use_deterministic_algorithms(True)
 
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(network, dataset, options, Path(folder), new_fabric("cpu"), Alternate())

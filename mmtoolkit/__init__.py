@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mmtoolkit.dataset import Dataset, prepare
     from mmtoolkit.devices import new_fabric
     from mmtoolkit.errors import UserError
+    from mmtoolkit.execution import execute
     from mmtoolkit.hookspecs import hookimpl
     from mmtoolkit.keyed import keyed_uniform
     from mmtoolkit.models import MVAE
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from mmtoolkit.plugins import load_plugins
     from mmtoolkit.posterior import Gaussian, Posterior, at_least_float32, product_of_experts, product_with_prior
     from mmtoolkit.report import write_report
-    from mmtoolkit.run import TrainedRun, execute, load
+    from mmtoolkit.run import TrainedRun, load
     from mmtoolkit.schema import Schema, TrainOptions, parse_schema, read_schema
     from mmtoolkit.subsets import draw_subsets
     from mmtoolkit.training import Trainer
@@ -68,7 +69,7 @@ _HOME = {
     "at_least_float32": "posterior",
     "build": "networks",
     "draw_subsets": "subsets",
-    "execute": "run",
+    "execute": "execution",
     "hookimpl": "hookspecs",
     "keyed_uniform": "keyed",
     "load": "run",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -90,6 +90,15 @@ class Batch:
         """The same batch with its values on another device."""
         return Batch.of_present(self.size, {n: v.to(device) for n, v in self._values.items()}, self._rows)
 
+    def split(self, size: int) -> Iterator[Batch]:
+        """The same rows in batches of up to `size`, in order."""
+        for start in range(0, self.size, size):
+            stop = min(start + size, self.size)
+            ends = {n: torch.searchsorted(r, torch.tensor([start, stop])).tolist() for n, r in self._rows.items()}
+            values = {n: self._values[n][a:b] for n, (a, b) in ends.items()}
+            rows = {n: self._rows[n][a:b] - start for n, (a, b) in ends.items()}
+            yield Batch.of_present(stop - start, values, rows)
+
     def only(self, names: Container[str]) -> Batch:
         """The same rows with just the named modalities present."""
         return Batch.of_present(
@@ -99,5 +108,10 @@ class Batch:
         )
 
 
+def sent(x: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host on a device, without waiting for what the device is doing."""
+    return x.to(device, non_blocking=True)
+
+
 def _select(value: Tensor, rows: Tensor) -> Tensor:
-    return value.index_select(0, rows.to(value.device))
+    return value.index_select(0, sent(rows, value.device))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -12,6 +13,15 @@ from mmtoolkit.networks import build, generated_batch, parameter_counts
 from mmtoolkit.schema import Schema
 
 _ROWS = 4
+
+
+def _absent(fault: UserError) -> Iterator[list[Any]]:
+    """The cells of data that is not there: raises its fault when they are asked for."""
+
+    def ask() -> list[Any]:
+        raise fault
+
+    return iter(ask, None)
 
 
 def check(schema: Schema, report: Report) -> tuple[dict[str, Any], UserError | None]:
@@ -28,8 +38,8 @@ def check(schema: Schema, report: Report) -> tuple[dict[str, Any], UserError | N
         dataset = prepare(schema.data, schema.modalities, schema.at, report)
         schema = schema.with_learned(dataset.source, dataset.modalities)
     except UserError as error:
-        if not all(modality.fitted for modality in schema.modalities.values()):
-            raise
+        for modality in schema.modalities.values():
+            modality.fit(_absent(error))
         fault = error
     found: dict[str, Any] = {"name": schema.name}
     if dataset is not None:
@@ -46,9 +56,14 @@ def check(schema: Schema, report: Report) -> tuple[dict[str, Any], UserError | N
         found["notes"] = dataset.notes
     network = build(schema.model, schema.modalities, schema.train.seed)
     with torch.random.fork_rng():
+        batch = generated_batch(network, _ROWS)
         network.train()
-        loss, terms = network(generated_batch(network, _ROWS))
-        network.zero_grad()
+        loss, terms = network(batch)
+        loss.backward()
+    for name, modality in network.modalities.items():
+        x = batch.value(name)
+        modality.scores(x, x)
+        modality.text(x[0])
     if not torch.isfinite(loss):
         raise UserError(f"model: the loss of a first step is {loss.item()}; {', '.join(terms)} are its parts")
     found["modalities"] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import inspect
 import json
@@ -79,7 +80,9 @@ class ColumnStore:
             pass
         except (OSError, ValueError) as error:
             self.report(f"{folder}: {error}; learning it again")
-        modality = learn()
+        if (learned := learn()) == modality:
+            return modality  # nothing was left open
+        modality = learned
         self._make_room(1 << 20)
         with replacing_folder(folder) as new:
             text = modality.model_dump_json()
@@ -216,9 +219,14 @@ def _chunks(table: Table, names: list[str], length: int) -> Iterator[tuple[int, 
 
 def _reserve(path: Path) -> None:
     """Claim the disk space of a file: writing to a mapped file on a full disk would kill the process."""
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with path.open("r+b") as file:
+        try:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise  # any other says that this disk cannot promise
 
 
 def _identity(path: Path) -> tuple[str, int, int]:

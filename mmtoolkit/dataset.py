@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from mmtoolkit import catalogue
-from mmtoolkit.batch import Batch
+from mmtoolkit.batch import Batch, sent
 from mmtoolkit.catalogue import did_you_mean
 from mmtoolkit.columns import Column, ColumnStore
 from mmtoolkit.components import Modality, Source, Table
@@ -52,8 +53,8 @@ class Split:
             place = self.present[rows, m].nonzero().squeeze(1)
             chosen = rows if len(place) == len(rows) else rows[place]
             stored = self.stored[name]
-            stored = stored.index_select(0, chosen.to(stored.device)).to(device, non_blocking=True)
-            keys = None if redraw and modality.redraws else (chosen + self._first_key).to(device)
+            stored = sent(stored.index_select(0, sent(chosen, stored.device)), device)
+            keys = None if redraw and modality.redraws else sent(chosen + self._first_key, device)
             values[name] = modality.prepare(stored, None, keys) if len(chosen) else _empty(modality, device)
             places[name] = place
         return Batch.of_present(len(rows), values, places)
@@ -72,8 +73,8 @@ class Split:
         m = list(self.modalities).index(name)
         rows = self.present[:, m].nonzero().squeeze(1)
         for chosen in rows.split(size) if len(rows) else ():
-            stored = self.stored[name].index_select(0, chosen.to(self.stored[name].device))
-            yield self.modalities[name].prepare(stored, None, (chosen + self._first_key).to(stored.device)).cpu()
+            stored = self.stored[name].index_select(0, sent(chosen, self.stored[name].device))
+            yield self.modalities[name].prepare(stored, None, sent(chosen + self._first_key, stored.device)).cpu()
 
     def on(self, device: torch.device) -> Split:
         """The same split with its stored columns on a device."""
@@ -237,33 +238,28 @@ class _Tables:
 
 
 def _fitted(name: str, modality: Modality, tables: _Tables, store: ColumnStore, at: At) -> Modality:
-    if modality.fitted:
-        return modality
     column = modality.column or name
 
-    def learn() -> Modality:
+    def cells() -> Iterator[list[object]]:  # the table is loaded when the first are asked for
         table = tables.load("train", {name: modality}, at)
         if not len(table):
             raise UserError(_empty_split(at))
-        limit = tables.source.rows.get("train", len(table))
+        left = tables.source.rows.get("train", len(table))
+        for chunk in table.chunks([column], CHUNK):
+            found = chunk[column][:left]
+            left -= len(found)
+            yield [cell for cell in found if cell is not None]
+
+    def learn() -> Modality:
         try:
-            return modality.fit(_present_cells(table, column, limit))
-        except ValueError as error:  # pydantic's ValidationError is one
-            text = error.errors()[0]["msg"] if hasattr(error, "errors") else str(error)
-            raise UserError(
-                f"{at('modalities', name)}: cannot learn its options from column {column}: "
-                f"{text.removeprefix('Value error, ')}"
-            ) from error
+            return modality.fit(cells())
+        except ValidationError as error:
+            text = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise UserError(f"{at('modalities', name)}: cannot learn from column {column}: {text}") from error
+        except ValueError as error:
+            raise UserError(f"{at('modalities', name)}: cannot learn from column {column}: {error}") from error
 
     return store.fitted(name, modality, learn)
-
-
-def _present_cells(table: Table, column: str, limit: int) -> Iterator[list[object]]:
-    left = limit
-    for chunk in table.chunks([column], CHUNK):
-        cells = chunk[column][:left]
-        left -= len(cells)
-        yield [cell for cell in cells if cell is not None]
 
 
 def _empty_split(at: At) -> str:

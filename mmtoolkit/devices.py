@@ -1,34 +1,68 @@
-"""Where training runs: devices, precision and processes, which are Lightning Fabric's."""
+"""Where networks run: devices, precision and processes, which are Lightning Fabric's."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from lightning_fabric import Fabric
+import torch
 
 from mmtoolkit.errors import UserError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 PRECISIONS = ("32-true", "bf16-mixed")
 
 
-def new_fabric(device: str = "auto", devices: int | str = 1, precision: str = "32-true") -> Fabric:
+def resolve_device(name: str) -> torch.device:
+    """The device of a name: auto is CUDA where there is one, else the CPU.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda"):
+        raise UserError(f"--device {name}: is not supported; give auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: PyTorch finds no CUDA device here; give --device cpu")
+    return torch.device(name)
+
+
+def new_fabric(device: str = "auto", devices: int = 1, precision: str = "32-true") -> Fabric:
     """A launched Fabric.
 
+    Started by torchrun, it takes the processes that torchrun made.
+
     Args:
-        device: auto, cpu, cuda or mps.
+        device: auto, cpu or cuda.
         devices: how many processes, one a device.
         precision: 32-true, or bf16-mixed.
 
     Raises:
         UserError: there is no such device or precision here.
     """
+    from lightning_fabric import Fabric  # takes seconds to import
+
     if precision not in PRECISIONS:
         raise UserError(f"--precision {precision}: is not supported; give one of {', '.join(PRECISIONS)}")
+    accelerator = resolve_device(device).type
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products cannot repeat
+    nodes = 1
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // devices
     # Modalities that a process's rows lack leave parameters unused there.
-    strategy = "ddp_find_unused_parameters_true" if devices not in (1, "1") else "auto"
+    strategy = "ddp_find_unused_parameters_true" if devices * nodes > 1 else "auto"
     try:
-        fabric = Fabric(accelerator=device, devices=devices, precision=precision, strategy=strategy)  # type: ignore[arg-type]
+        fabric = Fabric(
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=nodes,
+            precision=precision,  # type: ignore[arg-type]
+            strategy=strategy,
+        )
     except Exception as error:
         text = " ".join(str(error).split())[:200]
         raise UserError(f"--device {device} --devices {devices}: {text}; give --device cpu, or fewer") from error

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MOST_MODALITIES = 8
 _MOST_VALUES = 10
 _MOST_WRITTEN = 24
+_LONGEST_NAME = 40
 _INK, _SOFT = "#1c2330", "#5d6878"
 _COLOURS = ("#1f5fa8", "#c4502b", "#18794e", "#8a4fa3", "#b0860b", "#3b7f8c", "#a83262", "#5d6878")
 _DPI = 130
@@ -54,6 +55,7 @@ class _Grid:
             ha="right",
             va="center",
             fontsize=8,
+            parse_math=False,
             color=_INK,
             wrap=True,
         )
@@ -68,6 +70,7 @@ class _Grid:
             ha="center",
             va="top",
             fontsize=6.5,
+            parse_math=False,
             color=_SOFT,
         )
 
@@ -93,7 +96,7 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
         axes = figure.add_subplot(lines, columns, place + 1)
         marker = "o" if len(epochs) < 3 else None
         axes.plot(epochs, values, color=_COLOURS[place % len(_COLOURS)], linewidth=1.6, marker=marker)
-        axes.set_title(_short(name, 40), fontsize=9, loc="left", color=_INK)
+        axes.set_title(_short(name, 40), fontsize=9, loc="left", color=_INK, parse_math=False)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.tick_params(labelsize=7, colors=_SOFT)
         axes.grid(alpha=0.25)
@@ -138,7 +141,8 @@ def _written_samples(modalities: Mapping[str, Modality], values: Mapping[str, Te
     n = min(len(values[names[0]]), _MOST_WRITTEN)
     grid = _Grid(n + 1, len(names), panel=1.2, gap=-0.95)
     for column, name in enumerate(names):
-        grid.axes(0, column).text(0.5, 0.5, _short(name), ha="center", va="center", fontsize=8, weight="bold")
+        head = grid.axes(0, column)
+        head.text(0.5, 0.5, _short(name), ha="center", va="center", fontsize=8, weight="bold", parse_math=False)
         for row in range(n):
             modalities[name].draw(values[name][row], grid.axes(row + 1, column))
     return grid.figure
@@ -203,7 +207,8 @@ def cross_modal(run: TrainedRun, split: str, names: Sequence[str], givens: Seque
     batch, values = _rows(run, split, max(1, 12 // len(names)))
     grid = _Grid(1 + len(givens), batch.size * len(names), panel=0.9, left=1.4, gap=0.05)
     if left_out := [name for name in run.modalities if name not in names]:
-        grid.figure.text(0.5, 0, f"not shown: {', '.join(left_out)}", ha="center", va="bottom", fontsize=6, color=_SOFT)
+        text = f"not shown: {', '.join(left_out)}"
+        grid.figure.text(0.5, 0, text, ha="center", va="bottom", fontsize=6, color=_SOFT, parse_math=False)
     grid.title(0, "data")
     for row in range(batch.size):
         for offset, name in enumerate(names):
@@ -239,34 +244,35 @@ def draw_figures(run: TrainedRun) -> list[str]:
         notes.append(
             f"the figures show the first {MOST_MODALITIES} modalities; not {', '.join(names[MOST_MODALITIES:])}"
         )
+    subsets = run.model.subsets()
     figures = {
         "learning_curves": learning_curves(run.history),
         "samples": samples(run.modalities, run.sample(64)),
     }
-    everything = supports(run.model.subsets(), names)
+    everything = supports(subsets, names)
     if everything:
         figures["reconstructions"] = reconstructions(run, split, shown[:4], names)
-    for name in shown:
-        if not run.modalities[name].picture and len(names) > 1 and supports(run.model.subsets(), [name]):
+    for place, name in enumerate(names[:MOST_MODALITIES]):
+        if not run.modalities[name].picture and len(names) > 1 and supports(subsets, [name]):
             values = _distinct_values(run, split, name)
             if values:
-                figures[f"given_{name}"] = samples_given(run, name, values)
-    givens = [[name] for name in shown if supports(run.model.subsets(), [name])] + ([names] if everything else [])
+                figures[f"given_{safe_name(name, place)}"] = samples_given(run, name, values)
+    givens = [[name] for name in shown if supports(subsets, [name])] + ([names] if everything else [])
     if len(names) > 1 and givens:
         figures["cross_modal"] = cross_modal(run, split, shown, givens)
     folder = make_folder(run.folder / "figures")
-    for place, (name, figure) in enumerate(figures.items()):
-        save(figure, folder / f"{safe_name(name, place)}.png")
+    for stem, figure in figures.items():
+        save_figure(figure, folder / f"{stem}.png")
     return notes
 
 
 def safe_name(name: str, place: int) -> str:
-    """A file name for any name: letters, digits, - and _ stay; a name with anything else gets a number."""
+    """A file name for the modality of any name at a place of the schema: no two are the same."""
     plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
-    return plain if plain == name else f"{plain}_{place}"
+    return f"{place}_{plain[:_LONGEST_NAME]}"
 
 
-def save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all."""
     with replacing(path) as new:
         figure.savefig(new, format="png")

@@ -23,6 +23,10 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.filename is not None:
+            named = Path(os.fsdecode(error.filename))
+            if named not in path.parents and path.parent not in named.parents:
+                raise  # a file that was being read, not ours
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         remedy = "free some space, or write elsewhere" if full else "make it writable, or write elsewhere"
         raise UserError(f"{path}: cannot be written: {error.strerror or error}; {remedy}") from error

@@ -8,6 +8,8 @@ import torch
 
 from mmtoolkit.batch import Batch
 from mmtoolkit.components import Modality, Model, Network
+from mmtoolkit.errors import UserError
+from mmtoolkit.normalisation import guard_normalisation
 from mmtoolkit.seeds import seed_for
 
 
@@ -19,11 +21,12 @@ def build(model: Model, modalities: Mapping[str, Modality], seed: int | None = N
         modalities: name -> modality, in order.
         seed: fixes the initial weights; PyTorch's default generator is used as it stands where left out.
     """
-    if seed is None:
-        return model.build(modalities)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed_for("weights", seed))
-        return model.build(modalities)
+    with torch.random.fork_rng(enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed_for("weights", seed))
+        network = model.build(modalities)
+    guard_normalisation(network)  # those layers too that a model adds to its modalities' networks
+    return network
 
 
 def parameter_counts(network: Network) -> dict[str, int]:
@@ -37,7 +40,11 @@ def parameter_counts(network: Network) -> dict[str, int]:
 
 @torch.no_grad()
 def generated_batch(network: Network, rows: int) -> Batch:
-    """Rows that the networks generate themselves: values of the right shapes, with no data needed."""
+    """Rows that the networks generate themselves: values of the right shapes, with no data needed.
+
+    Raises:
+        UserError: a decoder's distribution is not of the shapes that its modality promises.
+    """
     device = next(network.parameters()).device
     z = torch.randn(rows, network.latent_dim, device=device)
     everything = torch.arange(rows)
@@ -46,5 +53,14 @@ def generated_batch(network: Network, rows: int) -> Batch:
         {name: torch.zeros(0, *m.event_shape(), device=device) for name, m in network.modalities.items()},
         dict.fromkeys(network.modalities, everything[:0]),
     )
-    values = {name: p.sample() for name, p in network.decode(z, blank, tuple(network.modalities)).items()}
+    decoded = network.decode(z, blank, tuple(network.modalities))
+    for name, p in decoded.items():
+        event = tuple(network.modalities[name].event_shape())
+        if tuple(p.batch_shape) != (rows,) or tuple(p.event_shape) != event:
+            raise UserError(
+                f"modalities.{name}: its decoder gives a distribution of batch shape {tuple(p.batch_shape)} and event "
+                f"shape {tuple(p.event_shape)} for {rows} rows, not ({rows},) and {event}; wrap it in "
+                "torch.distributions.Independent, or correct event_shape"
+            )
+    values = {name: p.sample() for name, p in decoded.items()}
     return Batch.of_present(rows, values, dict.fromkeys(network.modalities, everything))

@@ -31,9 +31,11 @@ def guard_normalisation(networks: nn.Module) -> None:
 
     A modality that few rows have may meet a training step with one row, where batch normalisation has no
     variance and raises. In such a call each layer that keeps running statistics uses those and leaves them as
-    they are. Plain layers of plugins work unchanged, and the keys of the state dict stay the same.
+    they are. Plain layers of plugins work unchanged, and the keys of the state dict stay the same. Layers that are
+    guarded already are left alone.
     """
     for module in networks.modules():
-        if isinstance(module, _BatchNorm) and module.track_running_stats:
+        guarded = _before in module._forward_pre_hooks.values()
+        if isinstance(module, _BatchNorm) and module.track_running_stats and not guarded:
             module.register_forward_pre_hook(_before)
             module.register_forward_hook(_after, always_call=True)

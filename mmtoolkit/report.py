@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import shlex
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from mmtoolkit.errors import UserError
 from mmtoolkit.files import write_text
+from mmtoolkit.yaml12 import read_yaml
 
 _HIDDEN = {"target", "given", "metric"}
 
@@ -47,7 +50,7 @@ def number(value: Any) -> str:
 
 def entry_name(result: dict[str, Any]) -> str:
     """`label from image: accuracy`."""
-    metric = f": {result['metric']}" if "metric" in result else ""
+    metric = f": {result['metric']}" if result.get("metric") else ""
     return f"{', '.join(result['target'])} from {', '.join(result['given']) or 'nothing'}{metric}"
 
 
@@ -59,18 +62,18 @@ def score_columns(results: list[dict[str, Any]]) -> list[str]:
     return [key for key in said if key != "incomplete" or any(r.get(key) for r in results)]
 
 
-def _caption(stem: str) -> tuple[str, str]:
+def _caption(stem: str, modalities: list[str]) -> tuple[str, str]:
     if stem in _CAPTIONS:
         return _CAPTIONS[stem]
-    if stem.startswith("given_"):
+    if given := re.match(r"given_(\d+)_", stem):
         return (
-            f"Samples given {stem.removeprefix('given_')}",
+            f"Samples given {modalities[int(given[1])]}",
             "Each line fixes one value, draws z from q(z | that value) and shows what the other modalities make of it.",
         )
     return stem.replace("_", " ").replace("-", ": "), ""
 
 
-def _figures(folder: Path) -> list[dict[str, str]]:
+def _figures(folder: Path, modalities: list[str]) -> list[dict[str, str]]:
     order = [*_CAPTIONS]
     paths = sorted(
         (folder / "figures").glob("*.png"),
@@ -78,7 +81,7 @@ def _figures(folder: Path) -> list[dict[str, str]]:
     )
     figures = []
     for path in paths:
-        title, text = _caption(path.stem)
+        title, text = _caption(path.stem, modalities)
         data = base64.b64encode(path.read_bytes()).decode("ascii")
         figures.append({"title": title, "text": text, "source": f"data:image/png;base64,{data}"})
     return figures
@@ -116,9 +119,9 @@ def write_report(folder: Path | str) -> Path:
         schema=schema,
         seconds=sum(line["seconds"] for line in lines),
         speed=lines[-1]["rows_per_second"] if lines else None,
-        figures=_figures(folder),
+        figures=_figures(folder, list(read_yaml(schema, "schema.yaml").data["modalities"])),
         entry_name=entry_name,
-        folder=folder.name,
+        folder=shlex.quote(str(folder)),
     )
     write_text(folder / "report.html", html)
     return folder / "report.html"

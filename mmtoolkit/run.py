@@ -1,37 +1,34 @@
-"""A run: its folder, from a schema to trained weights and scores, and back from the folder."""
+"""A trained run: to infer, decode, sample and score with, from its folder."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.distributions import Distribution
 
 from mmtoolkit.batch import Batch
 from mmtoolkit.components import Evaluator, Modality, Network
 from mmtoolkit.dataset import Dataset, Report, prepare
-from mmtoolkit.devices import new_fabric
+from mmtoolkit.devices import resolve_device
 from mmtoolkit.errors import UserError
-from mmtoolkit.faults import key_path
-from mmtoolkit.files import make_folder, replacing, write_json, write_text
-from mmtoolkit.networks import build, parameter_counts
+from mmtoolkit.figures import safe_name, save_figure
+from mmtoolkit.files import make_folder
+from mmtoolkit.networks import build
 from mmtoolkit.plugins import Plugins, load_plugins
 from mmtoolkit.posterior import Posterior
-from mmtoolkit.record import record
+from mmtoolkit.record import read_record
 from mmtoolkit.schema import Schema, read_schema
 from mmtoolkit.seeds import seed_for
-from mmtoolkit.training import Trainer, Watcher
 from mmtoolkit.weights import load_weights
-from mmtoolkit.yaml12 import Path as KeyPath
 
 _EVALUATION_ROWS = 500
 
@@ -46,6 +43,7 @@ class TrainedRun:
         model: the networks, in evaluation mode.
         device: where they lie.
         baselines: for each modality the training mean or mode.
+        plugins: those that its components come from.
     """
 
     folder: Path
@@ -53,9 +51,12 @@ class TrainedRun:
     model: Network
     device: torch.device
     baselines: Mapping[str, Tensor]
-    report: Report = lambda line: None
+    plugins: Plugins
+    say: Report = lambda line: None
     main_process: bool = True
     """False in all but one process of a run on several devices."""
+    prepared: Dataset | None = None
+    """The data, where it is at hand already."""
 
     @property
     def modalities(self) -> Mapping[str, Modality]:
@@ -81,7 +82,7 @@ class TrainedRun:
     @cached_property
     def dataset(self) -> Dataset:
         """The prepared data; read when it is first asked for."""
-        return prepare(self.schema.data, self.schema.modalities, self.schema.at, self.report)
+        return self.prepared or prepare(self.schema.data, self.schema.modalities, self.schema.at, self.say)
 
     def batches(self, split: str) -> Iterator[Batch]:
         """The rows of a split."""
@@ -150,13 +151,25 @@ class TrainedRun:
         return values
 
     @torch.no_grad()
-    def evaluate(self, evaluators: Sequence[Evaluator], split: str) -> tuple[list[dict[str, Any]], list[str]]:
-        """The scores of each evaluator on a split, as results.json holds them, and notes for the user."""
+    def evaluate(
+        self, evaluators: Sequence[Evaluator], split: str, figures: Path
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """The scores of each evaluator on a split, as results.json holds them, and notes for the user.
+
+        Args:
+            evaluators: in order.
+            split: of the run's data.
+            figures: the folder for the figures that evaluators draw.
+
+        Raises:
+            UserError: there is no such split, it has no rows, or an evaluator gives what is no result.
+        """
         if not len(self.dataset.split(split)):
             raise UserError(f"the split {split!r} has no rows; choose another with --split")
         scores, notes = [], []
-        for evaluator in evaluators:
+        for place, evaluator in enumerate(evaluators):
             found = evaluator.evaluate(self, split)
+            _check_results(evaluator.kind, found.results)
             options = evaluator.model_dump(mode="json", exclude={"kind"})
             results = [_finite(result) for result in found.results]
             scores.append({"kind": evaluator.kind, "options": options, "split": split, "results": results})
@@ -164,9 +177,20 @@ class TrainedRun:
             if results != found.results:
                 notes.append(f"{evaluator.kind}: scores that are not finite stand as null")
             for name, figure in found.figures.items():
-                with replacing(make_folder(self.folder / "figures") / f"{evaluator.kind}-{name}.png") as new:
-                    figure.savefig(new, format="png")
+                save_figure(figure, make_folder(figures) / f"{evaluator.kind}_{safe_name(name, place)}.png")
         return scores, notes
+
+
+def _check_results(kind: str, results: Sequence[Mapping[str, Any]]) -> None:
+    for result in results:
+        for key in ("target", "given"):
+            if not isinstance(result.get(key), list):
+                fault = f"evaluate, {kind}: a result has no list {key!r}: {dict(result)}"
+                raise UserError(f"{fault}; the evaluator's author must give it")
+        try:
+            json.dumps(result)
+        except TypeError as error:
+            raise UserError(f"evaluate, {kind}: a result is no plain data: {error}; call .item() on tensors") from error
 
 
 def _finite(result: dict[str, Any]) -> dict[str, Any]:
@@ -179,134 +203,19 @@ def holds_run(folder: Path) -> bool:
     return (folder / "schema.yaml").exists()
 
 
-def execute(
-    schema: Schema,
-    out: Path | str | None = None,
-    *,
-    plugins: Plugins | None = None,
-    resume: bool = False,
-    device: str = "auto",
-    devices: int = 1,
-    precision: str = "32-true",
-    watcher: Watcher | None = None,
-    say: Callable[[str], None] = lambda line: None,
-) -> TrainedRun:
-    """Train a schema's model and evaluate it: everything `mmt run` does but the pictures and the report.
-
-    Args:
-        schema: as `read_schema` gives it.
-        out: the run folder; runs/NAME where left out.
-        plugins: those the schema was read with.
-        resume: go on with the run that the folder holds; where none stands, one is started.
-        device: as `new_fabric` takes it.
-        devices: as `new_fabric` takes it.
-        precision: as `new_fabric` takes it.
-        watcher: is told how training goes.
-        say: is told what else the user should know, a line each.
-
-    Raises:
-        UserError: the folder holds a run, the data has faults, training diverged.
-    """
-    folder = Path(out) if out is not None else Path("runs") / schema.name
-    if holds_run(folder) and not resume:
-        raise UserError(
-            f"{folder}: holds a run already; go on with it by --resume, or write elsewhere with --out FOLDER"
-        )
-    make_folder(folder)
-    plugins = plugins if plugins is not None else load_plugins()
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    if schema.train.warmup_epochs > schema.train.epochs:
-        say(
-            f"train.warmup_epochs is {schema.train.warmup_epochs} and train.epochs {schema.train.epochs}: "
-            "training ends before the KL divergence has its full weight"
-        )
-    fabric = new_fabric(device, devices, precision)
-    if not fabric.is_global_zero:
-        watcher, say = None, _unheard
-    with fabric.rank_zero_first():  # the others find the cache filled
-        dataset = prepare(schema.data, schema.modalities, schema.at, say)
-    for note in dataset.notes:
-        say(note)
-    resolved = schema.with_learned(dataset.source, dataset.modalities)
-    if holds_run(folder):
-        _check_same(folder, resolved, plugins)
-    network = build(resolved.model, resolved.modalities, resolved.train.seed)
-    trainer = Trainer(network, dataset, resolved.train, folder, fabric, watcher)
-    if resume and trainer.resume():
-        say(f"going on after epoch {trainer.progress.epoch}, step {trainer.progress.step}")
-    baselines = {name: m.baseline(dataset.splits["train"].values(name)) for name, m in resolved.modalities.items()}
-    made_by = record(resolved, plugins, fabric.device, precision, fabric.world_size, started)
-    if fabric.is_global_zero:
-        write_text(folder / "schema.yaml", resolved.to_yaml())
-        write_json(folder / "run.json", made_by)
-        with replacing(folder / "baselines.safetensors") as new:
-            new.write_bytes(save({name: value.contiguous() for name, value in baselines.items()}))
-
-    outcome = trainer.run()
-    say(outcome.reason)
-    fabric.barrier()
-    if fabric.world_size > 1:  # the main process scores alone; metrics would wait for the others
-        torch.distributed.destroy_process_group()
-    load_weights(network, folder / "weights.safetensors")
-    network.eval()
-    run = TrainedRun(folder, resolved, network, fabric.device, baselines, say, fabric.is_global_zero)
-    run.__dict__["dataset"] = dataset
-    if fabric.is_global_zero:
-        scores, notes = run.evaluate(resolved.evaluate, run.default_split())
-        for note in notes:
-            say(note)
-        training = {"epochs": outcome.epochs, "kept_epoch": outcome.kept_epoch, "reason": outcome.reason}
-        results = {
-            "name": resolved.name,
-            "parameters": parameter_counts(network),
-            "training": {**training, "validation": outcome.bound},
-            "scores": scores,
-        }
-        write_json(folder / "results.json", results)
-        made_by["times"]["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-        write_json(folder / "run.json", made_by)
-    return run
-
-
-def _unheard(line: str) -> None:
-    """What all processes but the main one say."""
-
-
-def _check_same(folder: Path, schema: Schema, plugins: Plugins) -> None:
-    """Raise where a resumed run's schema differs from the one in its folder in more than train.epochs."""
-    before = read_schema(folder / "schema.yaml", plugins=plugins).model_dump(mode="json")
-    now = schema.model_dump(mode="json")
-    before["train"]["epochs"] = now["train"]["epochs"]
-    changed = list(_differences(before, now))
-    if changed:
-        raise UserError(
-            f"{folder}: holds a run of another schema ({', '.join(changed)} differ); --resume may change "
-            "train.epochs alone: undo the change, or write elsewhere with --out FOLDER"
-        )
-
-
-def _differences(before: Any, now: Any, path: KeyPath = ()) -> Iterator[str]:
-    """The paths of the keys that differ between two schemas, each as `--set` takes it."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in {**before, **now}:
-            yield from _differences(before.get(key), now.get(key), (*path, key))
-    elif before != now:
-        yield key_path(path)
-
-
 def load(
     folder: Path | str,
     plugin_files: Sequence[str | Path] = (),
-    device: str | torch.device = "cpu",
-    report: Report = lambda line: None,
+    device: str = "cpu",
+    say: Report = lambda line: None,
 ) -> TrainedRun:
     """Load a trained run from its folder. The data is not touched, and nothing is unpickled.
 
     Args:
         folder: the run folder.
         plugin_files: the `--plugin` files that the run used.
-        device: where to put the networks.
-        report: told what is being prepared, where data is read later.
+        device: where to put the networks: auto, cpu or cuda.
+        say: told of plugins that do not work, and what is being prepared where data is read later.
 
     Raises:
         UserError: the folder holds no finished run, is damaged, or was made with a plugin that is not here.
@@ -315,8 +224,10 @@ def load(
     if not holds_run(folder):
         hint = "give the folder that `mmt run` wrote"
         raise UserError(f"{folder}: holds no run (there is no schema.yaml in it); {hint}")
-    made_by = _read_json(folder / "run.json")
+    made_by = read_record(folder)
     plugins = load_plugins(plugin_files)
+    for line in plugins.broken:
+        say(line)
     given = {plugin.checksum for plugin in plugins.origins.values()}
     for plugin in made_by.get("plugins", []):
         if plugin["checksum"] and plugin["checksum"] not in given:
@@ -330,7 +241,8 @@ def load(
     network = build(schema.model, schema.modalities, schema.train.seed)
     load_weights(network, folder / "weights.safetensors")
     baselines = _baselines(folder / "baselines.safetensors")
-    return TrainedRun(folder, schema, network.to(device).eval(), torch.device(device), baselines, report)
+    where = resolve_device(device)
+    return TrainedRun(folder, schema, network.to(where).eval(), where, baselines, plugins, say)
 
 
 def _baselines(path: Path) -> dict[str, Tensor]:
@@ -339,13 +251,3 @@ def _baselines(path: Path) -> dict[str, Tensor]:
     except Exception as error:
         text = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: is missing or damaged: {text}; train the run again") from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file; the run is damaged, train it again") from None
-    except ValueError as error:
-        raise UserError(f"{path}: is damaged: {error}; train it again") from error
-    return data

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmtoolkit.components import Modality
 from mmtoolkit.errors import UserError
-from mmtoolkit.figures import safe_name, samples, save
+from mmtoolkit.figures import safe_name, samples, save_figure
 from mmtoolkit.files import make_folder, replacing
 
 FORMATS = (".png", ".csv", ".parquet")
@@ -31,7 +31,7 @@ def write_samples(modalities: Mapping[str, Modality], values: Mapping[str, Tenso
     check_format(out)
     make_folder(out.parent)
     if out.suffix == ".png":
-        save(samples(modalities, values), out)
+        save_figure(samples(modalities, values), out)
         return
     n = len(next(iter(values.values())))
     rows = []

@@ -96,7 +96,8 @@ class Schema(BaseModel):
     _origins: Origins = PrivateAttr(default_factory=Origins)
 
     @model_validator(mode="after")
-    def _supervision_names_modalities(self) -> Schema:
+    def _fits_together(self) -> Schema:
+        """What is said of modalities elsewhere names modalities that there are."""
         groups = (self.data.supervision.groups if self.data.supervision else None) or ()
         faults: list[InitErrorDetails] = []
         for g, group in enumerate(groups):
@@ -104,9 +105,13 @@ class Schema(BaseModel):
                 if name not in self.modalities:
                     hint = did_you_mean(name, list(self.modalities))
                     text = f"there is no modality {name!r}{hint}; the modalities are {', '.join(self.modalities)}"
-                    kind = PydanticCustomError("value_error", "Value error, {text}", {"text": text})
                     loc = ("data", self.data.kind, "supervision", "groups", g, place)
-                    faults.append(InitErrorDetails(type=kind, loc=loc, input=name))
+                    faults.append(_detail(text, loc, name))
+        for place, evaluator in enumerate(self.evaluate):
+            try:
+                evaluator.check(list(self.modalities))
+            except ValueError as error:
+                faults.append(_detail(str(error), ("evaluate", place, evaluator.kind), evaluator))
         if faults:
             raise ValidationError.from_exception_data("Schema", faults)
         return self
@@ -133,6 +138,12 @@ class Schema(BaseModel):
     def to_yaml(self) -> str:
         """The resolved schema: every default filled in; `read_schema` of it gives an equal schema."""
         return write_yaml(self.model_dump(mode="json"))
+
+
+def _detail(text: str, loc: tuple[int | str, ...], given: object) -> InitErrorDetails:
+    """A fault of ours in pydantic's form, so that it is told together with pydantic's."""
+    kind = PydanticCustomError("value_error", "Value error, {text}", {"text": text})
+    return InitErrorDetails(type=kind, loc=loc, input=given)
 
 
 class _ByKind:
@@ -306,16 +317,18 @@ def _expand_each(data: dict[str, Any], origins: Origins) -> tuple[dict[str, Any]
             add(group, options, path)
             continue
         names = options["each"]
+        shared = {key: value for key, value in options.items() if key != "each"}
         if not isinstance(names, list) or not names or not all(type(name) in (str, int) for name in names):
             faults.append(f"{origins.at((*path, 'each'))}: must be a list of names; write each: [a, b]")
+            add(group, shared, path)  # so that its other faults are found too
             continue
         if "column" in options:
             faults.append(
                 f"{origins.at((*path, 'column'))}: one column cannot serve each of several; "
                 "remove it, the columns are those named in each"
             )
+            add(group, shared, path)
             continue
-        shared = {key: value for key, value in options.items() if key != "each"}
         for place, name in enumerate(map(str, names)):
             add(name, dict(shared), (*path, "each", place))
             origins.copy(path, ("modalities", name), keep=shared)

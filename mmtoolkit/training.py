@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
+import math
 import signal
 import threading
 import time
@@ -18,16 +18,19 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from mmtoolkit.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from mmtoolkit.components import Network
 from mmtoolkit.dataset import Dataset, Split
 from mmtoolkit.errors import UserError
-from mmtoolkit.files import replacing, replacing_folder, set_aside, write_text
+from mmtoolkit.files import replacing, write_text
 from mmtoolkit.schema import TrainOptions
 from mmtoolkit.seeds import seed_for
 from mmtoolkit.tally import Tally
-from mmtoolkit.weights import load_weights, to_bytes
+from mmtoolkit.weights import to_bytes
 
+_REMEDY = "Lower train.learning_rate, set train.gradient_clip, or look for extreme values in the data"
 _LOOK_SECONDS = 0.5
+_LOOK_STEPS = 50
 _CHECKPOINT_SECONDS = 300.0
 _VALIDATION_ROWS = 1000
 
@@ -191,7 +194,6 @@ class Trainer:
         self.network.train()
         begun = looked = saved = time.monotonic()
         before = progress.seconds
-        beta = 1.0
 
         def settle() -> None:
             """Bring progress up to date; stop where something was not finite."""
@@ -203,8 +205,8 @@ class Trainer:
             step = progress.epoch * self.steps + progress.step
             torch.manual_seed(seed_for("step", options.seed, step, self.fabric.global_rank))
             chosen = order[progress.step * options.batch_size :][: options.batch_size]
-            beta = self._beta(step)
-            loss, parts = self.wrapped(self.train.batch(chosen, self.fabric.device, redraw=True), beta)
+            batch = self.train.batch(chosen, self.fabric.device, redraw=True)
+            loss, parts = self.wrapped(batch, self._beta(step))
             if loss.requires_grad:
                 self.fabric.backward(loss)
                 if options.gradient_clip is not None:
@@ -218,24 +220,29 @@ class Trainer:
             progress.step += 1
             progress.rows += len(chosen)
             now = time.monotonic()
-            if now - looked > _LOOK_SECONDS:
-                looked = now
-                settle()
-                means = {name: total / progress.rows for name, total in progress.sums.items()}
-                self.watcher.look(progress.epoch + 1, progress.step, means)
-            if interrupted.is_set() or now - saved > _CHECKPOINT_SECONDS:
+            if not self._may_look(now - looked, interrupted):
+                continue
+            looked = now
+            settle()
+            means = {name: total / progress.rows for name, total in progress.sums.items()}
+            self.watcher.look(progress.epoch + 1, progress.step, means)
+            stopping = self._any_process(interrupted.is_set())
+            if self._any_process(now - saved > _CHECKPOINT_SECONDS) or stopping:
                 saved = now
-                settle()
                 self._save()
-                if interrupted.is_set():
-                    raise KeyboardInterrupt
+            if stopping:
+                raise KeyboardInterrupt
         settle()
-        self._end_epoch(beta)
+        self._end_epoch()
 
-    def _end_epoch(self, beta: float) -> None:
+    def _end_epoch(self) -> None:
         progress = self.progress
         begun = time.monotonic()
+        beta = self._beta((progress.epoch + 1) * self.steps - 1)
         bound = self._validate()
+        if bound is not None and not math.isfinite(bound):
+            ended = f"training stopped after epoch {progress.epoch + 1}: the validation bound was not finite"
+            raise UserError(f"{ended}; {self._kept()}. {_REMEDY}")
         progress.epoch, progress.step = progress.epoch + 1, 0
         if bound is not None and progress.epoch > self.options.warmup_epochs:
             if progress.best is None or bound > progress.best:
@@ -275,8 +282,20 @@ class Trainer:
         warmup = self.options.warmup_epochs * self.steps
         return min(1.0, step / warmup) if warmup else 1.0
 
-    def _over_processes(self, sums: dict[str, float]) -> dict[str, float]:
+    def _may_look(self, seconds: float, interrupted: threading.Event) -> bool:
+        """Whether to look now at how it goes: by the clock, or, so that several processes do it together, by steps."""
+        if self.fabric.world_size > 1:
+            return self.progress.step % _LOOK_STEPS == 0
+        return seconds > _LOOK_SECONDS or interrupted.is_set()
+
+    def _any_process(self, flag: bool) -> bool:
+        """Whether the flag is set in any process; all of them ask together."""
         if self.fabric.world_size == 1:
+            return flag
+        return self._over_processes({"flag": float(flag)})["flag"] > 0
+
+    def _over_processes(self, sums: dict[str, float]) -> dict[str, float]:
+        if self.fabric.world_size == 1 or not sums:
             return sums
         total = self.fabric.all_reduce(torch.tensor(list(sums.values()), dtype=torch.float64), reduce_op="sum")
         assert isinstance(total, Tensor)
@@ -305,32 +324,34 @@ class Trainer:
 
     def _check(self, tally: Tally) -> None:
         found = tally.first_fault()
-        if found is None:
-            broken = self._broken_networks()
-            if not broken:
-                return
+        if found is None and (broken := self._broken_networks()):
             found = self.progress.epoch * self.steps + self.progress.step - 1, broken
+        if not self._any_process(found is not None):
+            return
+        if found is None:
+            found = self.progress.epoch * self.steps + self.progress.step - 1, ["the loss of another process"]
         step, names = found
-        epoch = step // self.steps + 1
-        kept = (
-            f"the checkpoint of epoch {self.progress.epoch} is kept"
-            if (self.folder / "checkpoint").exists()
-            else "there was no checkpoint yet"
-        )
         raise UserError(
-            f"training stopped at step {step + 1} (epoch {epoch}): {', '.join(names)} was not finite; {kept}. Lower "
-            "train.learning_rate, set train.gradient_clip, or look for extreme values in that modality's data"
+            f"training stopped at step {step + 1} (epoch {step // self.steps + 1}): {', '.join(names)} was not finite; "
+            f"{self._kept()}. {_REMEDY}"
         )
+
+    def _kept(self) -> str:
+        kept = has_checkpoint(self.folder)
+        return f"the checkpoint of epoch {self.progress.epoch} is kept" if kept else "there was no checkpoint yet"
 
     def _broken_networks(self) -> list[str]:
         """The modalities whose networks hold numbers that are not finite."""
-        network = self.network
-        triples = zip(network.modalities, network.encoders, network.decoders, strict=False)
-        return [
-            f"the networks of {name}"
-            for name, *modules in triples
-            if not all(p.isfinite().all() for module in modules for p in module.parameters())
-        ]
+        parameters = dict(self.network.named_parameters())
+        finite = torch.stack([p.isfinite().all() for p in parameters.values()]).tolist()
+        names = list(self.network.modalities)
+        broken = dict.fromkeys(name for name, sound in zip(parameters, finite, strict=True) if not sound)
+        found: dict[str, None] = {}
+        for name in broken:
+            part, place, *_ = [*name.split("."), ""]
+            own = part in ("encoders", "decoders") and int(place) < len(names)
+            found[f"the networks of {names[int(place)]}" if own else name] = None
+        return list(found)
 
     # The folder.
 
@@ -340,19 +361,12 @@ class Trainer:
                 new.write_bytes(to_bytes(self.network))
 
     def _save(self) -> None:
-        if not self.fabric.is_global_zero:
-            return
-        with replacing_folder(self.folder / "checkpoint") as new:
-            (new / "weights.safetensors").write_bytes(to_bytes(self.network))
-            optimizer = io.BytesIO()  # a full disk is then told by our own write, as anywhere else
-            torch.save(self.optimizer.state_dict(), optimizer)
-            (new / "optimizer.pt").write_bytes(optimizer.getbuffer())
-            state = {
-                "progress": asdict(self.progress),
-                "history": self.history,
-                "processes": self.fabric.world_size,
-            }
-            (new / "state.json").write_text(json.dumps(state, allow_nan=False), encoding="utf-8")
+        # Every process goes on from the mean of their sums: added up when the epoch ends, that is their sum again.
+        world = self.fabric.world_size
+        sums = {name: total / world for name, total in self._over_processes(self.progress.sums).items()}
+        if self.fabric.is_global_zero:
+            state = {"progress": {**asdict(self.progress), "sums": sums}, "history": self.history, "processes": world}
+            save_checkpoint(self.folder, self.network, self.optimizer, state)
 
     def _write_history(self) -> None:
         if self.fabric.is_global_zero:
@@ -365,21 +379,12 @@ class Trainer:
         Raises:
             UserError: the checkpoint is damaged.
         """
-        folder = self.folder / "checkpoint"
-        if not folder.exists():
-            folder = set_aside(folder)  # killed between the two renames of a swap
-        if not folder.exists():
+        state = load_checkpoint(self.folder, self.network, self.optimizer)
+        if state is None:
             return False
-        try:
-            state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-            load_weights(self.network, folder / "weights.safetensors")
-            self.optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))
-        except Exception as error:
-            text = " ".join(str(error).split())[:200]
-            raise UserError(f"{folder}: is damaged: {text}; remove it to start again") from error
         if state["processes"] != self.fabric.world_size:
             raise UserError(
-                f"{folder}: was written by {state['processes']} processes, not {self.fabric.world_size}; "
+                f"{self.folder}: was written by {state['processes']} processes, not {self.fabric.world_size}; "
                 f"give --devices {state['processes']}"
             )
         self.progress = Progress(**state["progress"])

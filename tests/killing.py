@@ -7,9 +7,9 @@ import signal
 from typing import ClassVar, Literal
 
 import torch
-from mmt_image import Image
 from torch import Tensor
 
+from mmt_image import Image
 from mmtoolkit import hookimpl
 
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 from hypothesis import given
-from toys import EXAMPLES, bools
 
 from mmtoolkit.batch import Batch, Observed
+from toys import EXAMPLES, bools
 
 PRESENT = torch.tensor([[True, False, False], [True, True, False], [True, True, False]])
 
@@ -68,3 +68,14 @@ def test_presence_stays_on_the_host_when_values_move():
     assert moved.device.type == moved.value("b").device.type == "meta"
     assert moved.rows("a").device.type == "cpu"
     assert torch.equal(moved.present, PRESENT)
+
+
+def test_a_batch_splits_into_the_same_rows() -> None:
+    present = torch.tensor([True, False, True, True, False])
+    value = torch.arange(5.0)
+    batch = Batch({"a": Observed(value, present), "b": Observed(value, ~present)})
+    parts = list(batch.split(2))
+    assert [part.size for part in parts] == [2, 2, 1]
+    assert torch.equal(torch.cat([part.present for part in parts]), batch.present)
+    for name in ("a", "b"):
+        assert torch.equal(torch.cat([part.value(name) for part in parts]), batch.value(name))

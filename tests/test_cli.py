@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image as PILImage
-from runs import SMALL, Ended, mmt, mmt_process, sets
 
 import mmtoolkit
 from mmtoolkit.plugins import load_plugins
 from mmtoolkit.schema import json_schema
+from runs import SMALL, Ended, mmt, mmt_process, sets
 
 SCHEMA = """\
 name: mine
@@ -347,3 +347,68 @@ def test_the_plugin_option_may_stand_anywhere(tmp_path: Path) -> None:
 
 def test_small_settings_are_read() -> None:
     assert mmtoolkit.read_schema("fashion_mini", SMALL).train.epochs == 2
+
+
+def test_an_entry_of_an_evaluator_is_checked_before_anything_is_trained(schema: Path) -> None:
+    entry = "{kind: prediction, entries: [{target: [lable]}]}"
+    schema.write_text(f"{schema.read_text()}evaluate:\n  - {{kind: elbo}}\n  - {entry}\n")
+    refused(mmt("check", schema), f"{schema}:10: evaluate.1: entries name 'lable', which is no modality; the modal")
+
+
+def test_a_decoder_of_another_shape_is_found_by_check(tmp_path: Path) -> None:
+    plugin = tmp_path / "wide.py"
+    plugin.write_text(
+        "from typing import Literal\nimport torch\nfrom torch import distributions, nn\n"
+        "from mmt_attributes import Label\nfrom mmtoolkit import hookimpl\n"
+        "class Head(nn.Linear):\n"
+        "    def forward(self, z):\n"
+        "        return distributions.Normal(super().forward(z), 1.0, validate_args=False)\n"
+        "class Wide(Label):\n"
+        "    kind: Literal['wide'] = 'wide'\n"
+        "    def decoder(self, size):\n"
+        "        return Head(size, 3)\n"
+        "@hookimpl\ndef mmt_components():\n    return [Wide]\n"
+    )
+    path = tmp_path / "s.yaml"
+    path.write_text(SCHEMA.replace("{kind: label}", "{kind: wide}"))
+    fault = "modalities.label: its decoder gives a distribution of batch shape (4, 3)"
+    refused(mmt("--plugin", plugin, "check", path), fault)
+
+
+def test_devices_that_are_not_here(schema: Path, tmp_path: Path) -> None:
+    for command in (["run", schema, "--out", tmp_path / "r"], ["sample", tmp_path], ["evaluate", tmp_path]):
+        done = mmt(*command, "--device", "abacus")
+        assert done.status == 2
+    refused(mmt("run", schema, "--device", "abacus"), "--device abacus: is not supported; give auto, cpu or cuda")
+
+
+def test_names_that_mean_something_to_others_are_drawn_as_they_are(tmp_path: Path) -> None:
+    """Dollars are mathematics to matplotlib, brackets are styles to rich, and file systems have their limits."""
+    from rich.console import Console
+
+    from mmtoolkit.cli.progress import BarWatcher
+
+    plugin = tmp_path / "money.py"
+    plugin.write_text(
+        "from typing import Literal\nfrom mmtoolkit import Columns, Source, hookimpl\n"
+        "class Money(Source):\n    kind: Literal['money'] = 'money'\n"
+        "    def splits(self): return ('train', 'test')\n    def files(self): return []\n"
+        "    def load(self, split): return Columns({'a': ['$5_$10', '$\\\\foo$', '[/b]'] * 8})\n"
+        "@hookimpl\ndef mmt_components():\n    return [Money]\n"
+    )
+    path = tmp_path / "s.yaml"
+    names = ["pulse [/min]", "$a_b$", "x" * 300, "a.b", "a_b"]
+    modalities = "".join(f"  {json.dumps(name)}: {{kind: label, column: a}}\n" for name in names)
+    path.write_text(
+        f"name: money\ndata: {{kind: money}}\nmodalities:\n{modalities}model: {{kind: mvae, latent_dim: 2}}\n"
+        "train: {epochs: 1}\nevaluate: [{kind: elbo}]\n"
+    )
+    done = mmt("--plugin", plugin, "run", path, "--out", tmp_path / "run")
+    assert done.status == 0, done.err
+    assert "Samples given pulse [/min]" in (tmp_path / "run" / "report.html").read_text()
+    shown = BarWatcher(Console(force_terminal=True, width=200, file=open(tmp_path / "bar", "w")))  # noqa: SIM115
+    shown.begin(1, 0, 1, 1)
+    terms = {"log p(pulse [/min])": 1.0}
+    shown.epoch({"epoch": 1, "loss": 1.0, "terms": terms, "validation": None, "rows_per_second": 1.0})
+    shown.close()
+    assert "pulse [/min]" in (tmp_path / "bar").read_text()

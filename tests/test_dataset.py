@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections import Counter
@@ -12,13 +13,14 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 import numpy as np
 import pytest
 import torch
-from mmt_attributes import Label
-from mmt_image import Image
 from torch import Tensor, nn
 
+from mmt_attributes import Label
+from mmt_image import Image
 from mmtoolkit.components import Cells, Columns, DataPath, Modality, Source, Supervision, Table
 from mmtoolkit.dataset import Dataset, prepare
 from mmtoolkit.errors import UserError
+from mmtoolkit.locations import clean_prepared
 
 CPU = torch.device("cpu")
 PIXELS = np.arange(6 * 4, dtype=np.uint8).reshape(6, 2, 2)
@@ -74,11 +76,9 @@ class Learned(Number):
     largest: int | None = None
     fits: ClassVar[list[list[int]]] = []
 
-    @property
-    def fitted(self) -> bool:
-        return self.largest is not None
-
     def fit(self, chunks: Iterable[Cells]) -> Self:
+        if self.largest is not None:
+            return self
         seen = [cell for cells in chunks for cell in cells]
         self.fits.append(seen)
         return self.model_copy(update={"largest": max(seen)})
@@ -239,6 +239,18 @@ def test_what_changes_the_data_is_parsed_anew(memory: Any) -> None:
     assert loads_again(make(), number)
 
 
+def test_prepared_data_can_be_cleaned_away(memory: Any, own_cache: Path) -> None:
+    make = memory()
+    prepare(make(), MODALITIES)
+    (own_cache / "other").write_text("x")
+    size = sum(path.stat().st_size for path in (own_cache / "prepared").rglob("*") if path.is_file())
+    assert clean_prepared() == size > 0
+    assert [path.name for path in own_cache.iterdir()] == ["other"]
+    assert clean_prepared() == 0
+    prepare(make(), MODALITIES)
+    assert Memory.loads["train"] == 2
+
+
 def test_what_was_learned_is_kept(memory: Any) -> None:
     make = memory()
     modalities = {"number": Learned()}
@@ -249,6 +261,14 @@ def test_what_was_learned_is_kept(memory: Any) -> None:
     os.utime(make.file, ns=(1, 1))
     prepare(make(), modalities)
     assert len(Learned.fits) == 2
+
+
+def test_where_nothing_is_left_open_no_cell_is_read_to_learn(memory: Any, own_cache: Path) -> None:
+    make = memory({"train": {"number": [1]}})
+    for modality in (Number(), Learned(largest=5)):
+        assert prepare(make(), {"number": modality}).modalities["number"] is modality
+    assert Learned.fits == []
+    assert list(own_cache.rglob("options.json")) == []
 
 
 def flip(path: Path, place: int) -> None:
@@ -321,13 +341,18 @@ def test_free_space_is_checked_before_writing(memory: Any, monkeypatch: pytest.M
 
 
 def test_a_disk_that_fills_up_is_one_line(memory: Any, monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:
-    def full(*_: int) -> None:
-        raise OSError(28, "No space left on device")
+    def refuse(number: int) -> None:
+        def fallocate(*_: int) -> None:
+            raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(os, "posix_fallocate", full)
+        monkeypatch.setattr(os, "posix_fallocate", fallocate)
+
+    refuse(errno.ENOSPC)
     (line,) = faults(memory()())
     assert line.endswith(": cannot be written: No space left on device; free some space, or write elsewhere")
     assert [path.name for path in (own_cache / "prepared").iterdir()] == []
+    refuse(errno.EOPNOTSUPP)  # a disk that cannot promise room may still have it
+    prepare(memory()(), MODALITIES)
 
 
 def test_a_file_of_the_source_that_is_not_there(memory: Any) -> None:
@@ -450,7 +475,7 @@ def test_an_unknown_split(memory: Any) -> None:
 
 def test_options_that_cannot_be_learned(memory: Any) -> None:
     assert faults(memory({"train": {"label": ["a", "a", None]}})(), {"label": Label()}) == [
-        "modalities.label: cannot learn its options from column label: a label needs two classes or more; name them, "
+        "modalities.label: cannot learn from column label: a label needs two classes or more; name them, "
         "or remove the modality"
     ]
 

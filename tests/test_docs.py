@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 import torch
-from toys import seeded
 
 import mmtoolkit
 from mmtoolkit import MVAE, Batch, Observed, build, load_plugins, parse_schema, read_schema
 from mmtoolkit.components import FAMILIES
 from mmtoolkit.yaml12 import read_yaml
+from toys import seeded
 
 DOCS = Path(__file__).parents[1] / "docs"
 EXAMPLES = DOCS / "examples"

@@ -13,10 +13,11 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
-from mmt_image import Image
 from PIL import Image as PILImage
 from pydantic import ValidationError
 from torch import Tensor, distributions, nn
+
+from mmt_image import Image
 
 GREY = Image(shape=(1, 8, 10))
 COLOUR = Image(shape=(3, 8, 10))
@@ -399,6 +400,24 @@ def test_encoders_have_the_paper_s_size(
     image = Image(shape=shape, network=network)
     assert parameters(image.encoder(width)) == count
     assert parameters(image.encoder(width, extra=10)) == count + 5120
+
+
+@pytest.mark.parametrize(
+    ("shape", "network", "count"),
+    [((1, 28, 28), "mlp", 401_920), ((1, 28, 28), "dcgan", 3_343_872), ((3, 64, 64), "dcgan", 3_967_872)],
+)
+def test_branches_are_the_shallow_part_of_the_paper_s_joint_encoders(
+    shape: tuple[int, int, int], network: Literal["mlp", "dcgan"], count: int
+) -> None:
+    branch = Image(shape=shape, network=network).branch(512)
+    assert parameters(branch) == count
+    assert branch(torch.rand(3, *shape)).shape == (3, 512)
+
+
+def test_a_conditional_network_is_told_the_pixels() -> None:
+    x = torch.rand(2, 3, 8, 10)
+    assert COLOUR.condition_size == 240
+    assert torch.equal(COLOUR.condition(x), x.flatten(1))
 
 
 SHAPES = [(1, 28, 28), (1, 50, 50), (3, 64, 64), (3, 33, 47), (1, 8, 8), (3, 128, 128), (1, 9, 31), (3, 35, 80)]

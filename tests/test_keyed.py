@@ -2,9 +2,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from toys import EXAMPLES
 
 from mmtoolkit.keyed import keyed_uniform
+from toys import EXAMPLES
 
 KEYS = st.integers(-(2**63), 2**63 - 1)
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mmt_attributes import Label
 from pydantic import ValidationError
 from torch import distributions
 
+from mmt_attributes import Label
 from mmtoolkit.components import Parsed
 
 DIGITS = Label(classes=tuple("0123456789"))
@@ -56,8 +56,9 @@ def test_classes_are_learned_sorted(cells: Any, classes: tuple[str, ...]) -> Non
 
 
 def test_named_classes_stay_as_they_are() -> None:
-    assert PETS.fitted
-    assert PETS.fit(iter([["x", "y"]])) is PETS
+    cells = iter([["x", "y"]])
+    assert PETS.fit(cells) is PETS
+    assert next(cells) == ["x", "y"]  # was not read
     assert Label(classes=[1, 0]).classes == ("1", "0")  # type: ignore[arg-type]
 
 
@@ -78,7 +79,6 @@ def test_what_is_no_list_of_classes() -> None:
 
 
 def test_classes_that_are_not_known_yet() -> None:
-    assert not Label().fitted
     with pytest.raises(ValueError, match="the classes are not known yet; name them, or let `fit` learn them"):
         Label().encoder(4)
 
@@ -145,6 +145,17 @@ def test_networks_have_the_paper_s_size() -> None:
     assert parameters(DIGITS.encoder(128)) == 333_440
     assert parameters(DIGITS.encoder(128, extra=10)) == 333_440 + 10 * 512
     assert parameters(DIGITS.decoder(64)) == (64 + 1) * 512 + 2 * (512 + 1) * 512 + (512 + 1) * 10
+
+
+def test_the_branch_is_the_embedding_alone() -> None:
+    branch = DIGITS.branch(512)
+    assert parameters(branch) == 10 * 512
+    assert branch(torch.tensor([3, 3, 4])).shape == (3, 512)
+
+
+def test_a_conditional_network_is_told_the_class() -> None:
+    assert PETS.condition_size == 3
+    assert PETS.condition(torch.tensor([2, 0])).tolist() == [[0, 0, 1], [1, 0, 0]]
 
 
 @pytest.mark.parametrize("rows", [1, 7])

@@ -3,9 +3,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from toys import EXAMPLES
 
 from mmtoolkit.evaluators.means import MeanWithError
+from toys import EXAMPLES
 
 NUMBERS = st.lists(st.floats(-1e4, 1e4), min_size=2, max_size=30)
 

@@ -6,12 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
-from toys import EXAMPLES, Category, Vector, batch_of, bools, randn, seeded, some_values
 
 from mmtoolkit.errors import UserError
 from mmtoolkit.models import MVAE
 from mmtoolkit.models.mvae import SubsetOptions
 from mmtoolkit.subsets import draw_subsets
+from toys import EXAMPLES, Category, Vector, batch_of, bools, randn, seeded, some_values
 
 B, D = 5, 3
 TOYS = {

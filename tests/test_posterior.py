@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
-from toys import EXAMPLES, bools, randn
 
 from mmtoolkit.posterior import Gaussian, Posterior, product_of_experts, product_with_prior
+from toys import EXAMPLES, bools, randn
 
 S, M, B, D = 3, 4, 3, 2
 LOGVARS = [-1e30, -200.0, -88.0, -60.0, -1.0, 0.0, 1.0, 60.0, 88.0, 1e30]

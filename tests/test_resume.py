@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from runs import mmt_process
 from safetensors.torch import load_file
 
 from mmtoolkit.files import set_aside
+from runs import mmt_process
 
 PLUGIN = Path(__file__).with_name("killing.py")
 SCHEMA = """
@@ -111,3 +112,17 @@ def test_two_processes_train_one_model(schema: Path, tmp_path: Path) -> None:
     alone = mmt_process(*arguments, "--resume")
     assert alone.status == 2
     assert "was written by 2 processes, not 1; give --devices 2" in alone.err
+
+
+def test_resume_keeps_the_precision_and_the_first_record(schema: Path, undisturbed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed, folder)
+    arguments = ("--plugin", PLUGIN, "run", folder / "schema.yaml", "--out", folder, "--resume")
+    refused = mmt_process(*arguments, "--precision", "bf16-mixed")
+    assert refused.status == 2
+    assert "--precision (it was 32-true, now bf16-mixed) changed since" in refused.err
+    assert mmt_process(*arguments).status == 0
+    before, after = (json.loads((run / "run.json").read_text()) for run in (undisturbed, folder))
+    assert after["command"] == before["command"]
+    assert len(after["resumed"]) == 1
+    assert_same_end(folder, undisturbed)

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image as PILImage
-from runs import SMALL, mmt, sets
 from safetensors.torch import load_file
 
 import mmtoolkit
 from mmtoolkit.posterior import Posterior
 from mmtoolkit.sources import FashionMini
+from runs import SMALL, mmt, sets
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_it_holds_all_that_a_run_folder_holds(folder: Path) -> None:
     assert {
         "learning_curves.png",
         "samples.png",
-        "given_label.png",
+        "given_1_label.png",
         "reconstructions.png",
         "cross_modal.png",
     } <= figures
@@ -101,7 +101,8 @@ def test_the_baseline_is_the_training_mean_scored_the_same_way(run: mmtoolkit.Tr
 
 
 def test_the_elbo_agrees_with_an_explicit_sum(run: mmtoolkit.TrainedRun) -> None:
-    scores, _ = run.evaluate([run.schema.evaluate[0].model_copy(update={"samples": 3})], "valid")
+    elbo = run.schema.evaluate[0].model_copy(update={"samples": 3})
+    scores, _ = run.evaluate([elbo], "valid", run.folder / "figures")
     generator, total, rows = run.generator, 0.0, 0
     with torch.no_grad():
         for batch in run.batches("valid"):
@@ -175,12 +176,12 @@ def test_samples_are_written(ending: str, folder: Path, tmp_path: Path) -> None:
     if ending == "csv":
         lines = out.read_text().splitlines()
         assert lines[0] == "image,label"
-        assert lines[1] == "s_images/00000_image.png,Sandal"
+        assert lines[1] == "s_images/00000_0_image.png,Sandal"
     else:
         import pyarrow.parquet as pq
 
-        assert pq.read_table(out).to_pylist()[0] == {"image": "s_images/00000_image.png", "label": "Sandal"}
-    assert PILImage.open(tmp_path / "s_images" / "00002_image.png").size == (28, 28)
+        assert pq.read_table(out).to_pylist()[0] == {"image": "s_images/00000_0_image.png", "label": "Sandal"}
+    assert PILImage.open(tmp_path / "s_images" / "00002_0_image.png").size == (28, 28)
 
 
 def test_a_sample_can_be_given_an_image_file(folder: Path, tmp_path: Path) -> None:

@@ -150,6 +150,13 @@ def test_each_stands_for_one_modality_a_name(plugins: Plugins, folder: Path) -> 
             for value in ("a", "[]", "{a: 1}", "null", "[1.5]", "[true]", "[[a]]", "[null]")
         ),
         (
+            "label: {kind: label, each: a, weigt: 2}",
+            [
+                "s.yaml:5: modalities.label.each: must be a list of names; write each: [a, b]",
+                "s.yaml:5: modalities.label.weigt: unknown key; did you mean 'weight'?; the keys here are KEYS",
+            ],
+        ),
+        (
             "label: {kind: label, each: [a], column: b}",
             [
                 "s.yaml:5: modalities.label.column: one column cannot serve each of several; remove it, the columns "
@@ -320,6 +327,18 @@ def test_files_that_are_no_schema(text: str | bytes, expected: list[str], plugin
         ),
         (
             "[1, 28, 28]",
+            "[1, 28, 10000000]",
+            "s.yaml:4: modalities.image.shape.2: input should be less than or equal to 4096, not 10000000; give a "
+            "smaller number",
+        ),
+        (
+            "{kind: mvae}",
+            "{kind: mvae, latent_dim: 1000000000}",
+            "s.yaml:6: model.latent_dim: input should be less than or equal to 65536, not 1000000000; give a smaller "
+            "number",
+        ),
+        (
+            "[1, 28, 28]",
             "[1, 28]",
             "s.yaml:4: modalities.image.shape.2: is missing; add it",
         ),
@@ -428,6 +447,26 @@ def test_schemas_that_are_not_there(name: str, fault: str, folder: Path) -> None
     with pytest.raises(UserError) as raised:
         schema_path(name)
     assert raised.value.faults[0].startswith(fault)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").is_file(), reason="there is no such file here")
+def test_a_file_that_cannot_be_read(plugins: Plugins) -> None:
+    with pytest.raises(UserError) as raised:
+        read_schema("/proc/self/mem", plugins=plugins)
+    assert raised.value.faults == [
+        "/proc/self/mem: cannot be read: Input/output error; check the path and its permissions"
+    ]
+
+
+def test_a_folder_whose_name_is_no_text(plugins: Plugins, folder: Path) -> None:
+    odd = folder / "\udcff"
+    odd.mkdir()
+    (odd / "s.yaml").write_text(edited("{kind: mnist}", "{kind: mnist, root: data}"))
+    with pytest.raises(UserError) as raised:
+        read_schema(odd / "s.yaml", plugins=plugins)
+    assert raised.value.faults == [
+        f"{folder}/\\udcff/s.yaml:2: data.root: data: lies in a folder whose name is not UTF-8; rename that folder"
+    ]
 
 
 def test_a_file_goes_before_the_catalogue(folder: Path) -> None:

@@ -6,9 +6,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from toys import EXAMPLES, bools, seeded
 
 from mmtoolkit.subsets import distinct_terms, draw_subsets, supports
+from toys import EXAMPLES, bools, seeded
 
 SAMPLINGS = ["uniform", "by_size"]
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from toys import EXAMPLES
 
 from mmtoolkit.components import Supervision
+from toys import EXAMPLES
 
 NAMES = ["a", "b", "c", "d"]
 ONE_OF_TWO = "needs paired (a fraction of rows) or keep (a probability of cells), one of the two"

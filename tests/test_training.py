@@ -8,12 +8,11 @@ from typing import Any, Literal
 
 import pytest
 import torch
-from mmt_attributes import Label
-from runs import SMALL
 from safetensors.torch import load_file
 from torch import Tensor, distributions, nn
 
 import mmtoolkit
+from mmt_attributes import Label
 from mmtoolkit.components import Modality
 from mmtoolkit.dataset import Dataset, prepare
 from mmtoolkit.devices import new_fabric
@@ -23,6 +22,7 @@ from mmtoolkit.schema import TrainOptions
 from mmtoolkit.seeds import seed_for
 from mmtoolkit.sources import FashionMini
 from mmtoolkit.training import Trainer
+from runs import SMALL
 
 LABEL = Label(classes=FashionMini.classes)
 
@@ -192,7 +192,7 @@ def test_seeds_depend_on_every_part() -> None:
 def test_unknown_device_and_precision_say_what_to_do() -> None:
     with pytest.raises(mmtoolkit.UserError, match=r"--precision 8-bit: is not supported; give one of 32-true"):
         new_fabric("cpu", 1, "8-bit")
-    with pytest.raises(mmtoolkit.UserError, match=r"--device tpus .*; give --device cpu, or fewer"):
+    with pytest.raises(mmtoolkit.UserError, match="--device tpus: is not supported; give auto, cpu or cuda"):
         new_fabric("tpus")
 
 
@@ -201,3 +201,40 @@ def test_bf16_trains_and_keeps_the_weights_in_float32(tmp_path: Path) -> None:
     run = mmtoolkit.execute(schema, tmp_path / "run", device="cpu", precision="bf16-mixed")
     assert {p.dtype for p in run.model.parameters()} == {torch.float32}
     assert run.history[-1]["loss"] < run.history[0]["terms"]["log p(image)"] * -1
+
+
+class Exploding(Label):
+    """A label that scores minus infinity in evaluation."""
+
+    kind: Literal["exploding"] = "exploding"  # type: ignore[assignment]
+
+    def decoder(self, size: int) -> nn.Module:
+        return ExplodingDecoder(size)
+
+
+class ExplodingDecoder(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(size, 10)
+
+    def forward(self, z: Tensor) -> distributions.Distribution:
+        logits = self.layer(z)
+        return distributions.Categorical(logits=logits if self.training else logits * torch.nan, validate_args=False)
+
+
+def test_a_validation_bound_that_is_not_finite_stops_training_before_anything_is_saved(tmp_path: Path) -> None:
+    made = trainer(tmp_path, dataset({"label": Exploding(classes=LABEL.classes)}))
+    with pytest.raises(mmtoolkit.UserError, match="after epoch 1: the validation bound was not finite; "):
+        made.run()
+    assert not list(tmp_path.iterdir())
+
+
+def test_normalisation_that_a_model_adds_to_its_networks_is_guarded_too() -> None:
+    class Adding(MVAE):
+        def build(self, modalities: Any) -> Any:
+            network = super().build(modalities)
+            network.more = nn.BatchNorm1d(3)
+            return network
+
+    network = build(Adding(latent_dim=2), {"label": LABEL})
+    assert network.more(torch.ones(1, 3)).shape == (1, 3)  # type: ignore[operator]

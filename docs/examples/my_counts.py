@@ -31,14 +31,9 @@ class Count(Modality):
         """A single number."""
         return ()
 
-    @property
-    def fitted(self) -> bool:
-        """Whether the typical count is known."""
-        return self.typical is not None
-
     def fit(self, chunks: Iterable[Sequence[Any]]) -> Self:
         """Learn the typical count. Cells that cannot be read are left out here; preparing the data reports them."""
-        if self.fitted:
+        if self.typical is not None:
             return self
         total, number = 0.0, 0
         for cells in chunks:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from mmt_attributes import Label
-from mmt_image import Image
 
 import mmtoolkit
+from mmt_attributes import Label
+from mmt_image import Image
 from mmtoolkit import MVAE, Columns, Component, Schema, Source, Table, TrainOptions, hookimpl
 from mmtoolkit.evaluators import Elbo, Prediction
 

@@ -22,7 +22,7 @@ SetOption = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the schema, as train.epochs=10; may be repeated."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
 @app.command(
@@ -45,9 +45,10 @@ def run(
     """Train a model, score it, and write the run folder with its report."""
     plugins = plugins_of(ctx)
     from mmtoolkit.cli.progress import watcher
+    from mmtoolkit.execution import execute
     from mmtoolkit.figures import draw_figures
     from mmtoolkit.report import write_report
-    from mmtoolkit.run import execute, holds_run
+    from mmtoolkit.run import holds_run
     from mmtoolkit.schema import read_schema
 
     read = read_schema(schema, set_ or (), plugins)
@@ -152,7 +153,7 @@ def evaluate(
         typer.Option("--set", metavar="evaluate=VALUE", help="What to score instead; may be repeated."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Default: test.")] = None,
-    device: DeviceOption = "cpu",
+    device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
     """Score a run again: other evaluators, another split. Kept in RUN/evaluations/N.json."""
@@ -167,12 +168,12 @@ def evaluate(
         for text in set_:
             if parse_override(text)[0][0] != "evaluate":
                 raise UserError(f"--set {text}: cannot change a trained run; evaluate alone can be set here")
-        evaluators = read_schema(run_folder / "schema.yaml", set_, plugins_of(ctx)).evaluate
-    scores, notes = loaded.evaluate(evaluators, split or loaded.default_split())
-    for note in notes:
-        say(note)
+        evaluators = read_schema(run_folder / "schema.yaml", set_, loaded.plugins).evaluate
     folder = make_folder(run_folder / "evaluations")
     number = 1 + max((int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit()), default=0)
+    scores, notes = loaded.evaluate(evaluators, split or loaded.default_split(), folder / str(number))
+    for note in notes:
+        say(note)
     document = {"name": loaded.schema.name, "scores": scores}
     write_json(folder / f"{number}.json", document)
     say(f"kept in {folder / f'{number}.json'}")
@@ -200,7 +201,7 @@ def sample(
         typer.Option("--out", metavar="FILE", help="A .png, .csv or .parquet file. Default: RUN/samples/N.png."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Fixes the draws.")] = 0,
-    device: DeviceOption = "cpu",
+    device: DeviceOption = "auto",
 ) -> None:
     """Generate from the prior, or given any of the modalities."""
     from mmtoolkit.run import load

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -69,9 +69,19 @@ class Evaluator(Component):
 
     family: ClassVar[str] = "evaluator"
 
+    def check(self, names: Sequence[str]) -> None:
+        """Look, before anything is trained, whether the options fit modalities of these names, in schema order.
+
+        Raises:
+            ValueError: what does not fit, and what to do.
+        """
+
     @abstractmethod
     def evaluate(self, run: Run, split: str) -> Scores:
         """The scores of the run on a split of its data.
+
+        Each result is plain data with `target` and `given`, lists of modalities; a number that is not finite is kept
+        as null.
 
         Raises:
             UserError: an option asks for what the run cannot give.

@@ -77,15 +77,13 @@ class Modality(Component):
     def fit(self, chunks: Iterable[Cells]) -> Self:
         """Fill the options that were left None from the present training cells; return a validated copy.
 
+        It is always called. The cells are read only when `chunks` is iterated, so return `self` without doing that
+        where nothing is left open: the modality can then be checked where the data is absent.
+
         Raises:
             ValueError: the cells do not allow it; the message says why and what to do.
         """
         return self
-
-    @property
-    def fitted(self) -> bool:
-        """Whether no option waits for `fit`. Override it together with `fit`."""
-        return True
 
     @abstractmethod
     def parse(self, cell: Any) -> Tensor:
@@ -109,7 +107,7 @@ class Modality(Component):
                     raise ValueError(f"parse gives shape {tuple(value.shape)}, not event_shape {self.event_shape()}")
                 if stored is not None and value.dtype != stored.dtype:  # it would be rounded
                     raise ValueError(f"parse gives {value.dtype} here and {stored.dtype} before; give one type")
-            except ValueError as error:
+            except (TypeError, ValueError) as error:
                 faults[row] = str(error)
                 continue
             if stored is None:
@@ -210,4 +208,13 @@ class Modality(Component):
 
     def draw(self, value: Tensor, axes: Axes) -> None:
         """One value (*event) in a figure; `axes` come without ticks. Default: its text."""
-        axes.text(0.5, 0.5, self.text(value), ha="center", va="center", fontsize=8, transform=axes.transAxes)
+        axes.text(
+            0.5,
+            0.5,
+            self.text(value),
+            ha="center",
+            va="center",
+            fontsize=8,
+            transform=axes.transAxes,
+            parse_math=False,  # a class may be named $5
+        )

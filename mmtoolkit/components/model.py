@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
-from pydantic import PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -131,7 +131,7 @@ class Model(Component):
 
     family: ClassVar[str] = "model"
 
-    latent_dim: PositiveInt = 64
+    latent_dim: Annotated[int, Field(gt=0, le=65_536)] = 64
     """D, the number of latent variables."""
 
     @abstractmethod

@@ -30,7 +30,7 @@ class Supervision(BaseModel):
     """Whether unpaired rows stay, with one group each, or are left out altogether."""
     keep: Fraction | None = None
     """The probability with which each cell of each row stays."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     """Fixes which cells are hidden."""
 
     @model_validator(mode="after")

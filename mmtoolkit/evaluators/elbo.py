@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -25,6 +26,11 @@ class Elbo(Evaluator):
     entries: tuple[Entry, ...] | None = None
     """What to score, each {target: [...], given: [...]}."""
 
+    def check(self, names: Sequence[str]) -> None:
+        """Whether the entries name modalities."""
+        for entry in self.entries or ():
+            entry.check(names)
+
     def evaluate(self, run: Run, split: str) -> Scores:
         """One result an entry: {target, given, value, stderr, examples, incomplete}."""
         from mmtoolkit.evaluators.means import MeanWithError  # torchmetrics takes seconds to import
@@ -35,7 +41,7 @@ class Elbo(Evaluator):
             entries = alone + ([Entry(target=names, given=names)] if len(names) > 1 else [])
             entries, notes = supported(entries, run.model)
         else:
-            entries, notes = [entry.ordered(names, self.kind) for entry in self.entries], []
+            entries, notes = [entry.ordered(names) for entry in self.entries], []
         means = [MeanWithError() for _ in entries]
         incomplete = [0] * len(entries)
         generator = run.generator
@@ -47,8 +53,10 @@ class Elbo(Evaluator):
                 if not scored.any():
                     continue
                 q = run.model.infer(batch, entry.given)
-                log_probs = run.model.log_prob(q.rsample(noise).flatten(0, 1), batch, entry.target)
-                bound = sum(p.unflatten(0, (self.samples, -1)).mean(0) for p in log_probs.values()) - q.kl()
+                bound = -q.kl()
+                for draw in noise:  # one at a time: memory does not grow with samples
+                    log_probs = run.model.log_prob(q.rsample(draw), batch, entry.target)
+                    bound = bound + sum(log_probs.values()) / self.samples
                 means[place].update(bound[scored.to(bound.device)])
         return Scores(
             [

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from mmtoolkit.batch import Batch
 from mmtoolkit.components import Network
-from mmtoolkit.errors import UserError
 from mmtoolkit.subsets import supports
 
 
@@ -24,19 +23,16 @@ class Entry(BaseModel):
     given: tuple[str, ...] = ()
     """What z is inferred from; nothing, the prior, where left out."""
 
-    def ordered(self, names: Sequence[str], kind: str) -> Entry:
-        """The same entry in schema order.
-
-        Raises:
-            UserError: it names what is no modality, or no target.
-        """
+    def check(self, names: Sequence[str]) -> None:
+        """Raise a `ValueError` where it names what is no modality, or no target."""
         for name in (*self.target, *self.given):
             if name not in names:
-                raise UserError(
-                    f"evaluate, {kind}: there is no modality {name!r}; the modalities are {', '.join(names)}"
-                )
+                raise ValueError(f"entries name {name!r}, which is no modality; the modalities are {', '.join(names)}")
         if not self.target:
-            raise UserError(f"evaluate, {kind}: an entry has no target; name one of {', '.join(names)}")
+            raise ValueError(f"an entry has no target; name one of {', '.join(names)}")
+
+    def ordered(self, names: Sequence[str]) -> Entry:
+        """The same entry in schema order."""
         return Entry(
             target=tuple(n for n in names if n in self.target),
             given=tuple(n for n in names if n in self.given),

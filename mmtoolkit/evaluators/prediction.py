@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -14,7 +14,12 @@ from mmtoolkit.components import Evaluator, Run, Scores
 from mmtoolkit.evaluators.entries import Entry, described, scored_rows, supported
 
 if TYPE_CHECKING:
+    from torch.distributions import Distribution
+
     from mmtoolkit.evaluators.means import MeanWithError
+
+
+_PAIRS = 5000  # (draw, row) pairs decoded at once
 
 
 class Prediction(Evaluator):
@@ -34,6 +39,11 @@ class Prediction(Evaluator):
     entries: tuple[Entry, ...] | None = None
     """What to score, each {target: [one], given: [...]}."""
 
+    def check(self, names: Sequence[str]) -> None:
+        """Whether the entries name modalities."""
+        for entry in self.entries or ():
+            entry.check(names)
+
     def evaluate(self, run: Run, split: str) -> Scores:
         """One result an entry and metric: {target, given, metric, value, stderr, examples, baseline, incomplete}."""
         names = tuple(run.modalities)
@@ -42,18 +52,29 @@ class Prediction(Evaluator):
         else:
             entries = [
                 Entry(target=(name,), given=entry.given)
-                for entry in (entry.ordered(names, self.kind) for entry in self.entries)
+                for entry in (entry.ordered(names) for entry in self.entries)
                 for name in entry.target
             ]
             notes = []
         tallies = [_Tally(run, entry) for entry in entries]
-        generator = run.generator
+        by_given: dict[tuple[str, ...], list[_Tally]] = {}
+        for tally in tallies:
+            by_given.setdefault(tally.entry.given, []).append(tally)
+        draws, generator = self.samples or 1, run.generator
         with torch.random.fork_rng():
             # Distributions sample from the default generator.
             torch.manual_seed(generator.initial_seed())
             for batch in run.batches(split):
-                for tally in tallies:
-                    tally.update(batch, lambda shape: torch.randn(shape, generator=generator, device=run.device), self)
+                for rows in batch.split(max(1, _PAIRS // draws)):
+                    for given, group in by_given.items():
+                        q = run.model.infer(rows, given)
+                        z = q.mean
+                        if self.samples:
+                            noise = torch.randn(draws, *z.shape, generator=generator, device=run.device)
+                            z = q.rsample(noise).flatten(0, 1)
+                        decoded = run.model.decode(z, rows, [tally.name for tally in group])
+                        for tally in group:
+                            tally.update(rows, decoded[tally.name], draws, self.predict)
         return Scores([result for tally in tallies for result in tally.results()], notes=notes)
 
 
@@ -77,21 +98,16 @@ class _Tally:
         self.metrics = self.modality.metrics()
         self.incomplete = 0
 
-    def update(self, batch: Batch, noise: Callable[[tuple[int, ...]], Tensor], options: Prediction) -> None:
+    def update(self, batch: Batch, p: Distribution, draws: int, predict: Literal["point", "sample"]) -> None:
+        """Add the rows of a batch; p is over draws * B rows, draw-major."""
         scored, partial = scored_rows(batch, self.entry)
         self.incomplete += int(partial.sum())
         if not scored.any():
             return
-        draws = options.samples or 1
-        q = self.run.model.infer(batch, self.entry.given)
-        z = q.mean
-        if options.samples:
-            z = q.rsample(noise((draws, *z.shape))).flatten(0, 1)
-        p = self.run.model.decode(z, batch, [self.name])[self.name]
-        point = self.modality.point(p) if options.predict == "point" else p.sample()
+        point = self.modality.point(p) if predict == "point" else p.sample()
         present = batch.rows(self.name)
-        rows = present[scored[present]].to(z.device)  # in the batch
-        x = batch.value(self.name).index_select(0, scored[present].nonzero().squeeze(1).to(z.device))
+        rows = present[scored[present]].to(self.run.device)  # in the batch
+        x = batch.value(self.name).index_select(0, scored[present].nonzero().squeeze(1).to(self.run.device))
         by_draw = [self.modality.scores(draw.index_select(0, rows), x) for draw in point.unflatten(0, (draws, -1))]
         _add(self.means, {name: torch.stack([s[name] for s in by_draw]).mean(0) for name in by_draw[0]})
         baseline = self.run.baselines[self.name].to(x.device)
@@ -103,26 +119,21 @@ class _Tally:
                 metric.to(x.device).update(chosen, x)
 
     def results(self) -> list[dict[str, Any]]:
-        found = []
-        for metric, mean in self.means.items():
-            scores = mean.compute()
-            baseline = self.baselines[metric].compute()["value"]
-            found.append(described(self.entry, metric=metric, **scores, baseline=baseline, incomplete=self.incomplete))
+        """One result a metric; one without a metric where no row could be scored."""
+        if not self.means:
+            empty = {"value": None, "stderr": None, "examples": 0, "baseline": None}
+            return [described(self.entry, metric=None, **empty, incomplete=0)]
+        found = {
+            metric: {**mean.compute(), "baseline": self.baselines[metric].compute()["value"]}
+            for metric, mean in self.means.items()
+        }
+        examples = next(iter(found.values()))["examples"]
         for metric, value in self.metrics.items():
-            if self.means:
-                examples = found[0]["examples"]
-                found.append(
-                    described(
-                        self.entry,
-                        metric=metric,
-                        value=float(value.compute()),
-                        stderr=None,
-                        examples=examples,
-                        baseline=None,
-                        incomplete=self.incomplete,
-                    )
-                )
-        return found
+            found[metric] = {"value": float(value.compute()), "stderr": None, "examples": examples, "baseline": None}
+        return [
+            described(self.entry, metric=metric, **scores, incomplete=self.incomplete)
+            for metric, scores in found.items()
+        ]
 
 
 def _add(means: dict[str, MeanWithError], scores: dict[str, Tensor]) -> None:

@@ -9,7 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from mmtoolkit.batch import Batch
+from mmtoolkit.batch import Batch, sent
 from mmtoolkit.components import Modality, Model, Network
 from mmtoolkit.errors import UserError
 from mmtoolkit.posterior import Gaussian, product_of_experts, product_with_prior
@@ -81,7 +81,7 @@ class MVAENetwork(Network):
         self.check_names(given)
         visible = batch.only(given)
         present = visible.present.T.unsqueeze(0)  # (1, M, B)
-        joint = product_of_experts(self._stacked(self._experts(visible), batch.size), present.to(batch.device))
+        joint = product_of_experts(self._stacked(self._experts(visible), batch.size), sent(present, batch.device))
         return Gaussian(joint.mean[0], joint.logvar[0])
 
     def forward(
@@ -111,7 +111,7 @@ class MVAENetwork(Network):
 
         # One draw of z for each (term, row) pair: first those of all and of the cuts, then those of each alone.
         members = torch.cat([present.unsqueeze(0), terms.cuts])  # (1 + k, B, M)
-        product = product_of_experts(self._stacked(experts, size), members.permute(0, 2, 1).to(batch.device))
+        product = product_of_experts(self._stacked(experts, size), sent(members.permute(0, 2, 1), batch.device))
         members = members.flatten(0, 1)
         kept = members.any(1).nonzero().squeeze(1)
         members = members[kept]
@@ -123,7 +123,7 @@ class MVAENetwork(Network):
         )
         rows = torch.cat([kept, slots]) % size
         noisy = torch.cat([torch.where(kept < size, kept, kept + m * size), size + slots])
-        z = q.rsample(noise.flatten(0, 1).index_select(0, noisy.to(noise.device)))
+        z = q.rsample(noise.flatten(0, 1).index_select(0, sent(noisy, noise.device)))
 
         count = max(int(terms.joint.sum()), 1)
         kl = q.kl().sum() / count
@@ -136,8 +136,8 @@ class MVAENetwork(Network):
             log_prob = torch.zeros_like(kl)
             if len(chosen):
                 places = (present[:, i].cumsum(0) - 1)[rows[chosen]]  # of their rows among those that have it
-                x = batch.value(name).index_select(0, places.to(batch.device))
-                p = self.decoders[i](z.index_select(0, chosen.to(z.device)))
+                x = batch.value(name).index_select(0, sent(places, batch.device))
+                p = self.decoders[i](z.index_select(0, sent(chosen, z.device)))
                 log_prob = p.log_prob(x).sum() / count
             loss = loss - modality.weight * log_prob
             parts[f"log p({name})"] = log_prob.detach()
@@ -160,7 +160,7 @@ class MVAENetwork(Network):
         shape = (len(self.modalities), size, self.latent_dim)
         if len(experts.slots) == shape[0] * size:
             return Gaussian(experts.q.mean.view(shape), experts.q.logvar.view(shape))
-        slots = experts.slots.to(experts.q.mean.device)
+        slots = sent(experts.slots, experts.q.mean.device)
         blank = experts.q.mean.new_zeros(shape).flatten(0, 1)
         mean, logvar = (blank.index_copy(0, slots, x).view(shape) for x in (experts.q.mean, experts.q.logvar))
         return Gaussian(mean, logvar)
@@ -174,5 +174,5 @@ def _selected(q: Gaussian, places: Tensor) -> Gaussian:
     """The given rows, places (n,) ascending, on the host."""
     if len(places) == len(q.mean):
         return q
-    places = places.to(q.mean.device)
+    places = sent(places, q.mean.device)
     return Gaussian(q.mean.index_select(0, places), q.logvar.index_select(0, places))

@@ -58,14 +58,9 @@ class Label(Modality):
             raise ValueError("the classes are not known yet; name them, or let `fit` learn them")
         return self.classes
 
-    @property
-    def fitted(self) -> bool:
-        """Whether the classes are known."""
-        return self.classes is not None
-
     def fit(self, chunks: Iterable[Cells]) -> Self:
         """Learn the classes: all distinct cells, numbers in order of size, words in that of the alphabet."""
-        if self.fitted:
+        if self.classes is not None:
             return self
         found: set[str] = set()
         for cells in chunks:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+Size = Annotated[int, Field(gt=0, le=4096)]
 _SCALES = (1e-4, 1e4)
 
 
@@ -35,7 +36,7 @@ class Image(Modality):
     kind: Literal["image"] = "image"
     picture = True
 
-    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    shape: tuple[Size, Size, Size]
     """Channels (1 for grey, 3 for RGB), height and width."""
     network: Literal["mlp", "dcgan"] = "dcgan"
     """Fully connected layers, or convolutions after DCGAN (Radford et al. 2015), sized from `shape`."""
