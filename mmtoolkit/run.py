@@ -152,14 +152,14 @@ class TrainedRun:
 
     @torch.no_grad()
     def evaluate(
-        self, evaluators: Sequence[Evaluator], split: str, figures: Path
+        self, evaluators: Sequence[Evaluator], split: str, figures: Path | None = None
     ) -> tuple[list[dict[str, Any]], list[str]]:
         """The scores of each evaluator on a split, as results.json holds them, and notes for the user.
 
         Args:
             evaluators: in order.
             split: of the run's data.
-            figures: the folder for the figures that evaluators draw.
+            figures: the folder for the figures that evaluators draw; they are not kept where it is left out.
 
         Raises:
             UserError: there is no such split, it has no rows, or an evaluator gives what is no result.
@@ -176,8 +176,10 @@ class TrainedRun:
             notes += [f"{evaluator.kind}: {note}" for note in found.notes]
             if results != found.results:
                 notes.append(f"{evaluator.kind}: scores that are not finite stand as null")
-            for name, figure in found.figures.items():
-                save_figure(figure, make_folder(figures) / f"{evaluator.kind}_{safe_name(name, place)}.png")
+            if figures is not None and found.figures:
+                make_folder(figures)
+                for name, figure in found.figures.items():
+                    save_figure(figure, figures / f"{evaluator.kind}_{safe_name(name, place)}.png")
         return scores, notes
 
 

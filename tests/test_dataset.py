@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mmt_attributes import Label
 from mmt_image import Image
-from mmtoolkit.components import Cells, Columns, DataPath, Modality, Source, Supervision, Table
+from mmtoolkit.components import Cells, Columns, DataPath, Modality, Parsed, Source, Supervision, Table
 from mmtoolkit.dataset import Dataset, prepare
 from mmtoolkit.errors import UserError
 from mmtoolkit.locations import clean_prepared
@@ -146,6 +146,16 @@ def test_cells_are_stored_with_what_is_missing(memory: Any) -> None:
     assert train.stored["image"].dtype == torch.uint8
     assert data.notes == []
     assert train.nbytes == 4 * 4 + 2 * 4 * 8
+
+
+def test_a_blank_holds_zero_whatever_the_modality_left_there(memory: Any) -> None:
+    class Untidy(Number):
+        def parse_column(self, cells: Cells) -> Parsed:
+            present = torch.tensor([cell is not None for cell in cells])
+            return Parsed(torch.tensor([99 if cell is None else cell for cell in cells]), present)
+
+    train = prepare(memory()(), {"number": Untidy()}).split("train")
+    assert train.stored["number"].tolist() == [1, 2, 3, 0]
 
 
 def test_a_column_may_have_another_name_and_serve_two(memory: Any) -> None:
@@ -522,6 +532,11 @@ def test_supervision_hides_cells_of_the_training_split_alone(memory: Any) -> Non
     assert data.split("valid").present.all()
     assert data.split("test").present.all()
     assert torch.equal(data.split("train").stored["image"], data.split("test").stored["image"])
+
+
+def test_supervision_fills_no_cell(memory: Any) -> None:
+    data = prepare(memory()(supervision=Supervision(keep=1)), MODALITIES)
+    assert torch.equal(data.split("train").present, prepare(memory()(), MODALITIES).split("train").present)
 
 
 def test_a_column_that_supervision_empties_is_a_note(memory: Any) -> None:

@@ -122,6 +122,18 @@ def test_places_where_no_file_can_be(place: str, said: str, tmp_path: Path) -> N
     assert names(tmp_path) == ["file", "folder"]
 
 
+def test_a_file_that_could_not_be_read_is_not_called_unwritable(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+
+    def copy() -> None:
+        with replacing(tmp_path / "out" / "a.txt") as new:
+            new.write_text((tmp_path / "in" / "a.txt").read_text())
+
+    with pytest.raises(FileNotFoundError, match=r"in/a\.txt"):
+        copy()
+    assert names(tmp_path / "out") == []
+
+
 def test_a_file_may_be_read_by_whom_the_mask_lets(tmp_path: Path) -> None:
     mask = os.umask(0o022)
     try:
