@@ -94,26 +94,30 @@ def product_of_experts(experts: Gaussian, present: Tensor) -> Gaussian:
         present: (S, M, B) bool, the experts that enter each of S products.
 
     Returns:
-        (S, B, D), in float32 or float64; autocast is off inside.
+        (S, B, D), in float32 or float64, under autocast too.
     """
     mean, logvar = experts.mean, experts.logvar
-    finite = (mean.isfinite() & logvar.isfinite()).all(-1)  # (M, B)
+    # x - x is 0 for every finite x, else NaN: a third of the work of two calls of isfinite.
+    m, v = mean.detach(), logvar.detach()
+    finite = ((m - m) + (v - v)).sum(-1) == 0  # (M, B)
     broken = (present & ~finite).any(1)  # (S, B)
     enters = (present.any(0) & finite).unsqueeze(-1)  # (M, B, 1)
-    with torch.autocast(device_type=mean.device.type, enabled=False):
-        # Masked before exp: exp of an absent expert's NaN would reach the gradient through a mask put after it.
-        logvar = torch.where(enters, logvar, 0.0).clamp(min=_LEAST_LOGVAR[logvar.dtype])
-        precision = torch.where(enters, torch.exp(-logvar), 0.0)
-        natural = torch.cat([precision, precision * torch.where(enters, mean, 0.0)], dim=-1)  # (M, B, 2D)
-        if len(present) == 1:  # what enters the only product is all that is left
-            total = natural.sum(0, keepdim=True)
-        else:
-            mask = present.permute(2, 0, 1).to(natural.dtype)  # (B, S, M)
+    # Masked before exp: exp of an absent expert's NaN would reach the gradient through a mask put after it.
+    logvar = torch.where(enters, logvar, 0.0).clamp(min=_LEAST_LOGVAR[logvar.dtype])
+    precision = torch.where(enters, torch.exp(-logvar), 0.0)
+    natural = torch.cat([precision, precision * torch.where(enters, mean, 0.0)], dim=-1)  # (M, B, 2D)
+    if len(present) == 1:  # what enters the only product is all that is left
+        total = natural.sum(0, keepdim=True)
+    else:
+        mask = present.permute(2, 0, 1).to(natural.dtype)  # (B, S, M)
+        with torch.autocast(
+            device_type=mean.device.type, enabled=False
+        ):  # it would round to half precision
             total = torch.bmm(mask, natural.transpose(0, 1)).transpose(0, 1)  # (S, B, 2D)
-        precision, weighted = total.chunk(2, dim=-1)
-        precision = 1.0 + precision
-        mean = torch.where(broken.unsqueeze(-1), torch.nan, weighted / precision)
-        return Gaussian(mean, -torch.log(precision))
+    precision, weighted = total.chunk(2, dim=-1)
+    precision = 1.0 + precision
+    mean = torch.where(broken.unsqueeze(-1), torch.nan, weighted / precision)
+    return Gaussian(mean, -torch.log(precision))
 
 
 def product_with_prior(expert: Gaussian) -> Gaussian:

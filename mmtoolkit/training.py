@@ -21,6 +21,7 @@ from torch import Tensor
 from mmtoolkit.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from mmtoolkit.components import Network
 from mmtoolkit.dataset import Dataset, Split
+from mmtoolkit.devices import seed_generators
 from mmtoolkit.errors import UserError
 from mmtoolkit.files import replacing, write_text
 from mmtoolkit.schema import TrainOptions
@@ -203,7 +204,7 @@ class Trainer:
 
         while progress.step < self.steps:
             step = progress.epoch * self.steps + progress.step
-            torch.manual_seed(seed_for("step", options.seed, step, self.fabric.global_rank))
+            seed_generators(seed_for("step", options.seed, step, self.fabric.global_rank), self.fabric.device)
             chosen = order[progress.step * options.batch_size :][: options.batch_size]
             batch = self.train.batch(chosen, self.fabric.device, redraw=True)
             loss, parts = self.wrapped(batch, self._beta(step))
