@@ -5,7 +5,7 @@ and steps, alternating, in one process, and the ratio of their times is printed.
 float32 and is one flat loop with a fused Adam: each modality encoded once, one joint and two unimodal terms, each
 decoder run once. Steps alone are compared; what validation and checkpoints add to an epoch is printed apart.
 
-    python benchmarks/floor.py [--rows 20000] [--repeats 3]
+    python benchmarks/floor.py [--rows 5000] [--repeats 20]
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ def floor_networks() -> nn.ModuleDict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=20_000)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=5_000)
+    parser.add_argument("--repeats", type=int, default=20)
     arguments = parser.parse_args()
 
     modalities = {"image": Image(shape=(1, 28, 28), network="mlp"), "label": Label(classes=CLASSES)}

@@ -14,7 +14,7 @@ from mmtoolkit.dataset import prepare
 from mmtoolkit.devices import new_fabric
 from mmtoolkit.errors import UserError
 from mmtoolkit.faults import key_path
-from mmtoolkit.files import make_folder, replacing, write_json, write_text
+from mmtoolkit.files import make_folder, replacing, sweep, write_json, write_text
 from mmtoolkit.networks import build, parameter_counts
 from mmtoolkit.plugins import Plugins, load_plugins
 from mmtoolkit.record import read_record, record
@@ -76,6 +76,8 @@ def execute(
     resolved = schema.with_learned(dataset.source, dataset.modalities)
     if holds_run(folder):
         _check_same(folder, resolved, plugins)
+        if fabric.is_global_zero:
+            sweep(folder)
     network = build(resolved.model, resolved.modalities, resolved.train.seed)
     trainer = Trainer(network, dataset, resolved.train, folder, fabric, watcher)
     if resume and trainer.resume():

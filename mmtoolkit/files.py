@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any
 
 from mmtoolkit.errors import UserError
 
+_HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{8}")
 _ATTEMPTS = 20
 
 
@@ -107,6 +109,13 @@ def _swap(new: Path, path: Path) -> None:
 def set_aside(path: Path) -> Path:
     """Where `replacing_folder` keeps the old folder for the moment of the swap."""
     return path.with_name(f".{path.name}.old")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed left half-written in a folder. Nobody may be writing there."""
+    for path in folder.glob(".*"):
+        if _HALF_WRITTEN.fullmatch(path.name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -110,9 +110,7 @@ def product_of_experts(experts: Gaussian, present: Tensor) -> Gaussian:
         total = natural.sum(0, keepdim=True)
     else:
         mask = present.permute(2, 0, 1).to(natural.dtype)  # (B, S, M)
-        with torch.autocast(
-            device_type=mean.device.type, enabled=False
-        ):  # it would round to half precision
+        with torch.autocast(device_type=mean.device.type, enabled=False):  # it would round to half precision
             total = torch.bmm(mask, natural.transpose(0, 1)).transpose(0, 1)  # (S, B, 2D)
     precision, weighted = total.chunk(2, dim=-1)
     precision = 1.0 + precision

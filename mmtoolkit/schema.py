@@ -251,7 +251,9 @@ def read_schema(
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; check the path and its permissions") from error
     document = read_yaml(text, str(path))
-    return parse_schema(document.data, Origins(str(path), document.lines), path.parent, overrides, plugins)
+    # Nobody keeps data beside the catalogue's schemas: a path that --set gives them is meant from here.
+    folder = Path() if path.is_relative_to(catalogue.registry()) else path.parent
+    return parse_schema(document.data, Origins(str(path), document.lines), folder, overrides, plugins)
 
 
 def parse_schema(

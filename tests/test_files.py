@@ -287,3 +287,14 @@ def test_faults_are_one_line_each_whatever_they_name() -> None:
     assert error.faults == ["a\\nb; c", "ü\\x1b[31m; \\udcff"]
     assert str(error) == "a\\nb; c\nü\\x1b[31m; \\udcff"
     assert UserError("one").faults == ["one"]
+
+
+def test_what_killed_writers_left_is_swept_up_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / ".checkpoint.0123abcd").mkdir()
+    (tmp_path / ".checkpoint.0123abcd" / "weights").write_text("half")
+    (tmp_path / ".results.json.89abcdef").write_text("half")
+    kept = [tmp_path / ".checkpoint.old", tmp_path / ".hidden", tmp_path / "results.json"]
+    for path in kept:
+        path.write_text("whole")
+    files.sweep(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted(kept)

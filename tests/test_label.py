@@ -130,7 +130,10 @@ def test_parse_says_what_parse_column_says() -> None:
 
 def test_many_classes_are_not_all_shown() -> None:
     many = Label(classes=tuple(map(str, range(100))))
-    with pytest.raises(ValueError, match=r"'x' is none of the 100 classes; the classes are 0, 1, .*, 11, …$"):
+    with pytest.raises(
+        ValueError,
+        match=r"'x' is none of the 100 classes; the classes are 0, 1, .*, 11, …$",
+    ):
         many.parse("x")
 
 

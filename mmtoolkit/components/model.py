@@ -53,7 +53,8 @@ class Network(nn.Module, ABC):
             noise: (terms, B, D) standard normal, instead of drawing it.
 
         Returns:
-            The loss, a scalar in nats, averaged over the rows that have anything, and its parts by name.
+            The loss, a scalar in nats, averaged over the rows that have anything, and its parts by name: scalars
+            without gradient, of the same names in every step.
         """
 
     @abstractmethod

@@ -54,11 +54,48 @@ class MVAE(Model):
         return MVAENetwork(modalities, self.latent_dim, self.subsets)
 
 
-class _Experts(NamedTuple):
-    """The experts of every (modality, row) pair that is present, in one."""
+class _Plan(NamedTuple):
+    """The (term, row) pairs of a step and where their parts stand: a function of presence and subsets alone.
 
-    q: Gaussian  # (n, D)
-    slots: Tensor  # (n,) int64, ascending, on the host: modality * B + row
+    Of M modalities, B rows and S = 1 + k products, all and the cuts. Pairs are those of the products that hold anything
+    first, then those of each modality alone.
+    """
+
+    scored: int  # rows that have anything
+    members: Tensor  # (S, M, B) bool, who enters each product
+    slots: Tensor  # the present (modality, row) pairs in (M B), ascending
+    kept: Tensor  # the products' pairs in (S B)
+    alone: Tensor  # the pairs of one alone, among the slots
+    noise: Tensor  # every pair in (terms B)
+    chosen: list[Tensor]  # for each modality, the pairs whose term reconstructs it
+    places: list[Tensor]  # and where the row of each stands among those that have the modality
+
+
+def _plan(present: Tensor, subsets: Tensor, device: torch.device) -> _Plan:
+    """Plan on the host, from presence (B, M) and subsets (k, M); the indices lie on the device."""
+    size, m = present.shape
+    terms = distinct_terms(present, subsets)
+    members = torch.cat([present.unsqueeze(0), terms.cuts])  # (S, B, M)
+    pairs = members.flatten(0, 1)
+    kept = pairs.any(1).nonzero().squeeze(1)
+    pairs = pairs[kept]
+    slots = present.T.flatten().nonzero().squeeze(1)
+    alone = terms.alone.T.flatten()[slots].nonzero().squeeze(1)
+    rows = torch.cat([kept, slots[alone]]) % size
+    noise = torch.cat([torch.where(kept < size, kept, kept + m * size), size + slots[alone]])
+    ends = [len(kept), *(len(kept) + terms.alone.sum(0).cumsum(0)).tolist()]
+    chosen = [torch.cat([pairs[:, i].nonzero().squeeze(1), torch.arange(ends[i], ends[i + 1])]) for i in range(m)]
+    places = [(present[:, i].cumsum(0) - 1)[rows[chosen[i]]] for i in range(m)]
+    return _Plan(
+        scored=int(terms.joint.sum()),
+        members=sent(members.permute(0, 2, 1), device),
+        slots=sent(slots, device),
+        kept=sent(kept, device),
+        alone=sent(alone, device),
+        noise=sent(noise, device),
+        chosen=[sent(index, device) for index in chosen],
+        places=[sent(index, device) for index in places],
+    )
 
 
 class MVAENetwork(Network):
@@ -71,6 +108,7 @@ class MVAENetwork(Network):
     def __init__(self, modalities: Mapping[str, Modality], latent_dim: int, subsets: SubsetOptions) -> None:
         super().__init__(modalities, latent_dim)
         self.subset_options = subsets
+        self._last_plan: tuple[object, _Plan] | None = None
 
     def subsets(self) -> None:
         """Any subset."""
@@ -80,8 +118,10 @@ class MVAENetwork(Network):
         """The product of the prior and the experts of the given modalities that a row has: (B, D)."""
         self.check_names(given)
         visible = batch.only(given)
-        present = visible.present.T.unsqueeze(0)  # (1, M, B)
-        joint = product_of_experts(self._stacked(self._experts(visible), batch.size), sent(present, batch.device))
+        present = sent(visible.present.T.unsqueeze(0), batch.device)  # (1, M, B)
+        slots = visible.present.T.flatten().nonzero().squeeze(1)
+        experts = self._stacked(self._experts(visible), sent(slots, batch.device), batch.size)
+        joint = product_of_experts(experts, present)
         return Gaussian(joint.mean[0], joint.logvar[0])
 
     def forward(
@@ -105,64 +145,51 @@ class MVAENetwork(Network):
             subsets = draw_subsets(m, self.subset_options.k, sampling=self.subset_options.sampling)
         if noise is None:
             noise = torch.randn(1 + m + len(subsets), size, self.latent_dim, device=batch.device)
-        present = batch.present
-        terms = distinct_terms(present, subsets)
+        plan = self._planned(batch.present, subsets, batch.device)
         experts = self._experts(batch)
-
-        # One draw of z for each (term, row) pair: first those of all and of the cuts, then those of each alone.
-        members = torch.cat([present.unsqueeze(0), terms.cuts])  # (1 + k, B, M)
-        product = product_of_experts(self._stacked(experts, size), sent(members.permute(0, 2, 1), batch.device))
-        members = members.flatten(0, 1)
-        kept = members.any(1).nonzero().squeeze(1)
-        members = members[kept]
-        alone = terms.alone.T.flatten()[experts.slots].nonzero().squeeze(1)
-        slots = experts.slots[alone]
+        product = product_of_experts(self._stacked(experts, plan.slots, size), plan.members)
         q = _joined(
-            _selected(Gaussian(product.mean.flatten(0, 1), product.logvar.flatten(0, 1)), kept),
-            product_with_prior(_selected(experts.q, alone)),
+            _selected(Gaussian(product.mean.flatten(0, 1), product.logvar.flatten(0, 1)), plan.kept),
+            product_with_prior(_selected(experts, plan.alone)),
         )
-        rows = torch.cat([kept, slots]) % size
-        noisy = torch.cat([torch.where(kept < size, kept, kept + m * size), size + slots])
-        z = q.rsample(noise.flatten(0, 1).index_select(0, sent(noisy, noise.device)))
+        z = q.rsample(noise.flatten(0, 1).index_select(0, plan.noise))
 
-        count = max(int(terms.joint.sum()), 1)
+        count = max(plan.scored, 1)
         kl = q.kl().sum() / count
         loss = beta * kl
         parts: dict[str, Tensor] = {}
-        ends = len(kept) + terms.alone.sum(0).cumsum(0)
         for i, (name, modality) in enumerate(self.modalities.items()):
-            own = torch.arange(int(ends[i - 1]) if i else len(kept), int(ends[i]))
-            chosen = torch.cat([members[:, i].nonzero().squeeze(1), own])  # the pairs whose term reconstructs it
             log_prob = torch.zeros_like(kl)
-            if len(chosen):
-                places = (present[:, i].cumsum(0) - 1)[rows[chosen]]  # of their rows among those that have it
-                x = batch.value(name).index_select(0, sent(places, batch.device))
-                p = self.decoders[i](z.index_select(0, sent(chosen, z.device)))
+            if len(plan.chosen[i]):
+                x = batch.value(name).index_select(0, plan.places[i])
+                p = self.decoders[i](z.index_select(0, plan.chosen[i]))
                 log_prob = p.log_prob(x).sum() / count
             loss = loss - modality.weight * log_prob
             parts[f"log p({name})"] = log_prob.detach()
         return loss, {**parts, "KL": kl.detach()}
 
-    def _experts(self, batch: Batch) -> _Experts:
-        """The experts of all that is present, each modality encoded once."""
-        experts, slots = [], []
-        for i, name in enumerate(self.modalities):
-            if (expert := self.expert(name, batch)) is not None:
-                experts.append(expert)
-                slots.append(i * batch.size + batch.rows(name))
-        if not experts:
-            blank = next(self.parameters()).new_zeros(0, self.latent_dim).to(batch.device)
-            return _Experts(Gaussian(blank, blank), torch.zeros(0, dtype=torch.int64))
-        return _Experts(_joined(*experts), torch.cat(slots))
+    def _planned(self, present: Tensor, subsets: Tensor, device: torch.device) -> _Plan:
+        """The plan of a step; the last one where nothing changed, as in every step on complete data."""
+        key = (present.shape, present.numpy().tobytes(), subsets.cpu().numpy().tobytes(), device)
+        if self._last_plan is None or self._last_plan[0] != key:
+            self._last_plan = key, _plan(present, subsets.cpu(), device)
+        return self._last_plan[1]
 
-    def _stacked(self, experts: _Experts, size: int) -> Gaussian:
-        """The experts as (M, B, D); zeros stand where a row lacks one."""
+    def _experts(self, batch: Batch) -> Gaussian:
+        """The experts of the present (modality, row) pairs, each modality encoded once: (n, D)."""
+        experts = [expert for name in self.modalities if (expert := self.expert(name, batch)) is not None]
+        if experts:
+            return _joined(*experts)
+        blank = next(self.parameters()).new_zeros(0, self.latent_dim).to(batch.device)
+        return Gaussian(blank, blank)
+
+    def _stacked(self, experts: Gaussian, slots: Tensor, size: int) -> Gaussian:
+        """The experts (n, D) at their slots among all (modality, row) pairs: (M, B, D); zeros stand elsewhere."""
         shape = (len(self.modalities), size, self.latent_dim)
-        if len(experts.slots) == shape[0] * size:
-            return Gaussian(experts.q.mean.view(shape), experts.q.logvar.view(shape))
-        slots = sent(experts.slots, experts.q.mean.device)
-        blank = experts.q.mean.new_zeros(shape).flatten(0, 1)
-        mean, logvar = (blank.index_copy(0, slots, x).view(shape) for x in (experts.q.mean, experts.q.logvar))
+        if len(slots) == shape[0] * size:
+            return Gaussian(experts.mean.view(shape), experts.logvar.view(shape))
+        blank = experts.mean.new_zeros(shape).flatten(0, 1)
+        mean, logvar = (blank.index_copy(0, slots, x).view(shape) for x in (experts.mean, experts.logvar))
         return Gaussian(mean, logvar)
 
 
@@ -171,8 +198,7 @@ def _joined(*parts: Gaussian) -> Gaussian:
 
 
 def _selected(q: Gaussian, places: Tensor) -> Gaussian:
-    """The given rows, places (n,) ascending, on the host."""
+    """The rows at the given places (n,), ascending."""
     if len(places) == len(q.mean):
         return q
-    places = sent(places, q.mean.device)
     return Gaussian(q.mean.index_select(0, places), q.logvar.index_select(0, places))
