@@ -54,7 +54,8 @@ def execute(
         UserError: the folder holds a run, the data has faults, training diverged.
     """
     folder = Path(out) if out is not None else Path("runs") / schema.name
-    if holds_run(folder) and not resume:
+    goes_on = holds_run(folder)  # asked before there are several processes, one of which writes
+    if goes_on and not resume:
         raise UserError(
             f"{folder}: holds a run already; go on with it by --resume, or write elsewhere with --out FOLDER"
         )
@@ -74,7 +75,7 @@ def execute(
     for note in dataset.notes:
         say(note)
     resolved = schema.with_learned(dataset.source, dataset.modalities)
-    if holds_run(folder):
+    if goes_on:
         _check_same(folder, resolved, plugins)
         if fabric.is_global_zero:
             sweep(folder)
@@ -84,13 +85,13 @@ def execute(
         say(f"going on after epoch {trainer.progress.epoch}, step {trainer.progress.step}")
     baselines = {name: m.baseline(dataset.splits["train"].values(name)) for name, m in resolved.modalities.items()}
     made_by = record(resolved, plugins, fabric.device, precision, fabric.world_size, started)
-    if holds_run(folder):
+    if goes_on:
         made_by = _resumed(folder, made_by)
     if fabric.is_global_zero:
-        write_text(folder / "schema.yaml", resolved.to_yaml())
         write_json(folder / "run.json", made_by)
         with replacing(folder / "baselines.safetensors") as new:
             new.write_bytes(save({name: value.contiguous() for name, value in baselines.items()}))
+        write_text(folder / "schema.yaml", resolved.to_yaml())  # last: it makes the folder a run
 
     outcome = trainer.run()
     say(outcome.reason)
@@ -137,11 +138,11 @@ def _check_same(folder: Path, schema: Schema, plugins: Plugins) -> None:
 def _resumed(folder: Path, now: dict[str, Any]) -> dict[str, Any]:
     """The run's own record, with this continuation added; what makes its weights must be as it was."""
     before = read_record(folder)
-    changed = [
-        f"{words} (it was {before.get(key)}, now {now[key]})"
-        for key, words in (("precision", "--precision"), ("data", "the data's files"))
-        if before.get(key) != now[key]
-    ]
+    changed = []
+    if before.get("precision") != now["precision"]:
+        changed.append(f"--precision (it was {before.get('precision')}, now {now['precision']})")
+    if before.get("data") != now["data"]:
+        changed.append("the data's files")
     files, was = ({(p["name"], p["checksum"]) for p in made["plugins"] if p["checksum"]} for made in (now, before))
     if files != was:
         changed.append("a --plugin file")

@@ -182,7 +182,7 @@ class Trainer:
         with _deterministic(), _interruptible() as interrupted:
             while self.progress.epoch < options.epochs and not self._stopped_early():
                 self._epoch(interrupted)
-                if interrupted.is_set():
+                if self._any_process(interrupted.is_set()):
                     raise KeyboardInterrupt
         return self._outcome()
 

@@ -271,3 +271,12 @@ def test_the_commands_shown_exist(text: str) -> None:
         assert name in known
         flags = {flag for p in known[name].params for flag in (*p.opts, *p.secondary_opts)} | {"--plugin", "--help"}
         assert {word for word in words if word.startswith("-")} <= flags
+
+
+def test_every_included_file_is_named_as_the_site_reads_it() -> None:
+    marks = [line for page in DOCS.glob("*.md") for line in page.read_text().splitlines() if re.search(r"8\s*<", line)]
+    assert len(marks) >= 6
+    for mark in marks:
+        named = re.fullmatch(r'--8<-- "(.+)"', mark)
+        assert named, mark
+        assert (DOCS / named[1]).is_file()
