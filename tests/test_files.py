@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -28,15 +29,17 @@ def failing_sync(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(os, "fsync", fail)
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def small_files() -> Iterator[None]:
-    """No file may grow over 1,000 bytes, as on a full disk."""
+    """No file may grow over 1,000 bytes, as on a full disk; pytest's own output may again, right after."""
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 # A file.
@@ -81,11 +84,10 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert names(tmp_path) == ["a.txt"]
 
 
-@pytest.mark.usefixtures("small_files")
 def test_a_file_that_outgrows_its_limit_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "x" * 900)
-    with pytest.raises(UserError) as raised:
+    with small_files(), pytest.raises(UserError) as raised:
         write_text(path, "x" * 100_000)
     assert raised.value.faults == [f"{path}: cannot be written: File too large; make it writable, or write elsewhere"]
     assert path.read_text() == "x" * 900
