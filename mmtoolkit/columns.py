@@ -170,6 +170,11 @@ class _Writer:
     def add(self, start: int, modality: Modality, cells: Cells) -> None:
         parsed = modality.parse_column(cells)
         values = parsed.stored.numpy()
+        if values.shape != (len(cells), *modality.event_shape()):  # it would be spread
+            raise UserError(
+                f"the modality {modality.kind}: its parse_column gives shape {values.shape} for {len(cells)} cells, "
+                f"not {(len(cells), *modality.event_shape())}; correct it, or event_shape"
+            )
         if self.stored is None or (self.stored.dtype != values.dtype and not self.present.any()):
             self.make_room(self.length * max(values[0].nbytes, 1))
             shape = (self.length, *modality.event_shape())

@@ -20,7 +20,8 @@ from mmtoolkit.plugins import Plugins, load_plugins
 from mmtoolkit.record import read_record, record
 from mmtoolkit.run import TrainedRun, holds_run
 from mmtoolkit.schema import Schema, read_schema
-from mmtoolkit.training import Trainer, Watcher
+from mmtoolkit.training import Trainer
+from mmtoolkit.watcher import Watcher
 from mmtoolkit.weights import load_weights
 from mmtoolkit.yaml12 import Path as KeyPath
 

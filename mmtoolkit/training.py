@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -27,6 +27,7 @@ from mmtoolkit.files import replacing, write_text
 from mmtoolkit.schema import TrainOptions
 from mmtoolkit.seeds import seed_for
 from mmtoolkit.tally import Tally
+from mmtoolkit.watcher import Silent, Watcher
 from mmtoolkit.weights import to_bytes
 
 _REMEDY = "Lower train.learning_rate, set train.gradient_clip, or look for extreme values in the data"
@@ -34,32 +35,6 @@ _LOOK_SECONDS = 0.5
 _LOOK_STEPS = 50
 _CHECKPOINT_SECONDS = 300.0
 _VALIDATION_ROWS = 1000
-
-
-class Watcher(Protocol):
-    """Is told how training goes."""
-
-    def begin(self, epochs: int, done: int, steps: int, rows: int) -> None:
-        """Training begins: epochs in all, those done already, steps and rows an epoch."""
-
-    def look(self, epoch: int, step: int, means: dict[str, float]) -> None:
-        """About twice a second: the epoch (from 1), the steps done in it, and its means so far."""
-
-    def epoch(self, line: dict[str, Any]) -> None:
-        """An epoch has ended: its line of history.jsonl."""
-
-
-class Silent:
-    """A watcher that shows nothing."""
-
-    def begin(self, epochs: int, done: int, steps: int, rows: int) -> None:
-        """Nothing."""
-
-    def look(self, epoch: int, step: int, means: dict[str, float]) -> None:
-        """Nothing."""
-
-    def epoch(self, line: dict[str, Any]) -> None:
-        """Nothing."""
 
 
 @dataclass

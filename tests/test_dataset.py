@@ -622,3 +622,29 @@ def test_columns_of_a_table_have_one_length() -> None:
     with pytest.raises(ValueError, match="the columns of a table have one length"):
         Columns({"a": [1], "b": [1, 2]})
     assert [*Columns({"a": [1, 2, 3]}).chunks(["a"], 2)] == [{"a": [1, 2]}, {"a": [3]}]
+
+
+def test_a_column_of_another_shape_than_promised_is_refused() -> None:
+    class Spread(Number):
+        kind: Literal["spread"] = "spread"  # type: ignore[assignment]
+
+        def event_shape(self) -> tuple[int, ...]:
+            return (3,)
+
+        def parse_column(self, cells: Cells) -> Parsed:
+            return Parsed(torch.ones(len(cells), 1), torch.ones(len(cells), dtype=torch.bool))
+
+    class Four(Source):
+        kind: Literal["four"] = "four"
+
+        def splits(self) -> tuple[str, ...]:
+            return ("train",)
+
+        def files(self) -> list[Path]:
+            return []
+
+        def load(self, split: str) -> Columns:
+            return Columns({"a": [1, 2, 3, 4]})
+
+    with pytest.raises(UserError, match=r"its parse_column gives shape \(4, 1\) for 4 cells, not \(4, 3\); correct it"):
+        prepare(Four(), {"a": Spread()})

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "mmtoolkit"
 
 LAYERS = [
-    "errors files yaml12 keyed posterior subsets batch seeds tally weights",
+    "errors files yaml12 keyed posterior subsets batch seeds tally weights watcher",
     "normalisation components hookspecs locations",
     "plugins catalogue",
     "faults overrides schema columns dataset networks models sources evaluators builtin",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from pydantic import PositiveInt
 
-from mmtoolkit.components import Evaluator, Run, Scores
-from mmtoolkit.evaluators.entries import Entry, described, scored_rows, supported
+from mmtoolkit.components import Run, Scores
+from mmtoolkit.evaluators.entries import Entry, EntryEvaluator, described, scored_rows
 
 
-class Elbo(Evaluator):
+class Elbo(EntryEvaluator):
     """E_q(z | given)[log p(target | z)] - KL(q(z | given) || p(z)), in nats, with λ = β = 1.
 
     By default each modality from itself, and all from all. A row counts if it has any target and any of the given;
@@ -23,25 +22,15 @@ class Elbo(Evaluator):
 
     samples: PositiveInt = 1
     """Draws of z a row."""
-    entries: tuple[Entry, ...] | None = None
-    """What to score, each {target: [...], given: [...]}."""
-
-    def check(self, names: Sequence[str]) -> None:
-        """Whether the entries name modalities."""
-        for entry in self.entries or ():
-            entry.check(names)
 
     def evaluate(self, run: Run, split: str) -> Scores:
         """One result an entry: {target, given, value, stderr, examples, incomplete}."""
         from mmtoolkit.evaluators.means import MeanWithError  # torchmetrics takes seconds to import
 
         names = tuple(run.modalities)
-        if self.entries is None:
-            alone = [Entry(target=(name,), given=(name,)) for name in names]
-            entries = alone + ([Entry(target=names, given=names)] if len(names) > 1 else [])
-            entries, notes = supported(entries, run.model)
-        else:
-            entries, notes = [entry.ordered(names) for entry in self.entries], []
+        alone = [Entry(target=(name,), given=(name,)) for name in names]
+        everything = [Entry(target=names, given=names)] if len(names) > 1 else []
+        entries, notes = self.chosen(alone + everything, run.model)
         means = [MeanWithError() for _ in entries]
         incomplete = [0] * len(entries)
         generator = run.generator

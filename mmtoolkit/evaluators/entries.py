@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from mmtoolkit.batch import Batch
-from mmtoolkit.components import Network
+from mmtoolkit.components import Evaluator, Network
 from mmtoolkit.subsets import supports
 
 
@@ -37,6 +37,24 @@ class Entry(BaseModel):
             target=tuple(n for n in names if n in self.target),
             given=tuple(n for n in names if n in self.given),
         )
+
+
+class EntryEvaluator(Evaluator):
+    """An evaluator whose options name what it scores."""
+
+    entries: tuple[Entry, ...] | None = None
+    """What to score, each {target: [...], given: [...]}; the default entries that the model can give where left out."""
+
+    def check(self, names: Sequence[str]) -> None:
+        """Whether the entries name modalities."""
+        for entry in self.entries or ():
+            entry.check(names)
+
+    def chosen(self, default: Iterable[Entry], model: Network) -> tuple[list[Entry], list[str]]:
+        """The entries to score, in schema order, and a note for each default one that the model cannot give."""
+        if self.entries is None:
+            return supported(default, model)
+        return [entry.ordered(tuple(model.modalities)) for entry in self.entries], []
 
 
 def supported(entries: Iterable[Entry], model: Network) -> tuple[list[Entry], list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -10,8 +9,8 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from mmtoolkit.batch import Batch
-from mmtoolkit.components import Evaluator, Run, Scores
-from mmtoolkit.evaluators.entries import Entry, described, scored_rows, supported
+from mmtoolkit.components import Run, Scores
+from mmtoolkit.evaluators.entries import Entry, EntryEvaluator, described, scored_rows
 
 if TYPE_CHECKING:
     from torch.distributions import Distribution
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 _PAIRS = 5000  # (draw, row) pairs decoded at once
 
 
-class Prediction(Evaluator):
+class Prediction(EntryEvaluator):
     """Predicts a target from the given and scores it, beside the training mean or mode as a baseline.
 
     By default each modality from each single other, from all others, and from itself. z is the posterior mean; with
@@ -36,26 +35,11 @@ class Prediction(Evaluator):
     """Draws of z a row; the posterior mean where left out."""
     predict: Literal["point", "sample"] = "point"
     """Score the likelihood's point prediction (its mean or mode), or a sample of it."""
-    entries: tuple[Entry, ...] | None = None
-    """What to score, each {target: [one], given: [...]}."""
-
-    def check(self, names: Sequence[str]) -> None:
-        """Whether the entries name modalities."""
-        for entry in self.entries or ():
-            entry.check(names)
 
     def evaluate(self, run: Run, split: str) -> Scores:
         """One result an entry and metric: {target, given, metric, value, stderr, examples, baseline, incomplete}."""
-        names = tuple(run.modalities)
-        if self.entries is None:
-            entries, notes = supported(_default_entries(names), run.model)
-        else:
-            entries = [
-                Entry(target=(name,), given=entry.given)
-                for entry in (entry.ordered(names) for entry in self.entries)
-                for name in entry.target
-            ]
-            notes = []
+        entries, notes = self.chosen(_default_entries(tuple(run.modalities)), run.model)
+        entries = [Entry(target=(name,), given=entry.given) for entry in entries for name in entry.target]
         tallies = [_Tally(run, entry) for entry in entries]
         by_given: dict[tuple[str, ...], list[_Tally]] = {}
         for tally in tallies:
