@@ -1,0 +1,262 @@
+"""The text modality: characters or words up to a bound, recurrent networks, a likelihood with a stop symbol."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from mmt_text import networks
+from mmt_text.likelihood import TextDistribution
+from mmt_text.symbols import FIRST, STOP, lengths, stopped
+from mmt_text.tokens import SINGULAR, UNKNOWN, Tokens, checked_alphabet, frequent, join, shown, split, text_of
+from mmtoolkit.components import Cells, Modality, Parsed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from torchmetrics import Metric
+
+_LINE, _LINES = 16, 7  # of a panel of a figure
+
+
+class Text(Modality):
+    """A text of bounded length: of characters, such as the digits of a number, or of words.
+
+    A cell is a text; numbers are texts too, and the empty text is a value, not a missing cell. Texts are brought to
+    Unicode's normal form C. The networks are those of MultiMNIST in Wu & Goodman 2018, section 4: GRUs (Cho et al.
+    2014) with 200 units. The likelihood has a stop symbol, so it sums to one over all texts up to the bound.
+    """
+
+    kind: Literal["text"] = "text"
+
+    length: Annotated[int, Field(ge=1, le=4096)]
+    """The most symbols of a text. Networks take this many steps however short the texts are: keep it close."""
+    min_length: Annotated[int, Field(ge=0)] = 0
+    """The fewest symbols of a text: a shorter one is a bad cell, and has probability zero."""
+    tokens: Tokens = "characters"
+    """What a symbol is: a character, or a word. White space separates words."""
+    unknown: bool | None = None
+    """Whether a symbol outside the alphabet is read as an unknown one, shown as �, or is a bad cell. Where left out:
+    read as unknown with an alphabet that is learned, a bad cell with one that is given."""
+    alphabet: tuple[str, ...] | None = None
+    """The symbols, in order; a plain text stands for its characters, or its words. Learned from the training cells
+    where left out: the most frequent first."""
+    vocabulary_size: Annotated[int, Field(ge=1)] = 10_000
+    """The most symbols that are learned."""
+    feedback: networks.Feedback = "teacher"
+    """What the decoder reads back: the symbol before (teacher forcing), or always its own most probable one, as the
+    code that Wu & Goodman released has it."""
+    state: networks.State = "last"
+    """What the encoder keeps: the last state of each direction, or, as the released code has it, the output at the last
+    position of the padded text, where the backward direction has read one symbol."""
+
+    @field_validator("alphabet", mode="before", json_schema_input_type=str | tuple[str, ...] | None)
+    @classmethod
+    def _of_text(cls, given: Any, info: ValidationInfo) -> Any:
+        if isinstance(given, (int, float)) and not isinstance(given, bool):
+            raise ValueError(f"{given} is a number; write its digits in quotes")
+        return tuple(split(text_of(given), info.data.get("tokens", "characters"))) if isinstance(given, str) else given
+
+    @field_validator("alphabet")
+    @classmethod
+    def _of_symbols(cls, alphabet: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
+        if alphabet is None or not {"tokens", "unknown"} <= info.data.keys():  # they are wrong themselves
+            return alphabet
+        return checked_alphabet(alphabet, info.data["tokens"], bool(info.data["unknown"]))
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.min_length > self.length:
+            raise ValueError(f"min_length is {self.min_length} and length {self.length}; set it to length or less")
+        return self
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """What the ids from 2 on stand for: the alphabet, then the unknown symbol where there is one.
+
+        Raises:
+            ValueError: the alphabet is not known yet.
+        """
+        if self.alphabet is None:
+            raise ValueError("the alphabet is not known yet; give it, or let `fit` learn it")
+        return (*self.alphabet, UNKNOWN) if self.unknown else self.alphabet
+
+    @property
+    def size(self) -> int:
+        """V, the number of symbols with stop and start."""
+        return FIRST + len(self.symbols)
+
+    def fit(self, chunks: Iterable[Cells]) -> Self:
+        """Learn the alphabet: the most frequent symbols of the training cells that can be read."""
+        if self.alphabet is not None:
+            return self
+        unknown = self.unknown is not False
+        counts: Counter[str] = Counter()
+        for cells in chunks:
+            counts.update(chain.from_iterable(found for found in map(self._read, cells) if found is not None))
+        if unknown:
+            del counts[UNKNOWN]
+        if not counts:
+            raise ValueError("the training cells hold no symbol to learn an alphabet from; give alphabet")
+        learned = {"alphabet": frequent(counts, self.vocabulary_size), "unknown": unknown}
+        return type(self).model_validate({**self.model_dump(), **learned})
+
+    def event_shape(self) -> tuple[int, ...]:
+        """(L,)."""
+        return (self.length,)
+
+    def parse(self, cell: Any) -> Tensor:
+        """The ids of the symbols, followed by stops: (L,) int64."""
+        parsed = self.parse_column([cell])
+        if parsed.faults:
+            raise ValueError(parsed.faults[0])
+        return parsed.stored[0]
+
+    def parse_column(self, cells: Cells) -> Parsed:
+        """Look all symbols up in one go."""
+        faults: dict[int, str] = {}
+        rows: list[int] = []
+        texts: list[Sequence[str]] = []
+        for row, cell in enumerate(cells):
+            if cell is None:
+                continue
+            try:
+                texts.append(self._tokens(cell))
+            except ValueError as error:
+                faults[row] = str(error)
+            else:
+                rows.append(row)
+        place = {symbol: FIRST + i for i, symbol in enumerate(self.symbols)}
+        other = place.get(UNKNOWN, STOP) if self.unknown else STOP
+        sizes = np.fromiter(map(len, texts), np.int64, len(texts))
+        ids = np.fromiter(map(place.get, chain.from_iterable(texts), repeat(other)), np.int64, int(sizes.sum()))
+        line = np.repeat(np.arange(len(texts)), sizes)
+        column = np.arange(len(ids)) - np.repeat(sizes.cumsum() - sizes, sizes)
+        stored = np.full((len(cells), self.length), STOP)
+        stored[np.array(rows, dtype=np.int64)[line], column] = ids
+        strange = np.flatnonzero(ids == STOP)
+        for i in strange[np.unique(line[strange], return_index=True)[1]]:  # the first of each text
+            row = rows[line[i]]
+            faults[row] = self._stranger(cells[row], texts[line[i]], int(column[i]))
+        present = np.zeros(len(cells), dtype=bool)
+        present[rows] = True
+        present[list(faults)] = False
+        return Parsed(torch.from_numpy(stored), torch.from_numpy(present), faults)
+
+    def _tokens(self, cell: Any) -> Sequence[str]:
+        """The symbols of a cell, as many as are allowed."""
+        found = split(text_of(cell), self.tokens)
+        if self.min_length <= len(found) <= self.length:
+            return found
+        count = f"{shown(cell)} has {len(found)} {SINGULAR[self.tokens] if len(found) == 1 else self.tokens}"
+        if len(found) > self.length:
+            raise ValueError(f"{count}, and length is {self.length}; shorten it, or set length to {len(found)} or more")
+        raise ValueError(f"{count}, and min_length is {self.min_length}; mend it, or set min_length to {len(found)}")
+
+    def _read(self, cell: Any) -> Sequence[str] | None:
+        try:
+            return self._tokens(cell)
+        except ValueError:  # preparing the data reports it
+            return None
+
+    def _stranger(self, cell: Any, symbols: Sequence[str], place: int) -> str:
+        return (
+            f"{shown(cell)}: the {SINGULAR[self.tokens]} {shown(symbols[place])} at position {place + 1} is not in the "
+            "alphabet; mend it, add it to alphabet, or set unknown: true"
+        )
+
+    def cell(self, value: Tensor) -> str:
+        """The text."""
+        ids = stopped(value)
+        return join((self.symbols[i - FIRST] for i in ids[: int(lengths(ids))].tolist()), self.tokens)
+
+    def baseline(self, chunks: Iterable[Tensor]) -> Tensor:
+        """The most frequent text (L,), the first among equals."""
+        counts: Counter[bytes] = Counter()
+        for x in chunks:
+            texts = stopped(x)
+            sizes = lengths(texts).tolist()
+            counts.update(text[:size].tobytes() for text, size in zip(texts.cpu().numpy(), sizes, strict=True))
+        value = torch.full((self.length,), STOP)
+        if counts:
+            ids = np.frombuffer(counts.most_common(1)[0][0], dtype=np.int64)
+            value[: len(ids)] = torch.tensor(ids)
+        return value
+
+    def encoder(self, width: int, extra: int = 0) -> nn.Module:
+        """A GRU in both directions and one layer (Wu & Goodman 2018, section 4)."""
+        return networks.TextEncoder(self.size, self.state, width, extra)
+
+    def branch(self, width: int) -> nn.Module:
+        """The encoder's GRUs, one layer and SiLU."""
+        return networks.text_branch(self.size, self.state, width)
+
+    @property
+    def condition_size(self) -> int:
+        """L V."""
+        return self.length * self.size
+
+    def condition(self, x: Tensor) -> Tensor:
+        """One-hot symbols and stop, nothing after it: (N, L V)."""
+        x = stopped(x)
+        told = torch.arange(self.length, device=x.device) <= lengths(x).unsqueeze(1)
+        return (nn.functional.one_hot(x[:, :-1], self.size) * told.unsqueeze(2)).flatten(1).float()
+
+    def decoder(self, size: int) -> nn.Module:
+        """A two-layer GRU that writes symbol by symbol; its likelihood sums to one over all texts up to the bound."""
+        return networks.TextDecoder(self.size, self.length, self.min_length, self.feedback, size)
+
+    def point(self, p: Distribution) -> Tensor:
+        """The greedy text (N, L)."""
+        assert isinstance(p, TextDistribution)
+        return p.mode
+
+    def average(self, p: Distribution, draws: int) -> Tensor:
+        """The greedy text that most draws give, the first draw's among equals: (N, L). Texts have no mean."""
+        texts = self.point(p)
+        _, names = texts.unique(dim=0, return_inverse=True)
+        by_draw = names.unflatten(0, (draws, -1))
+        votes = torch.stack([(by_draw == one).sum(0) for one in by_draw])
+        rows = torch.arange(by_draw.shape[1], device=texts.device)
+        return texts.index_select(0, votes.argmax(0) * len(rows) + rows)
+
+    def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """Whether all is right, and the share of the places of the longer text whose symbol is."""
+        point, x = stopped(point), stopped(x)
+        same = point == x
+        longer = torch.maximum(lengths(point), lengths(x))
+        right = (same & (torch.arange(x.shape[1], device=x.device) < longer.unsqueeze(1))).sum(1)
+        share = torch.where(longer == 0, 1.0, right / longer.clamp(min=1))
+        return {"exact_match": same.all(1).float(), f"{SINGULAR[self.tokens]}_accuracy": share}
+
+    def metrics(self) -> dict[str, Metric]:
+        """The character error rate: edits needed, over characters (not a mean over rows)."""
+        from mmt_text.error_rate import CharacterErrorRate
+
+        return {"character_error_rate": CharacterErrorRate(self.cell)}
+
+    def text(self, value: Tensor) -> str:
+        """The text in quotes, so that an empty one is seen."""
+        return repr(self.cell(value))
+
+    def draw(self, value: Tensor, axes: Axes) -> None:
+        """The text in quotes, wrapped, and cut where it is long."""
+        lines = textwrap.wrap(self.text(value), _LINE, max_lines=_LINES, placeholder=" …")
+        axes.text(
+            0.5,
+            0.5,
+            "\n".join(lines),
+            ha="center",
+            va="center",
+            fontsize=8,
+            transform=axes.transAxes,
+            parse_math=False,
+        )
