@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +23,14 @@ from torch import Tensor
 
 from mmtoolkit.components import Cells, Component, Modality, Source, Table
 from mmtoolkit.errors import UserError
-from mmtoolkit.files import checksum, make_folder, replacing_folder
+from mmtoolkit.files import checksum, make_folder, replacing_folder, write_text
 from mmtoolkit.locations import prepared_folder
 
 _FORMAT = 1
 _CHUNK = 4096
 _KEPT_FAULTS = 20
+_SHOWN_NAMES = 8
+_TELL_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,16 @@ class ColumnStore:
     def __init__(self, source: Source, report: Callable[[str], None]) -> None:
         self.source, self.report = source, report
         options = source.model_dump(mode="json", exclude={"supervision", "on_bad_cell"})
-        self._key = [_FORMAT, options, [_identity(path) for path in source.files()], _code(type(source))]
+        files = [_identity(path) for path in source.files()]  # maybe hundreds of thousands: hashed once
+        self._key = _digest([_FORMAT, options, files, _code(type(source))])
 
     def _folder(self, *parts: Any) -> Path:
-        text = json.dumps([self._key, *parts], sort_keys=True)
-        return prepared_folder() / hashlib.sha256(text.encode()).hexdigest()[:32]
+        return prepared_folder() / _digest([self._key, *parts])[:32]
 
     def fitted(self, name: str, modality: Modality, learn: Callable[[], Modality]) -> Modality:
         """The modality with its options learned, from the cache or by `learn`."""
-        folder = self._folder("fit", modality.column or name, modality.model_dump(mode="json"), _code(type(modality)))
+        options = modality.model_dump(mode="json")
+        folder = self._folder("fit", modality.source_columns(name), options, _code(type(modality)))
         try:
             text = (folder / "options.json").read_text(encoding="utf-8")
             if hashlib.sha256(text.encode()).hexdigest() != (folder / "checksum").read_text(encoding="utf-8"):
@@ -95,7 +99,7 @@ class ColumnStore:
         folders = {
             name: self._folder(
                 split,
-                modality.column or name,
+                modality.source_columns(name),
                 modality.model_dump(mode="json", exclude={"weight"}),
                 _code(type(modality)),
             )
@@ -116,9 +120,7 @@ class ColumnStore:
         """A cached column; None where it is missing or damaged."""
         try:
             card = json.loads((folder / "column.json").read_text(encoding="utf-8"))
-            for file, digest in card["checksums"].items():
-                if checksum(folder / file) != digest:
-                    raise ValueError(f"{file} is damaged")
+            _verify(folder, card["checksums"])
             # Copy on write: a tensor over read-only memory would be a promise PyTorch cannot keep.
             stored = np.load(folder / "stored.npy", mmap_mode="c", allow_pickle=False)
             present = np.load(folder / "present.npy", allow_pickle=False)
@@ -134,16 +136,22 @@ class ColumnStore:
 
     def _parse(self, split: str, modalities: Mapping[str, Modality], folders: Mapping[str, Path], table: Table) -> None:
         length = min(len(table), self.source.rows.get(split, len(table)))
-        self.report(f"preparing {split}: {length:,} rows of {', '.join(modalities)}")
+        names = list(modalities)
+        more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+        self.report(f"preparing {split}: {length:,} rows of {', '.join(names[:_SHOWN_NAMES])}{more}")
         with contextlib.ExitStack() as stack:
             writers = {
                 name: _Writer(stack.enter_context(replacing_folder(folders[name])), length, self._make_room)
                 for name in modalities
             }
-            sources = {name: modality.column or name for name, modality in modalities.items()}
-            for start, chunk in _chunks(table, list(dict.fromkeys(sources.values())), length):
+            read = [column for name, modality in modalities.items() for column in modality.source_columns(name)]
+            told = time.monotonic()
+            for start, chunk in _chunks(table, list(dict.fromkeys(read)), length):
+                if time.monotonic() - told > _TELL_SECONDS:
+                    told = time.monotonic()
+                    self.report(f"preparing {split}: {start:,} of {length:,} rows")
                 for name, modality in modalities.items():
-                    writers[name].add(start, modality, chunk[sources[name]])
+                    writers[name].add(start, modality, modality.assembled(name, chunk))
             for writer in writers.values():
                 writer.close()
 
@@ -232,6 +240,23 @@ def _reserve(path: Path) -> None:
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise  # any other says that this disk cannot promise
+
+
+def _verify(folder: Path, checksums: Mapping[str, str]) -> None:
+    """Raise a `ValueError` where a file is not what was written; one verified before, and as old since, is trusted."""
+    now = [(file, (stat := (folder / file).stat()).st_size, stat.st_mtime_ns) for file in sorted(checksums)]
+    seal = _digest([now, dict(checksums)])
+    if (folder / "verified").is_file() and (folder / "verified").read_text(encoding="utf-8") == seal:
+        return
+    for file, digest in checksums.items():
+        if checksum(folder / file) != digest:
+            raise ValueError(f"{file} is damaged")
+    with contextlib.suppress(UserError):  # in a cache that may only be read it is verified again next time
+        write_text(folder / "verified", seal)
+
+
+def _digest(parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _identity(path: Path) -> tuple[str, int, int]:

@@ -173,16 +173,16 @@ def prepare(
         raise UserError(f"{at('data')}: has no split train; the splits are {', '.join(source.splits())}")
     modalities = {name: _fitted(name, modality, tables, store, at) for name, modality in modalities.items()}
     splits: dict[str, Split] = {}
-    notes: list[str] = []
+    notes = list(source.notes())
     faults: list[str] = []
     for split in source.splits():
         columns = store.columns(split, modalities, lambda split=split: tables.load(split, modalities, at))  # type: ignore[misc]
         for name, column in columns.items():
             if column.fault_count and source.on_bad_cell == "error":
-                faults += _fault_lines(split, modalities[name].column or name, column)
+                faults += _fault_lines(split, _columns_text(name, modalities[name]), column)
             elif column.fault_count:
                 notes.append(
-                    f"{split}, column {modalities[name].column or name}: {column.fault_count} of {column.length} cells "
+                    f"{split}, {_columns_text(name, modalities[name])}: {column.fault_count} of {column.length} cells "
                     f"cannot be read and count as missing; first, row {column.faults[0][0]}: {column.faults[0][1]}"
                 )
         splits[split] = Split(
@@ -199,16 +199,24 @@ def prepare(
 
 
 _SHOWN_FAULTS = 5
+_SHOWN_COLUMNS = 3
 
 
-def _fault_lines(split: str, column: str, found: Column) -> list[str]:
+def _columns_text(name: str, modality: Modality) -> str:
+    """`column a`, or `columns a, b, c, …`."""
+    columns = modality.source_columns(name)
+    more = ", …" if len(columns) > _SHOWN_COLUMNS else ""
+    return f"column{'s' * (len(columns) > 1)} {', '.join(columns[:_SHOWN_COLUMNS])}{more}"
+
+
+def _fault_lines(split: str, columns: str, found: Column) -> list[str]:
     lines = [
-        f"{split} row {row}, column {column}: {fault}; mend the cell, or set data.on_bad_cell to missing"
+        f"{split} row {row}, {columns}: {fault}; mend the cell, or set data.on_bad_cell to missing"
         for row, fault in found.faults[:_SHOWN_FAULTS]
     ]
     if found.fault_count > _SHOWN_FAULTS:
         lines.append(
-            f"{split}, column {column}: and {found.fault_count - _SHOWN_FAULTS} more of its {found.length} cells "
+            f"{split}, {columns}: and {found.fault_count - _SHOWN_FAULTS} more of its {found.length} cells "
             "cannot be read; mend them too"
         )
     return lines
@@ -228,9 +236,10 @@ class _Tables:
         faults = [
             f"{at('modalities', name)}: the data has no column {column!r}"
             f"{did_you_mean(column, list(table.names))}; its columns are {', '.join(table.names)}: "
-            "set column to one of them"
+            f"set {'columns to some' if len(modality.source_columns(name)) > 1 else 'column to one'} of them"
             for name, modality in modalities.items()
-            if (column := modality.column or name) not in table.names
+            for column in modality.source_columns(name)
+            if column not in table.names
         ]
         if faults:
             raise UserError(faults)
@@ -238,26 +247,28 @@ class _Tables:
 
 
 def _fitted(name: str, modality: Modality, tables: _Tables, store: ColumnStore, at: At) -> Modality:
-    column = modality.column or name
+    columns = modality.source_columns(name)
 
     def cells() -> Iterator[list[object]]:  # the table is loaded when the first are asked for
         table = tables.load("train", {name: modality}, at)
         if not len(table):
             raise UserError(_empty_split(at))
         left = tables.source.rows.get("train", len(table))
-        for chunk in table.chunks([column], CHUNK):
-            found = chunk[column][:left]
+        for chunk in table.chunks(columns, CHUNK):
+            found = modality.assembled(name, chunk)[:left]
             left -= len(found)
             yield [cell for cell in found if cell is not None]
+
+    read = _columns_text(name, modality)
 
     def learn() -> Modality:
         try:
             return modality.fit(cells())
         except ValidationError as error:
             text = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise UserError(f"{at('modalities', name)}: cannot learn from column {column}: {text}") from error
+            raise UserError(f"{at('modalities', name)}: cannot learn from {read}: {text}") from error
         except ValueError as error:
-            raise UserError(f"{at('modalities', name)}: cannot learn from column {column}: {error}") from error
+            raise UserError(f"{at('modalities', name)}: cannot learn from {read}: {error}") from error
 
     return store.fitted(name, modality, learn)
 
@@ -270,8 +281,8 @@ def _check_filled(train: Split, modalities: Mapping[str, Modality], at: At, note
     if not len(train):
         raise UserError(_empty_split(at))
     faults = [
-        f"{at('modalities', name)}: its column {modality.column or name!r} has no value in any of the {len(train)} "
-        "training rows; remove the modality, or mend the data"
+        f"{at('modalities', name)}: no value of {_columns_text(name, modality)} is there in any of the "
+        f"{len(train)} training rows; remove the modality, or mend the data"
         for m, (name, modality) in enumerate(modalities.items())
         if not train.present[:, m].any()
     ]

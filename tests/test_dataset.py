@@ -423,7 +423,7 @@ def test_bad_cells_may_count_as_missing(memory: Any) -> None:
 def test_a_column_of_bad_cells_says_why_it_is_empty(memory: Any) -> None:
     lines = faults(memory({"train": {"number": [500]}})(on_bad_cell="missing"), {"number": Number()})
     assert lines == [
-        "modalities.number: its column 'number' has no value in any of the 1 training rows; remove the modality, or "
+        "modalities.number: no value of column number is there in any of the 1 training rows; remove the modality, or "
         "mend the data",
         "train, column number: 1 of 1 cells cannot be read and count as missing; first, row 0: 500 is not below 100; "
         "mend it",
@@ -450,7 +450,7 @@ def test_a_column_that_only_the_test_split_lacks(memory: Any) -> None:
 def test_a_column_with_no_value_in_training(memory: Any) -> None:
     make = memory({"train": {"number": [None, None], "label": ["a", "b"]}, "test": {"number": [1], "label": ["a"]}})
     assert faults(make(), {k: MODALITIES[k] for k in ("number", "label")}) == [
-        "modalities.number: its column 'number' has no value in any of the 2 training rows; remove the modality, or "
+        "modalities.number: no value of column number is there in any of the 2 training rows; remove the modality, or "
         "mend the data"
     ]
 

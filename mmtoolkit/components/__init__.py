@@ -1,9 +1,13 @@
 """The base classes of everything a schema names by `kind`, and what they are handed."""
 
+from mmtoolkit.components.bank import Banked
 from mmtoolkit.components.component import Cells, Component, DataPath
 from mmtoolkit.components.evaluator import Evaluator, Run, Scores
 from mmtoolkit.components.modality import Modality, Parsed
-from mmtoolkit.components.model import Model, Network
+from mmtoolkit.components.model import Model
+from mmtoolkit.components.network import ByName, Network
+from mmtoolkit.components.numbers import Entries, NumberModality, split_entries
+from mmtoolkit.components.records import Records
 from mmtoolkit.components.source import Columns, Source, Table
 from mmtoolkit.components.supervision import Supervision
 
@@ -11,18 +15,24 @@ FAMILIES: tuple[type[Component], ...] = (Modality, Source, Model, Evaluator)
 
 __all__ = [
     "FAMILIES",
+    "Banked",
+    "ByName",
     "Cells",
     "Columns",
     "Component",
     "DataPath",
+    "Entries",
     "Evaluator",
     "Modality",
     "Model",
     "Network",
+    "NumberModality",
     "Parsed",
+    "Records",
     "Run",
     "Scores",
     "Source",
     "Supervision",
     "Table",
+    "split_entries",
 ]

@@ -14,7 +14,7 @@ from torch import Tensor
 from mmtoolkit.batch import Batch
 from mmtoolkit.components.component import Component
 from mmtoolkit.components.modality import Modality
-from mmtoolkit.components.model import Network
+from mmtoolkit.components.network import Network
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,6 +74,13 @@ class Evaluator(Component):
 
         Raises:
             ValueError: what does not fit, and what to do.
+        """
+
+    def check_model(self, model: Network) -> None:
+        """Look, before the model is trained, whether it can give what the options ask for.
+
+        Raises:
+            UserError: what it cannot, and what to do.
         """
 
     @abstractmethod

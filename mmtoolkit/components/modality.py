@@ -27,7 +27,7 @@ class Parsed:
     Attributes:
         stored: (N, *event) in a compact type; anything stands in rows that are not present.
         present: (N,) bool.
-        faults: row -> what is wrong with its cell; such a row is not present.
+        faults: row -> what is wrong with its cell; such a row is not present, unless a part of its cell is sound.
     """
 
     stored: Tensor
@@ -68,6 +68,17 @@ class Modality(Component):
     column: str | None = None
     """The source's column; the modality's name where it is left out."""
 
+    def source_columns(self, name: str) -> tuple[str, ...]:
+        """The source's columns that a modality of this name is read from.
+
+        One where a cell is a value. Several where it is a mapping column -> value: then `assembled` joins them.
+        """
+        return (self.column or name,)
+
+    def assembled(self, name: str, chunk: Mapping[str, Cells]) -> Cells:
+        """The cells of a modality of this name, from a chunk of its `source_columns`. Default: the one column."""
+        return chunk[self.source_columns(name)[0]]
+
     @abstractmethod
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one value, of its storage and of the decoder's event: one shape all the way."""
@@ -92,6 +103,14 @@ class Modality(Component):
         Raises:
             ValueError: what is wrong with the cell; the core adds the split, row and column.
         """
+
+    def typed(self, text: str) -> Any:
+        """The cell that is meant by a text typed on the command line. Default: the text itself.
+
+        Raises:
+            ValueError: what is wrong with the text.
+        """
+        return text
 
     def parse_column(self, cells: Cells) -> Parsed:
         """Many cells at once, None where missing. Override it where a whole column can be read faster."""
@@ -182,6 +201,10 @@ class Modality(Component):
     def point(self, p: Distribution) -> Tensor:
         """The one value (N, *event) to show and score, always finite. Default: the mean."""
         return p.mean
+
+    def filled(self, value: Tensor, made: Tensor) -> Tensor:
+        """Observed values (N, *event), what is unknown of them taken from `made` (N, *event). Default: nothing is."""
+        return value
 
     def average(self, p: Distribution, draws: int) -> Any:
         """P over draws * N rows, draw-major, as one statement a row: what `metrics` read.

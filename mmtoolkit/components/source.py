@@ -81,6 +81,10 @@ class Source(Component):
         """A copy with its data's folder filled in where it was left out: find(data set's name) -> folder."""
         return self
 
+    def notes(self) -> Sequence[str]:
+        """What the user should know of the data, a line each, told once it is prepared."""
+        return ()
+
     @abstractmethod
     def splits(self) -> tuple[str, ...]:
         """The names of the splits."""

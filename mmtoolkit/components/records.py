@@ -1,0 +1,36 @@
+"""Cells that hold several columns of a source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, overload
+
+from mmtoolkit.components.component import Cells
+
+
+class Records(Sequence[dict[str, Any] | None]):
+    """Columns of one length seen row by row: a cell maps column -> value.
+
+    What is not known of a row, None in its column, is left out of its mapping; a row of which nothing is known
+    is None, a missing cell. A modality that reads whole columns takes them from `columns`.
+
+    Attributes:
+        columns: column -> its cells.
+    """
+
+    def __init__(self, columns: Mapping[str, Cells]) -> None:
+        self.columns = dict(columns)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    @overload
+    def __getitem__(self, row: int) -> dict[str, Any] | None: ...
+    @overload
+    def __getitem__(self, row: slice) -> Records: ...
+    def __getitem__(self, row: int | slice) -> dict[str, Any] | Records | None:
+        """The mapping of a row, or the records of some rows."""
+        if isinstance(row, slice):
+            return Records({name: cells[row] for name, cells in self.columns.items()})
+        found = {name: cells[row] for name, cells in self.columns.items()}
+        return {name: value for name, value in found.items() if value is not None} or None

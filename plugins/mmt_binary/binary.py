@@ -1,0 +1,195 @@
+"""The binary modality: one attribute that is yes or no."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, distributions, nn
+from torch.distributions import Distribution
+
+from mmt_attributes.label import LabelEncoder
+from mmt_attributes.yes_no import YesNo
+from mmtoolkit.components import Banked, Cells, Parsed
+from mmtoolkit.posterior import at_least_float32
+
+_WIDTH = 512
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+class Binary(YesNo, Banked):
+    """One attribute that is yes or no, with a Bernoulli likelihood: an expert of its own.
+
+    Many of them, by `each`, are the attributes of CelebA as in the MVAE19 of Wu & Goodman 2018, section 5. Its
+    networks have no batch normalisation: under weak supervision a step often has one row of a modality.
+    """
+
+    kind: Literal["binary"] = "binary"
+
+    # Data.
+
+    def event_shape(self) -> tuple[int, ...]:
+        """A single number: ()."""
+        return ()
+
+    def entries(self, cells: Cells) -> Sequence[Cells]:
+        """The cells."""
+        return (cells,)
+
+    def parse(self, cell: Any) -> Tensor:
+        """0 for no and 1 for yes, uint8."""
+        parsed = self.parse_column([cell])
+        if parsed.faults:
+            raise ValueError(parsed.faults[0])
+        if not parsed.present[0]:
+            raise ValueError("nothing of it is known; give a value, or leave the cell empty")
+        return parsed.stored[0]
+
+    def parse_column(self, cells: Cells) -> Parsed:
+        """Each distinct cell is read once. NaN counts as missing."""
+        numbers, faults = self.read(cells)
+        values = torch.from_numpy(numbers)
+        return Parsed((values == 1).to(torch.uint8), ~values.isnan(), faults)
+
+    def prepare(self, stored: Tensor, generator: torch.Generator | None, keys: Tensor | None) -> Tensor:
+        """float32."""
+        return stored.to(torch.float32)
+
+    def cell(self, value: Tensor) -> str:
+        """No or yes as it is written."""
+        return self.spellings[int(value > 0.5)]
+
+    def baseline(self, chunks: Iterable[Tensor]) -> Tensor:
+        """What is more frequent."""
+        return (super().baseline(chunks) > 0.5).float()
+
+    # Networks.
+
+    def encoder(self, width: int, extra: int = 0) -> nn.Module:
+        """The network of a label with two classes (Wu & Goodman 2018, section 4.1)."""
+        return BinaryEncoder(2, width, extra)
+
+    def branch(self, width: int) -> nn.Module:
+        """The embedding alone."""
+        return nn.Sequential(_Index(), nn.Embedding(2, width), nn.SiLU())
+
+    @property
+    def condition_size(self) -> int:
+        """1."""
+        return 1
+
+    def condition(self, x: Tensor) -> Tensor:
+        """1 for yes, -1 for no: (N, 1)."""
+        return (2 * x - 1).float().unsqueeze(1)
+
+    def decoder(self, size: int) -> nn.Module:
+        """Three layers to the logit."""
+        return BinaryDecoder(size)
+
+    def encode_bank(self, encoders: Sequence[nn.Module], x: Tensor, valid: Tensor) -> Tensor:
+        """What n encoders give for rows of their own, in one batched product a layer.
+
+        Args:
+            encoders: n modules that `encoder(width)` built.
+            x: (n, N), anything where not valid.
+            valid: (n, N) bool.
+
+        Returns:
+            (n, N, width); finite and without effect on gradients where not valid.
+        """
+        each = [_as(BinaryEncoder, module) for module in encoders]
+        tables = torch.stack([_as(nn.Embedding, encoder.embedding[0]).weight for encoder in each])  # (n, 2, 512)
+        rows = 2 * torch.arange(len(each), device=x.device).unsqueeze(1) + (valid & (x > 0.5))
+        return _in_bank([encoder.dense for encoder in each], F.silu(F.embedding(rows, tables.flatten(0, 1))))
+
+    def decode_bank(self, decoders: Sequence[nn.Module], z: Tensor, valid: Tensor) -> Distribution:
+        """What n decoders give for rows of their own, in one batched product a layer.
+
+        Args:
+            decoders: n modules that `decoder(size)` built.
+            z: (n, N, size), anything where not valid.
+            valid: (n, N) bool.
+
+        Returns:
+            Batch (n, N), event ().
+        """
+        each = [_as(BinaryDecoder, module) for module in decoders]
+        # Zeros, for the product of a gradient of zero with NaN would reach every weight.
+        z = torch.where(valid.unsqueeze(-1), z, torch.zeros((), dtype=z.dtype, device=z.device))
+        return _bernoulli(_in_bank([decoder.layers for decoder in each], z))
+
+    # Scores.
+
+    def point(self, p: Distribution) -> Tensor:
+        """What is more probable (N,)."""
+        assert isinstance(p, distributions.Bernoulli)
+        return (p.logits > 0).float()
+
+    def average(self, p: Distribution, draws: int) -> Tensor:
+        """The probability of yes, averaged over draws: (N,)."""
+        assert isinstance(p, distributions.Bernoulli)
+        probabilities: Tensor = p.probs.unflatten(0, (draws, -1))
+        return probabilities.mean(0)
+
+    def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """Accuracy: 1 where it is right."""
+        return {"accuracy": ((point > 0.5) == (x > 0.5)).float()}
+
+    def text(self, value: Tensor) -> str:
+        """Yes or no where these are written as is usual, such as 1 and 0; else as they are written."""
+        return ("no", "yes")[int(value > 0.5)] if self.usual else self.cell(value)
+
+
+class _Index(nn.Module):
+    """0 and 1 as rows of an embedding."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N,), int64."""
+        return (x > 0.5).long()
+
+
+class BinaryEncoder(LabelEncoder):
+    """From 0 and 1 (N,) and a condition (N, extra) to features (N, width)."""
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Features (N, width)."""
+        return super().forward((x > 0.5).long(), condition)
+
+
+class BinaryDecoder(nn.Module):
+    """From z (N, size) to a Bernoulli distribution."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in ((size, _WIDTH), (_WIDTH, _WIDTH), (_WIDTH, _WIDTH)):
+            layers += [nn.Linear(before, after), nn.SiLU()]
+        self.layers = nn.Sequential(*layers, nn.Linear(_WIDTH, 1))
+
+    def forward(self, z: Tensor) -> Distribution:
+        """Batch (N,), event ()."""
+        return _bernoulli(self.layers(z))
+
+
+def _bernoulli(features: Tensor) -> Distribution:
+    """Logits (..., 1) as a distribution of batch (...)."""
+    return distributions.Bernoulli(logits=at_least_float32(features).squeeze(-1), validate_args=False)
+
+
+def _as(cls: type[_Module], module: nn.Module) -> _Module:
+    assert isinstance(module, cls)
+    return module
+
+
+def _in_bank(networks: Sequence[nn.Sequential], x: Tensor) -> Tensor:
+    """N networks of equal layers, linear or without parameters, on rows of their own: (n, N, size) to (n, N, width)."""
+    for layers in zip(*networks, strict=True):
+        if isinstance(layers[0], nn.Linear):
+            weights = torch.stack([layer.weight for layer in layers])  # (n, after, before)
+            biases = torch.stack([layer.bias for layer in layers]).unsqueeze(1)
+            x = torch.baddbmm(biases, x, weights.transpose(1, 2))
+        else:
+            x = layers[0](x)
+    return x
