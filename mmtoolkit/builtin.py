@@ -7,11 +7,25 @@ from collections.abc import Iterable
 from mmtoolkit.components import Component
 from mmtoolkit.evaluators import Elbo, Prediction
 from mmtoolkit.hookspecs import hookimpl
-from mmtoolkit.models import MVAE
-from mmtoolkit.sources import MNIST, FashionMini, FashionMNIST
+from mmtoolkit.models import CVAE, JMVAE, MVAE, VAE, BiVCCA
+from mmtoolkit.sources import MNIST, CelebA, CelebAVision, FashionMini, FashionMNIST, MultiMNIST
 
 
 @hookimpl
 def mmt_components() -> Iterable[type[Component]]:
     """The sources, models and evaluators that ship with mmtoolkit."""
-    return [MNIST, FashionMNIST, FashionMini, MVAE, Elbo, Prediction]
+    return [
+        MNIST,
+        FashionMNIST,
+        FashionMini,
+        MultiMNIST,
+        CelebA,
+        CelebAVision,
+        MVAE,
+        VAE,
+        CVAE,
+        BiVCCA,
+        JMVAE,
+        Elbo,
+        Prediction,
+    ]

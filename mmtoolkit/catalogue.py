@@ -48,7 +48,9 @@ class DataCard(_Entry):
     bundled: bool = False
     mirrors: tuple[str, ...] = ()
     """Addresses of folders that hold the files, tried in order."""
-    files: tuple[DataFile, ...]
+    files: tuple[DataFile, ...] = ()
+    by_hand: str = ""
+    """What to get from the homepage, where no program may fetch it: `get x and y`."""
 
 
 class PluginCard(_Entry):
@@ -138,21 +140,37 @@ def find_data_set(name: str) -> Path:
             if os.path.isdir(folder / called):  # False, where Path's own raises, for what may not be looked at
                 return (folder / called).resolve()
     searched = ", ".join(str(folder) for folder in folders)
+    remedy = _by_hand(card, user_data_folder() / name) or f"run `mmt data get {name}`"
     raise UserError(
         f"the data set {name} is not on this machine (looked for {name} in {searched}); "
-        f"run `mmt data get {name}`, or set MMT_DATA to the folder that holds {name}/"
+        f"{remedy}, or set MMT_DATA to the folder that holds {name}/"
     )
+
+
+def _by_hand(card: DataCard, folder: Path) -> str:
+    """How a user gets the data set without us; empty where `mmt data get` fetches it."""
+    if not card.by_hand:
+        return ""
+    return f"{card.by_hand} from {card.homepage} and put them into {folder}"
 
 
 def get_data_set(name: str, report: Callable[[str], None] = lambda line: None) -> Path:
     """Fetch a data set into the data folder, verified; files that are there and whole are kept.
 
     Raises:
-        UserError: no mirror gave a file, or a file's checksum is wrong.
+        UserError: no mirror gave a file, a file's checksum is wrong, or users have to fetch this data set themselves.
     """
     card = data_card(name)
     if card.bundled:
         return registry() / "datasets" / name
+    if card.by_hand:
+        try:
+            folder = find_data_set(name)
+        except UserError:
+            how = _by_hand(card, user_data_folder() / name)
+            raise UserError(f"{name} cannot be fetched by a program; {how} (licence: {card.licence})") from None
+        report(f"{folder}: is here already; where a file is missing, {_by_hand(card, folder)}")
+        return folder
     folder = make_folder(user_data_folder() / name)
     for file in card.files:
         if (folder / file.name).is_file() and contents_checksum(folder / file.name) == file.contents:

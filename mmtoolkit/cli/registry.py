@@ -36,7 +36,7 @@ def list_(
         try:
             where = "bundled" if card.bundled else str(catalogue.find_data_set(name))
         except UserError:
-            where = f"mmt data get {name}"
+            where = f"by hand: mmt data get {name} says how" if card.by_hand else f"mmt data get {name}"
         rows = " + ".join(f"{rows:,} {split}" for split, rows in card.splits.items())
         found["datasets"][name] = {"about": card.title, "rows": rows, "licence": card.licence, "where": where}
     if what is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Size = Annotated[int, Field(gt=0, le=4096)]
 _SCALES = (1e-4, 1e4)
+_CELLS_A_WORKER = 16
 
 
 class Image(Modality):
@@ -74,13 +76,23 @@ class Image(Modality):
         return torch.from_numpy(pictures.pixels(cell, self.shape, self.resize))
 
     def parse_column(self, cells: Cells) -> Parsed:
-        """Whole arrays of uint8 pixels of the right shape are taken as they are."""
+        """Whole arrays of uint8 pixels of the right shape are taken as they are; pictures are read in parallel."""
         if isinstance(cells, np.ndarray) and cells.dtype == np.uint8:
             grey = cells.ndim == 3 and self.shape[0] == 1
             stacked = cells[:, None] if grey else cells
             if stacked.shape[1:] == self.shape:
                 return Parsed(torch.tensor(stacked), torch.ones(len(cells), dtype=torch.bool))
-        return super().parse_column(cells)
+        # Decoders of pictures let other threads run.
+        workers = min(torch.get_num_threads(), len(cells) // _CELLS_A_WORKER)
+        if workers < 2:
+            return super().parse_column(cells)
+        size = -(-len(cells) // workers)
+        with ThreadPoolExecutor(workers) as pool:
+            parts = list(pool.map(super().parse_column, (cells[i : i + size] for i in range(0, len(cells), size))))
+        faults = {place * size + row: fault for place, part in enumerate(parts) for row, fault in part.faults.items()}
+        # A part without any sound cell has zeros of another type.
+        stored = torch.cat([part.stored.to(torch.uint8) for part in parts])
+        return Parsed(stored, torch.cat([part.present for part in parts]), faults)
 
     @property
     def redraws(self) -> bool:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from mmtoolkit.errors import UserError
+
 Pixels = NDArray[np.uint8]
 _MODES = {1: "L", 3: "RGB"}
 
@@ -36,6 +38,8 @@ def pixels(cell: Any, shape: tuple[int, int, int], resize: Literal["crop", "stre
     else:
         try:
             array = np.asarray(cell)
+        except UserError as error:  # of what reads itself, such as a member of an archive
+            raise ValueError(str(error)) from error
         except Exception as error:
             raise ValueError(f"it is no picture, path or array ({_text(error)}); give one of these") from error
         picture = _from_array(array, shape)
