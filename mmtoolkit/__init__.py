@@ -11,19 +11,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmtoolkit.batch import Batch, Observed
     from mmtoolkit.components import (
+        Banked,
         Columns,
         Component,
         DataPath,
+        Entries,
         Evaluator,
         Modality,
         Model,
         Network,
+        NumberModality,
         Parsed,
+        Records,
         Run,
         Scores,
         Source,
         Supervision,
         Table,
+        split_entries,
     )
     from mmtoolkit.dataset import Dataset, prepare
     from mmtoolkit.devices import new_fabric
@@ -31,7 +36,7 @@ if TYPE_CHECKING:
     from mmtoolkit.execution import execute
     from mmtoolkit.hookspecs import hookimpl
     from mmtoolkit.keyed import keyed_uniform
-    from mmtoolkit.models import MVAE
+    from mmtoolkit.models import CVAE, JMVAE, MVAE, VAE, BiVCCA
     from mmtoolkit.networks import build
     from mmtoolkit.plugins import load_plugins
     from mmtoolkit.posterior import Gaussian, Posterior, at_least_float32, product_of_experts, product_with_prior
@@ -42,20 +47,27 @@ if TYPE_CHECKING:
     from mmtoolkit.training import Trainer
 
 _HOME = {
+    "Banked": "components",
     "Batch": "batch",
+    "BiVCCA": "models",
+    "CVAE": "models",
     "Columns": "components",
     "Component": "components",
     "DataPath": "components",
     "Dataset": "dataset",
+    "Entries": "components",
     "Evaluator": "components",
     "Gaussian": "posterior",
+    "JMVAE": "models",
     "MVAE": "models",
     "Modality": "components",
     "Model": "components",
     "Network": "components",
+    "NumberModality": "components",
     "Observed": "batch",
     "Parsed": "components",
     "Posterior": "posterior",
+    "Records": "components",
     "Run": "components",
     "Schema": "schema",
     "Scores": "components",
@@ -66,6 +78,7 @@ _HOME = {
     "TrainedRun": "run",
     "Trainer": "training",
     "UserError": "errors",
+    "VAE": "models",
     "at_least_float32": "posterior",
     "build": "networks",
     "draw_subsets": "subsets",
@@ -80,24 +93,33 @@ _HOME = {
     "product_of_experts": "posterior",
     "product_with_prior": "posterior",
     "read_schema": "schema",
+    "split_entries": "components",
     "write_report": "report",
 }
 
 __all__ = [
+    "CVAE",
+    "JMVAE",
     "MVAE",
+    "VAE",
+    "Banked",
     "Batch",
+    "BiVCCA",
     "Columns",
     "Component",
     "DataPath",
     "Dataset",
+    "Entries",
     "Evaluator",
     "Gaussian",
     "Modality",
     "Model",
     "Network",
+    "NumberModality",
     "Observed",
     "Parsed",
     "Posterior",
+    "Records",
     "Run",
     "Schema",
     "Scores",
@@ -122,6 +144,7 @@ __all__ = [
     "product_of_experts",
     "product_with_prior",
     "read_schema",
+    "split_entries",
     "write_report",
 ]
 

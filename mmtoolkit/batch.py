@@ -99,6 +99,17 @@ class Batch:
             rows = {n: self._rows[n][a:b] - start for n, (a, b) in ends.items()}
             yield Batch.of_present(stop - start, values, rows)
 
+    def take(self, rows: Tensor) -> Batch:
+        """The rows at the given places (n,) int64, ascending, on the host."""
+        place = torch.full((self.size,), -1, dtype=torch.int64)
+        place[rows] = torch.arange(len(rows))
+        kept = {name: (place[r] >= 0).nonzero().squeeze(1) for name, r in self._rows.items()}
+        return Batch.of_present(
+            len(rows),
+            {n: v if len(kept[n]) == len(v) else _select(v, kept[n]) for n, v in self._values.items()},
+            {n: place[r[kept[n]]] for n, r in self._rows.items()},
+        )
+
     def only(self, names: Container[str]) -> Batch:
         """The same rows with just the named modalities present."""
         return Batch.of_present(

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
+from mmtoolkit.components import ByName
 from mmtoolkit.dataset import Dataset, Report, prepare
 from mmtoolkit.errors import UserError
-from mmtoolkit.networks import build, generated_batch, parameter_counts
+from mmtoolkit.networks import build, generated_batch, parameter_counts, unused_rows
 from mmtoolkit.schema import Schema
 
 _ROWS = 4
@@ -22,6 +23,11 @@ def _absent(fault: UserError) -> Iterator[list[Any]]:
         raise fault
 
     return iter(ask, None)
+
+
+def _size(networks: ByName, name: str) -> int:
+    """The number of parameters of a modality's network; 0 where the model has none."""
+    return sum(p.numel() for p in networks.of(name).parameters()) if name in networks.names else 0
 
 
 def check(schema: Schema, report: Report) -> tuple[dict[str, Any], UserError | None]:
@@ -55,6 +61,10 @@ def check(schema: Schema, report: Report) -> tuple[dict[str, Any], UserError | N
         }
         found["notes"] = dataset.notes
     network = build(schema.model, schema.modalities, schema.train.seed)
+    for evaluator in schema.evaluate:
+        evaluator.check_model(network)
+    if dataset is not None:
+        found["notes"] = [*dataset.notes, *unused_rows(network, dataset)]
     with torch.random.fork_rng():
         batch = generated_batch(network, _ROWS)
         network.train()
@@ -70,12 +80,10 @@ def check(schema: Schema, report: Report) -> tuple[dict[str, Any], UserError | N
         name: {
             "kind": modality.kind,
             "shape": list(modality.event_shape()),
-            "encoder": sum(p.numel() for p in encoder.parameters()),
-            "decoder": sum(p.numel() for p in decoder.parameters()),
+            "encoder": _size(network.encoders, name),
+            "decoder": _size(network.decoders, name),
         }
-        for (name, modality), encoder, decoder in zip(
-            network.modalities.items(), network.encoders, network.decoders, strict=True
-        )
+        for name, modality in network.modalities.items()
     }
     found["latent_dim"] = network.latent_dim
     found["terms"] = list(terms)

@@ -15,7 +15,7 @@ from mmtoolkit.devices import new_fabric
 from mmtoolkit.errors import UserError
 from mmtoolkit.faults import key_path
 from mmtoolkit.files import make_folder, replacing, sweep, write_json, write_text
-from mmtoolkit.networks import build, parameter_counts
+from mmtoolkit.networks import build, parameter_counts, unused_rows
 from mmtoolkit.plugins import Plugins, load_plugins
 from mmtoolkit.record import read_record, record
 from mmtoolkit.run import TrainedRun, holds_run
@@ -81,6 +81,10 @@ def execute(
         if fabric.is_global_zero:
             sweep(folder)
     network = build(resolved.model, resolved.modalities, resolved.train.seed)
+    for evaluator in resolved.evaluate:
+        evaluator.check_model(network)
+    for note in unused_rows(network, dataset):
+        say(note)
     trainer = Trainer(network, dataset, resolved.train, folder, fabric, watcher)
     if resume and trainer.resume():
         say(f"going on after epoch {trainer.progress.epoch}, step {trainer.progress.step}")

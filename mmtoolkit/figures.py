@@ -112,8 +112,9 @@ def samples(modalities: Mapping[str, Modality], values: Mapping[str, Tensor]) ->
 
     Args:
         modalities: name -> modality.
-        values: name -> (n, *event), such as `TrainedRun.sample` gives.
+        values: name -> (n, *event), such as `TrainedRun.sample` gives; a modality without values is left out.
     """
+    modalities = {name: m for name, m in modalities.items() if name in values}
     n = len(next(iter(values.values())))
     pictures = [name for name, m in modalities.items() if m.picture]
     others = [name for name in modalities if name not in pictures]
@@ -151,8 +152,8 @@ def _written_samples(modalities: Mapping[str, Modality], values: Mapping[str, Te
 def samples_given(run: TrainedRun, name: str, values: Sequence[Tensor], n: int = 10) -> Figure:
     """A line for each value of one modality: n draws of z given it, shown by the other modalities."""
     modality = run.modalities[name]
-    shown = [other for other, m in run.modalities.items() if other != name and m.picture]
-    shown = shown or [other for other in run.modalities if other != name][:1]
+    others = [other for other in run.model.targets if other != name]
+    shown = [other for other in others if run.modalities[other].picture] or others[:1]
     grid = _Grid(len(values), n * len(shown), panel=0.8, left=1.4, gap=0.02)
     for line, value in enumerate(values):
         drawn = run.sample(n, {name: modality.cell(value)}, seed=line)
@@ -184,7 +185,7 @@ def _points(run: TrainedRun, batch: Any, given: Sequence[str], targets: Sequence
 
 @torch.no_grad()
 def reconstructions(run: TrainedRun, split: str, names: Sequence[str], given: Sequence[str], n: int = 12) -> Figure:
-    """For each modality a line of data and a line of what the model makes of everything that the row has."""
+    """For each modality a line of data and a line of what the model makes of everything that it infers z from."""
     batch, values = _rows(run, split, n)
     points = _points(run, batch, given, names)
     grid = _Grid(2 * len(names), batch.size, panel=0.8, left=1.4, gap=0.02)
@@ -218,11 +219,12 @@ def cross_modal(run: TrainedRun, split: str, names: Sequence[str], givens: Seque
             else:
                 _missing(axes)
     for line, given in enumerate(givens, start=1):
-        grid.title(line, "given all" if len(given) > 1 else f"given {_short(given[0], 20)}")
+        grid.title(line, "given all" if len(given) == len(run.modalities) else f"given {_short(', '.join(given), 20)}")
         points = _points(run, batch, given, names)
         for row in range(batch.size):
             for offset, name in enumerate(names):
-                run.modalities[name].draw(points[name][row], grid.axes(line, row * len(names) + offset))
+                if name in points:
+                    run.modalities[name].draw(points[name][row], grid.axes(line, row * len(names) + offset))
     return grid.figure
 
 
@@ -244,20 +246,24 @@ def draw_figures(run: TrainedRun) -> list[str]:
         notes.append(
             f"the figures show the first {MOST_MODALITIES} modalities; not {', '.join(names[MOST_MODALITIES:])}"
         )
-    subsets = run.model.subsets()
-    figures = {
-        "learning_curves": learning_curves(run.history),
-        "samples": samples(run.modalities, run.sample(64)),
-    }
-    everything = supports(subsets, names)
-    if everything:
-        figures["reconstructions"] = reconstructions(run, split, shown[:4], names)
+    model = run.model
+
+    def offers(given: Sequence[str]) -> bool:
+        return supports(model.subsets(), given) and set(model.conditions) <= set(given)
+
+    figures = {"learning_curves": learning_curves(run.history)}
+    if offers(()):
+        figures["samples"] = samples(run.modalities, run.sample(64))
+    inputs = list(model.inputs)
+    if offers(inputs):
+        made = [name for name in shown if name in model.targets]
+        figures["reconstructions"] = reconstructions(run, split, made[:4], inputs)
     for place, name in enumerate(names[:MOST_MODALITIES]):
-        if not run.modalities[name].picture and len(names) > 1 and supports(subsets, [name]):
+        if not run.modalities[name].picture and set(model.targets) - {name} and offers([name]):
             values = _distinct_values(run, split, name)
             if values:
                 figures[f"given_{safe_name(name, place)}"] = samples_given(run, name, values)
-    givens = [[name] for name in shown if supports(subsets, [name])] + ([names] if everything else [])
+    givens = [[name] for name in shown if offers([name])] + ([inputs] if len(inputs) > 1 and offers(inputs) else [])
     if len(names) > 1 and givens:
         figures["cross_modal"] = cross_modal(run, split, shown, givens)
     folder = make_folder(run.folder / "figures")

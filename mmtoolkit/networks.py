@@ -8,6 +8,7 @@ import torch
 
 from mmtoolkit.batch import Batch
 from mmtoolkit.components import Modality, Model, Network
+from mmtoolkit.dataset import Dataset
 from mmtoolkit.errors import UserError
 from mmtoolkit.normalisation import guard_normalisation
 from mmtoolkit.seeds import seed_for
@@ -40,27 +41,33 @@ def parameter_counts(network: Network) -> dict[str, int]:
 
 @torch.no_grad()
 def generated_batch(network: Network, rows: int) -> Batch:
-    """Rows that the networks generate themselves: values of the right shapes, with no data needed.
+    """Rows that decoders with fresh weights generate: values of the right shapes, with no data needed.
 
     Raises:
         UserError: a decoder's distribution is not of the shapes that its modality promises.
     """
     device = next(network.parameters()).device
-    z = torch.randn(rows, network.latent_dim, device=device)
-    everything = torch.arange(rows)
-    blank = Batch.of_present(
-        rows,
-        {name: torch.zeros(0, *m.event_shape(), device=device) for name, m in network.modalities.items()},
-        dict.fromkeys(network.modalities, everything[:0]),
-    )
-    decoded = network.decode(z, blank, tuple(network.modalities))
-    for name, p in decoded.items():
-        event = tuple(network.modalities[name].event_shape())
+    values = {}
+    for name, modality in network.modalities.items():  # by decoders of their own: a model need not have them all
+        p = modality.decoder(network.latent_dim).to(device)(torch.randn(rows, network.latent_dim, device=device))
+        event = tuple(modality.event_shape())
         if tuple(p.batch_shape) != (rows,) or tuple(p.event_shape) != event:
             raise UserError(
                 f"modalities.{name}: its decoder gives a distribution of batch shape {tuple(p.batch_shape)} and event "
                 f"shape {tuple(p.event_shape)} for {rows} rows, not ({rows},) and {event}; wrap it in "
                 "torch.distributions.Independent, or correct event_shape"
             )
-    values = {name: p.sample() for name, p in decoded.items()}
-    return Batch.of_present(rows, values, dict.fromkeys(network.modalities, everything))
+        values[name] = p.sample()
+    return Batch.of_present(rows, values, dict.fromkeys(network.modalities, torch.arange(rows)))
+
+
+def unused_rows(network: Network, dataset: Dataset) -> list[str]:
+    """How many training rows that have something the model cannot learn from; nothing where there is none."""
+    present = dataset.splits["train"].present
+    unused = int((present.any(1) & ~network.usable(present)).sum())
+    if not unused:
+        return []
+    return [
+        f"{unused:,} of {len(present):,} training rows are not used: they lack some of what the model learns from "
+        f"({', '.join(network.inputs)})"
+    ]

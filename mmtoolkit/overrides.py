@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from mmtoolkit.catalogue import did_you_mean
 from mmtoolkit.errors import UserError
@@ -66,13 +66,14 @@ def apply_overrides(
     for text in overrides:
         try:
             path, value = parse_override(text)
+            before = copy.deepcopy(data)
             path, written = _put(data, path, value, schema)
         except UserError as error:
             faults += error.faults
             continue
         origins.override(written)
         if path[-1] == "kind" and isinstance(value, str):
-            _drop_foreign_keys(data, path[:-1], value, origins, plugins)
+            _drop_foreign_keys(data, before, path[:-1], value, origins, plugins)
     return data, faults
 
 
@@ -125,14 +126,40 @@ def _index(data: list[Any], key: str | int, shown: str) -> int:
     return key
 
 
-def _drop_foreign_keys(data: dict[str, Any], path: Path, kind: str, origins: Origins, plugins: Plugins) -> None:
+def _drop_foreign_keys(
+    data: dict[str, Any], before: dict[str, Any], path: Path, kind: str, origins: Origins, plugins: Plugins
+) -> None:
+    """Drop what belonged to the kind that was there before: keys the new class lacks, or means something else by."""
     family = family_at(path)
     cls = plugins.components.get((family, kind)) if family else None
-    if cls is None:  # validation says so
+    if family is None or cls is None:  # validation says so
         return
-    options: Any = data
-    for key in path:
-        options = options[key]
-    for key in [key for key in options if key not in cls.model_fields and key != "each"]:
+    options, was = _at(data, path), _at(before, path)
+    old = plugins.components.get((family, str(was.get("kind")))) if isinstance(was, dict) else None
+    for key in [key for key in options if key not in ("kind", "each")]:
+        if key not in cls.model_fields:
+            why = f"which {kind} does not have"
+        elif old is not None and _fits(old, key, options[key]) and not _fits(cls, key, options[key]):
+            why = f"which {kind} means something else by"
+        else:
+            continue
         del options[key]
-        origins.notes.append(f"--set {key_path(path)}.kind={kind}: dropped {key}, which {kind} does not have")
+        origins.notes.append(f"--set {key_path(path)}.kind={kind}: dropped {key}, {why}")
+
+
+def _at(data: Any, path: Path) -> Any:
+    for key in path:
+        data = data.get(key, {}) if isinstance(data, dict) else data[key]
+    return data
+
+
+def _fits(cls: type[BaseModel], key: str, value: Any) -> bool:
+    """Whether a value is one that a class's option may have, by itself."""
+    if (info := cls.model_fields.get(key)) is None:
+        return False
+    annotation: Any = Annotated[info.annotation, info]  # type: ignore[valid-type, unused-ignore]
+    try:
+        TypeAdapter(annotation).validate_python(value)
+    except ValidationError:
+        return False
+    return True

@@ -78,6 +78,12 @@ class Gaussian:
         """KL(q || N(0, I)) = 1/2 sum(mean² + variance - 1 - logvar): (...,), nats."""
         return 0.5 * (self.mean.square() + self.logvar.exp() - 1 - self.logvar).sum(-1)
 
+    def kl_to(self, other: Gaussian) -> Tensor:
+        """KL(q || other) in closed form: (...,), nats."""
+        ratio = self.logvar - other.logvar
+        squares = (self.mean - other.mean).square() * torch.exp(-other.logvar)
+        return 0.5 * (squares + ratio.exp() - 1 - ratio).sum(-1)
+
 
 def product_of_experts(experts: Gaussian, present: Tensor) -> Gaussian:
     """The product of the N(0, I) prior, counted once, with the Gaussian experts that are present.

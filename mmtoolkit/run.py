@@ -122,14 +122,35 @@ class TrainedRun:
         return self.model.infer(self.batch(rows), tuple(self.modalities) if given is None else given)
 
     @torch.no_grad()
-    def decode(self, z: Tensor, targets: Collection[str] | None = None) -> dict[str, Distribution]:
-        """p(target | z) for z (N, D); all modalities where targets is left out."""
-        batch = self.batch([{}] * len(z))
-        return self.model.decode(z.to(self.device), batch, tuple(self.modalities) if targets is None else targets)
+    def decode(
+        self,
+        z: Tensor,
+        targets: Collection[str] | None = None,
+        rows: Sequence[Mapping[str, Any]] | None = None,
+    ) -> dict[str, Distribution]:
+        """p(target | z) for z (N, D).
+
+        Args:
+            z: (N, D).
+            targets: names; all that the model decodes where left out.
+            rows: N rows of cells, for a model that decodes given some of them, such as a CVAE.
+
+        Raises:
+            UserError: the model decodes given what `rows` do not have.
+        """
+        rows = rows if rows is not None else [{}] * len(z)
+        batch = self.batch(rows)
+        self._check_conditions({name for name in batch.names if len(batch.rows(name)) == len(rows)}, "rows")
+        return self.model.decode(z.to(self.device), batch, self.model.targets if targets is None else targets)
+
+    def _check_conditions(self, given: Collection[str], remedy: str) -> None:
+        if unmet := [name for name in self.model.conditions if name not in given]:
+            fault = f"this {self.schema.model.kind} decodes {', '.join(self.model.targets)} given {', '.join(unmet)}"
+            raise UserError(f"{fault}; say what to give for it in {remedy}")
 
     @torch.no_grad()
     def sample(self, n: int, given: Mapping[str, Any] | None = None, seed: int = 0) -> dict[str, Tensor]:
-        """Values of every modality for n draws of z, from the prior or from q(z | given).
+        """Values of every modality that the model decodes for n draws of z, from the prior or from q(z | given).
 
         Args:
             n: how many.
@@ -137,17 +158,24 @@ class TrainedRun:
             seed: fixes the draws.
 
         Returns:
-            name -> (n, *event): the point prediction p(x | z) makes of each draw; a given modality is as given.
+            name -> (n, *event): the point prediction p(x | z) makes of each draw; a given modality is as given, and
+            what is unknown of a given vector is predicted.
         """
         given = dict(given or {})
+        self._check_conditions(given, "given, on the command line --given NAME=VALUE")
         batch = self.batch([given])
         generator = torch.Generator(self.device).manual_seed(seed_for("sample", seed))
         noise = torch.randn(n, 1, self.model.latent_dim, generator=generator, device=self.device)
         z = self.model.infer(batch, tuple(given)).rsample(noise).flatten(0, 1)
+        decoded = self.model.decode(z, batch, self.model.targets)
         values = {}
-        for name, p in self.model.decode(z, batch, tuple(self.modalities)).items():
-            known = batch.value(name)
-            values[name] = known.expand(n, *known.shape[1:]) if len(known) else self.modalities[name].point(p)
+        for name, modality in self.modalities.items():
+            made = modality.point(decoded[name]) if name in decoded else None
+            if len(known := batch.value(name)):
+                known = known.expand(n, *known.shape[1:])
+                made = known if made is None else modality.filled(known, made)
+            if made is not None:
+                values[name] = made
         return values
 
     @torch.no_grad()
@@ -164,6 +192,8 @@ class TrainedRun:
         Raises:
             UserError: there is no such split, it has no rows, or an evaluator gives what is no result.
         """
+        for evaluator in evaluators:
+            evaluator.check_model(self.model)
         if not len(self.dataset.split(split)):
             raise UserError(f"the split {split!r} has no rows; choose another with --split")
         scores, notes = [], []

@@ -38,6 +38,8 @@ def write_samples(modalities: Mapping[str, Modality], values: Mapping[str, Tenso
     for row in range(n):
         cells = {}
         for place, (name, modality) in enumerate(modalities.items()):
+            if name not in values:
+                continue
             cell = modality.cell(values[name][row])
             if isinstance(cell, Image.Image):
                 file = make_folder(out.with_name(f"{out.stem}_images")) / f"{row:05}_{safe_name(name, place)}.png"
@@ -48,7 +50,7 @@ def write_samples(modalities: Mapping[str, Modality], values: Mapping[str, Tenso
         rows.append(cells)
     if out.suffix == ".csv":
         with replacing(out) as new, new.open("w", newline="", encoding="utf-8") as text:
-            writer = csv.DictWriter(text, list(modalities))
+            writer = csv.DictWriter(text, list(values))
             writer.writeheader()
             writer.writerows(rows)
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,6 +56,34 @@ def _between(subsets: Tensor) -> Tensor:
 def supports(subsets: Collection[frozenset[str]] | None, given: Collection[str]) -> bool:
     """Whether a model that infers z from these sets (None for any) can infer it from `given`; from nothing always."""
     return subsets is None or not given or frozenset(given) in subsets
+
+
+def largest_supported(
+    present: Tensor, names: Sequence[str], given: Collection[str], subsets: Collection[frozenset[str]]
+) -> list[tuple[frozenset[str], Tensor]]:
+    """Which rows infer z from which set: the largest supported part of the given that a row has.
+
+    Of several that are as large, the one whose members come first in the schema. A row with none is in no set.
+
+    Args:
+        present: (B, M) bool, what each row has.
+        names: the M modalities, in schema order.
+        given: what z is to be inferred from.
+        subsets: those supported.
+
+    Returns:
+        Each set that some row uses, with its rows (n,), ascending; all on the host.
+    """
+    place = {name: m for m, name in enumerate(names)}
+    columns = {subset: sorted(place[name] for name in subset) for subset in subsets if subset and subset <= set(given)}
+    left = torch.ones(len(present), dtype=torch.bool)
+    chosen = []
+    for subset in sorted(columns, key=lambda subset: (-len(subset), columns[subset])):
+        rows = left & present[:, columns[subset]].all(1)
+        if rows.any():
+            chosen.append((subset, rows.nonzero().squeeze(1)))
+            left &= ~rows
+    return chosen
 
 
 @dataclass(frozen=True, eq=False)

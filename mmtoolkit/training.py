@@ -127,10 +127,13 @@ class Trainer:
         self.watcher: Watcher = watcher or Silent()
         self.train = self._resident(dataset.splits["train"])
         valid = dataset.splits.get("valid")
-        self.valid = self._resident(valid) if valid is not None and valid.present.any() else None
-        self.usable = self.train.present.any(1).nonzero().squeeze(1)
+        self.valid = self._resident(valid) if valid is not None and network.usable(valid.present).any() else None
+        self.usable = network.usable(self.train.present).nonzero().squeeze(1)
         if not len(self.usable):
-            raise UserError("no training row has any value left; give data.supervision a larger fraction")
+            raise UserError(
+                f"no training row has what the model learns from ({', '.join(network.inputs)}); "
+                "give data.supervision a larger fraction, or choose another model, such as mvae"
+            )
         self.share = -(-len(self.usable) // fabric.world_size)  # rows an epoch and a process
         self.steps = -(-self.share // options.batch_size)
         optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=True)
@@ -279,7 +282,7 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self) -> float | None:
-        """The mean bound over validation rows that have anything, with the same noise each epoch."""
+        """The mean bound over the usable validation rows, with the same noise each epoch."""
         if self.valid is None:
             return None
         self.network.eval()
@@ -290,8 +293,8 @@ class Trainer:
             noise = torch.randn(batch.size, self.network.latent_dim, generator=generator, device=device)
             with self.fabric.autocast():
                 bound = self.network.bound(batch, noise)
-            total += bound[batch.present.any(1).to(device)].double().sum()
-        return float(total) / int(self.valid.present.any(1).sum())
+            total += bound[self.network.usable(batch.present).to(device)].double().sum()
+        return float(total) / int(self.network.usable(self.valid.present).sum())
 
     def _stopped_early(self) -> bool:
         return self.options.early_stopping is not None and self.progress.worse >= self.options.early_stopping
@@ -320,13 +323,12 @@ class Trainer:
         """The modalities whose networks hold numbers that are not finite."""
         parameters = dict(self.network.named_parameters())
         finite = torch.stack([p.isfinite().all() for p in parameters.values()]).tolist()
-        names = list(self.network.modalities)
+        networks = {"encoders": self.network.encoders.names, "decoders": self.network.decoders.names}
         broken = dict.fromkeys(name for name, sound in zip(parameters, finite, strict=True) if not sound)
         found: dict[str, None] = {}
         for name in broken:
             part, place, *_ = [*name.split("."), ""]
-            own = part in ("encoders", "decoders") and int(place) < len(names)
-            found[f"the networks of {names[int(place)]}" if own else name] = None
+            found[f"the networks of {networks[part][int(place)]}" if part in networks else name] = None
         return list(found)
 
     # The folder.

@@ -25,7 +25,7 @@ from toys import seeded
 
 DOCS = Path(__file__).parents[1] / "docs"
 EXAMPLES = DOCS / "examples"
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = sorted(DOCS.rglob("*.md"))
 PLUGINS = (EXAMPLES / "my_counts.py", EXAMPLES / "my_model.py")
 _FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -274,7 +274,7 @@ def test_the_commands_shown_exist(text: str) -> None:
 
 
 def test_every_included_file_is_named_as_the_site_reads_it() -> None:
-    marks = [line for page in DOCS.glob("*.md") for line in page.read_text().splitlines() if re.search(r"8\s*<", line)]
+    marks = [line for page in DOCS.rglob("*.md") for line in page.read_text().splitlines() if re.search(r"8\s*<", line)]
     assert len(marks) >= 6
     for mark in marks:
         named = re.fullmatch(r'--8<-- "(.+)"', mark)

@@ -200,7 +200,7 @@ KINDS = "unknown key; the keys are name, data, modalities, model, train, evaluat
             ["model.kind=mva"],
             ["--set model.kind: there is no model of kind 'mva'; did you mean 'mvae'?; the kinds are MODELS"],
         ),
-        (["model.foo.bar=1"], ["--set model.foo: unknown key; the keys here are kind, latent_dim, subsets"]),
+        (["model.foo.bar=1"], ["--set model.foo: unknown key; the keys here are kind, latent_dim, subsets, banks"]),
         (
             ["data.supervision.kep=1"],
             [
@@ -247,6 +247,19 @@ KINDS = "unknown key; the keys are name, data, modalities, model, train, evaluat
 def test_faults_name_the_override(overrides: list[str], expected: list[str], plugins: Plugins) -> None:
     models = ", ".join(plugins.of_family("model"))
     assert faults(plugins, *overrides) == [line.replace("MODELS", models) for line in expected]
+
+
+def test_a_new_kind_drops_what_it_means_something_else_by(plugins: Plugins) -> None:
+    Path("s.yaml").write_text(SCHEMA.replace("kind: mvae", "kind: mvae, subsets: {k: 0}"))
+    schema = read_schema("s.yaml", ["model.kind=jmvae"], plugins)
+    assert schema.notes == ["--set model.kind=jmvae: dropped subsets, which jmvae means something else by"]
+    assert schema.model.subsets == ()
+
+
+def test_a_value_that_was_wrong_before_is_still_told(plugins: Plugins) -> None:
+    Path("s.yaml").write_text(SCHEMA.replace("kind: mvae", "kind: mvae, subsets: 7"))
+    [fault] = faults(plugins, "model.kind=jmvae")
+    assert fault.startswith("s.yaml:8: model.subsets: input should be a valid tuple, not 7")
 
 
 def test_faults_of_overrides_and_file_are_told_at_once(plugins: Plugins) -> None:

@@ -238,7 +238,7 @@ def test_a_family_of_one_kind_needs_its_kind_too(plugins: Plugins, folder: Path)
     ]
     assert faults(edited("{kind: mvae}", "{kind: mvae, latentdim: 3}"), plugins) == [
         "s.yaml:6: model.latentdim: unknown key; did you mean 'latent_dim'?; the keys here are kind, latent_dim, "
-        "subsets"
+        "subsets, banks"
     ]
 
 

@@ -224,11 +224,13 @@ def _given(text: str, loaded: Any) -> tuple[str, Any]:
     for place, character in enumerate(text):
         name, cell = text[:place], text[place + 1 :]
         if character == "=" and name in loaded.modalities:
+            modality = loaded.modalities[name]
             try:
-                loaded.modalities[name].parse(cell)
+                typed = modality.typed(cell)
+                modality.parse(typed)
             except ValueError as error:
                 raise UserError(f"--given {name}={cell}: {error}") from None
-            return name, cell
+            return name, typed
     name, equals, _ = text.partition("=")
     if not equals:
         raise UserError(f"--given {text}: is not NAME=VALUE; write for instance --given label=Sandal")

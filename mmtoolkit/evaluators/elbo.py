@@ -14,8 +14,9 @@ from mmtoolkit.evaluators.entries import Entry, EntryEvaluator, described, score
 class Elbo(EntryEvaluator):
     """E_q(z | given)[log p(target | z)] - KL(q(z | given) || p(z)), in nats, with λ = β = 1.
 
-    By default each modality from itself, and all from all. A row counts if it has any target and any of the given;
-    what it lacks is left out of it, and the rows that lack something are counted as `incomplete`.
+    By default each modality from itself, and all that the model decodes from all that it infers z from. A row counts
+    if it has any target and any of the given; what it lacks is left out of it, and the rows that lack something are
+    counted as `incomplete`.
     """
 
     kind: Literal["elbo"] = "elbo"
@@ -29,7 +30,7 @@ class Elbo(EntryEvaluator):
 
         names = tuple(run.modalities)
         alone = [Entry(target=(name,), given=(name,)) for name in names]
-        everything = [Entry(target=names, given=names)] if len(names) > 1 else []
+        everything = [Entry(target=run.model.targets, given=run.model.inputs)]
         entries, notes = self.chosen(alone + everything, run.model)
         means = [MeanWithError() for _ in entries]
         incomplete = [0] * len(entries)
@@ -37,7 +38,7 @@ class Elbo(EntryEvaluator):
         for batch in run.batches(split):
             noise = torch.randn(self.samples, batch.size, run.model.latent_dim, generator=generator, device=run.device)
             for place, entry in enumerate(entries):
-                scored, partial = scored_rows(batch, entry)
+                scored, partial = scored_rows(batch, entry, run.model.conditions)
                 incomplete[place] += int(partial.sum())
                 if not scored.any():
                     continue

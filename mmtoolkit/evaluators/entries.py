@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmtoolkit.batch import Batch
 from mmtoolkit.components import Evaluator, Network
+from mmtoolkit.errors import UserError
 from mmtoolkit.subsets import supports
 
 
@@ -50,29 +51,46 @@ class EntryEvaluator(Evaluator):
         for entry in self.entries or ():
             entry.check(names)
 
+    def check_model(self, model: Network) -> None:
+        """Whether the model can give the entries."""
+        faults = [
+            f"evaluate, {self.kind}: {_named(entry)}: {fault}; change or remove this entry"
+            for entry in self.entries or ()
+            if (fault := unsupported(entry, model))
+        ]
+        if faults:
+            raise UserError(faults)
+
     def chosen(self, default: Iterable[Entry], model: Network) -> tuple[list[Entry], list[str]]:
         """The entries to score, in schema order, and a note for each default one that the model cannot give."""
-        if self.entries is None:
-            return supported(default, model)
-        return [entry.ordered(tuple(model.modalities)) for entry in self.entries], []
+        if self.entries is not None:
+            return [entry.ordered(tuple(model.modalities)) for entry in self.entries], []
+        kept, notes = [], []
+        for entry in dict.fromkeys(default):
+            if fault := unsupported(entry, model):
+                notes.append(f"left out: {_named(entry)}: {fault}")
+            else:
+                kept.append(entry)
+        return kept, notes
 
 
-def supported(entries: Iterable[Entry], model: Network) -> tuple[list[Entry], list[str]]:
-    """The entries whose given set the model can infer z from, and a note for each other one."""
-    subsets = model.subsets()
-    kept, notes = [], []
-    for entry in entries:
-        if supports(subsets, entry.given):
-            kept.append(entry)
-        else:
-            notes.append(
-                f"left out: {', '.join(entry.target)} given {', '.join(entry.given)}: the model cannot infer it"
-            )
-    return kept, notes
+def _named(entry: Entry) -> str:
+    return f"{', '.join(entry.target)} from {', '.join(entry.given) or 'nothing'}"
 
 
-def scored_rows(batch: Batch, entry: Entry) -> tuple[Tensor, Tensor]:
-    """Which rows an entry scores: those with any target and, where something is given, any of the given.
+def unsupported(entry: Entry, model: Network) -> str:
+    """Why a model cannot give an entry; nothing where it can."""
+    if stranger := [name for name in entry.target if name not in model.targets]:
+        return f"the model does not decode {', '.join(stranger)}"
+    if not supports(model.subsets(), entry.given):
+        return f"the model does not infer z from {', '.join(entry.given)} {'together' if entry.given[1:] else 'alone'}"
+    if unmet := [name for name in model.conditions if name not in entry.given]:
+        return f"the model decodes given {', '.join(unmet)} only"
+    return ""
+
+
+def scored_rows(batch: Batch, entry: Entry, conditions: Collection[str] = ()) -> tuple[Tensor, Tensor]:
+    """Which rows an entry scores: those with any target, any of the given if any is, and all of the conditions.
 
     Returns:
         (B,) bool, and of those the rows that lack some of the targets or of the given: (B,) bool. On the host.
@@ -83,6 +101,7 @@ def scored_rows(batch: Batch, entry: Entry) -> tuple[Tensor, Tensor]:
     scored = target.any(1)
     if entry.given:
         scored &= given.any(1)
+    scored &= batch.present[:, [places[name] for name in conditions]].all(1)
     return scored, scored & ~(target.all(1) & given.all(1))
 
 

@@ -84,7 +84,7 @@ class _Tally:
 
     def update(self, batch: Batch, p: Distribution, draws: int, predict: Literal["point", "sample"]) -> None:
         """Add the rows of a batch; p is over draws * B rows, draw-major."""
-        scored, partial = scored_rows(batch, self.entry)
+        scored, partial = scored_rows(batch, self.entry, self.run.model.conditions)
         self.incomplete += int(partial.sum())
         if not scored.any():
             return

@@ -12,6 +12,7 @@ from torch import Tensor
 from mmtoolkit.batch import Batch, sent
 from mmtoolkit.components import Modality, Model, Network
 from mmtoolkit.errors import UserError
+from mmtoolkit.models.bank import Bank, banks
 from mmtoolkit.posterior import Gaussian, product_of_experts, product_with_prior
 from mmtoolkit.subsets import Sampling, distinct_terms, draw_subsets
 
@@ -43,6 +44,9 @@ class MVAE(Model):
 
     subsets: SubsetOptions = SubsetOptions()
     """The random subsets."""
+    banks: bool = False
+    """Run modalities that are alike, such as one attribute each, in one call where their plugin offers it. The results
+    are the same; whether it is faster depends on the device (`benchmarks/bank.py`)."""
 
     def build(self, modalities: Mapping[str, Modality]) -> MVAENetwork:
         """Encoders and decoders for these modalities."""
@@ -51,7 +55,7 @@ class MVAE(Model):
                 f"model.subsets.k: is {self.subsets.k}, but {len(modalities)} modalities have no subset between one "
                 "and all of them; set it to 0"
             )
-        return MVAENetwork(modalities, self.latent_dim, self.subsets)
+        return MVAENetwork(modalities, self.latent_dim, self.subsets, self.banks)
 
 
 class _Plan(NamedTuple):
@@ -105,9 +109,12 @@ class MVAENetwork(Network):
     (subset, row) pairs whose subset holds its modality.
     """
 
-    def __init__(self, modalities: Mapping[str, Modality], latent_dim: int, subsets: SubsetOptions) -> None:
+    def __init__(
+        self, modalities: Mapping[str, Modality], latent_dim: int, subsets: SubsetOptions, banked: bool = False
+    ) -> None:
         super().__init__(modalities, latent_dim)
         self.subset_options = subsets
+        self.banks: list[Bank] = banks(self) if banked else []
         self._last_plan: tuple[object, _Plan] | None = None
 
     def subsets(self) -> None:
@@ -158,15 +165,28 @@ class MVAENetwork(Network):
         kl = q.kl().sum() / count
         loss = beta * kl
         parts: dict[str, Tensor] = {}
-        for i, (name, modality) in enumerate(self.modalities.items()):
-            log_prob = torch.zeros_like(kl)
-            if len(plan.chosen[i]):
-                x = batch.value(name).index_select(0, plan.places[i])
-                p = self.decoders[i](z.index_select(0, plan.chosen[i]))
-                log_prob = p.log_prob(x).sum() / count
+        log_probs = self._log_probs(batch, plan, z)
+        for name, modality in self.modalities.items():
+            log_prob = log_probs[name] / count if name in log_probs else torch.zeros_like(kl)
             loss = loss - modality.weight * log_prob
             parts[f"log p({name})"] = log_prob.detach()
         return loss, {**parts, "KL": kl.detach()}
+
+    def _log_probs(self, batch: Batch, plan: _Plan, z: Tensor) -> dict[str, Tensor]:
+        """Log p(x | z) of each modality, summed over the pairs whose term reconstructs it; none where there is none."""
+        needed = {
+            name: (z.index_select(0, plan.chosen[i]), batch.value(name).index_select(0, plan.places[i]))
+            for i, name in enumerate(self.modalities)
+            if len(plan.chosen[i])
+        }
+        found: dict[str, Tensor] = {}
+        for bank in self.banks:
+            if names := [name for name in bank.names if name in needed]:
+                pairs = [needed.pop(name) for name in names]
+                found.update(zip(names, bank.log_prob(names, *zip(*pairs, strict=True)), strict=True))
+        for name, (drawn, x) in needed.items():
+            found[name] = self.decoders.of(name)(drawn).log_prob(x).sum()
+        return found
 
     def _planned(self, present: Tensor, subsets: Tensor, device: torch.device) -> _Plan:
         """The plan of a step; the last one where nothing changed, as in every step on complete data."""
@@ -177,9 +197,16 @@ class MVAENetwork(Network):
 
     def _experts(self, batch: Batch) -> Gaussian:
         """The experts of the present (modality, row) pairs, each modality encoded once: (n, D)."""
-        experts = [expert for name in self.modalities if (expert := self.expert(name, batch)) is not None]
-        if experts:
-            return _joined(*experts)
+        found: dict[str, Gaussian] = {}
+        for bank in self.banks:
+            if names := [name for name in bank.names if len(batch.rows(name))]:
+                features = bank.encode(names, [batch.value(name) for name in names])
+                found.update({name: Gaussian(*f.chunk(2, dim=-1)) for name, f in zip(names, features, strict=True)})
+        for name in self.modalities:
+            if name not in found and (expert := self.expert(name, batch)) is not None:
+                found[name] = expert
+        if found:
+            return _joined(*(found[name] for name in self.modalities if name in found))
         blank = next(self.parameters()).new_zeros(0, self.latent_dim).to(batch.device)
         return Gaussian(blank, blank)
 

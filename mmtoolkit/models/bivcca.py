@@ -1,0 +1,102 @@
+"""Bi-modal variational canonical correlation analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from mmtoolkit.batch import Batch, sent
+from mmtoolkit.components import Modality, Model
+from mmtoolkit.errors import UserError
+from mmtoolkit.models.listed import ListedNetwork
+from mmtoolkit.posterior import Gaussian
+
+
+class BiVCCA(Model):
+    """BiVCCA: two modalities x and y, each with its own posterior; there is no joint one.
+
+    Trained on
+
+        μ (E_q(z | x)[λ_x log p(x | z) + λ_y log p(y | z)] - β KL(q(z | x) || p(z)))
+
+    and 1 - μ times the same under q(z | y).
+
+    A row that has one of the two is trained on the term of that one, with weight 1 and its own likelihood. z can be
+    inferred from either alone.
+
+    Source: Wang, Yan, Lee & Livescu, "Deep Variational Canonical Correlation Analysis", 2016.
+    """
+
+    kind: Literal["bivcca"] = "bivcca"
+
+    mu: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """μ, the weight of the first modality's posterior."""
+
+    def build(self, modalities: Mapping[str, Modality]) -> BiVCCANetwork:
+        """Encoders and decoders of two modalities."""
+        if len(modalities) != 2:
+            raise UserError(f"model: bivcca joins exactly two modalities, and there are {len(modalities)}; use mvae")
+        return BiVCCANetwork(modalities, self.latent_dim, self.mu)
+
+
+class BiVCCANetwork(ListedNetwork):
+    """The networks of a BiVCCA."""
+
+    def __init__(self, modalities: Mapping[str, Modality], latent_dim: int, mu: float) -> None:
+        super().__init__(modalities, latent_dim)
+        self.mu = mu
+
+    def subsets(self) -> list[frozenset[str]]:
+        """Each of the two alone."""
+        return [frozenset([name]) for name in self.modalities]
+
+    def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
+        """q(z | the one): (B, D)."""
+        q = self.expert(next(iter(given)), batch)
+        assert q is not None  # all rows have it
+        return q
+
+    def bound(self, batch: Batch, noise: Tensor) -> Tensor:
+        """The mixture of the two bounds of each row, λ = β = 1, both with the same noise (B, D): (B,), nats."""
+        kl, log_probs = self._mixture(batch, noise.expand(2, *noise.shape))
+        return sum(log_probs.values(), start=-kl)
+
+    def forward(
+        self, batch: Batch, beta: float = 1.0, subsets: Tensor | None = None, noise: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The negative mixture of bounds; noise (2, B, D), for q(z | x) and q(z | y), no subsets are drawn."""
+        if noise is None:
+            noise = torch.randn(2, batch.size, self.latent_dim, device=batch.device)
+        kl, log_probs = self._mixture(batch, noise)
+        count = max(int(batch.present.any(1).sum()), 1)
+        loss = beta * kl.sum() / count
+        parts = {}
+        for name, log_prob in log_probs.items():
+            loss = loss - self.modalities[name].weight * log_prob.sum() / count
+            parts[f"log p({name})"] = log_prob.detach().sum() / count
+        return loss, {**parts, "KL": kl.detach().sum() / count}
+
+    def _mixture(self, batch: Batch, noise: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The KL divergence and log p of each modality, a row (B,), each averaged over the posteriors a row has."""
+        present = batch.present
+        weights = present * torch.tensor([self.mu, 1 - self.mu], dtype=torch.float64)
+        weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-300)  # a row with one has that one's alone
+        kl = self.blank(batch, batch.size)
+        log_probs = dict.fromkeys(self.modalities, kl)
+        for i, name in enumerate(self.modalities):
+            if not len(rows := batch.rows(name)):
+                continue
+            own = batch.take(rows)
+            q = self.posterior(own, frozenset([name]))
+            places = sent(rows, batch.device)
+            weight = sent(weights[rows, i], batch.device).to(kl.dtype)
+            kl = kl.index_add(0, places, weight * q.kl().to(kl.dtype))
+            z = q.rsample(noise[i].index_select(0, places))
+            for target, log_prob in self.log_prob(z, own, self.targets).items():
+                scored = weight * log_prob.to(kl.dtype)
+                log_probs[target] = log_probs[target].index_add(0, places, scored)
+        return kl, log_probs

@@ -1,0 +1,124 @@
+"""The conditional variational autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.distributions import Distribution
+
+from mmtoolkit.batch import Batch, sent
+from mmtoolkit.components import Modality, Model
+from mmtoolkit.errors import UserError
+from mmtoolkit.models.listed import ListedNetwork
+from mmtoolkit.models.names import known
+from mmtoolkit.posterior import Gaussian
+
+
+class CVAE(Model):
+    """The conditional variational autoencoder p(x | y): one modality x, given others y that are never modelled.
+
+    Trained on E_q(z | x, y)[λ log p(x | z, y)] - β KL(q(z | x, y) || p(z)), with the rows that have x and all of y. The
+    encoder of x and its decoder are told of y (`Modality.condition`). z can be inferred from x and y together; given
+    y alone it has the prior N(0, I), which does not depend on y.
+
+    Source: Sohn, Lee & Yan, "Learning Structured Output Representation using Deep Conditional Generative Models",
+    NeurIPS 2015.
+    """
+
+    kind: Literal["cvae"] = "cvae"
+
+    target: str | None = None
+    """x, the modality that is modelled; the first where left out."""
+    given: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """y, the modalities that it is conditioned on; all others where left out."""
+
+    def build(self, modalities: Mapping[str, Modality]) -> CVAENetwork:
+        """The encoder and decoder of the target, with the condition among their inputs."""
+        target = known(self.target if self.target is not None else next(iter(modalities)), modalities, "target")
+        chosen = {known(name, modalities, "given") for name in self.given or ()}
+        if target in chosen:
+            raise UserError(f"model.given: {target!r} is the target too; leave it out of one of them")
+        given = tuple(name for name in modalities if name != target and (self.given is None or name in chosen))
+        if not given:
+            raise UserError("model: cvae needs a modality to be given beside the target; add one, or use vae")
+        return CVAENetwork(modalities, self.latent_dim, target, given)
+
+
+class CVAENetwork(ListedNetwork):
+    """The networks of p(target | given)."""
+
+    def __init__(
+        self, modalities: Mapping[str, Modality], latent_dim: int, target: str, given: tuple[str, ...]
+    ) -> None:
+        x = modalities[target]
+        extra = sum(modalities[name].condition_size for name in given)
+        encoder, decoder = x.encoder(2 * latent_dim, extra), x.decoder(latent_dim + extra)
+        super().__init__(modalities, latent_dim, {target: encoder}, {target: decoder})
+        self.target, self.given = target, given
+
+    def subsets(self) -> list[frozenset[str]]:
+        """The given with the target, and the given alone."""
+        return [frozenset([self.target, *self.given]), frozenset(self.given)]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The target and the given, in schema order."""
+        return tuple(name for name in self.modalities if name == self.target or name in self.given)
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The given: decoding reads them."""
+        return self.given
+
+    def usable(self, present: Tensor) -> Tensor:
+        """The rows that have the target and all of the given: (B,) bool."""
+        names = list(self.modalities)
+        return present[:, [names.index(name) for name in self.inputs]].all(1)
+
+    def condition(self, batch: Batch) -> Tensor:
+        """What the networks are told of the given: (B, extra); zeros of those that a row lacks."""
+        parts = []
+        for name in self.given:
+            part = self.blank(batch, batch.size, self.modalities[name].condition_size)
+            if len(rows := batch.rows(name)):
+                told = self.modalities[name].condition(batch.value(name)).to(part.dtype)
+                part = part.index_copy(0, sent(rows, batch.device), told)
+            parts.append(part)
+        return torch.cat(parts, dim=1)
+
+    def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
+        """q(z | x, y), or the prior given y alone: (B, D)."""
+        if self.target not in given:
+            prior = self.blank(batch, batch.size, self.latent_dim)
+            return Gaussian(prior, prior)
+        features = self.encoders.of(self.target)(batch.value(self.target), self.condition(batch))
+        return Gaussian(*features.chunk(2, dim=-1))
+
+    def decode(self, z: Tensor, batch: Batch, targets: Collection[str]) -> dict[str, Distribution]:
+        """p(x | z, y) for z (K B, D), draw-major, y from the batch; a row that lacks y is decoded with zeros for it."""
+        if self.target not in targets:
+            return {}
+        condition = self.condition(batch).repeat(len(z) // batch.size, 1).to(z.dtype)
+        return {self.target: self.decoders.of(self.target)(torch.cat([z, condition], dim=1))}
+
+    def forward(
+        self, batch: Batch, beta: float = 1.0, subsets: Tensor | None = None, noise: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The negative bound of log p(x | y), of rows that have both; noise (1, B, D), no subsets are drawn."""
+        if noise is None:
+            noise = torch.randn(1, batch.size, self.latent_dim, device=batch.device)
+        rows = self.usable(batch.present).nonzero().squeeze(1)
+        if not len(rows):
+            zero = self.blank(batch)
+            return zero, {f"log p({self.target})": zero, "KL": zero}
+        whole = batch if len(rows) == batch.size else batch.take(rows)
+        q = self.posterior(whole, frozenset(self.inputs))
+        z = q.rsample(noise[0].index_select(0, sent(rows, batch.device)))
+        p = self.decode(z, whole, self.targets)[self.target]
+        log_prob, kl = p.log_prob(whole.value(self.target)).mean(), q.kl().mean()
+        loss = beta * kl - self.modalities[self.target].weight * log_prob
+        return loss, {f"log p({self.target})": log_prob.detach(), "KL": kl.detach()}

@@ -1,0 +1,152 @@
+"""The joint multimodal variational autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat
+from torch import Tensor, nn
+
+from mmtoolkit.batch import Batch, sent
+from mmtoolkit.components import Modality, Model
+from mmtoolkit.errors import UserError
+from mmtoolkit.models.listed import ListedNetwork
+from mmtoolkit.models.names import known
+from mmtoolkit.posterior import Gaussian
+
+_HIDDEN = 512
+
+
+class JMVAE(Model):
+    """The JMVAE: a joint inference network, and one of each modality drawn towards it.
+
+    Trained, with the rows that have everything, on
+
+        E_q(z | x)[sum_i λ_i log p(x_i | z)] - β KL(q(z | x) || p(z)) - α sum_s KL(q(z | x) || q(z | x_s)),
+
+    where x is all modalities and s each of them alone, and each of the listed subsets. z can be inferred from
+    everything, from each modality alone, and from the listed subsets.
+
+    Source: Suzuki, Nakayama & Matsuo, "Joint Multimodal Learning with Deep Generative Models", ICLR 2017 workshop.
+    """
+
+    kind: Literal["jmvae"] = "jmvae"
+
+    alpha: NonNegativeFloat = 0.1
+    """α, the weight of the KL divergences to the inference networks of the subsets."""
+    width: Annotated[int, Field(gt=0, le=65_536)] = 512
+    """How many features of each modality a joint inference network reads."""
+    subsets: tuple[tuple[str, ...], ...] = ()
+    """Sets of two modalities or more, though not all, that get an inference network too."""
+
+    def build(self, modalities: Mapping[str, Modality]) -> JMVAENetwork:
+        """Encoders and decoders of the modalities, and joint encoders of all and of the listed subsets."""
+        if len(modalities) < 2:
+            raise UserError("model: jmvae joins two modalities or more, and there is one; add one, or use vae")
+        listed = []
+        for place, names in enumerate(self.subsets):
+            subset = frozenset(known(name, modalities, f"subsets.{place}") for name in names)
+            if not 1 < len(subset) < len(modalities) or subset in listed:
+                raise UserError(
+                    f"model.subsets.{place}: [{', '.join(names)}] must hold two modalities or more, not all of them, "
+                    "and be listed once; correct or remove it"
+                )
+            listed.append(subset)
+        return JMVAENetwork(modalities, self.latent_dim, self.alpha, self.width, listed)
+
+
+class JointEncoder(nn.Module):
+    """One inference network of several modalities: their branches side by side, and two layers (Wu & Goodman 2018).
+
+    Args:
+        modalities: name -> modality, in schema order.
+        width: features of each branch.
+        out: features that it gives.
+    """
+
+    def __init__(self, modalities: Mapping[str, Modality], width: int, out: int) -> None:
+        super().__init__()
+        self.names = tuple(modalities)
+        self.branches = nn.ModuleList(modality.branch(width) for modality in modalities.values())
+        joined = nn.Linear(len(self.names) * width, _HIDDEN)
+        self.dense = nn.Sequential(joined, nn.SiLU(), nn.Linear(_HIDDEN, out))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Features (B, out) of rows that have all of its modalities."""
+        read = [branch(batch.value(name)) for name, branch in zip(self.names, self.branches, strict=True)]
+        features: Tensor = self.dense(torch.cat(read, dim=1))
+        return features
+
+
+class JMVAENetwork(ListedNetwork):
+    """The networks of a JMVAE; `joint` holds the joint encoder of everything, then those of the listed subsets."""
+
+    def __init__(
+        self,
+        modalities: Mapping[str, Modality],
+        latent_dim: int,
+        alpha: float,
+        width: int,
+        listed: list[frozenset[str]],
+    ) -> None:
+        super().__init__(modalities, latent_dim)
+        self.alpha = alpha
+        self.sets = [frozenset(modalities), *listed]
+        self.joint = nn.ModuleList(
+            JointEncoder({name: m for name, m in modalities.items() if name in subset}, width, 2 * latent_dim)
+            for subset in self.sets
+        )
+
+    def subsets(self) -> list[frozenset[str]]:
+        """Everything, the listed subsets, and each modality alone."""
+        return [*self.sets, *(frozenset([name]) for name in self.modalities)]
+
+    def usable(self, present: Tensor) -> Tensor:
+        """The rows that have everything: (B,) bool."""
+        return present.all(1)
+
+    def inference_modules(self) -> list[nn.Module]:
+        """The encoders of the modalities, and the joint ones."""
+        return [self.encoders, self.joint]
+
+    def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
+        """q(z | given) by the inference network of that set: (B, D)."""
+        if given in self.sets:
+            return Gaussian(*self.joint[self.sets.index(given)](batch).chunk(2, dim=-1))
+        q = self.expert(next(iter(given)), batch)
+        assert q is not None  # all rows have it
+        return q
+
+    def forward(
+        self, batch: Batch, beta: float = 1.0, subsets: Tensor | None = None, noise: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of the rows that have everything; noise (1, B, D), no subsets are drawn.
+
+        Returns:
+            The loss, and its parts: `log p(NAME)`, `KL`, and `KL(joint, NAMES)` to the network of each subset.
+        """
+        if noise is None:
+            noise = torch.randn(1, batch.size, self.latent_dim, device=batch.device)
+        everything, *rest = self.subsets()
+        named = {s: f"KL(joint, {' + '.join(n for n in self.modalities if n in s)})" for s in rest}
+        rows = self.usable(batch.present).nonzero().squeeze(1)
+        if not len(rows):
+            names = [*(f"log p({name})" for name in self.modalities), "KL", *named.values()]
+            return self.blank(batch), dict.fromkeys(names, self.blank(batch))
+        whole = batch if len(rows) == batch.size else batch.take(rows)
+        q = self.posterior(whole, everything)
+        z = q.rsample(noise[0].index_select(0, sent(rows, batch.device)))
+        kl = q.kl().mean()
+        loss, parts = beta * kl, {}
+        for name, p in self.decode(z, whole, self.targets).items():
+            log_prob = p.log_prob(whole.value(name)).mean()
+            loss = loss - self.modalities[name].weight * log_prob
+            parts[f"log p({name})"] = log_prob.detach()
+        parts["KL"] = kl.detach()
+        for subset, part in named.items():
+            apart = q.kl_to(self.posterior(whole, subset)).mean()
+            loss = loss + self.alpha * apart
+            parts[part] = apart.detach()
+        return loss, parts

@@ -1,0 +1,79 @@
+"""The variational autoencoder of one modality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mmtoolkit.batch import Batch
+from mmtoolkit.components import Modality, Model
+from mmtoolkit.models.listed import ListedNetwork
+from mmtoolkit.models.names import known
+from mmtoolkit.posterior import Gaussian
+
+
+class VAE(Model):
+    """The variational autoencoder of one modality; the others are left alone.
+
+    Trained on E_q(z | x)[λ log p(x | z)] - β KL(q(z | x) || p(z)), with the rows that have x. z can be inferred from x
+    alone.
+
+    Source: Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
+    """
+
+    kind: Literal["vae"] = "vae"
+
+    modality: str | None = None
+    """x, the modality that is modelled; the first where left out."""
+
+    def build(self, modalities: Mapping[str, Modality]) -> VAENetwork:
+        """The encoder and decoder of the one modality."""
+        name = self.modality if self.modality is not None else next(iter(modalities))
+        return VAENetwork(modalities, self.latent_dim, known(name, modalities, "modality"))
+
+
+class VAENetwork(ListedNetwork):
+    """The networks of a VAE of the modality `name`."""
+
+    def __init__(self, modalities: Mapping[str, Modality], latent_dim: int, name: str) -> None:
+        x = modalities[name]
+        super().__init__(modalities, latent_dim, {name: x.encoder(2 * latent_dim)}, {name: x.decoder(latent_dim)})
+        self.name = name
+
+    def subsets(self) -> list[frozenset[str]]:
+        """The modality alone."""
+        return [frozenset([self.name])]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The modality alone."""
+        return (self.name,)
+
+    def usable(self, present: Tensor) -> Tensor:
+        """The rows that have the modality: (B,) bool."""
+        return present[:, list(self.modalities).index(self.name)]
+
+    def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
+        """q(z | x): (B, D)."""
+        q = self.expert(self.name, batch)
+        assert q is not None  # all rows have it
+        return q
+
+    def forward(
+        self, batch: Batch, beta: float = 1.0, subsets: Tensor | None = None, noise: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The negative ELBO of the rows that have x; noise (1, B, D), no subsets are drawn."""
+        if noise is None:
+            noise = torch.randn(1, batch.size, self.latent_dim, device=batch.device)
+        q = self.expert(self.name, batch)
+        if q is None:
+            zero = self.blank(batch)
+            return zero, {f"log p({self.name})": zero, "KL": zero}
+        z = q.rsample(noise[0].index_select(0, batch.rows(self.name).to(batch.device)))
+        log_prob = self.decoders.of(self.name)(z).log_prob(batch.value(self.name)).mean()
+        kl = q.kl().mean()
+        loss = beta * kl - self.modalities[self.name].weight * log_prob
+        return loss, {f"log p({self.name})": log_prob.detach(), "KL": kl.detach()}
