@@ -10,7 +10,7 @@ import torch
 from mmtoolkit.components import ByName
 from mmtoolkit.dataset import Dataset, Report, prepare
 from mmtoolkit.errors import UserError
-from mmtoolkit.networks import build, generated_batch, parameter_counts, unused_rows
+from mmtoolkit.networks import build, generated_batch, parameter_counts, unused_rows, usable_rows
 from mmtoolkit.schema import Schema
 
 _ROWS = 4
@@ -64,6 +64,7 @@ def check(schema: Schema, report: Report) -> tuple[dict[str, Any], UserError | N
     for evaluator in schema.evaluate:
         evaluator.check_model(network)
     if dataset is not None:
+        usable_rows(network, dataset.splits["train"])
         found["notes"] = [*dataset.notes, *unused_rows(network, dataset)]
     with torch.random.fork_rng():
         batch = generated_batch(network, _ROWS)

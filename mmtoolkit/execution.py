@@ -15,7 +15,7 @@ from mmtoolkit.devices import new_fabric
 from mmtoolkit.errors import UserError
 from mmtoolkit.faults import key_path
 from mmtoolkit.files import make_folder, replacing, sweep, write_json, write_text
-from mmtoolkit.networks import build, parameter_counts, unused_rows
+from mmtoolkit.networks import build, parameter_counts, unused_rows, usable_rows
 from mmtoolkit.plugins import Plugins, load_plugins
 from mmtoolkit.record import read_record, record
 from mmtoolkit.run import TrainedRun, holds_run
@@ -60,7 +60,6 @@ def execute(
         raise UserError(
             f"{folder}: holds a run already; go on with it by --resume, or write elsewhere with --out FOLDER"
         )
-    make_folder(folder)
     plugins = plugins if plugins is not None else load_plugins()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     if schema.train.warmup_epochs > schema.train.epochs:
@@ -85,6 +84,8 @@ def execute(
         evaluator.check_model(network)
     for note in unused_rows(network, dataset):
         say(note)
+    usable_rows(network, dataset.splits["train"])
+    make_folder(folder)
     trainer = Trainer(network, dataset, resolved.train, folder, fabric, watcher)
     if resume and trainer.resume():
         say(f"going on after epoch {trainer.progress.epoch}, step {trainer.progress.step}")

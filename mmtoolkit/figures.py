@@ -172,8 +172,8 @@ def _rows(run: TrainedRun, split: str, n: int) -> tuple[Any, dict[str, dict[int,
     return batch, values
 
 
-def _missing(axes: Axes) -> None:
-    axes.text(0.5, 0.5, "missing", ha="center", va="center", fontsize=7, color=_SOFT, transform=axes.transAxes)
+def _aside(axes: Axes, text: str) -> None:
+    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, color=_SOFT, transform=axes.transAxes)
 
 
 def _points(run: TrainedRun, batch: Any, given: Sequence[str], targets: Sequence[str]) -> dict[str, Tensor]:
@@ -197,7 +197,7 @@ def reconstructions(run: TrainedRun, split: str, names: Sequence[str], given: Se
             if row in values[name]:
                 run.modalities[name].draw(values[name][row], data)
             else:
-                _missing(data)
+                _aside(data, "missing")
             run.modalities[name].draw(points[name][row], made)
     return grid.figure
 
@@ -217,14 +217,17 @@ def cross_modal(run: TrainedRun, split: str, names: Sequence[str], givens: Seque
             if row in values[name]:
                 run.modalities[name].draw(values[name][row], axes)
             else:
-                _missing(axes)
+                _aside(axes, "missing")
     for line, given in enumerate(givens, start=1):
         grid.title(line, "given all" if len(given) == len(run.modalities) else f"given {_short(', '.join(given), 20)}")
         points = _points(run, batch, given, names)
         for row in range(batch.size):
             for offset, name in enumerate(names):
+                axes = grid.axes(line, row * len(names) + offset)
                 if name in points:
-                    run.modalities[name].draw(points[name][row], grid.axes(line, row * len(names) + offset))
+                    run.modalities[name].draw(points[name][row], axes)
+                else:
+                    _aside(axes, "not modelled")
     return grid.figure
 
 
@@ -264,7 +267,7 @@ def draw_figures(run: TrainedRun) -> list[str]:
             if values:
                 figures[f"given_{safe_name(name, place)}"] = samples_given(run, name, values)
     givens = [[name] for name in shown if offers([name])] + ([inputs] if len(inputs) > 1 and offers(inputs) else [])
-    if len(names) > 1 and givens:
+    if len(names) > 1 and givens and givens != [inputs]:  # else the reconstructions say it
         figures["cross_modal"] = cross_modal(run, split, shown, givens)
     folder = make_folder(run.folder / "figures")
     for stem, figure in figures.items():

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
 from mmtoolkit.batch import Batch
 from mmtoolkit.components import Modality, Model, Network
-from mmtoolkit.dataset import Dataset
+from mmtoolkit.dataset import Dataset, Split
 from mmtoolkit.errors import UserError
 from mmtoolkit.normalisation import guard_normalisation
 from mmtoolkit.seeds import seed_for
@@ -61,11 +62,26 @@ def generated_batch(network: Network, rows: int) -> Batch:
     return Batch.of_present(rows, values, dict.fromkeys(network.modalities, torch.arange(rows)))
 
 
+def usable_rows(network: Network, train: Split) -> Tensor:
+    """The training rows that the model can learn from: (n,) int64, ascending.
+
+    Raises:
+        UserError: there is none.
+    """
+    rows = network.usable(train.present).nonzero().squeeze(1)
+    if not len(rows):
+        raise UserError(
+            f"no training row has what the model learns from ({', '.join(network.inputs)}); "
+            "give data.supervision a larger fraction, or choose another model, such as mvae"
+        )
+    return rows
+
+
 def unused_rows(network: Network, dataset: Dataset) -> list[str]:
     """How many training rows that have something the model cannot learn from; nothing where there is none."""
     present = dataset.splits["train"].present
     unused = int((present.any(1) & ~network.usable(present)).sum())
-    if not unused:
+    if not unused or not network.usable(present).any():
         return []
     return [
         f"{unused:,} of {len(present):,} training rows are not used: they lack some of what the model learns from "

@@ -112,14 +112,21 @@ class TrainedRun:
             if parsed.faults:
                 row, fault = min(parsed.faults.items())
                 raise UserError(f"row {int(place[row])}, {name}: {fault}")
-            keys = place.to(self.device)
-            values[name] = modality.prepare(parsed.stored.to(self.device), None, keys)
+            if not parsed.present.all():  # NaN, or a mapping that holds nothing, is missing too
+                places[name] = place = place[parsed.present]
+            stored = parsed.stored[parsed.present].to(self.device)
+            values[name] = modality.prepare(stored, None, place.to(self.device))
         return Batch.of_present(len(rows), values, places)
 
     @torch.no_grad()
     def infer(self, rows: Sequence[Mapping[str, Any]], given: Collection[str] | None = None) -> Posterior:
-        """q(z | what each row has of `given`) for rows of cells: (B, D). All modalities where given is left out."""
-        return self.model.infer(self.batch(rows), tuple(self.modalities) if given is None else given)
+        """q(z | what each row has of `given`) for rows of cells: (B, D).
+
+        Args:
+            rows: name -> cell, each.
+            given: names; all that the model infers z from where left out.
+        """
+        return self.model.infer(self.batch(rows), self.model.inputs if given is None else given)
 
     @torch.no_grad()
     def decode(
@@ -140,13 +147,15 @@ class TrainedRun:
         """
         rows = rows if rows is not None else [{}] * len(z)
         batch = self.batch(rows)
-        self._check_conditions({name for name in batch.names if len(batch.rows(name)) == len(rows)}, "rows")
+        self._check_conditions(
+            {name for name in batch.names if len(batch.rows(name)) == len(rows)}, "add {} to the rows"
+        )
         return self.model.decode(z.to(self.device), batch, self.model.targets if targets is None else targets)
 
     def _check_conditions(self, given: Collection[str], remedy: str) -> None:
         if unmet := [name for name in self.model.conditions if name not in given]:
             fault = f"this {self.schema.model.kind} decodes {', '.join(self.model.targets)} given {', '.join(unmet)}"
-            raise UserError(f"{fault}; say what to give for it in {remedy}")
+            raise UserError(f"{fault}; {remedy.format(unmet[0])}")
 
     @torch.no_grad()
     def sample(self, n: int, given: Mapping[str, Any] | None = None, seed: int = 0) -> dict[str, Tensor]:
@@ -162,7 +171,7 @@ class TrainedRun:
             what is unknown of a given vector is predicted.
         """
         given = dict(given or {})
-        self._check_conditions(given, "given, on the command line --given NAME=VALUE")
+        self._check_conditions(given, "add --given {}=VALUE")
         batch = self.batch([given])
         generator = torch.Generator(self.device).manual_seed(seed_for("sample", seed))
         noise = torch.randn(n, 1, self.model.latent_dim, generator=generator, device=self.device)

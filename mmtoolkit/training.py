@@ -24,6 +24,7 @@ from mmtoolkit.dataset import Dataset, Split
 from mmtoolkit.devices import seed_generators
 from mmtoolkit.errors import UserError
 from mmtoolkit.files import replacing, write_text
+from mmtoolkit.networks import usable_rows
 from mmtoolkit.schema import TrainOptions
 from mmtoolkit.seeds import seed_for
 from mmtoolkit.tally import Tally
@@ -128,12 +129,7 @@ class Trainer:
         self.train = self._resident(dataset.splits["train"])
         valid = dataset.splits.get("valid")
         self.valid = self._resident(valid) if valid is not None and network.usable(valid.present).any() else None
-        self.usable = network.usable(self.train.present).nonzero().squeeze(1)
-        if not len(self.usable):
-            raise UserError(
-                f"no training row has what the model learns from ({', '.join(network.inputs)}); "
-                "give data.supervision a larger fraction, or choose another model, such as mvae"
-            )
+        self.usable = usable_rows(network, self.train)
         self.share = -(-len(self.usable) // fabric.world_size)  # rows an epoch and a process
         self.steps = -(-self.share // options.batch_size)
         optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=True)

@@ -26,7 +26,7 @@ from toys import seeded
 DOCS = Path(__file__).parents[1] / "docs"
 EXAMPLES = DOCS / "examples"
 PAGES = sorted(DOCS.rglob("*.md"))
-PLUGINS = (EXAMPLES / "my_counts.py", EXAMPLES / "my_model.py")
+PLUGINS = (EXAMPLES / "my_counts.py", EXAMPLES / "my_vector.py", EXAMPLES / "my_model.py")
 _FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -166,6 +166,69 @@ def test_the_plugins_run_from_schema_to_scores(tmp_path: Path) -> None:
     assert [result["target"] for result in density] == [["habitat"], ["heron"], ["lark"]]
     assert all(result["value"] < 0 and result["examples"] > 0 for result in density)
     assert run.history[1]["loss"] < run.history[0]["loss"]
+
+
+def test_the_density_of_a_model_that_decodes_one_modality(tmp_path: Path) -> None:
+    plugins = load_plugins(PLUGINS)
+    model = "model={kind: cvae, latent_dim: 2, target: lark}"
+    overrides = ["data.sites=100", "train.epochs=1", "train.warmup_epochs=0", model, "evaluate=[{kind: density}]"]
+    schema = read_schema(EXAMPLES / "birds.yaml", overrides, plugins)
+    mmtoolkit.execute(schema, tmp_path / "run", plugins=plugins)
+    run = mmtoolkit.load(tmp_path / "run", plugin_files=PLUGINS)
+    (scores,), notes = run.evaluate(run.schema.evaluate, "test")
+    (result,) = scores["results"]
+    assert result["target"] == ["lark"]
+    assert result["value"] < 0
+    assert 0 < result["examples"] == sum(int(batch.present.all(1).sum()) for batch in run.batches("test"))
+    said = "the model does not infer it from all others"
+    assert notes == [f"density: left out: {name}: {said}" for name in ("habitat", "heron")]
+
+
+def flock(*cells: Any) -> tuple[Any, Any, torch.Tensor]:
+    """The modality `counts` of two columns, and cells as parsed and as prepared."""
+    counts = component("modality", "counts")(columns=["heron", "lark"])
+    parsed = counts.parse_column(list(cells))
+    return counts, parsed, counts.prepare(parsed.stored[parsed.present], None, None)
+
+
+def test_an_unknown_entry_of_a_vector_is_neither_evidence_nor_target() -> None:
+    counts, parsed, x = flock({"heron": 3, "lark": None}, {"lark": "20"}, None, {"heron": 1, "lark": 5})
+    assert parsed.present.tolist() == [True, True, False, True]
+    assert not parsed.faults
+    encoder, decoder = counts.encoder(4), counts.decoder(2)
+    other = torch.where(x[:, 1:] > 0, x[:, :1], 77.0)
+    filled = torch.cat([other, x[:, 1:]], dim=1)  # another filler where unknown
+    p = decoder(torch.randn(3, 2, generator=seeded()))
+    assert (p.batch_shape, p.event_shape) == ((3,), counts.event_shape())
+    assert torch.equal(encoder(filled), encoder(x))
+    assert torch.equal(p.log_prob(filled), p.log_prob(x))
+    each = p.base.log_prob(x[:, 0])
+    torch.testing.assert_close(p.log_prob(x), torch.stack([each[0, 0], each[1, 1], each[2].sum()]))
+    assert counts.cell(x[0]) == {"heron": 3}
+    assert counts.cell(counts.point(p)[0]).keys() == {"heron", "lark"}
+
+
+def test_a_bad_entry_of_a_vector_costs_the_entry() -> None:
+    _, parsed, _ = flock({"heron": 3, "lark": "many"}, {"lrak": 1})
+    assert parsed.present.tolist() == [True, False]
+    assert parsed.faults == {
+        0: "lark: 'many' is no count; give 0 or a positive whole number",
+        1: "there is no column 'lrak'; the columns are heron, lark",
+    }
+
+
+@pytest.mark.parametrize("model", ["kind: mvae", "kind: cvae, target: flock", "kind: cvae", "kind: jmvae"])
+def test_the_vector_plugin_runs_in_every_kind_of_model(tmp_path: Path, model: str) -> None:
+    plugins = load_plugins(PLUGINS)
+    overrides = ["data.sites=100", "train.epochs=1", "train.warmup_epochs=0"]
+    overrides.append(f"model={{{model}, latent_dim: 2}}")
+    schema = read_schema(EXAMPLES / "flocks.yaml", overrides, plugins)
+    mmtoolkit.execute(schema, tmp_path / "run", plugins=plugins)
+    run = mmtoolkit.load(tmp_path / "run", plugin_files=PLUGINS)
+    given = {"flock": run.modalities["flock"].typed("{heron: 14}"), "habitat": "wood"}
+    drawn = run.sample(3, given=given)["flock"]
+    assert drawn[:, 0, 0].tolist() == [14, 14, 14]
+    assert drawn[:, 1, 1].all() == ("flock" in run.model.targets)  # what is unknown is predicted, where it is decoded
 
 
 def test_the_joint_model_is_the_mvae_in_its_joint_term() -> None:

@@ -169,11 +169,12 @@ def evaluate(
             if parse_override(text)[0][0] != "evaluate":
                 raise UserError(f"--set {text}: cannot change a trained run; evaluate alone can be set here")
         evaluators = read_schema(run_folder / "schema.yaml", set_, loaded.plugins).evaluate
-    folder = make_folder(run_folder / "evaluations")
+    folder = run_folder / "evaluations"
     number = 1 + max((int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit()), default=0)
     scores, notes = loaded.evaluate(evaluators, split or loaded.default_split(), folder / str(number))
     for note in notes:
         say(note)
+    make_folder(folder)
     document = {"name": loaded.schema.name, "scores": scores}
     write_json(folder / f"{number}.json", document)
     say(f"kept in {folder / f'{number}.json'}")
