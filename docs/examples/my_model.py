@@ -19,6 +19,7 @@ from mmtoolkit import (
     hookimpl,
     product_of_experts,
 )
+from mmtoolkit.subsets import supports
 
 
 class Joint(Model):
@@ -78,20 +79,25 @@ class Density(Evaluator):
     kind: Literal["density"] = "density"
 
     def evaluate(self, run: Run, split: str) -> Scores:
-        """One result a modality, over the rows that have it and any other."""
+        """One result a modality, over the rows that have it and any other, or all that its decoder reads."""
         results: list[dict[str, Any]] = []
+        notes = []
+        needed = [place for place, name in enumerate(run.modalities) if name in run.model.conditions]
         for place, name in enumerate(run.modalities):
             given = [other for other in run.modalities if other != name]
+            if name not in run.model.targets or not supports(run.model.subsets(), given):
+                notes.append(f"left out: {name}: the model does not infer it from all others")
+                continue
             found = []
             for batch in run.batches(split):
-                rows = batch.present[:, place] & (batch.present.sum(1) > 1)
+                rows = batch.present[:, place] & (batch.present.sum(1) > 1) & batch.present[:, needed].all(1)
                 if rows.any():
                     z = run.model.infer(batch, given).mean
                     found.append(run.model.log_prob(z, batch, [name])[name].cpu()[rows])
             values = torch.cat(found) if found else torch.zeros(0)
             value = values.mean().item() if len(values) else None
             results.append({"target": [name], "given": given, "value": value, "examples": len(values)})
-        return Scores(results)
+        return Scores(results, notes=notes)
 
 
 @hookimpl
