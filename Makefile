@@ -25,7 +25,7 @@ types: .venv/ready
 	$(BIN)/mypy
 
 docs: .venv/ready
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .

@@ -108,9 +108,10 @@ def execute(
     network.eval()
     run = TrainedRun(folder, resolved, network, fabric.device, baselines, plugins, say, fabric.is_global_zero, dataset)
     if fabric.is_global_zero:
-        scores, notes = run.evaluate(resolved.evaluate, run.default_split(), folder / "figures")
-        for note in notes:
-            say(note)
+        scores = run.evaluate(resolved.evaluate, run.default_split(), folder / "figures")
+        for score in scores:
+            for note in score["notes"]:
+                say(f"{score['kind']}: {note}")
         training = {"epochs": outcome.epochs, "kept_epoch": outcome.kept_epoch, "reason": outcome.reason}
         results = {
             "name": resolved.name,

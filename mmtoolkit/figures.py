@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ MOST_MODALITIES = 8
 _MOST_VALUES = 10
 _MOST_WRITTEN = 24
 _LONGEST_NAME = 40
+_CAPTION = 20
 _INK, _SOFT = "#1c2330", "#5d6878"
 _COLOURS = ("#1f5fa8", "#c4502b", "#18794e", "#8a4fa3", "#b0860b", "#3b7f8c", "#a83262", "#5d6878")
 _DPI = 130
@@ -32,22 +34,25 @@ _DPI = 130
 class _Grid:
     """A figure of equal panels, addressed by line and column; sizes in inches."""
 
-    def __init__(self, lines: int, columns: int, panel: float = 0.95, left: float = 0.05, gap: float = 0.2) -> None:
+    def __init__(
+        self, lines: int, columns: int, panel: float = 0.95, left: float = 0.05, gap: float = 0.2, top: float = 0.05
+    ) -> None:
         self.width = left + columns * panel + 0.1
-        self.height = lines * (panel + gap) + 0.1
+        self.height = lines * (panel + gap) + top + 0.05
+        self.top = top
         self.figure = Figure(figsize=(self.width, self.height), dpi=_DPI)
         self.panel, self.left, self.gap = panel, left, gap
 
     def axes(self, line: int, column: int, wide: float = 0.92) -> Axes:
         x = (self.left + column * self.panel) / self.width
-        y = 1 - ((line + 1) * (self.panel + self.gap) - self.gap + 0.05) / self.height
+        y = 1 - ((line + 1) * (self.panel + self.gap) - self.gap + self.top) / self.height
         made = self.figure.add_axes((x, y, wide * self.panel / self.width, wide * self.panel / self.height))
         made.set_axis_off()
         return made
 
     def title(self, line: int, text: str) -> None:
         """A name to the left of a line."""
-        y = 1 - (line * (self.panel + self.gap) + 0.05 + self.panel / 2) / self.height
+        y = 1 - (line * (self.panel + self.gap) + self.top + self.panel / 2) / self.height
         self.figure.text(
             (self.left - 0.1) / self.width,
             y,
@@ -60,16 +65,20 @@ class _Grid:
             wrap=True,
         )
 
+    def head(self, axes: Axes, text: str) -> None:
+        """A name over a panel of the first line."""
+        axes.set_title(_short(text), fontsize=6.5, color=_SOFT, pad=3, parse_math=False)
+
     def caption(self, axes: Axes, text: str) -> None:
-        """A line under a panel."""
+        """A line or two under a panel."""
         axes.text(
             0.5,
             -0.04,
-            _short(text),
+            "\n".join(textwrap.wrap(text, _CAPTION, max_lines=2, placeholder=" …")),
             transform=axes.transAxes,
             ha="center",
             va="top",
-            fontsize=6.5,
+            fontsize=5.5 if len(text) > _CAPTION else 6.5,
             parse_math=False,
             color=_SOFT,
         )
@@ -130,9 +139,11 @@ def samples(modalities: Mapping[str, Modality], values: Mapping[str, Tensor]) ->
             axes = grid.axes(line, place * len(pictures) + offset)
             modalities[name].draw(values[name][row], axes)
             if offset == 0 and others:
-                texts = {o: modalities[o].text(values[o][row]) for o in others}
-                named = [f"{o} {text}" for o, text in texts.items()] if len(texts) > 1 else list(texts.values())
-                grid.caption(axes, ", ".join(named))
+                if len(others) == 1:
+                    told = [modalities[others[0]].text(values[others[0]][row])]
+                else:
+                    told = [modalities[other].named(other, values[other][row]) for other in others]
+                grid.caption(axes, ", ".join(filter(None, told)))
     return grid.figure
 
 
@@ -157,7 +168,7 @@ def samples_given(run: TrainedRun, name: str, values: Sequence[Tensor], n: int =
     grid = _Grid(len(values), n * len(shown), panel=0.8, left=1.4, gap=0.02)
     for line, value in enumerate(values):
         drawn = run.sample(n, {name: modality.cell(value)}, seed=line)
-        grid.title(line, _short(modality.text(value), 26))
+        grid.title(line, _short(modality.text(value), 60))
         for place in range(n):
             for offset, other in enumerate(shown):
                 run.modalities[other].draw(drawn[other][place], grid.axes(line, place * len(shown) + offset))
@@ -206,7 +217,7 @@ def reconstructions(run: TrainedRun, split: str, names: Sequence[str], given: Se
 def cross_modal(run: TrainedRun, split: str, names: Sequence[str], givens: Sequence[Sequence[str]]) -> Figure:
     """Any modality from any other: a line for each given set, a group of columns for each of a few rows."""
     batch, values = _rows(run, split, max(1, 12 // len(names)))
-    grid = _Grid(1 + len(givens), batch.size * len(names), panel=0.9, left=1.4, gap=0.05)
+    grid = _Grid(1 + len(givens), batch.size * len(names), panel=0.9, left=1.4, gap=0.05, top=0.2)
     if left_out := [name for name in run.modalities if name not in names]:
         text = f"not shown: {', '.join(left_out)}"
         grid.figure.text(0.5, 0, text, ha="center", va="bottom", fontsize=6, color=_SOFT, parse_math=False)
@@ -214,6 +225,7 @@ def cross_modal(run: TrainedRun, split: str, names: Sequence[str], givens: Seque
     for row in range(batch.size):
         for offset, name in enumerate(names):
             axes = grid.axes(0, row * len(names) + offset)
+            grid.head(axes, name)
             if row in values[name]:
                 run.modalities[name].draw(values[name][row], axes)
             else:
@@ -232,12 +244,13 @@ def cross_modal(run: TrainedRun, split: str, names: Sequence[str], givens: Seque
 
 
 def _distinct_values(run: TrainedRun, split: str, name: str) -> list[Tensor]:
-    """Up to ten distinct values of a modality in a split, in order."""
+    """Up to ten distinct values of a modality in a split, in order and from the first to the last."""
     found: dict[str, Tensor] = {}
     for value in next(run.dataset.split(split).values(name), torch.zeros(0)):
         found.setdefault(run.modalities[name].text(value), value)
     values = sorted(found.values(), key=lambda value: value.flatten().tolist())
-    return values[:_MOST_VALUES]
+    shown = min(len(values), _MOST_VALUES)
+    return [values[round(i * (len(values) - 1) / max(shown - 1, 1))] for i in range(shown)]
 
 
 def draw_figures(run: TrainedRun) -> list[str]:

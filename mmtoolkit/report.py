@@ -14,6 +14,7 @@ from mmtoolkit.errors import UserError
 from mmtoolkit.files import write_text
 from mmtoolkit.yaml12 import read_yaml
 
+_MOST_NAMES = 4
 _HIDDEN = {"target", "given", "metric"}
 
 # Captions by file name; the text says what to look for.
@@ -51,15 +52,32 @@ def number(value: Any) -> str:
 def entry_name(result: dict[str, Any]) -> str:
     """`label from image: accuracy`."""
     metric = f": {result['metric']}" if result.get("metric") else ""
-    return f"{', '.join(result['target'])} from {', '.join(result['given']) or 'nothing'}{metric}"
+    return f"{_listed(result['target'])} from {_listed(result['given']) or 'nothing'}{metric}"
+
+
+def _listed(names: list[str]) -> str:
+    """The names; of many the first and how many they are."""
+    if len(names) <= _MOST_NAMES:
+        return ", ".join(names)
+    return f"{', '.join(names[: _MOST_NAMES - 1])}, … ({len(names)})"
 
 
 def score_columns(results: list[dict[str, Any]]) -> list[str]:
     """The columns of an evaluator's results: those that say something in some row."""
-    order = ["value", "stderr", "baseline", "examples"]
+    order = ["value", "stderr", "baseline", "relative", "examples"]
     keys = dict.fromkeys(order) | dict.fromkeys(key for result in results for key in result)
     said = [key for key in keys if key not in _HIDDEN and any(r.get(key) is not None for r in results)]
     return [key for key in said if key != "incomplete" or any(r.get(key) for r in results)]
+
+
+def _with_relative(score: dict[str, Any]) -> dict[str, Any]:
+    """The same score with each value over its baseline, where there is one."""
+    results = []
+    for result in score["results"]:
+        value, baseline = result.get("value"), result.get("baseline")
+        relative = value / baseline if value is not None and baseline else None
+        results.append({**result, "relative": relative})
+    return {**score, "results": results}
 
 
 def _caption(stem: str, modalities: list[str]) -> tuple[str, str]:
@@ -111,7 +129,8 @@ def write_report(folder: Path | str) -> Path:
         resources.files("mmtoolkit").joinpath("report.html.jinja").read_text(encoding="utf-8")
     )
     lines = [json.loads(line) for line in history]
-    scores = [{**s, "columns": score_columns(s["results"])} for s in results["scores"]]
+    scores = [_with_relative(score) for score in results["scores"]]
+    scores = [{**score, "columns": score_columns(score["results"])} for score in scores]
     html = template.render(
         results=results,
         scores=scores,

@@ -190,8 +190,8 @@ class TrainedRun:
     @torch.no_grad()
     def evaluate(
         self, evaluators: Sequence[Evaluator], split: str, figures: Path | None = None
-    ) -> tuple[list[dict[str, Any]], list[str]]:
-        """The scores of each evaluator on a split, as results.json holds them, and notes for the user.
+    ) -> list[dict[str, Any]]:
+        """The scores of each evaluator on a split, with its notes for the user, as results.json holds them.
 
         Args:
             evaluators: in order.
@@ -205,21 +205,22 @@ class TrainedRun:
             evaluator.check_model(self.model)
         if not len(self.dataset.split(split)):
             raise UserError(f"the split {split!r} has no rows; choose another with --split")
-        scores, notes = [], []
+        scores = []
         for place, evaluator in enumerate(evaluators):
             found = evaluator.evaluate(self, split)
             _check_results(evaluator.kind, found.results)
             options = evaluator.model_dump(mode="json", exclude={"kind"})
             results = [_finite(result) for result in found.results]
-            scores.append({"kind": evaluator.kind, "options": options, "split": split, "results": results})
-            notes += [f"{evaluator.kind}: {note}" for note in found.notes]
+            notes = list(found.notes)
             if results != found.results:
-                notes.append(f"{evaluator.kind}: scores that are not finite stand as null")
+                notes.append("scores that are not finite stand as null")
+            score = {"kind": evaluator.kind, "options": options, "split": split, "results": results, "notes": notes}
+            scores.append(score)
             if figures is not None and found.figures:
                 make_folder(figures)
                 for name, figure in found.figures.items():
                     save_figure(figure, figures / f"{evaluator.kind}_{safe_name(name, place)}.png")
-        return scores, notes
+        return scores
 
 
 def _check_results(kind: str, results: Sequence[Mapping[str, Any]]) -> None:

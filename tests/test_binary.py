@@ -297,3 +297,10 @@ def test_many_binaries_from_a_schema_take_steps(count: int) -> None:
                 parameter -= 0.01 * parameter.grad
     finite_gradients(network)
     assert losses[-1] < losses[0]
+
+
+def test_a_caption_tells_of_what_is_there() -> None:
+    usual, named = Binary(values=("-1", "1")), Binary(values=("female", "male"))
+    assert usual.named("Smiling", torch.tensor(1.0)) == "Smiling"
+    assert usual.named("Smiling", torch.tensor(0.0)) == ""
+    assert named.named("sex", torch.tensor(0.0)) == "sex female"

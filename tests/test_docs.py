@@ -175,13 +175,13 @@ def test_the_density_of_a_model_that_decodes_one_modality(tmp_path: Path) -> Non
     schema = read_schema(EXAMPLES / "birds.yaml", overrides, plugins)
     mmtoolkit.execute(schema, tmp_path / "run", plugins=plugins)
     run = mmtoolkit.load(tmp_path / "run", plugin_files=PLUGINS)
-    (scores,), notes = run.evaluate(run.schema.evaluate, "test")
+    (scores,) = run.evaluate(run.schema.evaluate, "test")
     (result,) = scores["results"]
     assert result["target"] == ["lark"]
     assert result["value"] < 0
     assert 0 < result["examples"] == sum(int(batch.present.all(1).sum()) for batch in run.batches("test"))
     said = "the model does not infer it from all others"
-    assert notes == [f"density: left out: {name}: {said}" for name in ("habitat", "heron")]
+    assert scores["notes"] == [f"left out: {name}: {said}" for name in ("habitat", "heron")]
 
 
 def flock(*cells: Any) -> tuple[Any, Any, torch.Tensor]:

@@ -320,7 +320,7 @@ def test_runs_on_missing_cells_train_and_score_the_rows_they_can(
     said: list[str] = []
     run = mmtoolkit.execute(schema, tmp_path / "run", say=said.append)
     assert any("of 60 training rows are not used" in line for line in said) == (kind == "cvae")
-    scores, _ = run.evaluate(schema.evaluate, "train")
+    scores = run.evaluate(schema.evaluate, "train")
     results = [r for score in scores for r in score["results"] if r.get("metric") != "calibration_error"]
     assert [r["examples"] for r in results] == examples
     assert all(r["incomplete"] == 0 for r in results)

@@ -102,7 +102,7 @@ def test_the_baseline_is_the_training_mean_scored_the_same_way(run: mmtoolkit.Tr
 
 def test_the_elbo_agrees_with_an_explicit_sum(run: mmtoolkit.TrainedRun) -> None:
     elbo = run.schema.evaluate[0].model_copy(update={"samples": 3})
-    scores, _ = run.evaluate([elbo], "valid", run.folder / "figures")
+    scores = run.evaluate([elbo], "valid", run.folder / "figures")
     generator, total, rows = run.generator, 0.0, 0
     with torch.no_grad():
         for batch in run.batches("valid"):

@@ -81,7 +81,7 @@ def main() -> None:
 
         # Scores on another split, of other entries.
         entries = [{"target": ["label"], "given": ["image"]}]
-        scores, _ = run.evaluate([Prediction(entries=entries)], split="valid")
+        scores = run.evaluate([Prediction(entries=entries)], split="valid")
         result = scores[0]["results"][0]
         print(f"{result['metric']} of label given image: {result['value']:.2f}, baseline {result['baseline']:.2f}")
 

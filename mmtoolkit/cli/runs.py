@@ -171,9 +171,10 @@ def evaluate(
         evaluators = read_schema(run_folder / "schema.yaml", set_, loaded.plugins).evaluate
     folder = run_folder / "evaluations"
     number = 1 + max((int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit()), default=0)
-    scores, notes = loaded.evaluate(evaluators, split or loaded.default_split(), folder / str(number))
-    for note in notes:
-        say(note)
+    scores = loaded.evaluate(evaluators, split or loaded.default_split(), folder / str(number))
+    for score in scores:
+        for note in score["notes"]:
+            say(f"{score['kind']}: {note}")
     make_folder(folder)
     document = {"name": loaded.schema.name, "scores": scores}
     write_json(folder / f"{number}.json", document)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from torch.distributions import Distribution
     from torchmetrics import Metric
+
+
+# Characters and lines that a panel of a figure has room for.
+_LINE, _LINES = 22, 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +168,7 @@ class Modality(Component):
         """The value (*event) that a prediction is compared with: the mean over prepared training rows (N, *event)."""
         total, count = torch.zeros(self.event_shape(), dtype=torch.float64), 0
         for x in chunks:
-            total += x.double().sum(0).cpu()
+            total += x.sum(0, dtype=torch.float64).cpu()
             count += len(x)
         return (total / max(count, 1)).float()
 
@@ -229,15 +234,21 @@ class Modality(Component):
         """One value (*event) in a table or caption."""
         return str(self.cell(value))
 
+    def named(self, name: str, value: Tensor) -> str:
+        """One value (*event) in a caption that tells of several modalities; empty where it need not be told."""
+        return f"{name} {self.text(value)}"
+
     def draw(self, value: Tensor, axes: Axes) -> None:
-        """One value (*event) in a figure; `axes` come without ticks. Default: its text."""
+        """One value (*event) in a figure; `axes` come without ticks. Default: its text, wrapped to fit."""
+        lines = textwrap.wrap(self.text(value), _LINE, max_lines=_LINES, placeholder=" …")
+        longest = max(map(len, lines), default=1)
         axes.text(
             0.5,
             0.5,
-            self.text(value),
+            "\n".join(lines),
             ha="center",
             va="center",
-            fontsize=8,
+            fontsize=max(5.0, min(8.0, 8.0 * 14 / longest, 8.0 * 6 / len(lines or [""]))),
             transform=axes.transAxes,
             parse_math=False,  # a class may be named $5
         )

@@ -141,6 +141,12 @@ class Binary(YesNo, Banked):
         """Yes or no where these are written as is usual, such as 1 and 0; else as they are written."""
         return ("no", "yes")[int(value > 0.5)] if self.usual else self.cell(value)
 
+    def named(self, name: str, value: Tensor) -> str:
+        """The name alone where it is yes; nothing where it is no, as `attributes` tells them."""
+        if not self.usual:
+            return super().named(name, value)
+        return name if value > 0.5 else ""
+
 
 class _Index(nn.Module):
     """0 and 1 as rows of an embedding."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain, repeat
@@ -21,10 +20,8 @@ from mmt_text.tokens import SINGULAR, UNKNOWN, Tokens, checked_alphabet, frequen
 from mmtoolkit.components import Cells, Modality, Parsed
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from torchmetrics import Metric
 
-_LINE, _LINES = 16, 7  # of a panel of a figure
 
 
 class Text(Modality):
@@ -246,17 +243,3 @@ class Text(Modality):
     def text(self, value: Tensor) -> str:
         """The text in quotes, so that an empty one is seen."""
         return repr(self.cell(value))
-
-    def draw(self, value: Tensor, axes: Axes) -> None:
-        """The text in quotes, wrapped, and cut where it is long."""
-        lines = textwrap.wrap(self.text(value), _LINE, max_lines=_LINES, placeholder=" …")
-        axes.text(
-            0.5,
-            0.5,
-            "\n".join(lines),
-            ha="center",
-            va="center",
-            fontsize=8,
-            transform=axes.transAxes,
-            parse_math=False,
-        )
