@@ -33,6 +33,7 @@ from mmtoolkit.models import MVAE
 from mmtoolkit.models.mvae import SubsetOptions
 from mmtoolkit.networks import build
 from mmtoolkit.schema import TrainOptions
+from mmtoolkit.seeds import seed_for
 from mmtoolkit.sources import CelebA
 from mmtoolkit.subsets import draw_subsets
 from mmtoolkit.training import Trainer
@@ -62,8 +63,11 @@ class Floor:
         parameters = [*self.encoders.parameters(), *self.decoders.parameters()]
         self.optimizer = torch.optim.Adam(parameters, lr=1e-4, fused=True)
 
-    def epoch(self) -> None:
-        for chosen in torch.randperm(len(self.data[0])).split(BATCH):
+    def epoch(self, number: int) -> None:
+        order = torch.randperm(len(self.data[0])).split(BATCH)
+        for step, chosen in enumerate(order, start=number * len(order)):
+            # As training does: so that both sides draw the same subset, and decode as many images.
+            torch.manual_seed(seed_for("step", 0, step, 0))
             x = [column.index_select(0, chosen) for column in self.data]
             self.step(x)
 
@@ -125,7 +129,7 @@ def main() -> None:
 
         def between(flat: list[float] = flat) -> None:
             begun = time.perf_counter()
-            floor.epoch()
+            floor.epoch(len(flat))
             flat.append(time.perf_counter() - begun)
 
         seconds = ours(dataset, arguments.repeats + 1, banks, between)
