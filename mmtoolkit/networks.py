@@ -72,7 +72,7 @@ def usable_rows(network: Network, train: Split) -> Tensor:
     if not len(rows):
         raise UserError(
             f"no training row has what the model learns from ({', '.join(network.inputs)}); "
-            "give data.supervision a larger fraction, or choose another model, such as mvae"
+            "mend the data, hide less by data.supervision where it is set, or choose another model, such as mvae"
         )
     return rows
 

@@ -79,9 +79,10 @@ class Gaussian:
         return 0.5 * (self.mean.square() + self.logvar.exp() - 1 - self.logvar).sum(-1)
 
     def kl_to(self, other: Gaussian) -> Tensor:
-        """KL(q || other) in closed form: (...,), nats."""
-        ratio = self.logvar - other.logvar
-        squares = (self.mean - other.mean).square() * torch.exp(-other.logvar)
+        """KL(q || other) in closed form: (...,), nats. The other's precision is bounded as in a product."""
+        logvar = other.logvar.clamp(min=_LEAST_LOGVAR[other.logvar.dtype])
+        ratio = self.logvar - logvar
+        squares = (self.mean - other.mean).square() * torch.exp(-logvar)
         return 0.5 * (squares + ratio.exp() - 1 - ratio).sum(-1)
 
 

@@ -124,9 +124,10 @@ class TrainedRun:
 
         Args:
             rows: name -> cell, each.
-            given: names; all that the model infers z from where left out.
+            given: names; whatever a row has, as far as the model can infer z from it, where left out.
         """
-        return self.model.infer(self.batch(rows), self.model.inputs if given is None else given)
+        batch = self.batch(rows)
+        return self.model.infer_all(batch) if given is None else self.model.infer(batch, given)
 
     @torch.no_grad()
     def decode(
@@ -147,15 +148,13 @@ class TrainedRun:
         """
         rows = rows if rows is not None else [{}] * len(z)
         batch = self.batch(rows)
-        self._check_conditions(
-            {name for name in batch.names if len(batch.rows(name)) == len(rows)}, "add {} to the rows"
-        )
+        self._check_conditions(batch)
         return self.model.decode(z.to(self.device), batch, self.model.targets if targets is None else targets)
 
-    def _check_conditions(self, given: Collection[str], remedy: str) -> None:
-        if unmet := [name for name in self.model.conditions if name not in given]:
+    def _check_conditions(self, batch: Batch) -> None:
+        if unmet := [name for name in self.model.conditions if len(batch.rows(name)) < batch.size]:
             fault = f"this {self.schema.model.kind} decodes {', '.join(self.model.targets)} given {', '.join(unmet)}"
-            raise UserError(f"{fault}; {remedy.format(unmet[0])}")
+            raise UserError(f"{fault}; give a value of {unmet[0]} too")
 
     @torch.no_grad()
     def sample(self, n: int, given: Mapping[str, Any] | None = None, seed: int = 0) -> dict[str, Tensor]:
@@ -171,8 +170,8 @@ class TrainedRun:
             what is unknown of a given vector is predicted.
         """
         given = dict(given or {})
-        self._check_conditions(given, "add --given {}=VALUE")
         batch = self.batch([given])
+        self._check_conditions(batch)
         generator = torch.Generator(self.device).manual_seed(seed_for("sample", seed))
         noise = torch.randn(n, 1, self.model.latent_dim, generator=generator, device=self.device)
         z = self.model.infer(batch, tuple(given)).rsample(noise).flatten(0, 1)

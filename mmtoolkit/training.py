@@ -374,6 +374,6 @@ class Trainer:
             reason = f"{ended}epoch {progress.best_epoch} has the best validation bound"
             return Outcome(progress.epoch, progress.best_epoch, reason, progress.best)
         self._save_weights()
-        why = "there is no validation split" if self.valid is None else "the warm-up lasts to the end"
+        why = "no validation row chooses another" if self.valid is None else "the warm-up lasts to the end"
         bound = self.history[-1]["validation"] if self.history else None
         return Outcome(progress.epoch, progress.epoch, f"the last epoch is kept, since {why}", bound)

@@ -30,6 +30,8 @@ def faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("vision-small", [], {"image", "edges", "mask"}),
         ("celeba-small", ["model.kind=cvae"], {"image"}),
         ("celeba-small", ["model.kind=jmvae"], {"image", "attributes"}),
+        ("celeba19-small", ["model.kind=jmvae"], {"Male"}),
+        ("vision-small", ["model.kind=vae"], set()),
     ],
 )
 def test_from_start_to_report(schema: str, changes: list[str], scored: set[str], tmp_path: Path) -> None:

@@ -350,3 +350,17 @@ def test_a_modality_that_writes_just_the_required_methods_trains_in_every_model(
     for p, old in zip(network.parameters(), before, strict=True):
         assert p.isfinite().all()
         assert not torch.equal(p, old)
+
+
+def test_what_a_row_has_is_used_as_far_as_it_is_supported():
+    network = network_of(MODELS["bivcca"])
+    values = some_values(TOYS, 3)
+    values = {name: values[name] for name in network.modalities}
+    present = torch.tensor([[1, 1], [0, 1], [0, 0]]) > 0
+    q = network.infer_all(batch_of(values, present))
+    first, second = list(network.modalities)
+    given = {name: network.infer(batch_of(values, present), [name]) for name in network.modalities}
+    assert torch.equal(q.mean[0], given[first].mean[0])
+    assert torch.equal(q.mean[1], given[second].mean[1])
+    assert not q.mean[2].any()
+    assert not q.logvar[2].any()

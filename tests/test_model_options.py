@@ -1,13 +1,14 @@
 """What a model says of itself, and the options and questions that it refuses."""
 
 import pytest
+import torch
 from pydantic import ValidationError
 
 from mmtoolkit.errors import UserError
 from mmtoolkit.models import CVAE, JMVAE, VAE, BiVCCA
 from mmtoolkit.networks import parameter_counts
 from test_models import EVERY, MODELS, TOYS, D, case, network_of, presence
-from toys import Category, Vector, batch_of
+from toys import Category, Vector, batch_of, some_values
 
 TWO = {name: TOYS[name] for name in "ab"}
 
@@ -27,7 +28,7 @@ def sets(*words):
         ("cvae", ["abc", "bc"], "abc", "a", "bc", [1, 0, 1, 0, 0]),
         ("cvae of b given c", ["bc", "c"], "bc", "b", "c", [1, 0, 1, 1, 0]),
         ("cvae of c given b and a", ["abc", "ab"], "abc", "c", "ab", [1, 0, 1, 0, 0]),
-        ("bivcca", ["a", "b"], "ab", "ab", "", [1, 1, 1, 1, 0]),
+        ("bivcca", ["a", "b"], "a", "ab", "", [1, 1, 1, 1, 0]),
         ("jmvae", ["abc", "a", "b", "c"], "abc", "abc", "", [1, 0, 1, 0, 0]),
         ("jmvae with subsets", ["abc", "ac", "bc", "a", "b", "c"], "abc", "abc", "", [1, 0, 1, 0, 0]),
     ],
@@ -166,3 +167,20 @@ def test_what_z_cannot_be_inferred_from_is_refused(name, members, text):
     with pytest.raises(UserError) as caught:
         network.infer(batch_of(values, presence(MODELS[name])), members)
     assert str(caught.value) == text
+
+
+def test_an_encoder_that_takes_no_condition_is_told():
+    class Deaf(Vector):
+        def encoder(self, width, extra=0):
+            return torch.nn.Linear(2, width)
+
+    with pytest.raises(UserError, match=r"^model.target: the encoder of a \(vector\) takes no condition, which cvae"):
+        CVAE(latent_dim=2).build({"a": Deaf(), "b": Vector()})
+
+
+def test_divergences_to_subsets_have_names_of_their_own():
+    modalities = {"a": Vector(), "b": Vector(), "a + b": Vector(), "['a', 'b']": Vector()}
+    network = JMVAE(latent_dim=2, subsets=(("a", "b"),)).build(modalities)
+    batch = batch_of(some_values({name: Vector() for name in modalities}, 3), torch.ones(3, 4, dtype=torch.bool))
+    _, parts = network.double()(batch)
+    assert len(parts) == 4 + 1 + 1 + 4

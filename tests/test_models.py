@@ -182,8 +182,9 @@ def explicit_loss(model, network, values, present, noise, beta=1.0):
                 alone = [frozenset([name]) for name in values]
                 for subset in [frozenset(listed) for listed in model.subsets] + alone:
                     apart = kl_divergence(q, explicit_posterior(network, values, present, row, subset)).sum()
-                    named = " + ".join(name for name in values if name in subset)
-                    loss = loss + model.alpha * add(f"KL(joint, {named})", apart)
+                    names = [name for name in values if name in subset]
+                    named = f"KL(joint, {names[0]})" if len(names) == 1 else f"KL(joint; {names})"
+                    loss = loss + model.alpha * add(named, apart)
     rows = max(rows, 1)
     return loss / rows, {name: torch.as_tensor(part).detach() / rows for name, part in parts.items()}
 

@@ -233,3 +233,11 @@ def test_rsample_is_differentiable_standard_noise_moved_and_scaled():
 def test_gaussian_is_a_posterior_and_a_torch_distribution_is_not():
     assert isinstance(Gaussian(torch.zeros(1, 1), torch.zeros(1, 1)), Posterior)
     assert not isinstance(Normal(0.0, 1.0), Posterior)
+
+
+def test_a_divergence_to_a_very_certain_gaussian_is_finite():
+    logvar = torch.full((2, 3), -95.0, requires_grad=True)
+    kl = Gaussian(torch.zeros(2, 3), torch.zeros(2, 3)).kl_to(Gaussian(torch.zeros(2, 3), logvar))
+    kl.sum().backward()
+    assert kl.isfinite().all()
+    assert logvar.grad.isfinite().all()

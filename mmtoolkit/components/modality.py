@@ -57,7 +57,7 @@ class Modality(Component):
             return torch.tensor(float(cell))
 
         def encoder(self, width, extra=0) -> nn.Module:
-            return nn.Sequential(nn.Unflatten(0, (-1, 1)), nn.Linear(1, 64), nn.SiLU(), nn.Linear(64, width))
+            return ReadingEncoder(width, extra)  # its forward takes x (N,), and c (N, extra) where extra > 0
 
         def decoder(self, size) -> nn.Module:
             return NormalHead(size)  # its forward returns torch.distributions.Normal(mean, 1.0)
@@ -192,7 +192,7 @@ class Modality(Component):
 
     def condition(self, x: Tensor) -> Tensor:
         """What a conditional network is told of x (N, *event): (N, condition_size). Default: its numbers."""
-        return x.flatten(1).float() if x.ndim > 1 else x.unsqueeze(1).float()
+        return x.reshape(len(x), -1).float()
 
     @abstractmethod
     def decoder(self, size: int) -> nn.Module:
@@ -224,7 +224,7 @@ class Modality(Component):
 
         Default: the squared error, averaged over the numbers of the event.
         """
-        return {"squared_error": (point.float() - x.float()).square().flatten(1).mean(1)}
+        return {"squared_error": (point.float() - x.float()).square().reshape(len(x), -1).mean(1)}
 
     def metrics(self) -> dict[str, Metric]:
         """Named torchmetrics for what is no mean over rows, such as calibration: `update(average, x)`."""

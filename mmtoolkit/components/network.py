@@ -122,6 +122,10 @@ class Network(nn.Module, ABC):
 
     # What follows from that.
 
+    def infer_all(self, batch: Batch) -> Posterior:
+        """q(z | what a row has), as far as it is supported: (B, D)."""
+        return self.infer(batch, self.inputs)
+
     def decode(self, z: Tensor, batch: Batch, targets: Collection[str]) -> dict[str, Distribution]:
         """p(target | z) for z (K B, D), draw-major: row j of z belongs to row j mod B of the batch.
 
@@ -149,7 +153,8 @@ class Network(nn.Module, ABC):
             places = (torch.arange(draws).unsqueeze(1) * batch.size + rows).flatten()
             if len(rows) < batch.size:
                 places = sent(places, z.device)
-                have, needed = batch.take(rows), z.index_select(0, places)
+                have = batch.only({name, *self.conditions}).take(rows)
+                needed = z.index_select(0, places)
             x = have.value(name)
             x = x.repeat(draws, *[1] * (x.ndim - 1)) if draws > 1 else x
             log_prob = self.decode(needed, have, [name])[name].log_prob(x)
@@ -167,7 +172,7 @@ class Network(nn.Module, ABC):
             batch: B rows.
             noise: (B, D) standard normal.
         """
-        posterior = self.infer(batch, self.inputs)
+        posterior = self.infer_all(batch)
         log_probs = self.log_prob(posterior.rsample(noise), batch, self.targets)
         return sum(log_probs.values(), start=-posterior.kl())
 

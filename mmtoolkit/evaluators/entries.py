@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
@@ -46,6 +46,10 @@ class EntryEvaluator(Evaluator):
     entries: tuple[Entry, ...] | None = None
     """What to score, each {target: [...], given: [...]}; the default entries that the model can give where left out."""
 
+    unsupported: Literal["error", "leave_out"] = "error"
+    """What becomes of an entry that the model cannot give: an error, or it is left out and named. Default entries that
+    it cannot give are always left out."""
+
     def check(self, names: Sequence[str]) -> None:
         """Whether the entries name modalities."""
         for entry in self.entries or ():
@@ -53,21 +57,22 @@ class EntryEvaluator(Evaluator):
 
     def check_model(self, model: Network) -> None:
         """Whether the model can give the entries."""
+        if self.unsupported == "leave_out":
+            return
         faults = [
             f"evaluate, {self.kind}: {_named(entry)}: {fault}; change or remove this entry"
             for entry in self.entries or ()
-            if (fault := unsupported(entry, model))
+            if (fault := cannot(entry, model))
         ]
         if faults:
             raise UserError(faults)
 
     def chosen(self, default: Iterable[Entry], model: Network) -> tuple[list[Entry], list[str]]:
-        """The entries to score, in schema order, and a note for each default one that the model cannot give."""
-        if self.entries is not None:
-            return [entry.ordered(tuple(model.modalities)) for entry in self.entries], []
+        """The entries to score, in schema order, and a note for each that is left out."""
+        wanted = default if self.entries is None else self.entries
         kept, notes = [], []
-        for entry in dict.fromkeys(default):
-            if fault := unsupported(entry, model):
+        for entry in dict.fromkeys(entry.ordered(tuple(model.modalities)) for entry in wanted):
+            if fault := cannot(entry, model):
                 notes.append(f"left out: {_named(entry)}: {fault}")
             else:
                 kept.append(entry)
@@ -78,7 +83,7 @@ def _named(entry: Entry) -> str:
     return f"{', '.join(entry.target)} from {', '.join(entry.given) or 'nothing'}"
 
 
-def unsupported(entry: Entry, model: Network) -> str:
+def cannot(entry: Entry, model: Network) -> str:
     """Why a model cannot give an entry; nothing where it can."""
     if stranger := [name for name in entry.target if name not in model.targets]:
         return f"the model does not decode {', '.join(stranger)}"

@@ -54,6 +54,11 @@ class BiVCCANetwork(ListedNetwork):
         """Each of the two alone."""
         return [frozenset([name]) for name in self.modalities]
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The first: of sets that are as large, the one that comes first in the schema is used."""
+        return tuple(self.modalities)[:1]
+
     def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
         """q(z | the one): (B, D)."""
         q = self.expert(next(iter(given)), batch)
@@ -93,10 +98,15 @@ class BiVCCANetwork(ListedNetwork):
             own = batch.take(rows)
             q = self.posterior(own, frozenset([name]))
             places = sent(rows, batch.device)
-            weight = sent(weights[rows, i], batch.device).to(kl.dtype)
-            kl = kl.index_add(0, places, weight * q.kl().to(kl.dtype))
+            weight = sent(weights[rows, i].to(q.mean.dtype), batch.device)
+            kl = _added(kl, places, weight * q.kl())
             z = q.rsample(noise[i].index_select(0, places))
             for target, log_prob in self.log_prob(z, own, self.targets).items():
-                scored = weight * log_prob.to(kl.dtype)
-                log_probs[target] = log_probs[target].index_add(0, places, scored)
+                log_probs[target] = _added(log_probs[target], places, weight * log_prob)
         return kl, log_probs
+
+
+def _added(total: Tensor, places: Tensor, part: Tensor) -> Tensor:
+    """Numbers added at some places, in the finer of the two number formats."""
+    dtype = torch.promote_types(total.dtype, part.dtype)
+    return total.to(dtype).index_add(0, places, part.to(dtype))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Mapping
 from typing import Annotated, Literal
 
@@ -57,6 +58,13 @@ class CVAENetwork(ListedNetwork):
         x = modalities[target]
         extra = sum(modalities[name].condition_size for name in given)
         encoder, decoder = x.encoder(2 * latent_dim, extra), x.decoder(latent_dim + extra)
+        try:
+            inspect.signature(encoder.forward).bind(None, None)
+        except TypeError:
+            raise UserError(
+                f"model.target: the encoder of {target} ({x.kind}) takes no condition, which cvae needs; its plugin's "
+                "encoder(width, extra) must give a module of (x, c) where extra > 0"
+            ) from None
         super().__init__(modalities, latent_dim, {target: encoder}, {target: decoder})
         self.target, self.given = target, given
 

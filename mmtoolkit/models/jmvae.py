@@ -80,6 +80,11 @@ class JointEncoder(nn.Module):
         return features
 
 
+def _part(names: list[str]) -> str:
+    """The name of a divergence; no two sets have the same, whatever their modalities are called."""
+    return f"KL(joint, {names[0]})" if len(names) == 1 else f"KL(joint; {names})"
+
+
 class JMVAENetwork(ListedNetwork):
     """The networks of a JMVAE; `joint` holds the joint encoder of everything, then those of the listed subsets."""
 
@@ -125,12 +130,13 @@ class JMVAENetwork(ListedNetwork):
         """The loss of the rows that have everything; noise (1, B, D), no subsets are drawn.
 
         Returns:
-            The loss, and its parts: `log p(NAME)`, `KL`, and `KL(joint, NAMES)` to the network of each subset.
+            The loss, and its parts: `log p(NAME)`, `KL`, and the divergence to the network of each subset,
+            `KL(joint, NAME)` or `KL(joint; [NAMES])`.
         """
         if noise is None:
             noise = torch.randn(1, batch.size, self.latent_dim, device=batch.device)
         everything, *rest = self.subsets()
-        named = {s: f"KL(joint, {' + '.join(n for n in self.modalities if n in s)})" for s in rest}
+        named = {s: _part([name for name in self.modalities if name in s]) for s in rest}
         rows = self.usable(batch.present).nonzero().squeeze(1)
         if not len(rows):
             names = [*(f"log p({name})" for name in self.modalities), "KL", *named.values()]

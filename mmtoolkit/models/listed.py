@@ -38,6 +38,13 @@ class ListedNetwork(Network):
         if not supports(self.subsets(), given):
             asked, *sets = (", ".join(name for name in self.modalities if name in s) for s in (given, *self.subsets()))
             raise UserError(f"the model cannot infer z from {asked}; it can from: {'; '.join(sets)}")
+        return self._largest(batch, given)
+
+    def infer_all(self, batch: Batch) -> Gaussian:
+        """q(z | the largest supported set that a row has): (B, D)."""
+        return self._largest(batch, self.modalities)
+
+    def _largest(self, batch: Batch, given: Collection[str]) -> Gaussian:
         chosen = largest_supported(batch.present, batch.names, given, self.subsets())
         if len(chosen) == 1 and len(chosen[0][1]) == batch.size:
             return self.posterior(batch, chosen[0][0])

@@ -1,0 +1,76 @@
+"""Forty and a hundred modalities, from a schema to a report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from runs import mmt, sets
+
+SOURCE = '''
+"""A plugin whose rows have many columns of yes and no, a third of them missing."""
+
+from typing import Literal
+
+import numpy as np
+
+from mmtoolkit import Columns, Source, hookimpl
+
+
+class Answers(Source):
+    kind: Literal["answers"] = "answers"
+    count: int
+
+    def splits(self):
+        return ("train", "valid", "test")
+
+    def files(self):
+        return []
+
+    def load(self, split):
+        draw = np.random.default_rng(len(split))
+        trait = draw.random(24) < 0.5
+        cells = np.where(draw.random((self.count, 24)) < 0.9, trait, ~trait).astype(object)
+        cells[draw.random(cells.shape) < 0.3] = None
+        return Columns({f"question {k}": list(column) for k, column in enumerate(cells)})
+
+
+@hookimpl
+def mmt_components():
+    return [Answers]
+'''
+
+SCHEMA = """
+name: many
+data: {{kind: answers, count: {count}}}
+modalities:
+  questions: {{kind: binary, values: ["False", "True"], each: [{names}]}}
+model: {{kind: mvae, latent_dim: 3, subsets: {{k: 2}}, banks: {banks}}}
+train: {{epochs: 2, batch_size: 12, warmup_epochs: 1}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("count", "banks", "changes"),
+    [(40, False, []), (100, True, ["evaluate=[{kind: elbo}]"])],
+)
+def test_many_modalities_from_a_schema_to_a_report(
+    count: int, banks: bool, changes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("answers.py").write_text(SOURCE)
+    names = ", ".join(f"question {k}" for k in range(count))
+    Path("many.yaml").write_text(SCHEMA.format(count=count, names=names, banks=str(banks).lower()))
+    done = mmt("run", "--plugin", "answers.py", "many.yaml", *sets(*changes), "--out", "run")
+    assert done.status == 0, done.err
+    results = json.loads(Path("run/results.json").read_text())
+    elbo, *prediction = results["scores"]
+    assert [r["target"] for r in elbo["results"]][:count] == [[f"question {k}"] for k in range(count)]
+    assert all(r["value"] < 0 for r in elbo["results"])
+    for score in prediction:
+        accuracy = [r for r in score["results"] if r["metric"] == "accuracy"]
+        assert len(accuracy) == count * (count + 1)
+    assert "the figures show the first 8 modalities" in done.err
+    assert Path("run/report.html").exists()
