@@ -68,8 +68,8 @@ class Split:
         for start in range(0, len(self), size):
             yield self.batch(torch.arange(start, min(start + size, len(self))), device)
 
-    def values(self, name: str, size: int = CHUNK) -> Iterator[Tensor]:
-        """The present values of one modality, prepared: (N, *event) at a time, on the host."""
+    def values(self, name: str, size: int = 512) -> Iterator[Tensor]:
+        """The present values of one modality, prepared: (N, *event) at a time, few enough for the processor's cache."""
         m = list(self.modalities).index(name)
         rows = self.present[:, m].nonzero().squeeze(1)
         for chosen in rows.split(size) if len(rows) else ():

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MOST_MODALITIES = 8
 _MOST_VALUES = 10
+_LOOKED_AT = 4096  # rows for them
 _MOST_WRITTEN = 24
 _LONGEST_NAME = 40
 _CAPTION = 20
@@ -246,7 +247,7 @@ def cross_modal(run: TrainedRun, split: str, names: Sequence[str], givens: Seque
 def _distinct_values(run: TrainedRun, split: str, name: str) -> list[Tensor]:
     """Up to ten distinct values of a modality in a split, in order and from the first to the last."""
     found: dict[str, Tensor] = {}
-    for value in next(run.dataset.split(split).values(name), torch.zeros(0)):
+    for value in next(run.dataset.split(split).values(name, _LOOKED_AT), torch.zeros(0)):
         found.setdefault(run.modalities[name].text(value), value)
     values = sorted(found.values(), key=lambda value: value.flatten().tolist())
     shown = min(len(values), _MOST_VALUES)
