@@ -63,7 +63,6 @@ def learned(*columns: Any) -> tuple[str, str]:
         (["0.0", "1.0"], ("0.0", "1.0")),
         ([1, "0", np.int8(1)], ("0", "1")),
         # Only one of the two is seen.
-        ([1, 1], ("0", "1")),
         ([0], ("0", "1")),
         ([-1], ("-1", "1")),
         (["YES"], ("NO", "YES")),
@@ -91,6 +90,7 @@ def test_the_spelling_is_that_of_all_columns() -> None:
         (["1", "true"], "the values are '1', 'true', and which is no and which is yes is not plain"),
         ([-1, 0, 1], "there are 3 values, '-1', '0', '1', and a binary modality has two; name them by values: "),
         (list("abcdefg"), "there are 7 values, 'a', 'b', 'c', 'd', 'e', …, and a binary modality has two; name them"),
+        ([1, 1], "the one value is '1', whose other may be 0 or -1; name both by values: "),
         (["x"], "the one value is 'x', which is no usual way to write no or yes; name them by values: [NO, YES]"),
         ([NAN], "there is no value to learn from how no and yes are written; name them by values: [NO, YES], or mend"),
     ],
@@ -139,9 +139,18 @@ def test_where_the_spelling_is_usual_any_usual_one_is_read(cell: Any) -> None:
     assert FACE.parse({"Male": cell}).tolist() == [[1, 0, 0], [1, 0, 0]]
 
 
-@pytest.mark.parametrize("cell", [-1, "-1", 0, "0", False, "no", "N", "False", -1.0, "f"])
+@pytest.mark.parametrize("cell", [-1, "-1", False, "no", "N", "False", -1.0, "f"])
 def test_a_usual_no(cell: Any) -> None:
     assert FACE.parse({"Bald": cell, "Male": 1}).tolist() == [[1, 0, 0], [1, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("values", "cell"), [(("-1", "1"), 0), (("-1", "1"), "0.0"), (("0", "1"), -1), (("no", "yes"), -1)]
+)
+def test_the_no_of_other_data_stands_for_unknown_and_is_a_fault(values: tuple[str, str], cell: Any) -> None:
+    parsed = Attributes(columns=("a", "b"), values=values).parse_column([{"a": cell, "b": values[1]}])
+    assert parsed.faults == {0: "a: " + fault(cell, *values)}
+    assert parsed.stored[0].tolist() == [[0, 1], [0, 1]]
 
 
 def test_other_spellings_are_read_as_they_are() -> None:

@@ -228,3 +228,26 @@ def test_calibration_error_reads_averaged_probabilities() -> None:
     metric = PETS.metrics()["calibration_error"]
     metric.update(PETS.average(categorical([0.8, 0.1, 0.1], [0.8, 0.1, 0.1]), 1), torch.tensor([0, 1]))
     assert float(metric.compute()) == pytest.approx(0.3)  # sure by 0.8, right by 0.5
+
+
+def test_the_calibration_error_is_that_of_torchmetrics_batch_by_batch() -> None:
+    from torchmetrics.classification import BinaryCalibrationError, MulticlassCalibrationError
+
+    from mmt_attributes.calibration import ClassCalibrationError, KnownCalibrationError
+
+    draw = torch.Generator().manual_seed(0)
+    probabilities = torch.rand(500, 3, generator=draw).softmax(1)
+    probabilities[:3] = torch.eye(3)
+    classes = torch.randint(3, (500,), generator=draw)
+    ours, theirs = ClassCalibrationError(), MulticlassCalibrationError(3, n_bins=15)
+    yes, answers = torch.rand(500, generator=draw), torch.randint(2, (500,), generator=draw).float()
+    yes[:2] = torch.tensor([0.0, 1.0])
+    known, binary = KnownCalibrationError(), BinaryCalibrationError(n_bins=15)
+    for rows in torch.arange(500).split(70):
+        ours.update(probabilities[rows], classes[rows])
+        theirs.update(probabilities[rows], classes[rows])
+        known.update(yes[rows], answers[rows])
+        binary.update(yes[rows], answers[rows].long())
+    assert float(ours.compute()) == pytest.approx(float(theirs.compute()), abs=1e-6)
+    assert float(known.compute()) == pytest.approx(float(binary.compute()), abs=1e-6)
+    assert sum(getattr(ours, name).numel() for name in ours._defaults) == 48  # whatever the number of rows

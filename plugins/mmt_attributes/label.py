@@ -143,9 +143,9 @@ class Label(Modality):
 
     def metrics(self) -> dict[str, Metric]:
         """The expected calibration error over 15 bins (Guo et al. 2017)."""
-        from torchmetrics.classification import MulticlassCalibrationError
+        from mmt_attributes.calibration import ClassCalibrationError
 
-        return {"calibration_error": MulticlassCalibrationError(len(self.names), n_bins=15, validate_args=False)}
+        return {"calibration_error": ClassCalibrationError()}
 
 
 def _sort_key(name: str) -> tuple[int, float, str]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _PAIRS = [("0", "1"), ("-1", "1"), ("0.0", "1.0"), ("-1.0", "1.0")]
 _PAIRS += [("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y")]
 _USUAL = {word: float(place) for pair in _PAIRS for place, word in enumerate(pair)}
+_NUMBERS = {word: float(word) for pair in _PAIRS[:4] for word in pair}
+_TRUE = {pair[1] for pair in _PAIRS}
 _SHOWN = 5
 
 
@@ -122,9 +124,9 @@ class YesNo(Modality):
             return _Read(np.nan)
         if word in self.spellings:
             return _Read(float(self.spellings.index(word)))
-        if self.usual and word.lower() in _USUAL:
-            return _Read(_USUAL[word.lower()])
         no, yes = self.spellings
+        if self.usual and word.lower() in _USUAL and not _stands_for_unknown(word, no):
+            return _Read(_USUAL[word.lower()])
         fault = f"{cell!r} is neither {no!r} nor {yes!r}; write one of these, or name others by values: [NO, YES]"
         return _Read(np.nan, fault)
 
@@ -132,7 +134,12 @@ class YesNo(Modality):
         """The expected calibration error of the probability of yes, over 15 bins (Guo et al. 2017)."""
         from mmt_attributes.calibration import KnownCalibrationError
 
-        return {"calibration_error": KnownCalibrationError(n_bins=15, validate_args=False)}
+        return {"calibration_error": KnownCalibrationError()}
+
+
+def _stands_for_unknown(word: str, no: str) -> bool:
+    """Whether a word is the no of other data: 0 among -1 and 1, and -1 among 0 and 1, are codes of what is unknown."""
+    return word in _NUMBERS and word not in _TRUE and _NUMBERS[word] != _NUMBERS.get(no, 0.0)
 
 
 def _ordered(found: set[str]) -> tuple[str, str]:
@@ -145,6 +152,11 @@ def _ordered(found: set[str]) -> tuple[str, str]:
     remedy = "name them by values: [NO, YES]"
     if not words:
         raise ValueError(f"there is no value to learn from how no and yes are written; {remedy}, or mend the data")
+    if len(words) == 1 and not _NUMBERS.keys().isdisjoint(set(words) & _TRUE):
+        raise ValueError(
+            f'the one value is {next(iter(words))!r}, whose other may be 0 or -1; name both by values: ["0", "1"] or '
+            '["-1", "1"]'
+        )
     for pair in _PAIRS:
         if set(words) <= set(pair):
             no, yes = (words.get(word) for word in pair)

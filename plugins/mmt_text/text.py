@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from torchmetrics import Metric
 
 
-
 class Text(Modality):
     """A text of bounded length: of characters, such as the digits of a number, or of words.
 
