@@ -396,3 +396,21 @@ def test_a_card_has_files_or_words_on_how_to_get_them() -> None:
     for name, card in data_cards().items():
         assert bool(card.files) != bool(card.by_hand), name
     assert data_cards()["celeba"].splits == {"train": 162_770, "valid": 19_867, "test": 19_962}
+
+
+def test_other_folders_of_an_archive_are_left_alone(root: Path) -> None:
+    archive = pack(root)
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("old/000001.jpg", b"another")
+        file.writestr("__MACOSX/img_align_celeba/000001.jpg", b"another")
+    assert np.asarray(CelebA(root=root).load("train").column("image")[0]).shape == (78, 64, 3)
+
+
+def test_a_picture_that_an_archive_holds_twice_is_told(root: Path) -> None:
+    archive = pack(root)
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("img_align_celeba/again/000001.jpg", b"another")
+    assert fault(root) == (
+        f"{archive}: holds 000001.jpg twice, as img_align_celeba/000001.jpg and as img_align_celeba/again/000001.jpg; "
+        "fetch the archive again"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -526,3 +527,19 @@ def test_text_and_drawing() -> None:
         axes = Figure().subplots()
         image.draw(torch.rand(image.shape), axes)
         assert axes.images[0].get_array().shape[:2] == (8, 10)
+
+
+def test_pictures_read_in_parallel_leave_warnings_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for side in (4, 40):
+        PILImage.new("L", (side, side)).save(tmp_path / f"{side}.png")
+    monkeypatch.setattr(PILImage, "MAX_IMAGE_PIXELS", 1000)
+    cells = [tmp_path / ("40.png" if row % 7 == 0 else "4.png") for row in range(200)]
+    before, threads = list(warnings.filters), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        parsed = Image(shape=(1, 4, 4), network="mlp").parse_column(cells)
+    finally:
+        torch.set_num_threads(threads)
+    assert list(parsed.faults) == list(range(0, 200, 7))
+    assert all("more pixels than is safe" in found for found in parsed.faults.values())
+    assert warnings.filters == before

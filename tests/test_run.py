@@ -252,3 +252,24 @@ def test_static_binarisation_and_missing_cells_go_through(tmp_path: Path) -> Non
     x = next(iter(run.batches("test"))).value("image")
     assert set(x.unique().tolist()) == {0.0, 1.0}
     assert 0 < float(1 - run.dataset.splits["train"].present.float().mean()) < 1
+
+
+def test_checksums_of_many_or_large_files_are_of_names_sizes_and_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mmtoolkit import record
+
+    few, many = tmp_path / "few", tmp_path / "many"
+    few.mkdir()
+    many.mkdir()
+    (few / "small").write_bytes(b"1")
+    (few / "large").write_bytes(b"1" * 50)
+    for number in range(101):
+        (many / f"{number}.jpg").write_bytes(b"1")
+    monkeypatch.setattr(record, "_MOST_BYTES", 10)
+    found = record._checksums([*few.iterdir(), *many.iterdir()])
+    assert len(found[str(few / "small")]) == 64
+    assert found[str(few / "large")].startswith("50 bytes, ")
+    assert len(found) == 3
+    (many / "7.jpg").write_bytes(b"22")
+    assert record._checksums([*few.iterdir(), *many.iterdir()]) != found

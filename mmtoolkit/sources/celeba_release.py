@@ -232,7 +232,15 @@ def _archive(path: Path) -> Archive:
         file = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: is no zip archive that can be read ({error}); fetch it again") from error
-    return Archive(file, path, {name.rpartition("/")[2]: name for name in file.namelist()})
+    inside = [name for name in file.namelist() if not name.endswith("/")]
+    chosen = [name for name in inside if name.startswith(f"{PICTURES}/")] or [n for n in inside if "/" not in n]
+    members: dict[str, str] = {}
+    for name in chosen:
+        short = name.rpartition("/")[2]
+        if short in members:
+            raise UserError(f"{path}: holds {short} twice, as {members[short]} and as {name}; fetch the archive again")
+        members[short] = name
+    return Archive(file, path, members)
 
 
 # The lists.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
+import PIL.Image
 import torch
 from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor, nn
@@ -82,7 +84,12 @@ class Image(Modality):
             stacked = cells[:, None] if grey else cells
             if stacked.shape[1:] == self.shape:
                 return Parsed(torch.tensor(stacked), torch.ones(len(cells), dtype=torch.bool))
-        # Decoders of pictures let other threads run.
+        with warnings.catch_warnings():  # here, since it is no thread's own; too many pixels are a fault anyway
+            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+            return self._read(cells)
+
+    def _read(self, cells: Cells) -> Parsed:
+        """Cells one by one; decoders of pictures let other threads run meanwhile."""
         workers = min(torch.get_num_threads(), len(cells) // _CELLS_A_WORKER)
         if workers < 2:
             return super().parse_column(cells)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,13 +52,14 @@ def pixels(cell: Any, shape: tuple[int, int, int], resize: Literal["crop", "stre
 
 def _opened(path: Path) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                return ImageOps.exif_transpose(picture)
+        with Image.open(path) as picture:  # its size is known, its pixels are not read yet
+            most = Image.MAX_IMAGE_PIXELS
+            if most is not None and picture.width * picture.height > most:
+                raise Image.DecompressionBombError
+            return ImageOps.exif_transpose(picture)
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such file; correct the path, or leave the cell empty") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except Image.DecompressionBombError:
         raise ValueError(f"{path}: has more pixels than is safe to open; make it smaller") from None
     except Exception as error:  # decoders raise what they like on a broken file
         text = _text(error).replace(repr(str(path)), "").rstrip(": ")
