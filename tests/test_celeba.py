@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
+import weakref
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -126,7 +129,7 @@ def test_the_folders_of_the_official_drive(packed: bool, root: Path) -> None:
     assert np.asarray(prepare(source, {"image": IMAGE}).splits["test"].present).all()
 
 
-@pytest.mark.parametrize("inside", ["img_align_celeba/", ""])
+@pytest.mark.parametrize("inside", ["img_align_celeba/", "", "celeba/img_align_celeba/"])
 def test_an_archive_gives_the_rows_of_its_folder(inside: str, root: Path, tmp_path: Path, own_cache: Path) -> None:
     packed = shutil.copytree(root, tmp_path / "packed")
     archive = pack(packed, inside)
@@ -146,6 +149,30 @@ def test_a_cell_of_an_archive_is_an_array_when_it_is_looked_at(root: Path) -> No
     cell = CelebA(root=root).load("test").column("image")[0]
     assert np.array_equal(np.asarray(cell), expected)
     assert str(cell) == f"{archive}, member img_align_celeba/{NAMES[9]}"
+
+
+def test_no_archive_stays_open(root: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[zipfile.ZipFile]] = []
+
+    class Watched(zipfile.ZipFile):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            made.append(weakref.ref(self))
+
+    pack(root)
+    monkeypatch.setattr(zipfile, "ZipFile", Watched)
+    source = CelebA(root=root)
+    tables = [source.load(split) for split in SPLITS]
+    gc.collect()
+    assert [file() for file in made] == [None]  # whose names were read
+    cells = [np.asarray(cell) for table in tables for cell in table.column("image")]
+    assert len(cells) == len(NAMES)
+    assert sum(file() is not None for file in made) == len(SPLITS)
+    del tables
+    prepare(source, {"image": IMAGE})
+    gc.collect()
+    assert len(made) == 1 + 2 * len(SPLITS)
+    assert not any(file() for file in made)
 
 
 def test_a_folder_goes_before_an_archive_unless_it_is_empty(root: Path) -> None:
@@ -409,8 +436,8 @@ def test_other_folders_of_an_archive_are_left_alone(root: Path) -> None:
 def test_a_picture_that_an_archive_holds_twice_is_told(root: Path) -> None:
     archive = pack(root)
     with zipfile.ZipFile(archive, "a") as file:
-        file.writestr("img_align_celeba/again/000001.jpg", b"another")
+        file.writestr("again/img_align_celeba/000001.jpg", b"another")
     assert fault(root) == (
-        f"{archive}: holds 000001.jpg twice, as img_align_celeba/000001.jpg and as img_align_celeba/again/000001.jpg; "
+        f"{archive}: holds 000001.jpg twice, as img_align_celeba/000001.jpg and as again/img_align_celeba/000001.jpg; "
         "fetch the archive again"
     )

@@ -168,7 +168,8 @@ def test_a_face_that_was_not_found_has_no_mask(root: Path, own_cache: Path) -> N
             assert np.array_equal(cell, mask(SIZE, scaled(points(number), SIZE)))
     source = CelebAVision(root=root)
     said = (
-        f"column mask: landmarks are read from {root / 'landmarks68.npz'}; 2 of 12 faces have none there, and no mask"
+        f"column mask, where it is read: landmarks are read from {root / 'landmarks68.npz'}; "
+        "2 of 12 faces have none there, and no mask"
     )
     assert source.notes() == [said]
     image = ImageModality(shape=(1, 64, 64))
@@ -270,7 +271,8 @@ def test_dlib_finds_what_no_file_keeps(root: Path, dlib: list[tuple[int, ...]]) 
     assert np.array_equal(cells[0], mask(SIZE, scaled(points(1), SIZE)))
     assert dlib == [(218, 178, 3)] * 6
     assert CelebAVision(root=root).notes() == [
-        "column mask: landmarks are found on the pictures by dlib, as there is no landmarks68.npz in data.root"
+        "column mask, where it is read: landmarks are found on the pictures by dlib, as there is no landmarks68.npz in "
+        "data.root"
     ]
 
 

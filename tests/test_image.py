@@ -316,7 +316,14 @@ def test_a_bomb_is_not_opened(side: int, tmp_path: Path) -> None:
     rows = zlib.compress(b"\0" * 1000)
     path = tmp_path / "bomb.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
-    assert fault(path) == f"{path}: has more pixels than is safe to open; make it smaller"
+    for action in ("ignore", "error"):
+        with warnings.catch_warnings():
+            warnings.simplefilter(action, PILImage.DecompressionBombWarning)
+            assert fault(path) == f"{path}: has more pixels than is safe to open; make it smaller"
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert list(COLOUR.parse_column([path]).faults) == [0]
+    assert not said
 
 
 # There and back.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -77,14 +78,31 @@ class Folder:
         return [self.path / name for name in names]
 
 
-@dataclass(frozen=True)
 class Archive:
-    """Pictures in a zip archive; a cell is a `Member`."""
+    """Pictures in a zip archive; a cell is a `Member`.
 
-    file: zipfile.ZipFile
-    path: Path
-    members: Mapping[str, str]
-    """File name -> name in the archive."""
+    The file is opened when the first member is read, and closed when the archive and its cells are dropped.
+
+    Args:
+        path: the archive.
+        members: file name -> name in the archive.
+    """
+
+    def __init__(self, path: Path, members: Mapping[str, str]) -> None:
+        self.path, self.members = path, members
+        self._file: zipfile.ZipFile | None = None
+        self._lock = threading.Lock()  # cells are read in parallel
+
+    def read(self, member: str) -> bytes:
+        """The contents of a member, by its name in the archive.
+
+        Raises:
+            Exception: whatever the archive raises.
+        """
+        with self._lock:
+            if self._file is None:
+                self._file = zipfile.ZipFile(self.path)
+        return self._file.read(member)
 
     @property
     def names(self) -> frozenset[str]:
@@ -116,7 +134,7 @@ class Member:
             UserError: it cannot be read; archive and member are named.
         """
         try:
-            with Image.open(BytesIO(self._archive.file.read(self._name))) as picture:
+            with Image.open(BytesIO(self._archive.read(self._name))) as picture:
                 return ImageOps.exif_transpose(picture).convert("RGB")
         except Exception as error:  # decoders raise what they like on a broken file
             text = " ".join(str(error).split()) or type(error).__name__
@@ -175,11 +193,24 @@ class Release:
 def read_release(root: Path) -> Release:
     """The release in a folder; its lists and the names of its pictures are read anew only when they change.
 
+    What is kept of them holds no file open.
+
     Raises:
         UserError: a list or all pictures are missing, or a list is broken; the line names file, line and fault.
     """
     lists = _list(root, ATTRIBUTE_LIST), _list(root, PARTITION_LIST)
-    return _release(root, _identity(lists[0]), _identity(lists[1]), *_pictures_places(root))
+    annotation = _read_annotation(_identity(lists[0]), _identity(lists[1]))
+    for place in _pictures_places(root):
+        pictures = _folder(place) if place[0].is_dir() else Archive(place[0], _members(place))
+        names = pictures.names
+        here = np.array([name in names for name in annotation.names], dtype=bool)
+        if here.any():
+            rows = {split: np.flatnonzero(here & (annotation.splits == i)) for i, split in enumerate(SPLITS)}
+            return Release(annotation, lists, pictures, rows)
+    raise UserError(
+        f"{root / PICTURES}: there is no folder with pictures that {PARTITION_LIST} lists (nor {PICTURES}.zip, nor "
+        "either in Img); put one there, or correct data.root; `mmt data get celeba` says where it comes from"
+    )
 
 
 def _identity(path: Path) -> Identity:
@@ -204,22 +235,8 @@ def _pictures_places(root: Path) -> list[Identity]:
 
 
 @lru_cache(maxsize=2)
-def _release(root: Path, attributes: Identity, partition: Identity, *places: Identity) -> Release:
-    annotation = _read_annotation(attributes[0], partition[0])
-    for place, _, _ in places:
-        pictures = _folder(place) if place.is_dir() else _archive(place)
-        names = pictures.names
-        here = np.array([name in names for name in annotation.names], dtype=bool)
-        if here.any():
-            rows = {split: np.flatnonzero(here & (annotation.splits == i)) for i, split in enumerate(SPLITS)}
-            return Release(annotation, (attributes[0], partition[0]), pictures, rows)
-    raise UserError(
-        f"{root / PICTURES}: there is no folder with pictures that {PARTITION_LIST} lists (nor {PICTURES}.zip, nor "
-        "either in Img); put one there, or correct data.root; `mmt data get celeba` says where it comes from"
-    )
-
-
-def _folder(path: Path) -> Folder:
+def _folder(place: Identity) -> Folder:
+    path = place[0]
     try:
         with os.scandir(path) as entries:
             return Folder(path, frozenset(entry.name for entry in entries if entry.is_file()))
@@ -227,26 +244,33 @@ def _folder(path: Path) -> Folder:
         raise UserError(f"{path}: cannot be read: {error.strerror}; make it readable, or correct data.root") from error
 
 
-def _archive(path: Path) -> Archive:
+@lru_cache(maxsize=2)
+def _members(place: Identity) -> Mapping[str, str]:
+    """File name -> name in an archive, of the pictures in its folder, or else at its top."""
+    path = place[0]
     try:
-        file = zipfile.ZipFile(path)
+        with zipfile.ZipFile(path) as file:
+            inside = [name for name in file.namelist() if not name.endswith("/")]
     except (OSError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: is no zip archive that can be read ({error}); fetch it again") from error
-    inside = [name for name in file.namelist() if not name.endswith("/")]
-    chosen = [name for name in inside if name.startswith(f"{PICTURES}/")] or [n for n in inside if "/" not in n]
+    inside = [name for name in inside if not name.startswith("__MACOSX/")]  # what some systems add
+    chosen = [n for n in inside if f"/{n}".endswith(f"/{PICTURES}/{n.rpartition('/')[2]}")]
+    chosen = chosen or [name for name in inside if "/" not in name]
     members: dict[str, str] = {}
     for name in chosen:
         short = name.rpartition("/")[2]
         if short in members:
             raise UserError(f"{path}: holds {short} twice, as {members[short]} and as {name}; fetch the archive again")
         members[short] = name
-    return Archive(file, path, members)
+    return members
 
 
 # The lists.
 
 
-def _read_annotation(attribute_list: Path, partition_list: Path) -> Annotation:
+@lru_cache(maxsize=2)
+def _read_annotation(attributes: Identity, partition: Identity) -> Annotation:
+    attribute_list, partition_list = attributes[0], partition[0]
     header, names, values = read_attributes(attribute_list)
     listed, splits = read_partition(partition_list)
     if listed != names:

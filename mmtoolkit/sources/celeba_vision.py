@@ -98,7 +98,8 @@ class CelebAVision(CelebASource):
 
     def notes(self) -> Sequence[str]:
         """How many pictures are here, and where the landmarks come from."""
-        return [*super().notes(), self._landmarks().note(self.release().names())]
+        release = self.release()
+        return [*release.notes(), f"column mask, where it is read: {self._landmarks().note(release.names())}"]
 
     def load(self, split: str) -> Table:
         """Views as uint8, (height, width) or (height, width, 3); attributes as int8 (N,), 1 or -1."""

@@ -62,7 +62,7 @@ class KeptLandmarks:
     def note(self, files: Sequence[str]) -> str:
         """Which file it is, and how many faces it does not have."""
         missing = sum(_number(file) not in self._rows for file in files)
-        text = f"column mask: landmarks are read from {self.path}"
+        text = f"landmarks are read from {self.path}"
         return f"{text}; {missing:,} of {len(files):,} faces have none there, and no mask" if missing else text
 
 
@@ -124,7 +124,7 @@ class FoundLandmarks:
 
     def note(self, files: Sequence[str]) -> str:
         """That there is no file."""
-        return f"column mask: landmarks are found on the pictures by dlib, as there is no {LANDMARK_FILE} in data.root"
+        return f"landmarks are found on the pictures by dlib, as there is no {LANDMARK_FILE} in data.root"
 
 
 def _tools() -> tuple[Any, Any]:

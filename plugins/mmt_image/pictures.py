@@ -59,7 +59,7 @@ def _opened(path: Path) -> Image.Image:
             return ImageOps.exif_transpose(picture)
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such file; correct the path, or leave the cell empty") from None
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # the latter where warnings are errors
         raise ValueError(f"{path}: has more pixels than is safe to open; make it smaller") from None
     except Exception as error:  # decoders raise what they like on a broken file
         text = _text(error).replace(repr(str(path)), "").rstrip(": ")
