@@ -90,7 +90,7 @@ def test_the_spelling_is_that_of_all_columns() -> None:
         (["1", "true"], "the values are '1', 'true', and which is no and which is yes is not plain"),
         ([-1, 0, 1], "there are 3 values, '-1', '0', '1', and a binary modality has two; name them by values: "),
         (list("abcdefg"), "there are 7 values, 'a', 'b', 'c', 'd', 'e', …, and a binary modality has two; name them"),
-        ([1, 1], "the one value is '1', whose other may be 0 or -1; name both by values: "),
+        ([1, 1], 'the one value is \'1\', whose other may be 0 or -1; name both by values: ["0", "1"] or ["-1", "1"]'),
         (["x"], "the one value is 'x', which is no usual way to write no or yes; name them by values: [NO, YES]"),
         ([NAN], "there is no value to learn from how no and yes are written; name them by values: [NO, YES], or mend"),
     ],
@@ -251,7 +251,7 @@ def test_the_encoder_is_the_paper_s() -> None:
         x = x * state[f"{norm}.weight"] + state[f"{norm}.bias"]
         return x * torch.sigmoid(x)
 
-    hidden = layer(torch.cat([layer(signs, "first.0", "first.1"), c], 1), "dense.0", "dense.1")
+    hidden = layer(torch.cat([layer(signs, "first.1", "first.2"), c], 1), "dense.0", "dense.1")
     expected = hidden @ state["dense.3.weight"].T + state["dense.3.bias"]
     torch.testing.assert_close(encoder(X, c), expected)
     torch.testing.assert_close(FACE.condition(X).double(), signs)

@@ -134,7 +134,7 @@ def test_the_encoder_is_an_embedding_and_two_layers() -> None:
     encoder, c = MALE.encoder(6, extra=2).double(), randn(3, 2)
     x = torch.tensor([1.0, 0.0, 1.0])
     state = encoder.state_dict()
-    first = F.silu(torch.stack([state["embedding.0.weight"][int(row)] for row in x]))
+    first = F.silu(torch.stack([state["first.1.weight"][int(row)] for row in x]))
     hidden = F.silu(torch.cat([first, c], 1) @ state["dense.0.weight"].T + state["dense.0.bias"])
     torch.testing.assert_close(encoder(x, c), hidden @ state["dense.2.weight"].T + state["dense.2.bias"])
     branch = MALE.branch(6)

@@ -242,7 +242,7 @@ def test_the_calibration_error_is_that_of_torchmetrics_batch_by_batch() -> None:
     ours, theirs = ClassCalibrationError(), MulticlassCalibrationError(3, n_bins=15)
     yes, answers = torch.rand(500, generator=draw), torch.randint(2, (500,), generator=draw).float()
     yes[:2] = torch.tensor([0.0, 1.0])
-    known, binary = KnownCalibrationError(), BinaryCalibrationError(n_bins=15)
+    known, binary = KnownCalibrationError(single=True), BinaryCalibrationError(n_bins=15)
     for rows in torch.arange(500).split(70):
         ours.update(probabilities[rows], classes[rows])
         theirs.update(probabilities[rows], classes[rows])
@@ -250,4 +250,10 @@ def test_the_calibration_error_is_that_of_torchmetrics_batch_by_batch() -> None:
         binary.update(yes[rows], answers[rows].long())
     assert float(ours.compute()) == pytest.approx(float(theirs.compute()), abs=1e-6)
     assert float(known.compute()) == pytest.approx(float(binary.compute()), abs=1e-6)
+    several = KnownCalibrationError(single=False)  # of the same, every third unknown
+    seen = torch.arange(500) % 3 > 0
+    several.update(yes.reshape(250, 2), torch.stack([answers, seen.float()]).reshape(2, 250, 2).transpose(0, 1))
+    binary.reset()
+    binary.update(yes[seen], answers[seen].long())
+    assert float(several.compute()) == pytest.approx(float(binary.compute()), abs=1e-6)
     assert sum(getattr(ours, name).numel() for name in ours._defaults) == 48  # whatever the number of rows

@@ -172,10 +172,10 @@ X = torch.stack([randn(6, 3), torch.tensor([[1.0, 0, 1], [0, 0, 1], [1, 1, 1], [
 
 def test_known_entries_are_split_from_unknown() -> None:
     for garbage in with_garbage(X):
-        values, known = split_entries(garbage)
+        values, known = split_entries(garbage, single=False)
         assert torch.equal(known, X[:, 1] == 1)
         assert torch.equal(values, X[:, 0] * X[:, 1])
-    values, known = split_entries(X[:, 0, 0])
+    values, known = split_entries(X[:, 0, 0], single=True)
     assert torch.equal(values, X[:, 0, :1])
     assert known.all()
 

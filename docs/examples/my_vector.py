@@ -41,7 +41,7 @@ class Counts(NumberModality):
 
     def encoder(self, width: int, extra: int = 0) -> nn.Module:
         """Two layers that read each count, and whether it is known."""
-        return CountsEncoder(self.size, self.hidden, width, extra)
+        return CountsEncoder(self, width, extra)
 
     def decoder(self, size: int) -> nn.Module:
         """Two layers to the rate of each count."""
@@ -55,13 +55,16 @@ class Counts(NumberModality):
 class CountsEncoder(nn.Module):
     """From counts (N,) or (N, 2, K) and a condition (N, extra) to features (N, width)."""
 
-    def __init__(self, size: int, hidden: int, width: int, extra: int) -> None:
+    def __init__(self, modality: Counts, width: int, extra: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(2 * size + extra, hidden), nn.SiLU(), nn.Linear(hidden, width))
+        self.single = modality.single
+        self.layers = nn.Sequential(
+            nn.Linear(2 * modality.size + extra, modality.hidden), nn.SiLU(), nn.Linear(modality.hidden, width)
+        )
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Features (N, width)."""
-        values, known = split_entries(x)  # (N, K) each; an unknown value is 0
+        values, known = split_entries(x, self.single)  # (N, K) each; an unknown value is 0
         features = torch.cat([values.log1p(), known.to(values)], dim=1)
         if condition is not None:
             features = torch.cat([features, condition.to(features)], dim=1)

@@ -20,16 +20,17 @@ from mmtoolkit.errors import UserError
 from mmtoolkit.yaml12 import read_yaml
 
 
-def split_entries(x: Tensor) -> tuple[Tensor, Tensor]:
+def split_entries(x: Tensor, single: bool) -> tuple[Tensor, Tensor]:
     """A value of K numbers as their values and which are known.
 
     Args:
-        x: (N,), a single known number each, or (N, 2, K), values and 0 or 1 where known.
+        x: (N, 2, K), values and 0 or 1 where known.
+        single: whether x is rather (N,), one number each and all of them known.
 
     Returns:
         (N, K), zero where unknown, and (N, K) bool; K = 1 for single numbers.
     """
-    if x.ndim == 1:
+    if single:
         return x.unsqueeze(1), torch.ones(len(x), 1, dtype=torch.bool, device=x.device)
     values, known = x.unbind(1)
     known = known > 0.5
@@ -40,7 +41,7 @@ class Entries(Distribution):
     """Independent numbers of which only the known ones are scored.
 
     Args:
-        base: batch (N, K), a distribution of each number.
+        base: batch (N, K), a distribution of each number, with a finite mean inside its support.
         single: whether a value is a single number, (N,) with K = 1, rather than (N, 2, K).
     """
 
@@ -53,7 +54,7 @@ class Entries(Distribution):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """The sum over known numbers of their log-probability: (N,), nats."""
-        values, known = split_entries(x)
+        values, known = split_entries(x, self.single)
         # A density may overflow at 0 and make gradients NaN through the mask; at its own mean it is finite.
         log_probs = self.base.log_prob(torch.where(known, values, self.base.mean.detach().to(values)))
         return torch.where(known, log_probs, torch.zeros_like(log_probs)).sum(1)
@@ -78,7 +79,7 @@ class NumberModality(Modality):
     With `columns` a cell is a mapping column -> value. An entry that is absent or None is unknown; a row of which
     all is unknown is a missing cell. Its event is (2, K): the numbers, and 1 where known. Without `columns` a
     cell is a single value, and the event is (). A subclass says what an entry of a cell stands for (`number`,
-    `entry`), and brings encoder and decoder: `split_entries` and `Entries` serve both forms alike.
+    `entry`), and brings encoder and decoder: `split_entries` and `Entries` serve both forms, told which by `single`.
     """
 
     columns: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
@@ -99,6 +100,11 @@ class NumberModality(Modality):
         return self
 
     @property
+    def single(self) -> bool:
+        """Whether a value is a single number, (N,), rather than (N, 2, K)."""
+        return self.columns is None
+
+    @property
     def size(self) -> int:
         """K, how many numbers a value has."""
         return 1 if self.columns is None else len(self.columns)
@@ -113,7 +119,7 @@ class NumberModality(Modality):
 
     def event_shape(self) -> tuple[int, ...]:
         """() for a single number; (2, K) for several: the numbers, and 1 where known."""
-        return () if self.columns is None else (2, self.size)
+        return () if self.single else (2, self.size)
 
     # Cells.
 
@@ -215,40 +221,40 @@ class NumberModality(Modality):
 
     def distribution(self, base: Distribution) -> Entries:
         """The distribution (N,) of a value whose numbers have the distribution `base` (N, K)."""
-        return Entries(base, single=self.columns is None)
+        return Entries(base, self.single)
 
     @property
     def condition_size(self) -> int:
         """A number each, and whether it is known where there are several."""
-        return 1 if self.columns is None else 2 * self.size
+        return 1 if self.single else 2 * self.size
 
     def condition(self, x: Tensor) -> Tensor:
         """The known numbers, zero where unknown, and where there are several 1 for each that is known."""
-        values, known = split_entries(x)
-        return values.float() if self.columns is None else torch.cat([values.float(), known.float()], dim=1)
+        values, known = split_entries(x, self.single)
+        return values.float() if self.single else torch.cat([values.float(), known.float()], dim=1)
 
     def baseline(self, chunks: Iterable[Tensor]) -> Tensor:
         """The mean of what is known of each number, (*event)."""
         total, count = torch.zeros(self.size, dtype=torch.float64), torch.zeros(self.size, dtype=torch.float64)
         for x in chunks:
-            values, known = split_entries(x.cpu().double())
+            values, known = split_entries(x.cpu().double(), self.single)
             total, count = total + values.sum(0), count + known.sum(0)
         mean = total / count.clamp(min=1)
-        return mean[0] if self.columns is None else torch.stack([mean, torch.ones_like(mean)])
+        return mean[0] if self.single else torch.stack([mean, torch.ones_like(mean)])
 
     def filled(self, value: Tensor, made: Tensor) -> Tensor:
         """The known numbers, and those of `made` where unknown."""
-        if self.columns is None:
+        if self.single:
             return value
-        known = split_entries(value)[1].unsqueeze(1)
+        known = split_entries(value, self.single)[1].unsqueeze(1)
         return torch.where(known, value, made.to(value.dtype))
 
     def known_mean(self, scores: Tensor, x: Tensor) -> Tensor:
         """The mean over the known numbers of x of a score of each, (N, K) to (N,)."""
-        known = split_entries(x)[1]
+        known = split_entries(x, self.single)[1]
         return torch.where(known, scores, torch.zeros_like(scores)).sum(1) / known.sum(1).clamp(min=1)
 
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """The squared error, averaged over the known numbers."""
-        errors = (split_entries(point)[0] - split_entries(x)[0]).square()
+        errors = (split_entries(point, self.single)[0] - split_entries(x, self.single)[0]).square()
         return {"squared_error": self.known_mean(errors, x).float()}

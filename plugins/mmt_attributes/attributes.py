@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -12,11 +12,10 @@ from pydantic import model_validator
 from torch import Tensor, distributions, nn
 from torch.distributions import Distribution
 
+from mmt_attributes.mlp import WIDTH, Encoder, mlp
 from mmt_attributes.yes_no import YesNo
 from mmtoolkit.components import Cells, Entries, NumberModality, Parsed, Records, split_entries
 from mmtoolkit.posterior import at_least_float32
-
-_WIDTH = 512
 
 
 class Attributes(YesNo, NumberModality):
@@ -48,39 +47,21 @@ class Attributes(YesNo, NumberModality):
             return list(cells.columns.values())
         return [[cell.get(name) for cell in cells if isinstance(cell, Mapping)] for name in self.names]
 
-    def number(self, cell: Any, place: int) -> float:
-        """0 for no and 1 for yes."""
-        numbers, faults = self.read([cell])
-        if faults:
-            raise ValueError(faults[0])
-        return float(numbers[0])
-
     def numbers(self, cells: Cells, place: int) -> tuple[NDArray[np.float64], dict[int, str]]:
         """A column as 0 and 1, each distinct cell read once."""
         return self.read(cells)
-
-    def entry(self, number: float, place: int) -> str:
-        """No or yes as it is written."""
-        return self.spellings[int(number > 0.5)]
 
     def parse_column(self, cells: Cells) -> Parsed:
         """As uint8: a table of attributes is an eighth of its size then."""
         parsed = super().parse_column(cells)
         return Parsed(parsed.stored.to(torch.uint8), parsed.present, parsed.faults)
 
-    def prepare(self, stored: Tensor, generator: torch.Generator | None, keys: Tensor | None) -> Tensor:
-        """float32."""
-        return stored.to(torch.float32)
-
-    def baseline(self, chunks: Iterable[Tensor]) -> Tensor:
-        """What is more frequent of each attribute where it is known: (2, K)."""
-        return (super().baseline(chunks) > 0.5).float()
-
     # Networks.
 
     def encoder(self, width: int, extra: int = 0) -> nn.Module:
         """Two layers with batch normalisation (Wu & Goodman 2018, section 4.1): 377,032 parameters for K = 18."""
-        return AttributesEncoder(self.size, width, extra)
+        first = [nn.Linear(self.size, WIDTH), nn.BatchNorm1d(WIDTH), nn.SiLU()]
+        return Encoder(nn.Sequential(_Signs(), *first), width, extra, norm=True)
 
     def branch(self, width: int) -> nn.Module:
         """The first layer alone, without batch normalisation."""
@@ -101,21 +82,21 @@ class Attributes(YesNo, NumberModality):
 
     # Scores.
 
+    def bernoulli(self, p: Distribution) -> distributions.Bernoulli:
+        """The base, which knows nothing of what is known: batch (N, K)."""
+        assert isinstance(p, Entries)
+        assert isinstance(p.base, distributions.Bernoulli)
+        return p.base
+
     def point(self, p: Distribution) -> Tensor:
         """What is more probable of each attribute, all of them known: (N, 2, K)."""
         assert isinstance(p, Entries)
-        return p.whole((_logits(p) > 0).float())
-
-    def average(self, p: Distribution, draws: int) -> Tensor:
-        """The probabilities of yes, averaged over draws: (N, K)."""
-        assert isinstance(p, Entries)
-        probabilities: Tensor = torch.sigmoid(_logits(p)).unflatten(0, (draws, -1))
-        return probabilities.mean(0)
+        return p.whole((self.bernoulli(p).logits > 0).float())
 
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Accuracy: the share of the known attributes of a row that are right."""
-        right = (split_entries(point)[0] > 0.5) == (split_entries(x)[0] > 0.5)
-        return {"accuracy": self.known_mean(right.float(), x)}
+        said, true = (split_entries(value, self.single)[0] > 0.5 for value in (point, x))
+        return {"accuracy": self.known_mean((said == true).float(), x)}
 
     def text(self, value: Tensor) -> str:
         """The names of the attributes that a value has."""
@@ -123,18 +104,12 @@ class Attributes(YesNo, NumberModality):
         return ", ".join(name for name, shown in zip(self.names, on, strict=True) if shown) or "none"
 
 
-def _logits(p: Entries) -> Tensor:
-    assert isinstance(p.base, distributions.Bernoulli)
-    logits: Tensor = p.base.logits
-    return logits
-
-
 def signs(x: Tensor) -> Tensor:
     """Attributes (N, 2, K) as 1 for yes and -1 for no: (N, K).
 
     0 where unknown: it differs from both, and the networks keep the size that they have where all is known.
     """
-    values, known = split_entries(x)
+    values, known = split_entries(x, single=False)
     return (2 * values - 1) * known
 
 
@@ -146,35 +121,13 @@ class _Signs(nn.Module):
         return signs(x)
 
 
-class AttributesEncoder(nn.Module):
-    """From attributes (N, 2, K) and a condition (N, extra) to features (N, width)."""
-
-    def __init__(self, attributes: int, width: int, extra: int = 0) -> None:
-        super().__init__()
-        self.first = nn.Sequential(nn.Linear(attributes, _WIDTH), nn.BatchNorm1d(_WIDTH), nn.SiLU())
-        self.dense = nn.Sequential(
-            nn.Linear(_WIDTH + extra, _WIDTH), nn.BatchNorm1d(_WIDTH), nn.SiLU(), nn.Linear(_WIDTH, width)
-        )
-
-    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Features (N, width)."""
-        features = self.first(signs(x))
-        if condition is not None:
-            features = torch.cat([features, condition.to(features)], dim=1)
-        out: Tensor = self.dense(features)
-        return out
-
-
 class AttributesDecoder(nn.Module):
     """From z (N, size) to the distribution of the attributes."""
 
     def __init__(self, modality: Attributes, size: int) -> None:
         super().__init__()
         self.distribution = modality.distribution
-        layers: list[nn.Module] = []
-        for before, after in ((size, _WIDTH), (_WIDTH, _WIDTH), (_WIDTH, _WIDTH)):
-            layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.SiLU()]
-        self.layers = nn.Sequential(*layers, nn.Linear(_WIDTH, modality.size))
+        self.layers = mlp(size, WIDTH, WIDTH, WIDTH, modality.size, norm=True)
 
     def forward(self, z: Tensor) -> Distribution:
         """Batch (N,), event (2, K)."""

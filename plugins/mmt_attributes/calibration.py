@@ -54,9 +54,17 @@ class ClassCalibrationError(CalibrationError):
 
 
 class KnownCalibrationError(CalibrationError):
-    """That of the probability of yes, over all that is known."""
+    """That of the probability of yes, over all that is known.
+
+    Args:
+        single: whether a value is one that is known, (N,), rather than (N, 2, K).
+    """
+
+    def __init__(self, single: bool) -> None:
+        super().__init__()
+        self.single = single
 
     def update(self, average: Tensor, x: Tensor) -> None:
         """Probabilities of yes, (N,) or (N, K), and values, (N,) or (N, 2, K)."""
-        values, known = split_entries(x)
+        values, known = split_entries(x, self.single)
         self.add(average.reshape(values.shape)[known], values[known] > 0.5)

@@ -13,13 +13,13 @@ from pydantic import field_validator
 from torch import Tensor, distributions, nn
 from torch.distributions import Distribution
 
+from mmt_attributes.mlp import WIDTH, Encoder, mlp
 from mmtoolkit.components import Cells, Modality, Parsed
 from mmtoolkit.posterior import at_least_float32
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
-_WIDTH = 512
 _SHOWN = 12
 
 
@@ -107,7 +107,7 @@ class Label(Modality):
 
     def encoder(self, width: int, extra: int = 0) -> nn.Module:
         """An embedding and two layers (Wu & Goodman 2018, section 4.1)."""
-        return LabelEncoder(len(self.names), width, extra)
+        return Encoder(self.branch(WIDTH), width, extra)
 
     def branch(self, width: int) -> nn.Module:
         """The embedding alone."""
@@ -156,32 +156,12 @@ def _sort_key(name: str) -> tuple[int, float, str]:
     return (0, number, name) if math.isfinite(number) else (1, 0.0, name)  # nan has no order
 
 
-class LabelEncoder(nn.Module):
-    """From classes (N,) and a condition (N, extra) to features (N, width)."""
-
-    def __init__(self, classes: int, width: int, extra: int = 0) -> None:
-        super().__init__()
-        self.embedding = nn.Sequential(nn.Embedding(classes, _WIDTH), nn.SiLU())
-        self.dense = nn.Sequential(nn.Linear(_WIDTH + extra, _WIDTH), nn.SiLU(), nn.Linear(_WIDTH, width))
-
-    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Features (N, width)."""
-        features = self.embedding(x)
-        if condition is not None:
-            features = torch.cat([features, condition.to(features)], dim=1)
-        out: Tensor = self.dense(features)
-        return out
-
-
 class LabelDecoder(nn.Module):
     """From z (N, size) to a categorical distribution over the classes."""
 
     def __init__(self, classes: int, size: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for before, after in ((size, _WIDTH), (_WIDTH, _WIDTH), (_WIDTH, _WIDTH)):
-            layers += [nn.Linear(before, after), nn.SiLU()]
-        self.layers = nn.Sequential(*layers, nn.Linear(_WIDTH, classes))
+        self.layers = mlp(size, WIDTH, WIDTH, WIDTH, classes)
 
     def forward(self, z: Tensor) -> Distribution:
         """Batch (N,), event ()."""

@@ -17,9 +17,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, distributions, nn
 from torch.distributions import Distribution
 
+from mmt_attributes.mlp import WIDTH, Encoder, mlp
 from mmtoolkit.components import Cells, NumberModality, split_entries
 
-_WIDTH = 512
 _DEGREES = 4.0
 _LEAST_SCALE = 1e-3  # of a learned scale, in standard deviations of the column
 _FARTHEST = 1e3  # standard deviations from the mean that an encoder still tells apart
@@ -84,7 +84,7 @@ class Numeric(NumberModality):
             parsed = self.parse_column(cells)
             fault = fault or next(iter(parsed.faults.values()), "")
             if parsed.present.any():
-                values, known = split_entries(parsed.stored[parsed.present])
+                values, known = split_entries(parsed.stored[parsed.present], self.single)
                 moments.add(values.numpy(), known.numpy())
         if not moments.count.all():
             column = "" if self.columns is None else f" in column {self.columns[int((moments.count == 0).argmax())]}"
@@ -152,7 +152,7 @@ class Numeric(NumberModality):
 
     def encoder(self, width: int, extra: int = 0) -> nn.Module:
         """An MLP that reads the standardised numbers, and which are known where there are several."""
-        return NumericEncoder(self, width, extra)
+        return Encoder(self.branch(WIDTH), width, extra)
 
     def branch(self, width: int) -> nn.Module:
         """The first layer alone."""
@@ -171,10 +171,10 @@ class Numeric(NumberModality):
 
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """The squared and the absolute error, averaged over the known numbers, in their unit."""
-        errors = split_entries(point)[0].double() - split_entries(x)[0].double()
+        said, true = (split_entries(value, self.single)[0].double() for value in (point, x))
         return {
-            "squared_error": self.known_mean(errors.square(), x),
-            "absolute_error": self.known_mean(errors.abs(), x),
+            "squared_error": self.known_mean((said - true).square(), x),
+            "absolute_error": self.known_mean((said - true).abs(), x),
         }
 
     def text(self, value: Tensor) -> str:
@@ -228,20 +228,20 @@ class Standardised(nn.Module):
         for name, numbers in zip(("mean", "std"), modality.standard, strict=True):
             # Not saved with the weights: the options keep them.
             self.register_buffer(name, torch.tensor(numbers, dtype=torch.float64), persistent=False)
-        self.with_mask = modality.columns is not None
+        self.single = modality.single
 
     @property
     def size(self) -> int:
         """How many numbers come out."""
-        return (2 if self.with_mask else 1) * len(self.mean)
+        return len(self.mean) if self.single else 2 * len(self.mean)
 
     def forward(self, x: Tensor) -> Tensor:
         """From (N,) or (N, 2, K) to (N, size), float64."""
-        values, known = split_entries(x.double())
+        values, known = split_entries(x.double(), self.single)
         # Cut off where it is far out in any case, so that no feature overflows.
         read = ((values - self.mean) / self.std).clamp(-_FARTHEST, _FARTHEST)
         read = torch.where(known, read, torch.zeros_like(read))
-        return torch.cat([read, known.to(read)], dim=1) if self.with_mask else read
+        return read if self.single else torch.cat([read, known.to(read)], dim=1)
 
 
 class NumericBranch(nn.Module):
@@ -255,23 +255,6 @@ class NumericBranch(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Features (N, width)."""
         return F.silu(self.linear(self.standardised(x).to(self.linear.weight)))
-
-
-class NumericEncoder(nn.Module):
-    """From numbers (N,) or (N, 2, K) and a condition (N, extra) to features (N, width)."""
-
-    def __init__(self, modality: Numeric, width: int, extra: int = 0) -> None:
-        super().__init__()
-        self.first = NumericBranch(modality, _WIDTH)
-        self.dense = nn.Sequential(nn.Linear(_WIDTH + extra, _WIDTH), nn.SiLU(), nn.Linear(_WIDTH, width))
-
-    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Features (N, width)."""
-        features = self.first(x)
-        if condition is not None:
-            features = torch.cat([features, condition.to(features)], dim=1)
-        out: Tensor = self.dense(features)
-        return out
 
 
 class NumericDecoder(nn.Module):
@@ -293,10 +276,7 @@ class NumericDecoder(nn.Module):
         else:
             scale = torch.tensor(modality.scale, dtype=torch.float64).expand(modality.size).clone()
             self.register_buffer("scale", scale, persistent=False)
-        layers: list[nn.Module] = []
-        for before, after in ((size, _WIDTH), (_WIDTH, _WIDTH), (_WIDTH, _WIDTH)):
-            layers += [nn.Linear(before, after), nn.SiLU()]
-        self.layers = nn.Sequential(*layers, nn.Linear(_WIDTH, modality.size))
+        self.layers = mlp(size, WIDTH, WIDTH, WIDTH, modality.size)
 
     def forward(self, z: Tensor) -> Distribution:
         """Batch (N,), event () or (2, K)."""

@@ -7,8 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import field_validator
+from torch import Tensor, distributions
+from torch.distributions import Distribution
 
 from mmtoolkit.components import Cells, Modality
 
@@ -19,8 +22,8 @@ if TYPE_CHECKING:
 _PAIRS = [("0", "1"), ("-1", "1"), ("0.0", "1.0"), ("-1.0", "1.0")]
 _PAIRS += [("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y")]
 _USUAL = {word: float(place) for pair in _PAIRS for place, word in enumerate(pair)}
-_NUMBERS = {word: float(word) for pair in _PAIRS[:4] for word in pair}
-_TRUE = {pair[1] for pair in _PAIRS}
+_NUMERIC_NO = {pair[0] for pair in _PAIRS[:4]}
+_NUMERIC_YES = {pair[1] for pair in _PAIRS[:4]}
 _SHOWN = 5
 
 
@@ -130,16 +133,44 @@ class YesNo(Modality):
         fault = f"{cell!r} is neither {no!r} nor {yes!r}; write one of these, or name others by values: [NO, YES]"
         return _Read(np.nan, fault)
 
+    def number(self, cell: Any, place: int = 0) -> float:
+        """0 for no and 1 for yes, in every column alike; NaN where unknown."""
+        numbers, faults = self.read([cell])
+        if faults:
+            raise ValueError(faults[0])
+        return float(numbers[0])
+
+    def entry(self, number: float, place: int = 0) -> str:
+        """No or yes as it is written."""
+        return self.spellings[int(number > 0.5)]
+
+    def prepare(self, stored: Tensor, generator: torch.Generator | None, keys: Tensor | None) -> Tensor:
+        """float32: what is stored is uint8."""
+        return stored.to(torch.float32)
+
+    def baseline(self, chunks: Iterable[Tensor]) -> Tensor:
+        """What is more frequent where it is known: (*event)."""
+        return (super().baseline(chunks) > 0.5).float()
+
+    @abstractmethod
+    def bernoulli(self, p: Distribution) -> distributions.Bernoulli:
+        """The probabilities of yes in what `decoder` gives: batch (N,) or (N, K)."""
+
+    def average(self, p: Distribution, draws: int) -> Tensor:
+        """The probabilities of yes, averaged over draws: (N,) or (N, K)."""
+        probabilities: Tensor = self.bernoulli(p).probs.unflatten(0, (draws, -1))
+        return probabilities.mean(0)
+
     def metrics(self) -> dict[str, Metric]:
         """The expected calibration error of the probability of yes, over 15 bins (Guo et al. 2017)."""
         from mmt_attributes.calibration import KnownCalibrationError
 
-        return {"calibration_error": KnownCalibrationError()}
+        return {"calibration_error": KnownCalibrationError(single=self.event_shape() == ())}
 
 
 def _stands_for_unknown(word: str, no: str) -> bool:
     """Whether a word is the no of other data: 0 among -1 and 1, and -1 among 0 and 1, are codes of what is unknown."""
-    return word in _NUMBERS and word not in _TRUE and _NUMBERS[word] != _NUMBERS.get(no, 0.0)
+    return word in _NUMERIC_NO and float(word) != (float(no) if no in _NUMERIC_NO else 0.0)
 
 
 def _ordered(found: set[str]) -> tuple[str, str]:
@@ -152,7 +183,7 @@ def _ordered(found: set[str]) -> tuple[str, str]:
     remedy = "name them by values: [NO, YES]"
     if not words:
         raise ValueError(f"there is no value to learn from how no and yes are written; {remedy}, or mend the data")
-    if len(words) == 1 and not _NUMBERS.keys().isdisjoint(set(words) & _TRUE):
+    if len(words) == 1 and words.keys() <= _NUMERIC_YES:
         raise ValueError(
             f'the one value is {next(iter(words))!r}, whose other may be 0 or -1; name both by values: ["0", "1"] or '
             '["-1", "1"]'

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -10,12 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, distributions, nn
 from torch.distributions import Distribution
 
-from mmt_attributes.label import LabelEncoder
+from mmt_attributes.mlp import WIDTH, Encoder, mlp
 from mmt_attributes.yes_no import YesNo
 from mmtoolkit.components import Banked, Cells, Parsed
 from mmtoolkit.posterior import at_least_float32
 
-_WIDTH = 512
 _Module = TypeVar("_Module", bound=nn.Module)
 
 
@@ -40,12 +40,10 @@ class Binary(YesNo, Banked):
 
     def parse(self, cell: Any) -> Tensor:
         """0 for no and 1 for yes, uint8."""
-        parsed = self.parse_column([cell])
-        if parsed.faults:
-            raise ValueError(parsed.faults[0])
-        if not parsed.present[0]:
+        number = self.number(cell)
+        if math.isnan(number):
             raise ValueError("nothing of it is known; give a value, or leave the cell empty")
-        return parsed.stored[0]
+        return torch.tensor(number, dtype=torch.uint8)
 
     def parse_column(self, cells: Cells) -> Parsed:
         """Each distinct cell is read once. NaN counts as missing."""
@@ -53,23 +51,15 @@ class Binary(YesNo, Banked):
         values = torch.from_numpy(numbers)
         return Parsed((values == 1).to(torch.uint8), ~values.isnan(), faults)
 
-    def prepare(self, stored: Tensor, generator: torch.Generator | None, keys: Tensor | None) -> Tensor:
-        """float32."""
-        return stored.to(torch.float32)
-
     def cell(self, value: Tensor) -> str:
         """No or yes as it is written."""
-        return self.spellings[int(value > 0.5)]
-
-    def baseline(self, chunks: Iterable[Tensor]) -> Tensor:
-        """What is more frequent."""
-        return (super().baseline(chunks) > 0.5).float()
+        return self.entry(float(value))
 
     # Networks.
 
     def encoder(self, width: int, extra: int = 0) -> nn.Module:
         """The network of a label with two classes (Wu & Goodman 2018, section 4.1)."""
-        return BinaryEncoder(2, width, extra)
+        return Encoder(self.branch(WIDTH), width, extra)
 
     def branch(self, width: int) -> nn.Module:
         """The embedding alone."""
@@ -99,8 +89,9 @@ class Binary(YesNo, Banked):
         Returns:
             (n, N, width); finite and without effect on gradients where not valid.
         """
-        each = [_as(BinaryEncoder, module) for module in encoders]
-        tables = torch.stack([_as(nn.Embedding, encoder.embedding[0]).weight for encoder in each])  # (n, 2, 512)
+        each = [_as(Encoder, module) for module in encoders]
+        firsts = [_as(nn.Sequential, encoder.first) for encoder in each]
+        tables = torch.stack([_as(nn.Embedding, first[1]).weight for first in firsts])  # (n, 2, 512)
         rows = 2 * torch.arange(len(each), device=x.device).unsqueeze(1) + (valid & (x > 0.5))
         return _in_bank([encoder.dense for encoder in each], F.silu(F.embedding(rows, tables.flatten(0, 1))))
 
@@ -122,16 +113,14 @@ class Binary(YesNo, Banked):
 
     # Scores.
 
+    def bernoulli(self, p: Distribution) -> distributions.Bernoulli:
+        """The distribution itself: batch (N,)."""
+        assert isinstance(p, distributions.Bernoulli)
+        return p
+
     def point(self, p: Distribution) -> Tensor:
         """What is more probable (N,)."""
-        assert isinstance(p, distributions.Bernoulli)
-        return (p.logits > 0).float()
-
-    def average(self, p: Distribution, draws: int) -> Tensor:
-        """The probability of yes, averaged over draws: (N,)."""
-        assert isinstance(p, distributions.Bernoulli)
-        probabilities: Tensor = p.probs.unflatten(0, (draws, -1))
-        return probabilities.mean(0)
+        return (self.bernoulli(p).logits > 0).float()
 
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Accuracy: 1 where it is right."""
@@ -156,23 +145,12 @@ class _Index(nn.Module):
         return (x > 0.5).long()
 
 
-class BinaryEncoder(LabelEncoder):
-    """From 0 and 1 (N,) and a condition (N, extra) to features (N, width)."""
-
-    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Features (N, width)."""
-        return super().forward((x > 0.5).long(), condition)
-
-
 class BinaryDecoder(nn.Module):
     """From z (N, size) to a Bernoulli distribution."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for before, after in ((size, _WIDTH), (_WIDTH, _WIDTH), (_WIDTH, _WIDTH)):
-            layers += [nn.Linear(before, after), nn.SiLU()]
-        self.layers = nn.Sequential(*layers, nn.Linear(_WIDTH, 1))
+        self.layers = mlp(size, WIDTH, WIDTH, WIDTH, 1)
 
     def forward(self, z: Tensor) -> Distribution:
         """Batch (N,), event ()."""
