@@ -11,7 +11,7 @@ from mmtoolkit.components import Run, Scores
 from mmtoolkit.evaluators.entries import Entry, EntryEvaluator, described, scored_rows
 
 
-class Elbo(EntryEvaluator):
+class Elbo(EntryEvaluator[Entry]):
     """E_q(z | given)[log p(target | z)] - KL(q(z | given) || p(z)), in nats, with λ = β = 1.
 
     By default each modality from itself, and all that the model decodes from all that it infers z from. A row counts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
@@ -32,18 +32,52 @@ class Entry(BaseModel):
         if not self.target:
             raise ValueError(f"an entry has no target; name one of {', '.join(names)}")
 
-    def ordered(self, names: Sequence[str]) -> Entry:
+    def ordered(self, names: Sequence[str]) -> Self:
         """The same entry in schema order."""
-        return Entry(
-            target=tuple(n for n in names if n in self.target),
-            given=tuple(n for n in names if n in self.given),
+        return self.model_copy(
+            update={"target": in_order(self.target, names), "given": in_order(self.given, names)},
         )
 
+    def cannot(self, model: Network) -> str:
+        """Why a model cannot give it; nothing where it can."""
+        return undecoded(self.target, model) or uninferred(self.given, model) or unconditioned(self.given, model)
 
-class EntryEvaluator(Evaluator):
+    def __str__(self) -> str:
+        """`label from image`."""
+        return f"{', '.join(self.target)} from {', '.join(self.given) or 'nothing'}"
+
+
+def in_order(chosen: Collection[str], names: Sequence[str]) -> tuple[str, ...]:
+    """The chosen in schema order."""
+    return tuple(name for name in names if name in chosen)
+
+
+def undecoded(names: Sequence[str], model: Network) -> str:
+    """Which of the names a model does not decode, in words; nothing where it decodes all."""
+    strangers = [name for name in names if name not in model.targets]
+    return f"the model does not decode {', '.join(strangers)}" if strangers else ""
+
+
+def uninferred(names: Sequence[str], model: Network) -> str:
+    """That a model does not infer z from the names, in words; nothing where it does."""
+    if supports(model.subsets(), names):
+        return ""
+    return f"the model does not infer z from {', '.join(names)} {'together' if names[1:] else 'alone'}"
+
+
+def unconditioned(given: Collection[str], model: Network) -> str:
+    """What a model decodes given only, and is not given, in words; nothing where all is."""
+    unmet = [name for name in model.conditions if name not in given]
+    return f"the model decodes given {', '.join(unmet)} only" if unmet else ""
+
+
+E = TypeVar("E", bound=Entry)
+
+
+class EntryEvaluator(Evaluator, Generic[E]):
     """An evaluator whose options name what it scores."""
 
-    entries: tuple[Entry, ...] | None = None
+    entries: tuple[E, ...] | None = None
     """What to score, each {target: [...], given: [...]}; the default entries that the model can give where left out."""
 
     unsupported: Literal["error", "leave_out"] = "error"
@@ -57,41 +91,27 @@ class EntryEvaluator(Evaluator):
 
     def check_model(self, model: Network) -> None:
         """Whether the model can give the entries."""
-        if self.unsupported == "leave_out":
+        if self.unsupported == "leave_out" or self.entries is None:
             return
+        names = tuple(model.modalities)
         faults = [
-            f"evaluate, {self.kind}: {_named(entry)}: {fault}; change or remove this entry"
-            for entry in self.entries or ()
-            if (fault := cannot(entry, model))
+            f"evaluate, {self.kind}: {entry}: {fault}; change or remove this entry"
+            for entry in (entry.ordered(names) for entry in self.entries)
+            if (fault := entry.cannot(model))
         ]
         if faults:
             raise UserError(faults)
 
-    def chosen(self, default: Iterable[Entry], model: Network) -> tuple[list[Entry], list[str]]:
+    def chosen(self, default: Iterable[E], model: Network) -> tuple[list[E], list[str]]:
         """The entries to score, in schema order, and a note for each that is left out."""
         wanted = default if self.entries is None else self.entries
         kept, notes = [], []
         for entry in dict.fromkeys(entry.ordered(tuple(model.modalities)) for entry in wanted):
-            if fault := cannot(entry, model):
-                notes.append(f"left out: {_named(entry)}: {fault}")
+            if fault := entry.cannot(model):
+                notes.append(f"left out: {entry}: {fault}")
             else:
                 kept.append(entry)
         return kept, notes
-
-
-def _named(entry: Entry) -> str:
-    return f"{', '.join(entry.target)} from {', '.join(entry.given) or 'nothing'}"
-
-
-def cannot(entry: Entry, model: Network) -> str:
-    """Why a model cannot give an entry; nothing where it can."""
-    if stranger := [name for name in entry.target if name not in model.targets]:
-        return f"the model does not decode {', '.join(stranger)}"
-    if not supports(model.subsets(), entry.given):
-        return f"the model does not infer z from {', '.join(entry.given)} {'together' if entry.given[1:] else 'alone'}"
-    if unmet := [name for name in model.conditions if name not in entry.given]:
-        return f"the model decodes given {', '.join(unmet)} only"
-    return ""
 
 
 def scored_rows(batch: Batch, entry: Entry, conditions: Collection[str] = ()) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _PAIRS = 5000  # (draw, row) pairs decoded at once
 
 
-class Prediction(EntryEvaluator):
+class Prediction(EntryEvaluator[Entry]):
     """Predicts a target from the given and scores it, beside the training mean or mode as a baseline.
 
     By default each modality from each single other, from all others, and from itself. z is the posterior mean; with
