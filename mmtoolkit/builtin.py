@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mmtoolkit.components import Component
-from mmtoolkit.evaluators import Elbo, Prediction
+from mmtoolkit.evaluators import Classifier, Elbo, LogLikelihood, Prediction
 from mmtoolkit.hookspecs import hookimpl
 from mmtoolkit.models import CVAE, JMVAE, MVAE, VAE, BiVCCA
 from mmtoolkit.sources import MNIST, CelebA, CelebAVision, FashionMini, FashionMNIST, MultiMNIST
@@ -26,6 +26,8 @@ def mmt_components() -> Iterable[type[Component]]:
         CVAE,
         BiVCCA,
         JMVAE,
+        Classifier,
         Elbo,
+        LogLikelihood,
         Prediction,
     ]

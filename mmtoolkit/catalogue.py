@@ -1,4 +1,4 @@
-"""The catalogue that ships with mmtoolkit: schemas, data set cards, and plugins one can install."""
+"""The catalogue that ships with mmtoolkit: schemas, studies, data set cards, published results, installable plugins."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import os
 import textwrap
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from mmtoolkit.errors import UserError
 from mmtoolkit.files import make_folder
 from mmtoolkit.locations import data_folders, user_data_folder
-from mmtoolkit.yaml12 import read_yaml
+from mmtoolkit.yaml12 import Document, read_yaml
 
 
 class _Entry(BaseModel):
@@ -82,8 +82,80 @@ def schemas() -> dict[str, Path]:
     return _documents("schemas")
 
 
+def studies() -> dict[str, Path]:
+    """The catalogue's studies: name -> file."""
+    return _documents("studies")
+
+
+def results() -> dict[str, Path]:
+    """The published results that studies can be compared with: name -> file."""
+    return _documents("results")
+
+
+def published(name: str) -> dict[str, Any]:
+    """Published results as plain data: table -> columns, and row -> what stands there.
+
+    Raises:
+        UserError: there are none of that name.
+    """
+    known = results()
+    if name not in known:
+        raise UserError(
+            f"there are no results {name!r} in the catalogue{did_you_mean(name, list(known))}; "
+            "`mmt list results` shows them"
+        )
+    data: dict[str, Any] = _data(known[name])
+    return data
+
+
+def find_document(name: str | Path, what: str, several: str, known: Mapping[str, Path]) -> Path:
+    """The file of a document named by its path, or by its name in the catalogue.
+
+    Args:
+        name: as the user gives it.
+        what: what it is, such as `schema`.
+        several: the same in the plural, as `mmt list` takes it.
+        known: those of the catalogue, name -> file.
+
+    Raises:
+        UserError: there is neither.
+    """
+    path = Path(name)
+    try:
+        is_file = path.is_file()
+    except OSError as error:  # such as a name too long
+        raise UserError(f"{name}: cannot be read: {error.strerror}; check the path") from error
+    if is_file:
+        return path
+    if str(name) in known:
+        return known[str(name)]
+    if path.is_dir():
+        raise UserError(f"{name}: is a folder; give the {what} file in it")
+    if path.suffix in {".yaml", ".yml"} or len(path.parts) > 1:
+        raise UserError(f"{name}: there is no such file; give a {what} file, or a name from `mmt list {several}`")
+    raise UserError(
+        f"{name}: is neither a file nor a {what} of the catalogue{did_you_mean(str(name), list(known))}; "
+        f"`mmt list {several}` shows them"
+    )
+
+
+def read_document(path: Path) -> Document:
+    """A YAML file of the user's or the catalogue's.
+
+    Raises:
+        UserError: it cannot be read, or is no YAML; every fault with its line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; check the path and its permissions") from error
+    return read_yaml(text, str(path))
+
+
 def about(path: Path) -> str:
-    """The first comment of a catalogue schema, which says what it is for."""
+    """The first comment of a document of the catalogue, which says what it is for."""
     first = path.read_text(encoding="utf-8").split("\n", 1)[0]
     return first.removeprefix("#").strip() if first.startswith("#") else ""
 

@@ -17,8 +17,9 @@ from mmtoolkit.faults import key_path
 from mmtoolkit.files import make_folder, replacing, sweep, write_json, write_text
 from mmtoolkit.networks import build, parameter_counts, unused_rows, usable_rows
 from mmtoolkit.plugins import Plugins, load_plugins
-from mmtoolkit.record import read_record, record
-from mmtoolkit.run import TrainedRun, holds_run
+from mmtoolkit.record import record
+from mmtoolkit.run import TrainedRun
+from mmtoolkit.run_folder import holds_run, read_record
 from mmtoolkit.schema import Schema, read_schema
 from mmtoolkit.training import Trainer
 from mmtoolkit.watcher import Watcher
@@ -158,7 +159,8 @@ def _resumed(folder: Path, now: dict[str, Any]) -> dict[str, Any]:
             f"{folder}: cannot go on: {', '.join(changed)} changed since; undo it, or write elsewhere with --out FOLDER"
         )
     again = {key: now[key] for key in ("command", "device", "versions")} | {"started": now["times"]["started"]}
-    return {**before, "resumed": [*before.get("resumed", []), again]}
+    times = {**before["times"], "finished": None}  # the scores that stand there are of fewer epochs
+    return {**before, "times": times, "resumed": [*before.get("resumed", []), again]}
 
 
 def _differences(before: Any, now: Any, path: KeyPath = ()) -> Iterator[str]:

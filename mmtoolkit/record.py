@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from mmtoolkit.errors import UserError
 from mmtoolkit.files import checksum
 from mmtoolkit.plugins import Plugins
 from mmtoolkit.schema import Schema
@@ -85,19 +84,3 @@ def _git_revision() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return revision.stdout.strip() + ("+" if changes.stdout.strip() else "")
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """What a run folder's run.json holds.
-
-    Raises:
-        UserError: it is missing or damaged.
-    """
-    path = folder / "run.json"
-    try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file; the run is damaged, train it again") from None
-    except ValueError as error:
-        raise UserError(f"{path}: is damaged: {error}; train it again") from error
-    return data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import json
+import io
 import re
 import shlex
 from importlib import resources
@@ -12,12 +12,20 @@ from typing import Any
 
 from mmtoolkit.errors import UserError
 from mmtoolkit.files import write_text
-from mmtoolkit.yaml12 import read_yaml
+from mmtoolkit.run_folder import (
+    read_declared,
+    read_finished_record,
+    read_history,
+    read_results,
+    resume_command,
+    schema_text,
+)
 
 _MOST_NAMES = 4
-_HIDDEN = {"target", "given", "metric"}
+# What the entry's name says, and what the evaluator's options say.
+_HIDDEN = {"target", "given", "proposal", "metric", "samples", "marginal"}
 
-# Captions by file name; the text says what to look for.
+# Titles and captions by file name, in the order of the report; the text says what to look for.
 _CAPTIONS = {
     "learning_curves": (
         "Learning curves",
@@ -26,18 +34,26 @@ _CAPTIONS = {
     ),
     "samples": (
         "Samples from the prior",
-        "z is drawn from N(0, I); each panel shows what every modality makes of it.",
+        "z is drawn from N(0, I); what every modality makes of one draw stands in one column, or below one picture.",
     ),
-    "reconstructions": (
-        "Reconstructions",
-        "Rows of the data, and under each what the model makes of everything that the row has.",
+    r"given_(\d+)_.*": (
+        "Samples given {}",
+        "Each line fixes one value of {}, draws z from q(z | that value) and shows what another modality makes of it: "
+        "it should be of the value in every column, and differ between columns in all else.",
     ),
-    "cross_modal": (
-        "Any modality from any other",
-        "The first line is the data. In each other line z is the mean of q(z | given), and every modality is "
-        "predicted from it.",
+    "from_all": (
+        "Everything from everything",
+        "Rows of the data, a column each. z is the mean of q(z | all that is marked as given). Each given stands over "
+        "its reconstruction: what is lost between the two, z does not hold.",
+    ),
+    r"from_(\d+)_.*": (
+        "Everything from {}",
+        "Rows of the data, a column each; where {} has few values, rows with different ones. z is the mean of "
+        "q(z | {} alone). First {} over its reconstruction, then each other modality as predicted from it, over the "
+        "row's own value, which the model was not shown: where the two agree, {} tells of it.",
     ),
 }
+_QUALITY = 90
 
 
 def number(value: Any) -> str:
@@ -50,9 +66,12 @@ def number(value: Any) -> str:
 
 
 def entry_name(result: dict[str, Any]) -> str:
-    """`label from image: accuracy`."""
+    """`label from image: accuracy`; of a density `log p(label | image), z from image`."""
+    target, given = _listed(result["target"]), _listed(result["given"])
+    if "proposal" in result:
+        return f"log p({target}{given and f' | {given}'}), z from {_listed(result['proposal']) or 'the prior'}"
     metric = f": {result['metric']}" if result.get("metric") else ""
-    return f"{_listed(result['target'])} from {_listed(result['given']) or 'nothing'}{metric}"
+    return f"{target} from {given or 'nothing'}{metric}"
 
 
 def _listed(names: list[str]) -> str:
@@ -80,29 +99,33 @@ def _with_relative(score: dict[str, Any]) -> dict[str, Any]:
     return {**score, "results": results}
 
 
-def _caption(stem: str, modalities: list[str]) -> tuple[str, str]:
-    if stem in _CAPTIONS:
-        return _CAPTIONS[stem]
-    if given := re.match(r"given_(\d+)_", stem):
-        return (
-            f"Samples given {modalities[int(given[1])]}",
-            "Each line fixes one value, draws z from q(z | that value) and shows what the other modalities make of it.",
-        )
-    return stem.replace("_", " ").replace("-", ": "), ""
+def _caption(stem: str, modalities: list[str]) -> tuple[int, str, str]:
+    """The place of a figure in the report, its title and its text."""
+    for place, (pattern, words) in enumerate(_CAPTIONS.items()):
+        if match := re.fullmatch(pattern, stem):
+            name = "".join(modalities[int(number)] for number in match.groups())
+            title, text = (part.replace("{}", name) for part in words)
+            return place, title, text
+    return len(_CAPTIONS), stem.replace("_", " ").replace("-", ": "), ""
 
 
 def _figures(folder: Path, modalities: list[str]) -> list[dict[str, str]]:
-    order = [*_CAPTIONS]
-    paths = sorted(
-        (folder / "figures").glob("*.png"),
-        key=lambda path: (order.index(path.stem) if path.stem in order else 1.5, path.stem),
-    )
-    figures = []
-    for path in paths:
-        title, text = _caption(path.stem, modalities)
-        data = base64.b64encode(path.read_bytes()).decode("ascii")
-        figures.append({"title": title, "text": text, "source": f"data:image/png;base64,{data}"})
-    return figures
+    """The run's figures in order, as WebP: a third of the size, and hardly another picture."""
+    from PIL import Image
+
+    found = []
+    for path in sorted((folder / "figures").glob("*.png")):
+        place, title, text = _caption(path.stem, modalities)
+        file = io.BytesIO()
+        try:
+            with Image.open(path) as picture:
+                picture.convert("RGB").save(file, format="webp", quality=_QUALITY)
+        except (OSError, SyntaxError) as error:  # Pillow has both for a damaged file
+            remedy = f"have it drawn again with `{resume_command(folder)}`, or remove it"
+            raise UserError(f"{path}: is no picture that can be read; {remedy}") from error
+        data = base64.b64encode(file.getvalue()).decode("ascii")
+        found.append((place, {"title": title, "text": text, "source": f"data:image/webp;base64,{data}"}))
+    return [figure for _, figure in sorted(found, key=lambda entry: entry[0])]
 
 
 def write_report(folder: Path | str) -> Path:
@@ -114,31 +137,23 @@ def write_report(folder: Path | str) -> Path:
     import jinja2
 
     folder = Path(folder)
-    try:
-        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        schema = (folder / "schema.yaml").read_text(encoding="utf-8")
-        history = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: is not there; {folder} holds no finished run") from error
-    except ValueError as error:
-        raise UserError(f"{folder}: holds a damaged run: {error}; train it again") from error
+    record, results, declared = read_finished_record(folder), read_results(folder), read_declared(folder)
+    history = read_history(folder, results["training"]["epochs"])
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["number"] = number
     template = environment.from_string(
         resources.files("mmtoolkit").joinpath("report.html.jinja").read_text(encoding="utf-8")
     )
-    lines = [json.loads(line) for line in history]
     scores = [_with_relative(score) for score in results["scores"]]
     scores = [{**score, "columns": score_columns(score["results"])} for score in scores]
     html = template.render(
         results=results,
         scores=scores,
         record=record,
-        schema=schema,
-        seconds=sum(line["seconds"] for line in lines),
-        speed=lines[-1]["rows_per_second"] if lines else None,
-        figures=_figures(folder, list(read_yaml(schema, "schema.yaml").data["modalities"])),
+        schema=schema_text(folder),
+        seconds=sum(line["seconds"] for line in history),
+        speed=history[-1]["rows_per_second"],
+        figures=_figures(folder, list(declared["modalities"])),
         entry_name=entry_name,
         folder=shlex.quote(str(folder)),
     )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +24,14 @@ from mmtoolkit.files import make_folder
 from mmtoolkit.networks import build
 from mmtoolkit.plugins import Plugins, load_plugins
 from mmtoolkit.posterior import Posterior
-from mmtoolkit.record import read_record
+from mmtoolkit.run_folder import (
+    check_result,
+    read_declared,
+    read_finished_record,
+    read_history,
+    read_results,
+    resume_command,
+)
 from mmtoolkit.schema import Schema, read_schema
 from mmtoolkit.seeds import seed_for
 from mmtoolkit.weights import load_weights
@@ -71,22 +77,29 @@ class TrainedRun:
     @property
     def results(self) -> dict[str, Any]:
         """What results.json holds."""
-        results: dict[str, Any] = json.loads((self.folder / "results.json").read_text(encoding="utf-8"))
-        return results
+        return read_results(self.folder)
 
     @property
     def history(self) -> list[dict[str, Any]]:
         """What history.jsonl holds: a line an epoch."""
-        return [json.loads(line) for line in (self.folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+        return read_history(self.folder, self.results["training"]["epochs"])
 
     @cached_property
     def dataset(self) -> Dataset:
         """The prepared data; read when it is first asked for."""
         return self.prepared or prepare(self.schema.data, self.schema.modalities, self.schema.at, self.say)
 
-    def batches(self, split: str) -> Iterator[Batch]:
-        """The rows of a split."""
-        return self.dataset.split(split).batches(_EVALUATION_ROWS, self.device)
+    @property
+    def present(self) -> Mapping[str, Tensor]:
+        """For each split which rows have which modality: (N, M) bool, in schema order."""
+        return {name: split.present for name, split in self.dataset.splits.items()}
+
+    def batches(self, split: str, rows: Iterable[Tensor] | None = None, redraw: bool = False) -> Iterator[Batch]:
+        """All rows of a split in order, or in each batch those that are asked for; with `redraw` as training draws."""
+        found = self.dataset.split(split)
+        if rows is None:
+            return found.batches(_EVALUATION_ROWS, self.device)
+        return (found.batch(chosen, self.device, redraw) for chosen in rows)
 
     def default_split(self) -> str:
         """`test` where the data has it, else `valid`, else `train`."""
@@ -207,9 +220,9 @@ class TrainedRun:
         scores = []
         for place, evaluator in enumerate(evaluators):
             found = evaluator.evaluate(self, split)
-            _check_results(evaluator.kind, found.results)
             options = evaluator.model_dump(mode="json", exclude={"kind"})
             results = [_finite(result) for result in found.results]
+            _check_results(evaluator.kind, results)
             notes = list(found.notes)
             if results != found.results:
                 notes.append("scores that are not finite stand as null")
@@ -224,24 +237,16 @@ class TrainedRun:
 
 def _check_results(kind: str, results: Sequence[Mapping[str, Any]]) -> None:
     for result in results:
-        for key in ("target", "given"):
-            if not isinstance(result.get(key), list):
-                fault = f"evaluate, {kind}: a result has no list {key!r}: {dict(result)}"
-                raise UserError(f"{fault}; the evaluator's author must give it")
         try:
-            json.dumps(result)
-        except TypeError as error:
-            raise UserError(f"evaluate, {kind}: a result is no plain data: {error}; call .item() on tensors") from error
+            check_result(result)
+        except ValueError as error:
+            fault = f"evaluate, {kind}: what it gives is no result: {error}: {dict(result)}"
+            raise UserError(f"{fault}; the evaluator's author must mend it") from error
 
 
 def _finite(result: dict[str, Any]) -> dict[str, Any]:
     """A result with null for numbers that are not finite, which JSON does not have."""
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in result.items()}
-
-
-def holds_run(folder: Path) -> bool:
-    """Whether a folder holds a run, finished or not."""
-    return (folder / "schema.yaml").exists()
 
 
 def load(
@@ -259,36 +264,39 @@ def load(
         say: told of plugins that do not work, and what is being prepared where data is read later.
 
     Raises:
-        UserError: the folder holds no finished run, is damaged, or was made with a plugin that is not here.
+        UserError: the folder holds no finished run, is damaged, or was made by another version of mmtoolkit or with a
+            plugin that is not here.
     """
     folder = Path(folder)
-    if not holds_run(folder):
-        hint = "give the folder that `mmt run` wrote"
-        raise UserError(f"{folder}: holds no run (there is no schema.yaml in it); {hint}")
-    made_by = read_record(folder)
+    made_by = read_finished_record(folder)
     plugins = load_plugins(plugin_files)
     for line in plugins.broken:
         say(line)
     given = {plugin.checksum for plugin in plugins.origins.values()}
-    for plugin in made_by.get("plugins", []):
+    for plugin in made_by["plugins"]:
         if plugin["checksum"] and plugin["checksum"] not in given:
             raise UserError(
                 f"{folder}: was made with the plugin file {plugin['distribution']} "
                 f"(SHA-256 {plugin['checksum'][:12]}…); name that file, unchanged, with --plugin"
             )
+    read_declared(folder)  # damage is told as such, and not key by key
     schema = read_schema(folder / "schema.yaml", plugins=plugins)
-    if not (folder / "weights.safetensors").exists():
-        raise UserError(f"{folder}: is not finished (it has no weights yet); go on with `mmt run … --resume`")
     network = build(schema.model, schema.modalities, schema.train.seed)
     load_weights(network, folder / "weights.safetensors")
-    baselines = _baselines(folder / "baselines.safetensors")
+    baselines = _baselines(folder, schema.modalities)
     where = resolve_device(device)
     return TrainedRun(folder, schema, network.to(where).eval(), where, baselines, plugins, say)
 
 
-def _baselines(path: Path) -> dict[str, Tensor]:
+def _baselines(folder: Path, modalities: Mapping[str, Modality]) -> dict[str, Tensor]:
+    path = folder / "baselines.safetensors"
     try:
-        return load_file(path)
-    except Exception as error:
-        text = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: is missing or damaged: {text}; train the run again") from error
+        baselines: dict[str, Tensor] = load_file(path)
+        shapes = {name: tuple(baseline.shape) for name, baseline in baselines.items()}
+        if shapes != {name: modality.event_shape() for name, modality in modalities.items()}:
+            raise ValueError(f"it holds the shapes {shapes}, which are not those of the modalities")
+    except Exception as error:  # safetensors and the file system have their own
+        text = " ".join(str(error).split())[:300]
+        remedy = f"have it written again with `{resume_command(folder)}`"
+        raise UserError(f"{path}: is missing or damaged: {text}; {remedy}") from error
+    return baselines

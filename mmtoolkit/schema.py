@@ -32,7 +32,7 @@ from mmtoolkit.faults import Origins, fault_lines, key_path
 from mmtoolkit.overrides import apply_overrides
 from mmtoolkit.plugins import Plugins, load_plugins
 from mmtoolkit.yaml12 import Path as KeyPath
-from mmtoolkit.yaml12 import read_yaml, write_yaml
+from mmtoolkit.yaml12 import write_yaml
 
 DEFAULT_EVALUATE: list[dict[str, Any]] = [{"kind": "elbo"}, {"kind": "prediction"}]
 
@@ -48,6 +48,10 @@ def _folder_name(name: str) -> str:
             f"must be the name of a folder: no slash, no dot at the front, at most {_LONGEST_NAME} bytes; change it"
         )
     return name
+
+
+FolderName = Annotated[str, AfterValidator(_folder_name), Field(json_schema_extra={"pattern": _NAME})]
+"""A name that a folder may have."""
 
 
 class TrainOptions(BaseModel):
@@ -80,7 +84,7 @@ class Schema(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    name: Annotated[str, AfterValidator(_folder_name), Field(json_schema_extra={"pattern": _NAME})]
+    name: FolderName
     """Names the run; its folder is runs/NAME unless --out says otherwise."""
     data: SerializeAsAny[Source]
     """Where the rows come from."""
@@ -208,24 +212,7 @@ def schema_path(name: str | Path) -> Path:
     Raises:
         UserError: there is neither.
     """
-    path = Path(name)
-    try:
-        is_file = path.is_file()
-    except OSError as error:  # such as a name too long
-        raise UserError(f"{name}: cannot be read: {error.strerror}; check the path") from error
-    if is_file:
-        return path
-    known = catalogue.schemas()
-    if str(name) in known:
-        return known[str(name)]
-    if path.is_dir():
-        raise UserError(f"{name}: is a folder; give the schema file in it")
-    if path.suffix in {".yaml", ".yml"} or len(path.parts) > 1:
-        raise UserError(f"{name}: there is no such file; give a schema file, or a name from `mmt list schemas`")
-    raise UserError(
-        f"{name}: is neither a file nor a schema of the catalogue{did_you_mean(str(name), list(known))}; "
-        "`mmt list schemas` shows them"
-    )
+    return catalogue.find_document(name, "schema", "schemas", catalogue.schemas())
 
 
 def read_schema(
@@ -244,13 +231,7 @@ def read_schema(
         UserError: every fault at once, one line each: `FILE:LINE: key.path: fault; remedy`.
     """
     path = schema_path(name)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}; check the path and its permissions") from error
-    document = read_yaml(text, str(path))
+    document = catalogue.read_document(path)
     # Nobody keeps data beside the catalogue's schemas: a path that --set gives them is meant from here.
     folder = Path() if path.is_relative_to(catalogue.registry()) else path.parent
     return parse_schema(document.data, Origins(str(path), document.lines), folder, overrides, plugins)

@@ -36,7 +36,7 @@ def mmt(*arguments: str | Path) -> Ended:
 
     from mmtoolkit.cli.app import app, with_global_options_first
 
-    for commands in ("runs", "registry", "extend"):
+    for commands in ("runs", "sample", "study", "compare", "registry", "extend"):
         importlib.import_module(f"mmtoolkit.cli.{commands}")
     words = with_global_options_first([str(a) for a in arguments])
     result = CliRunner().invoke(app, words, prog_name="mmt", catch_exceptions=False)

@@ -235,9 +235,8 @@ def test_disk_that_is_full(schema: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_not_there(tmp_path: Path) -> None:
-    for command in ("evaluate", "sample"):
+    for command in ("evaluate", "sample", "report", "compare"):
         refused(mmt(command, tmp_path), f"{tmp_path}: holds no run (there is no schema.yaml in it)")
-    refused(mmt("report", tmp_path), "holds no finished run")
 
 
 def test_given_that_cannot_be_read(schema: Path, tmp_path: Path) -> None:
@@ -249,7 +248,7 @@ def test_given_that_cannot_be_read(schema: Path, tmp_path: Path) -> None:
         "did you mean 'Sandal'?",
     )
     refused(mmt("sample", out, "--given", "lable=Bag"), "--given lable=Bag: there is no modality 'lable'")
-    refused(mmt("sample", out, "--given", "image"), "--given image: is not NAME=VALUE")
+    refused(mmt("sample", out, "--given", "Sandal"), "--given Sandal: there is no modality 'Sandal'; the modalities")
     refused(mmt("sample", out, "--out", tmp_path / "s.gif"), "s.gif: samples are written to .png, .csv, .parquet")
     broken = tmp_path / "broken.png"
     PILImage.new("L", (28, 28)).save(broken)
@@ -313,6 +312,7 @@ def test_the_catalogue_is_listed() -> None:
     [
         (["--help"], ["torch", "mmt_image", "pydantic"]),
         (["list"], ["torch", "mmt_image"]),
+        (["compare", "--help"], ["torch", "mmt_image"]),
         (["data", "--help"], ["torch", "mmt_image"]),
         (["check", "fashion_mini"], ["lightning_fabric", "torchmetrics", "matplotlib"]),
     ],

@@ -39,9 +39,13 @@ def test_from_start_to_report(schema: str, changes: list[str], scored: set[str],
     assert done.status == 0, done.err
     assert (tmp_path / "run" / "report.html").exists()
     results = json.loads((tmp_path / "run" / "results.json").read_text())
-    elbo, prediction = results["scores"]
+    elbo, prediction, likelihood = results["scores"]
     assert scored <= {name for result in prediction["results"] for name in result["target"]}
     assert all(result["value"] is not None for result in elbo["results"])
+    assert likelihood["results"]
+    for result in likelihood["results"]:
+        assert result["value"] < 0
+        assert 1 <= result["ess"] <= result["samples"]
 
 
 @pytest.mark.usefixtures("faces")

@@ -23,7 +23,8 @@ LAYERS = [
     "normalisation components hookspecs locations",
     "plugins catalogue",
     "faults overrides schema columns dataset networks models sources evaluators builtin",
-    "training devices record checkpoint execution run report figures sampling checking",
+    "training devices record run_folder checkpoint execution run comparison comparison_table report figures sampling "
+    "checking study study_file study_grid study_table study_figure",
     "cli __main__",
 ]
 LAYER = {part: layer for layer, parts in enumerate(LAYERS) for part in parts.split()}

@@ -40,8 +40,9 @@ def test_it_holds_all_that_a_run_folder_holds(folder: Path) -> None:
         "learning_curves.png",
         "samples.png",
         "given_1_label.png",
-        "reconstructions.png",
-        "cross_modal.png",
+        "from_0_image.png",
+        "from_1_label.png",
+        "from_all.png",
     } <= figures
     assert not list(folder.rglob(".*"))  # nothing half-written
 
@@ -193,7 +194,7 @@ def test_a_sample_can_be_given_an_image_file(folder: Path, tmp_path: Path) -> No
 
 def test_the_report_is_one_file_that_asks_for_nothing_else(folder: Path) -> None:
     html = (folder / "report.html").read_text()
-    assert html.count("data:image/png;base64,") == 5
+    assert html.count("data:image/webp;base64,") == 6
     assert "http" not in html
     assert "label from image: accuracy" in html
     (folder / "report.html").unlink()

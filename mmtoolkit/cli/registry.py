@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -9,7 +10,7 @@ from rich.markup import escape
 
 from mmtoolkit.cli.app import app, out, print_json, say
 
-Kind = Literal["schemas", "datasets", "plugins"]
+Kind = Literal["schemas", "studies", "datasets", "plugins", "results"]
 
 data = typer.Typer(no_args_is_help=True, help="Fetch data sets, and clean what is prepared from them.")
 app.add_typer(data, name="data")
@@ -17,20 +18,24 @@ app.add_typer(data, name="data")
 
 @app.command("list", epilog="Example:\n\n  mmt list datasets")
 def list_(
-    what: Annotated[Kind | None, typer.Argument(help="schemas, datasets or plugins; all where left out.")] = None,
+    what: Annotated[
+        Kind | None, typer.Argument(help="schemas, studies, datasets, plugins or results; all where left out.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Show the catalogue: schemas to run, data sets, plugins to install."""
+    """Show the catalogue: schemas and studies to run, data sets, plugins to install, published results."""
     from mmtoolkit import catalogue
     from mmtoolkit.cli.tables import table
     from mmtoolkit.errors import UserError
 
     found: dict[str, dict[str, dict[str, str]]] = {
-        "schemas": {name: {"about": catalogue.about(path)} for name, path in catalogue.schemas().items()},
+        "schemas": _abouts(catalogue.schemas()),
+        "studies": _abouts(catalogue.studies()),
         "datasets": {},
         "plugins": {
             name: {"about": card.about, "install": card.install} for name, card in catalogue.plugin_cards().items()
         },
+        "results": _abouts(catalogue.results()),
     }
     for name, card in catalogue.data_cards().items():
         try:
@@ -53,6 +58,12 @@ def list_(
         for name, entry in entries.items():
             made.add_row(name, *(escape(entry[column]) for column in columns))
         out().print(made)
+
+
+def _abouts(documents: dict[str, Path]) -> dict[str, dict[str, str]]:
+    from mmtoolkit import catalogue
+
+    return {name: {"about": catalogue.about(path)} for name, path in documents.items()}
 
 
 @data.command("get", epilog="Example:\n\n  mmt data get mnist")

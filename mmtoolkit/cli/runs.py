@@ -1,9 +1,7 @@
-"""`mmt run`, `check`, `evaluate`, `sample` and `report`."""
+"""`mmt run`, `check`, `evaluate` and `report`."""
 
 from __future__ import annotations
 
-import itertools
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,7 +46,7 @@ def run(
     from mmtoolkit.execution import execute
     from mmtoolkit.figures import draw_figures
     from mmtoolkit.report import write_report
-    from mmtoolkit.run import holds_run
+    from mmtoolkit.run_folder import holds_run, resume_command
     from mmtoolkit.schema import read_schema
 
     read = read_schema(schema, set_ or (), plugins)
@@ -72,9 +70,7 @@ def run(
         shown.close()
         if not holds_run(folder):
             raise
-        files = [word for file in ctx.obj for word in ("--plugin", str(file))]
-        again = shlex.join(["mmt", *files, "run", str(folder / "schema.yaml"), "--out", str(folder), "--resume"])
-        say(f"interrupted; what was done is kept. Go on with: {again}")
+        say(f"interrupted; what was done is kept. Go on with: {resume_command(folder, ctx.obj)}")
         raise typer.Exit(130) from None
     finally:
         shown.close()
@@ -183,61 +179,6 @@ def evaluate(
         print_json(document)
     else:
         _print_scores(scores)
-
-
-@app.command(
-    epilog="Examples:\n\n  mmt sample runs/demo -n 64 --out samples.png\n\n"
-    "  mmt sample runs/demo --given label=Sandal -n 10 --out sandals.png\n\n"
-    "  mmt sample runs/demo --given image=shoe.png -n 5 --out guesses.csv"
-)
-def sample(
-    ctx: typer.Context,
-    run_folder: RunArgument,
-    given: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Fix a modality at what its cell would hold; may be repeated."),
-    ] = None,
-    n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 64,
-    out_file: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="A .png, .csv or .parquet file. Default: RUN/samples/N.png."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Fixes the draws.")] = 0,
-    device: DeviceOption = "auto",
-) -> None:
-    """Generate from the prior, or given any of the modalities."""
-    from mmtoolkit.run import load
-    from mmtoolkit.sampling import check_format, write_samples
-
-    out_file = out_file or _first_free(run_folder / "samples")
-    check_format(out_file)
-    loaded = load(run_folder, ctx.obj, device, say)
-    values = loaded.sample(n, dict(_given(text, loaded) for text in given or ()), seed)
-    write_samples(loaded.modalities, values, out_file)
-    out().print(escape(str(out_file)), soft_wrap=True)
-
-
-def _first_free(folder: Path) -> Path:
-    return next(path for number in itertools.count(1) if not (path := folder / f"{number}.png").exists())
-
-
-def _given(text: str, loaded: Any) -> tuple[str, Any]:
-    """NAME=VALUE; a name may itself hold an equals sign."""
-    for place, character in enumerate(text):
-        name, cell = text[:place], text[place + 1 :]
-        if character == "=" and name in loaded.modalities:
-            modality = loaded.modalities[name]
-            try:
-                typed = modality.typed(cell)
-                modality.parse(typed)
-            except ValueError as error:
-                raise UserError(f"--given {name}={cell}: {error}") from None
-            return name, typed
-    name, equals, _ = text.partition("=")
-    if not equals:
-        raise UserError(f"--given {text}: is not NAME=VALUE; write for instance --given label=Sandal")
-    names = ", ".join(loaded.modalities)
-    raise UserError(f"--given {text}: there is no modality {name!r}; the modalities are {names}")
 
 
 @app.command()

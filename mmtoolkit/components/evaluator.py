@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -47,8 +47,24 @@ class Run(Protocol):
     def folder(self) -> Path:
         """The run folder."""
 
-    def batches(self, split: str) -> Iterator[Batch]:
-        """The rows of a split, on `device`.
+    @property
+    def say(self) -> Callable[[str], None]:
+        """Tells the user a line at once, such as how far a long evaluation has come."""
+
+    @property
+    def present(self) -> Mapping[str, Tensor]:
+        """For each split which rows have which modality: (N, M) bool, in schema order, on the host.
+
+        Of the training split it is what weak supervision leaves.
+        """
+
+    def batches(self, split: str, rows: Iterable[Tensor] | None = None, redraw: bool = False) -> Iterator[Batch]:
+        """Rows of a split, on `device`.
+
+        Args:
+            split: its name.
+            rows: those of each batch, (B,) int64, on the host; all in order, some hundreds a batch, where left out.
+            redraw: whether modalities that draw anew in training do so, from PyTorch's default generator.
 
         Raises:
             UserError: there is no such split.

@@ -201,6 +201,13 @@ class Modality(Component):
         The distribution is the likelihood; the core names none.
         """
 
+    def head(self, size: int) -> nn.Module | None:
+        """A module from features (N, size) to a distribution as `decoder` gives it, by a single linear layer.
+
+        An encoder of another modality and this head are the supervised baseline. Default: None, there is no such head.
+        """
+        return None
+
     # Scoring and showing.
 
     def point(self, p: Distribution) -> Tensor:
@@ -222,9 +229,17 @@ class Modality(Component):
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Named scores of a prediction `point` (N, *event) against x (N, *event): (N,) each.
 
-        Default: the squared error, averaged over the numbers of the event.
+        A name whose first word holds `error`, such as `squared_error`, is of a score that is better low; any other is
+        better high. Default: the squared error, averaged over the numbers of the event.
         """
         return {"squared_error": (point.float() - x.float()).square().reshape(len(x), -1).mean(1)}
+
+    def detailed_scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """Named scores of parts of a value, such as one of its columns: (n,) each, n <= N. Default: none.
+
+        A number for each row of x (N, *event) that has the part: which rows these are depends on x alone.
+        """
+        return {}
 
     def metrics(self) -> dict[str, Metric]:
         """Named torchmetrics for what is no mean over rows, such as calibration: `update(average, x)`."""

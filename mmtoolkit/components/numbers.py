@@ -255,6 +255,19 @@ class NumberModality(Modality):
         return torch.where(known, scores, torch.zeros_like(scores)).sum(1) / known.sum(1).clamp(min=1)
 
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """The squared error, averaged over the known numbers."""
-        errors = (split_entries(point, self.single)[0] - split_entries(x, self.single)[0]).square()
-        return {"squared_error": self.known_mean(errors, x).float()}
+        """What `entry_scores` gives, averaged over the known numbers of a row."""
+        return {metric: self.known_mean(scores, x) for metric, scores in self.entry_scores(point, x).items()}
+
+    def detailed_scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """What `entry_scores` gives of each column, in the rows that know it; nothing of a single number."""
+        known = split_entries(x, self.single)[1]
+        return {
+            f"{metric} of {name}": scores[known[:, k], k]
+            for metric, scores in self.entry_scores(point, x).items()
+            for k, name in enumerate(self.columns or ())
+        }
+
+    def entry_scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """Named scores of each number: (N, K), anything where x does not know it. Default: the squared error."""
+        said, true = (split_entries(value, self.single)[0].double() for value in (point, x))
+        return {"squared_error": (said - true).square()}

@@ -1,6 +1,8 @@
 """The evaluators that ship with mmtoolkit."""
 
+from mmtoolkit.evaluators.classifier import Classifier
 from mmtoolkit.evaluators.elbo import Elbo
+from mmtoolkit.evaluators.log_likelihood import LogLikelihood
 from mmtoolkit.evaluators.prediction import Prediction
 
-__all__ = ["Elbo", "Prediction"]
+__all__ = ["Classifier", "Elbo", "LogLikelihood", "Prediction"]

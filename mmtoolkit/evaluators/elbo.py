@@ -9,6 +9,7 @@ from pydantic import PositiveInt
 
 from mmtoolkit.components import Run, Scores
 from mmtoolkit.evaluators.entries import Entry, EntryEvaluator, described, scored_rows
+from mmtoolkit.evaluators.progress import told
 
 
 class Elbo(EntryEvaluator[Entry]):
@@ -35,12 +36,13 @@ class Elbo(EntryEvaluator[Entry]):
         means = [MeanWithError() for _ in entries]
         incomplete = [0] * len(entries)
         generator = run.generator
-        for batch in run.batches(split):
+        for batch in told(run, split, self.kind):
             noise = torch.randn(self.samples, batch.size, run.model.latent_dim, generator=generator, device=run.device)
             for place, entry in enumerate(entries):
                 scored, partial = scored_rows(batch, entry, run.model.conditions)
                 incomplete[place] += int(partial.sum())
                 if not scored.any():
+                    means[place].update(torch.zeros(0))  # torchmetrics warns of what was never updated
                     continue
                 q = run.model.infer(batch, entry.given)
                 bound = -q.kl()

@@ -97,17 +97,21 @@ class EntryEvaluator(Evaluator, Generic[E]):
         faults = [
             f"evaluate, {self.kind}: {entry}: {fault}; change or remove this entry"
             for entry in (entry.ordered(names) for entry in self.entries)
-            if (fault := entry.cannot(model))
+            if (fault := self.cannot(entry, model))
         ]
         if faults:
             raise UserError(faults)
+
+    def cannot(self, entry: E, model: Network) -> str:
+        """Why a model cannot give an entry; nothing where it can."""
+        return entry.cannot(model)
 
     def chosen(self, default: Iterable[E], model: Network) -> tuple[list[E], list[str]]:
         """The entries to score, in schema order, and a note for each that is left out."""
         wanted = default if self.entries is None else self.entries
         kept, notes = [], []
         for entry in dict.fromkeys(entry.ordered(tuple(model.modalities)) for entry in wanted):
-            if fault := entry.cannot(model):
+            if fault := self.cannot(entry, model):
                 notes.append(f"left out: {entry}: {fault}")
             else:
                 kept.append(entry)

@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import PositiveInt
-from torch import Tensor
 
 from mmtoolkit.batch import Batch
 from mmtoolkit.components import Run, Scores
 from mmtoolkit.evaluators.entries import Entry, EntryEvaluator, described, scored_rows
+from mmtoolkit.evaluators.points import PointScores
+from mmtoolkit.evaluators.progress import told
 
 if TYPE_CHECKING:
     from torch.distributions import Distribution
-
-    from mmtoolkit.evaluators.means import MeanWithError
 
 
 _PAIRS = 5000  # (draw, row) pairs decoded at once
@@ -35,12 +34,14 @@ class Prediction(EntryEvaluator[Entry]):
     """Draws of z a row; the posterior mean where left out."""
     predict: Literal["point", "sample"] = "point"
     """Score the likelihood's point prediction (its mean or mode), or a sample of it."""
+    details: bool = False
+    """Score parts of values too: each column of several, each position of a text."""
 
     def evaluate(self, run: Run, split: str) -> Scores:
         """One result an entry and metric: {target, given, metric, value, stderr, examples, baseline, incomplete}."""
         entries, notes = self.chosen(_default_entries(tuple(run.modalities)), run.model)
         entries = [Entry(target=(name,), given=entry.given) for entry in entries for name in entry.target]
-        tallies = [_Tally(run, entry) for entry in entries]
+        tallies = [_Tally(run, entry, self.details) for entry in entries]
         by_given: dict[tuple[str, ...], list[_Tally]] = {}
         for tally in tallies:
             by_given.setdefault(tally.entry.given, []).append(tally)
@@ -48,7 +49,7 @@ class Prediction(EntryEvaluator[Entry]):
         with torch.random.fork_rng():
             # Distributions sample from the default generator.
             torch.manual_seed(generator.initial_seed())
-            for batch in run.batches(split):
+            for batch in told(run, split, self.kind):
                 for rows in batch.split(max(1, _PAIRS // draws)):
                     for given, group in by_given.items():
                         q = run.model.infer(rows, given)
@@ -74,12 +75,9 @@ def _default_entries(names: tuple[str, ...]) -> list[Entry]:
 class _Tally:
     """The scores of one entry, batch by batch."""
 
-    def __init__(self, run: Run, entry: Entry) -> None:
+    def __init__(self, run: Run, entry: Entry, details: bool) -> None:
         self.run, self.entry, self.name = run, entry, entry.target[0]
-        self.modality = run.modalities[self.name]
-        self.means: dict[str, MeanWithError] = {}
-        self.baselines: dict[str, MeanWithError] = {}
-        self.metrics = self.modality.metrics()
+        self.scores = PointScores(run.modalities[self.name], run.baselines[self.name], details)
         self.incomplete = 0
 
     def update(self, batch: Batch, p: Distribution, draws: int, predict: Literal["point", "sample"]) -> None:
@@ -88,46 +86,11 @@ class _Tally:
         self.incomplete += int(partial.sum())
         if not scored.any():
             return
-        point = self.modality.point(p) if predict == "point" else p.sample()
         present = batch.rows(self.name)
         rows = present[scored[present]].to(self.run.device)  # in the batch
         x = batch.value(self.name).index_select(0, scored[present].nonzero().squeeze(1).to(self.run.device))
-        by_draw = [self.modality.scores(draw.index_select(0, rows), x) for draw in point.unflatten(0, (draws, -1))]
-        _add(self.means, {name: torch.stack([s[name] for s in by_draw]).mean(0) for name in by_draw[0]})
-        baseline = self.run.baselines[self.name].to(x.device)
-        _add(self.baselines, self.modality.scores(baseline.expand(len(x), *baseline.shape), x))
-        if self.metrics:
-            average = self.modality.average(p, draws)
-            chosen = _rows_of(average, rows)
-            for metric in self.metrics.values():
-                metric.to(x.device).update(chosen, x)
+        self.scores.add(p, x, rows, draws, predict)
 
     def results(self) -> list[dict[str, Any]]:
         """One result a metric; one without a metric where no row could be scored."""
-        if not self.means:
-            empty = {"value": None, "stderr": None, "examples": 0, "baseline": None}
-            return [described(self.entry, metric=None, **empty, incomplete=0)]
-        found = {
-            metric: {**mean.compute(), "baseline": self.baselines[metric].compute()["value"]}
-            for metric, mean in self.means.items()
-        }
-        examples = next(iter(found.values()))["examples"]
-        for metric, value in self.metrics.items():
-            found[metric] = {"value": float(value.compute()), "stderr": None, "examples": examples, "baseline": None}
-        return [
-            described(self.entry, metric=metric, **scores, incomplete=self.incomplete)
-            for metric, scores in found.items()
-        ]
-
-
-def _add(means: dict[str, MeanWithError], scores: dict[str, Tensor]) -> None:
-    from mmtoolkit.evaluators.means import MeanWithError  # torchmetrics takes seconds to import
-
-    for metric, values in scores.items():
-        means.setdefault(metric, MeanWithError()).update(values)
-
-
-def _rows_of(average: Any, rows: Tensor) -> Any:
-    if isinstance(average, tuple):
-        return tuple(part.index_select(0, rows) for part in average)
-    return average.index_select(0, rows)
+        return [described(self.entry, **scores, incomplete=self.incomplete) for scores in self.scores.results()]

@@ -78,7 +78,11 @@ class Attributes(YesNo, NumberModality):
 
     def decoder(self, size: int) -> nn.Module:
         """Three layers with batch normalisation to the logits."""
-        return AttributesDecoder(self, size)
+        return AttributesDecoder(self, mlp(size, WIDTH, WIDTH, WIDTH, self.size, norm=True))
+
+    def head(self, size: int) -> nn.Module:
+        """One layer to the logits."""
+        return AttributesDecoder(self, mlp(size, self.size))
 
     # Scores.
 
@@ -93,10 +97,10 @@ class Attributes(YesNo, NumberModality):
         assert isinstance(p, Entries)
         return p.whole((self.bernoulli(p).logits > 0).float())
 
-    def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """Accuracy: the share of the known attributes of a row that are right."""
+    def entry_scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """Accuracy: 1 where an attribute is right. Of a row it is the share of the known ones."""
         said, true = (split_entries(value, self.single)[0] > 0.5 for value in (point, x))
-        return {"accuracy": self.known_mean((said == true).float(), x)}
+        return {"accuracy": (said == true).float()}
 
     def text(self, value: Tensor) -> str:
         """The names of the attributes that a value has."""
@@ -122,12 +126,12 @@ class _Signs(nn.Module):
 
 
 class AttributesDecoder(nn.Module):
-    """From z (N, size) to the distribution of the attributes."""
+    """From z (N, size) to the distribution of the attributes, by layers from z to their logits (N, K)."""
 
-    def __init__(self, modality: Attributes, size: int) -> None:
+    def __init__(self, modality: Attributes, layers: nn.Module) -> None:
         super().__init__()
         self.distribution = modality.distribution
-        self.layers = mlp(size, WIDTH, WIDTH, WIDTH, modality.size, norm=True)
+        self.layers = layers
 
     def forward(self, z: Tensor) -> Distribution:
         """Batch (N,), event (2, K)."""

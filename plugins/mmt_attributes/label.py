@@ -124,7 +124,11 @@ class Label(Modality):
 
     def decoder(self, size: int) -> nn.Module:
         """Three layers and a categorical likelihood."""
-        return LabelDecoder(len(self.names), size)
+        return LabelDecoder(mlp(size, WIDTH, WIDTH, WIDTH, len(self.names)))
+
+    def head(self, size: int) -> nn.Module:
+        """One layer and a categorical likelihood: multinomial logistic regression."""
+        return LabelDecoder(mlp(size, len(self.names)))
 
     def point(self, p: Distribution) -> Tensor:
         """The most probable class (N,)."""
@@ -157,11 +161,11 @@ def _sort_key(name: str) -> tuple[int, float, str]:
 
 
 class LabelDecoder(nn.Module):
-    """From z (N, size) to a categorical distribution over the classes."""
+    """From z (N, size) to a categorical distribution over the classes, by layers from z to their logits (N, K)."""
 
-    def __init__(self, classes: int, size: int) -> None:
+    def __init__(self, layers: nn.Module) -> None:
         super().__init__()
-        self.layers = mlp(size, WIDTH, WIDTH, WIDTH, classes)
+        self.layers = layers
 
     def forward(self, z: Tensor) -> Distribution:
         """Batch (N,), event ()."""

@@ -165,17 +165,18 @@ class Numeric(NumberModality):
 
     def decoder(self, size: int) -> nn.Module:
         """An MLP to the locations, and the likelihood in the unit of the numbers."""
-        return NumericDecoder(self, size)
+        return NumericDecoder(self, mlp(size, WIDTH, WIDTH, WIDTH, self.size))
+
+    def head(self, size: int) -> nn.Module:
+        """One layer to the locations, and the same likelihood: linear regression."""
+        return NumericDecoder(self, mlp(size, self.size))
 
     # Scores.
 
-    def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """The squared and the absolute error, averaged over the known numbers, in their unit."""
+    def entry_scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """The squared and the absolute error of each number, in its unit."""
         said, true = (split_entries(value, self.single)[0].double() for value in (point, x))
-        return {
-            "squared_error": self.known_mean((said - true).square(), x),
-            "absolute_error": self.known_mean((said - true).abs(), x),
-        }
+        return {"squared_error": (said - true).square(), "absolute_error": (said - true).abs()}
 
     def text(self, value: Tensor) -> str:
         """Four digits of each number that is known."""
@@ -258,13 +259,18 @@ class NumericBranch(nn.Module):
 
 
 class NumericDecoder(nn.Module):
-    """From z (N, size) to the distribution of the numbers, in their unit and in float64."""
+    """From z (N, size) to the distribution of the numbers, in their unit and in float64.
+
+    Args:
+        modality: whose numbers they are.
+        layers: from z to the standardised locations (N, K).
+    """
 
     mean: Tensor
     std: Tensor
     scale: Tensor
 
-    def __init__(self, modality: Numeric, size: int) -> None:
+    def __init__(self, modality: Numeric, layers: nn.Module) -> None:
         super().__init__()
         self.distribution = modality.distribution
         self.degrees = None if modality.likelihood == "gaussian" else modality.degrees or _DEGREES
@@ -276,7 +282,7 @@ class NumericDecoder(nn.Module):
         else:
             scale = torch.tensor(modality.scale, dtype=torch.float64).expand(modality.size).clone()
             self.register_buffer("scale", scale, persistent=False)
-        self.layers = mlp(size, WIDTH, WIDTH, WIDTH, modality.size)
+        self.layers = layers
 
     def forward(self, z: Tensor) -> Distribution:
         """Batch (N,), event () or (2, K)."""

@@ -76,7 +76,11 @@ class Binary(YesNo, Banked):
 
     def decoder(self, size: int) -> nn.Module:
         """Three layers to the logit."""
-        return BinaryDecoder(size)
+        return BinaryDecoder(mlp(size, WIDTH, WIDTH, WIDTH, 1))
+
+    def head(self, size: int) -> nn.Module:
+        """One layer to the logit: logistic regression."""
+        return BinaryDecoder(mlp(size, 1))
 
     def encode_bank(self, encoders: Sequence[nn.Module], x: Tensor, valid: Tensor) -> Tensor:
         """What n encoders give for rows of their own, in one batched product a layer.
@@ -146,11 +150,11 @@ class _Index(nn.Module):
 
 
 class BinaryDecoder(nn.Module):
-    """From z (N, size) to a Bernoulli distribution."""
+    """From z (N, size) to a Bernoulli distribution, by layers from z to its logit (N, 1)."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, layers: nn.Sequential) -> None:
         super().__init__()
-        self.layers = mlp(size, WIDTH, WIDTH, WIDTH, 1)
+        self.layers = layers
 
     def forward(self, z: Tensor) -> Distribution:
         """Batch (N,), event ()."""

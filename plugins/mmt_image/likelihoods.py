@@ -17,13 +17,28 @@ class Likelihood(nn.Module):
     """From features (N, C, H, W) to a distribution with batch (N,) and event (C, H, W)."""
 
 
+class BernoulliPixels(distributions.Independent[distributions.Bernoulli]):
+    """Independent Bernoulli pixels, whose log-probability is negated once summed: a pass over the pixels less.
+
+    Args:
+        logits: (N, C, H, W).
+    """
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__(distributions.Bernoulli(logits=logits, validate_args=False), 3, validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """That of pixels (..., N, C, H, W), in [0, 1]: (..., N), nats."""
+        logits, value = torch.broadcast_tensors(self.base_dist.logits, value)
+        return -F.binary_cross_entropy_with_logits(logits, value, reduction="none").sum((-3, -2, -1))
+
+
 class Bernoulli(Likelihood):
     """Features are logits."""
 
     def forward(self, features: Tensor) -> distributions.Distribution:
         """Independent Bernoulli pixels."""
-        pixels = distributions.Bernoulli(logits=at_least_float32(features), validate_args=False)
-        return distributions.Independent(pixels, 3, validate_args=False)
+        return BernoulliPixels(at_least_float32(features))
 
 
 class LocationScale(Likelihood):

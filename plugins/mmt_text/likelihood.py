@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +12,24 @@ from torch.distributions import Distribution, constraints
 
 from mmt_text.symbols import START, STOP, stopped
 
-if TYPE_CHECKING:
-    from mmt_text.networks import TextDecoder
+Feedback = Literal["teacher", "argmax"]
+
+
+class Writer(Protocol):
+    """The networks that a distribution of texts asks for the next symbol."""
+
+    length: int
+    min_length: int
+    feedback: Feedback
+
+    def logits(self, before: Tensor, z: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits of the symbols that follow (N, T, V), in float32 or better, and the state after them.
+
+        Args:
+            before: (N, T) int64, the symbol before each place.
+            z: (N, size).
+            state: after the places before; that of the first place where left out.
+        """
 
 
 class TextDistribution(Distribution):
@@ -32,7 +48,7 @@ class TextDistribution(Distribution):
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012
     has_rsample = False
 
-    def __init__(self, decoder: TextDecoder, z: Tensor) -> None:
+    def __init__(self, decoder: Writer, z: Tensor) -> None:
         self.decoder, self.z = decoder, z
         self._mode: Tensor | None = None
         super().__init__(torch.Size([len(z)]), torch.Size([decoder.length]), validate_args=False)

@@ -7,12 +7,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mmt_text.likelihood import TextDistribution
+from mmt_text.likelihood import Feedback, TextDistribution
 from mmt_text.symbols import lengths, stopped
 from mmtoolkit.posterior import at_least_float32
 
 State = Literal["last", "last_position"]
-Feedback = Literal["teacher", "argmax"]
 _WIDTH = 200
 
 
@@ -111,3 +110,26 @@ class TextDecoder(nn.Module):
             state = self.initial(z).expand(2, -1, -1)  # both layers begin with it
         outputs, state = self.gru(read, state.to(read).contiguous())  # under autocast they may differ
         return at_least_float32(self.out(torch.cat([outputs, beside.to(outputs)], dim=2))), state
+
+
+class TextHead(nn.Module):
+    """From features (N, size) to a distribution over texts in which each place is independent of the others.
+
+    One linear layer gives the logits of every place, those of the stop symbol among them.
+    """
+
+    feedback: Feedback = "argmax"  # no text is read back, so given the features the symbols are independent
+
+    def __init__(self, symbols: int, length: int, min_length: int, size: int) -> None:
+        super().__init__()
+        self.length, self.min_length = length, min_length
+        self.out = nn.Sequential(nn.Linear(size, length * symbols), nn.Unflatten(1, (length, symbols)))
+
+    def forward(self, z: Tensor) -> TextDistribution:
+        """Batch (N,), event (L,)."""
+        return TextDistribution(self, z)
+
+    def logits(self, before: Tensor, z: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits of the next T places (N, T, V), whatever stands before them (N, T); the state is those after them."""
+        left = at_least_float32(self.out(z)) if state is None else state
+        return left[:, : before.shape[1]], left[:, before.shape[1] :]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from mmt_text import networks
-from mmt_text.likelihood import TextDistribution
+from mmt_text.likelihood import Feedback, TextDistribution
 from mmt_text.symbols import FIRST, STOP, lengths, stopped
 from mmt_text.tokens import SINGULAR, UNKNOWN, Tokens, checked_alphabet, frequent, join, shown, split, text_of
 from mmtoolkit.components import Cells, Modality, Parsed
@@ -47,7 +47,7 @@ class Text(Modality):
     where left out: the most frequent first."""
     vocabulary_size: Annotated[int, Field(ge=1)] = 10_000
     """The most symbols that are learned."""
-    feedback: networks.Feedback = "teacher"
+    feedback: Feedback = "teacher"
     """What the decoder reads back: the symbol before (teacher forcing), or always its own most probable one, as the
     code that Wu & Goodman released has it."""
     state: networks.State = "last"
@@ -210,6 +210,10 @@ class Text(Modality):
         """A two-layer GRU that writes symbol by symbol; its likelihood sums to one over all texts up to the bound."""
         return networks.TextDecoder(self.size, self.length, self.min_length, self.feedback, size)
 
+    def head(self, size: int) -> nn.Module:
+        """One layer to the symbol of each place, stop among them, without regard to those before."""
+        return networks.TextHead(self.size, self.length, self.min_length, size)
+
     def point(self, p: Distribution) -> Tensor:
         """The greedy text (N, L)."""
         assert isinstance(p, TextDistribution)
@@ -232,6 +236,13 @@ class Text(Modality):
         right = (same & (torch.arange(x.shape[1], device=x.device) < longer.unsqueeze(1))).sum(1)
         share = torch.where(longer == 0, 1.0, right / longer.clamp(min=1))
         return {"exact_match": same.all(1).float(), f"{SINGULAR[self.tokens]}_accuracy": share}
+
+    def detailed_scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """Accuracy at each position, counted from 1: whether its symbol is right, in the texts that reach it."""
+        point, x = stopped(point), stopped(x)
+        reached = lengths(x).unsqueeze(1) > torch.arange(self.length, device=x.device)
+        same = (point == x).float()
+        return {f"accuracy at position {i + 1}": same[reached[:, i], i] for i in range(self.length)}
 
     def metrics(self) -> dict[str, Metric]:
         """The character error rate: edits needed, over characters (not a mean over rows)."""

@@ -1,0 +1,244 @@
+"""The log-likelihood of modalities, given others or alone, by importance sampling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Self
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from mmtoolkit.batch import Batch
+from mmtoolkit.components import Network, Run, Scores
+from mmtoolkit.evaluators.entries import (
+    Entry,
+    EntryEvaluator,
+    described,
+    in_order,
+    scored_rows,
+    unconditioned,
+    undecoded,
+    uninferred,
+)
+from mmtoolkit.evaluators.importance import FEW, Estimate, estimate
+from mmtoolkit.evaluators.progress import told
+from mmtoolkit.subsets import supports
+
+Names = tuple[str, ...]
+
+# Draws from the prior find likely values of a given with this many numbers; with more they hardly ever do.
+_MOST_NUMBERS = 64
+_MEMORY = {"cpu": 16, "cuda": 1024}
+_MANY = 0.1
+
+
+class LikelihoodEntry(Entry):
+    """One score: log p(target | given), z drawn from q(z | proposal); lists of modalities in schema order."""
+
+    target: Names
+    """What is scored."""
+    given: Names = ()
+    """What it is conditioned on; nothing where left out."""
+    proposal: Names | None = None
+    """What z is inferred from; the targets and the given where left out, nothing for the prior."""
+
+    def check(self, names: Sequence[str]) -> None:
+        """Raise a `ValueError` where it names what is no modality, no target, or one as target and given."""
+        super().check(names)
+        Entry(target=self.target, given=self.proposal or ()).check(names)
+        if both := [name for name in self.target if name in self.given]:
+            raise ValueError(f"entries name {both[0]!r} as target and as given; leave it out of one of them")
+
+    def ordered(self, names: Sequence[str]) -> Self:
+        """The same entry in schema order, its proposal named."""
+        proposal = {*self.target, *self.given} if self.proposal is None else self.proposal
+        return super().ordered(names).model_copy(update={"proposal": in_order(proposal, names)})
+
+    def cannot(self, model: Network) -> str:
+        """Why a model cannot give it; nothing where it can."""
+        modelled = [name for name in self.given if name not in model.conditions]
+        return (
+            undecoded([*self.target, *modelled], model)
+            or unconditioned(self.given, model)
+            or uninferred(self.proposal or (), model)
+        )
+
+    def __str__(self) -> str:
+        """`log p(image | label), z from image`."""
+        given = f" | {', '.join(self.given)}" if self.given else ""
+        return f"log p({', '.join(self.target)}{given}), z from {', '.join(self.proposal or ()) or 'the prior'}"
+
+
+class LogLikelihood(EntryEvaluator[LikelihoodEntry]):
+    """Log p(target | given) in nats, by importance sampling with z ~ q(z | proposal) (Wu & Goodman 2018, section 5).
+
+    log p(target) is the logarithm of the mean of p(target | z) p(z) / q(z | proposal) over draws of z, a lower bound on
+    average; log p(target | given) is log p(target, given) less an estimate of log p(given). What a model decodes only
+    given a condition is scored given it. Entries of one proposal share their draws, each decoded once.
+
+    By default log p(x), log p(x, y) and log p(x | y) under q(z | x) and q(z | x, y), where x is the first modality that
+    the model decodes and y the others.
+
+    A row counts if it has any target, any of the given if there are, and all that the model's decoder is told. What it
+    lacks of them is left out of that row; such rows, and those that lack some of the proposal, are counted as
+    `incomplete`. A note tells where the effective
+    sample size is so small that the figure is not to be believed.
+    """
+
+    kind: Literal["log_likelihood"] = "log_likelihood"
+
+    entries: tuple[LikelihoodEntry, ...] | None = None
+    """What to score, each {target: [...], given: [...], proposal: [...]}; the default entries that the model can give
+    where left out."""
+    samples: PositiveInt = 1000
+    """K, draws of z a row."""
+    marginal: Literal["auto", "prior", "posterior"] = "auto"
+    """Where z comes from in the estimate of log p(given): the prior, q(z | given), or the prior where the given have at
+    most 64 numbers in all and the posterior where they have more."""
+    prior_samples: PositiveInt = 5000
+    """Draws from the prior for log p(given). Rows with the same given share their estimate."""
+    memory: PositiveInt | None = None
+    """MiB that decoding may take at once; 16 on a CPU, whose caches that fits, and 1,024 on a GPU where left out. The
+    draws differ with it, as they are cut up in another way."""
+
+    def evaluate(self, run: Run, split: str) -> Scores:
+        """One result an entry.
+
+        {target, given, proposal, value, stderr, log_weight_variance, ess, examples, samples, marginal, marginal_ess,
+        incomplete}: means over rows. `marginal` says where log p(given) comes from; null where none is subtracted.
+        """
+        from mmtoolkit.evaluators.estimates import MeanEstimate  # torchmetrics takes seconds to import
+
+        entries, notes = self.chosen(_default_entries(run.model), run.model)
+        plans = [self._plan(entry, run.model) for entry in entries]
+        draws = {None: 0, "prior": self.prior_samples, "posterior": self.samples}
+        means = [MeanEstimate(self.samples, draws[plan.marginal]) for plan in plans]
+        incomplete = [0] * len(plans)
+        memory = (self.memory or _MEMORY[run.device.type]) * 2**20
+        priors = _Priors(run.model, self.prior_samples, run.generator, memory)
+        generator = run.generator
+        for batch in told(run, split, self.kind):
+            found = {
+                proposal: dict(
+                    zip(sets, estimate(run.model, batch, proposal, sets, self.samples, generator, memory), strict=True)
+                )
+                for proposal, sets in _needed(plans).items()
+            }
+            for place, (plan, mean) in enumerate(zip(plans, means, strict=True)):
+                scored, partial = scored_rows(batch, plan.entry, run.model.conditions)
+                incomplete[place] += int((partial | (scored & ~_has_all(batch, plan.proposal))).sum())
+                rows = scored.nonzero().squeeze(1)
+                marginal = None
+                if plan.marginal == "prior" and len(rows):
+                    marginal = priors.estimate(batch.take(rows), plan.given)
+                elif plan.marginal == "posterior":
+                    marginal = found[plan.entry.given][plan.given].take(rows)
+                mean.update(found[plan.proposal][plan.joint].take(rows), marginal)
+        results, shares = [], []
+        for plan, mean, lacking in zip(plans, means, incomplete, strict=True):
+            scores = mean.compute()
+            shares.append(scores.pop("poor") or 0.0)
+            how = {"samples": self.samples, "marginal": plan.marginal, "incomplete": lacking}
+            results.append(described(plan.entry, proposal=list(plan.proposal), **scores, **how))
+        return Scores(results, notes=notes + _doubts(entries, shares))
+
+    def cannot(self, entry: LikelihoodEntry, model: Network) -> str:
+        """Why a model cannot give an entry; nothing where it can."""
+        if fault := super().cannot(entry, model):
+            return fault
+        if self.marginal != "posterior" or set(entry.given) <= set(model.conditions):
+            return ""
+        fault = uninferred(entry.given, model)
+        return f"{fault}, which marginal: posterior needs" if fault else ""
+
+    def _plan(self, entry: LikelihoodEntry, model: Network) -> _Plan:
+        given = tuple(name for name in entry.given if name not in model.conditions)
+        marginal: Literal["prior", "posterior"] | None = None
+        if given:
+            numbers = sum(math.prod(model.modalities[name].event_shape()) for name in given)
+            few = numbers <= _MOST_NUMBERS or not supports(model.subsets(), entry.given)
+            marginal = ("prior" if few else "posterior") if self.marginal == "auto" else self.marginal
+        joint = in_order({*entry.target, *given}, tuple(model.modalities))
+        return _Plan(entry, entry.proposal or (), joint, given, marginal)
+
+
+class _Plan(NamedTuple):
+    """How an entry is scored."""
+
+    entry: LikelihoodEntry
+    proposal: Names
+    joint: Names  # the targets and the given that are modelled
+    given: Names  # the given that are modelled, not told to the decoder
+    marginal: Literal["prior", "posterior"] | None
+
+
+def _needed(plans: Sequence[_Plan]) -> dict[Names, list[Names]]:
+    """Proposal -> the distinct sets whose likelihood is wanted from its draws."""
+    needed: dict[Names, dict[Names, None]] = {}
+    for plan in plans:
+        needed.setdefault(plan.proposal, {})[plan.joint] = None
+        if plan.marginal == "posterior":
+            needed.setdefault(plan.entry.given, {})[plan.given] = None
+    return {proposal: list(sets) for proposal, sets in needed.items()}
+
+
+def _has_all(batch: Batch, names: Names) -> Tensor:
+    """Which rows have all of the names: (B,) bool, on the host."""
+    return batch.present[:, [batch.names.index(name) for name in names]].all(1)
+
+
+class _Priors:
+    """Estimates of log p(given) by draws from the prior, one for all rows with the same given."""
+
+    def __init__(self, model: Network, samples: int, generator: torch.Generator, memory: int) -> None:
+        self.model, self.samples, self.generator, self.memory = model, samples, generator, memory
+        self.known: dict[tuple[Names, bytes], Estimate] = {}
+
+    def estimate(self, batch: Batch, given: Names) -> Estimate:
+        """That of each row of a batch: (B,)."""
+        keys = [(given, key) for key in _row_keys(batch, (*given, *self.model.conditions))]
+        new = {key: row for row, key in enumerate(keys) if key not in self.known}
+        if new:
+            rows = torch.tensor(list(new.values()))
+            order = rows.argsort()
+            wanted = batch.take(rows[order])
+            [found] = estimate(self.model, wanted, (), [given], self.samples, self.generator, self.memory)
+            self.known.update((keys[row], one) for row, one in zip(rows[order].tolist(), found.rows(), strict=True))
+        return Estimate.joined([self.known[key] for key in keys])
+
+
+def _row_keys(batch: Batch, names: Sequence[str]) -> list[bytes]:
+    """What each row has of some modalities, equal for equal values: (B,)."""
+    keys = [b""] * batch.size
+    for name in names:
+        values = batch.value(name).cpu()
+        cells = dict(zip(batch.rows(name).tolist(), values.reshape(len(values), -1).numpy(), strict=True))
+        keys = [key + (b"1" + cells[row].tobytes() if row in cells else b"0") for row, key in enumerate(keys)]
+    return keys
+
+
+def _doubts(entries: Sequence[LikelihoodEntry], shares: Sequence[float]) -> list[str]:
+    """A note on the entries that few draws decide in many rows, given the share of such rows of each."""
+    doubtful = {str(entry): share for entry, share in zip(entries, shares, strict=True) if share > _MANY}
+    if not doubtful:
+        return []
+    which = "all" if len(doubtful) == len(entries) else "; ".join(doubtful)
+    least, most = (f"{share(doubtful.values()):.0%}" for share in (min, max))
+    rows = least if least == most else f"{least} to {most}"
+    return [
+        f"effective sample size under {FEW} in {rows} of the rows ({which}): bounds rather than estimates, which more "
+        "samples or a better proposal would move"
+    ]
+
+
+def _default_entries(model: Network) -> list[LikelihoodEntry]:
+    """Those of Tables 2 and 3 of Wu & Goodman 2018: x, x and y, x given y, under q(z | x) and q(z | x, y)."""
+    x, y = model.targets[:1], tuple(name for name in model.modalities if name not in model.targets[:1])
+    sets = [(x, ()), (x + y, ()), (x, y)] if y else [(x, ())]
+    return [
+        LikelihoodEntry(target=target, given=given, proposal=proposal)
+        for proposal in ([x, x + y] if y else [x])
+        for target, given in sets
+    ]

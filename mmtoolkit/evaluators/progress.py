@@ -1,0 +1,25 @@
+"""The rows of a split, while the user is told now and then how far a long evaluation has come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from mmtoolkit.batch import Batch
+from mmtoolkit.components import Run
+
+_SECONDS = 15
+
+
+def told(run: Run, split: str, kind: str) -> Iterator[Batch]:
+    """The batches of a split, with a line on every quarter of a minute: rows done and the time that is left."""
+    total, done = len(run.present[split]), 0
+    started = last = time.monotonic()
+    for batch in run.batches(split):
+        yield batch
+        done += batch.size
+        now = time.monotonic()
+        if now - last >= _SECONDS and done < total:
+            last = now
+            left = (now - started) / done * (total - done)
+            run.say(f"{kind}: {done:,} of {total:,} rows, about {left:,.0f} s left")

@@ -1,0 +1,23 @@
+"""Figures as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from mmtoolkit.files import replacing
+
+_LONGEST_NAME = 40
+
+
+def safe_name(name: str, place: int) -> str:
+    """A file name for the modality of any name at a place of the schema: no two are the same."""
+    plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
+    return f"{place}_{plain[:_LONGEST_NAME]}"
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    with replacing(path) as new:
+        figure.savefig(new, format="png")

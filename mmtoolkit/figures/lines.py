@@ -1,0 +1,179 @@
+"""Figures made of lines: a title at the left, and in each column a picture or a few words."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from mmtoolkit.components import Modality
+from mmtoolkit.figures.colours import DPI, INK, SOFT
+
+Cell = Mapping[str, Tensor | None]
+COLUMNS = 10  # where nothing else is asked for
+
+_LEFT, _MARGIN, _APART = 1.3, 0.06, 0.12  # inches
+_WIDE = 0.93  # of a panel; the rest is the gap to the next
+_LETTER = 0.61  # the width of most letters, over the size of the font
+_SIZES = (6.5, 5.5, 5.0, 4.5)  # of words, in points
+_TITLE = 7.5
+_SPACING = 1.25
+_MOST_LINES = 5
+_MOST_WORDS = 6
+# Names often are words joined by underscores, after which a line may end: `textwrap` ends one after a hyphen.
+_BREAKABLE = str.maketrans({"_": "-", "-": "\ue000"})
+_WRITTEN = str.maketrans({"-": "_", "\ue000": "-"})
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a figure.
+
+    Attributes:
+        cells: for each column name -> value (*event), None where it is missing: one modality that is a picture, or
+            any number of them told in words.
+        title: stands at the left.
+        frame: the colour of a frame round its pictures.
+        soft: whether it is set back behind the others.
+        apart: whether it begins a block, and is set off from the line above.
+    """
+
+    cells: Sequence[Cell]
+    title: str = ""
+    frame: str | None = None
+    soft: bool = False
+    apart: bool = False
+
+
+def groups(modalities: Mapping[str, Modality], names: Iterable[str], together: bool = False) -> list[tuple[str, ...]]:
+    """The named modalities as they share lines: each picture alone, then words; of many words all on one line.
+
+    Args:
+        modalities: name -> modality.
+        names: of some of them, in schema order.
+        together: whether words share a line even where they are few.
+    """
+    names = tuple(names)
+    pictures = [(name,) for name in names if modalities[name].picture]
+    words = tuple(name for name in names if not modalities[name].picture)
+    shared = together or len(words) > _MOST_WORDS
+    return pictures + ([words] if words and shared else [(name,) for name in words])
+
+
+def title_of(group: Sequence[str]) -> str:
+    """The name of the modalities that share a line."""
+    return ", ".join(group) if len(group) < 3 else f"{group[0]}, {group[1]}, … ({len(group)})"
+
+
+def draw_lines(modalities: Mapping[str, Modality], lines: Sequence[Line], panel: float = 0.7) -> Figure:
+    """Draw lines below each other.
+
+    Args:
+        modalities: name -> modality.
+        lines: one or more.
+        panel: the width of a column, in inches; pictures stand in squares.
+    """
+    drawn = [_Drawn(modalities, line, panel) for line in lines]
+    left = _LEFT if any(line.title for line in lines) else _MARGIN
+    width = left + panel * max(len(line.cells) for line in lines) + _MARGIN
+    height = sum(line.above + line.height for line in drawn) + 2 * _MARGIN
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    top = height - _MARGIN
+    for line in drawn:
+        top -= line.above
+        line.draw(figure, left, top)
+        top -= line.height
+    return figure
+
+
+class _Drawn:
+    """A line and how high it is, in inches."""
+
+    def __init__(self, modalities: Mapping[str, Modality], line: Line, panel: float) -> None:
+        self.modalities, self.line, self.panel = modalities, line, panel
+        self.pictured = any(modalities[name].picture for cell in line.cells for name in cell)
+        self.above = _APART if line.apart else 0.0
+        words = [] if self.pictured else [told(modalities, cell) for cell in line.cells]
+        self.size, self.words = _fitted(words, _WIDE * panel)
+        self.title = _wrapped(line.title, _LEFT - 0.15, _TITLE, _MOST_LINES)
+        height = _height(self.size, max(map(len, self.words), default=0))
+        self.height = max(panel if self.pictured else height, _height(_TITLE, len(self.title)))
+
+    def draw(self, figure: Figure, left: float, top: float) -> None:
+        """Draw it below `top`, in inches from the bottom of the figure."""
+        width, height = figure.get_size_inches()
+        ink = SOFT if self.line.soft else INK
+
+        def write(x: float, lines: Sequence[str], size: float, colour: str, align: str = "center") -> None:
+            y, va = (top - self.height / 2, "center") if self.pictured else (top, "top")
+            figure.text(
+                x / width,
+                y / height,
+                "\n".join(lines),
+                ha=align,
+                va=va,
+                fontsize=size,
+                color=colour,
+                linespacing=_SPACING,
+                parse_math=False,  # a class may be named $5
+            )
+
+        if self.title:
+            write(left - 0.1, self.title, _TITLE - self.line.soft, ink, "right")
+        for column, cell in enumerate(self.line.cells):
+            x = left + column * self.panel
+            centre = x + _WIDE * self.panel / 2
+            if not self.pictured:
+                write(centre, self.words[column], self.size, ink)
+                continue
+            ((name, value),) = cell.items()
+            if value is None:
+                write(centre, ["missing"], _SIZES[0], SOFT)
+                continue
+            side = _WIDE * self.panel
+            axes = figure.add_axes((x / width, (top - side) / height, side / width, side / height))
+            axes.set_axis_off()
+            self.modalities[name].draw(value, axes)
+            if self.line.frame:
+                frame = Rectangle((0, 0), 1, 1, transform=axes.transAxes, fill=False, clip_on=False)
+                frame.set(edgecolor=self.line.frame, linewidth=1.6)
+                axes.add_patch(frame)
+
+
+def told(modalities: Mapping[str, Modality], cell: Cell) -> str:
+    """A cell in words: the value where it is one modality's, else what there is to tell of each."""
+    known = {name: value for name, value in cell.items() if value is not None}
+    if not known:
+        return "missing"
+    if len(cell) == 1:
+        return "".join(modalities[name].text(value) for name, value in known.items())
+    words = ", ".join(filter(None, (modalities[name].named(name, value) for name, value in known.items()))) or "–"
+    return words if len(known) == len(cell) else f"{words}; {len(cell) - len(known)} missing"
+
+
+def _fitted(texts: Sequence[str], width: float) -> tuple[float, list[list[str]]]:
+    """The largest size of the font at which texts fit into a width in inches, else the least, and their lines."""
+    longest = max((len(word) for text in texts for word in re.split("[ _]", text)), default=0)
+    for size in _SIZES:
+        lines = [_wrapped(text, width, size) for text in texts]
+        if longest < _letters(width, size) and max(map(len, lines), default=0) <= _MOST_LINES:
+            return size, lines
+    return size, [_wrapped(text, width, size, _MOST_LINES) for text in texts]
+
+
+def _wrapped(text: str, width: float, size: float, most: int | None = None) -> list[str]:
+    lines = textwrap.wrap(text.translate(_BREAKABLE), _letters(width, size), max_lines=most, placeholder=" …")
+    return [line.translate(_WRITTEN) for line in lines]
+
+
+def _letters(width: float, size: float) -> int:
+    return int(72 * width / (_LETTER * size))
+
+
+def _height(size: float, lines: int) -> float:
+    return (lines * size * _SPACING + 4) / 72
