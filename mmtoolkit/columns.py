@@ -23,7 +23,7 @@ from torch import Tensor
 
 from mmtoolkit.components import Cells, Component, Modality, Source, Table
 from mmtoolkit.errors import UserError
-from mmtoolkit.files import checksum, make_folder, replacing_folder, write_text
+from mmtoolkit.files import checksum, locked, make_folder, replacing_folder, write_text
 from mmtoolkit.locations import prepared_folder
 
 _FORMAT = 1
@@ -106,14 +106,19 @@ class ColumnStore:
             for name, modality in modalities.items()
         }
         found = {name: self._open(folder) for name, folder in folders.items()}
-        if missing := {name: modalities[name] for name, column in found.items() if column is None}:
-            self._parse(split, missing, folders, load())
+        if None not in found.values():
+            return {name: column for name, column in found.items() if column is not None}
         columns: dict[str, Column] = {}
-        for name, column in found.items():
-            column = column or self._open(folders[name])
-            if column is None:
-                raise UserError(f"{folders[name]}: cannot be read back; check that disk, or set MMT_CACHE to another")
-            columns[name] = column
+        with locked(prepared_folder() / ".lock"):  # what another process is preparing is waited for
+            found = {name: column or self._open(folders[name]) for name, column in found.items()}
+            if missing := {name: modalities[name] for name, column in found.items() if column is None}:
+                self._parse(split, missing, folders, load())
+            for name, column in found.items():
+                column = column or self._open(folders[name])
+                if column is None:
+                    fault = f"{folders[name]}: cannot be read back"
+                    raise UserError(f"{fault}; check that disk, or set MMT_CACHE to another")
+                columns[name] = column
         return columns
 
     def _open(self, folder: Path) -> Column | None:

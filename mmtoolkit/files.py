@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from mmtoolkit.errors import UserError
 
 _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{8}")
@@ -32,6 +34,30 @@ def _explained(path: Path) -> Iterator[None]:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         remedy = "free some space, or write elsewhere" if full else "make it writable, or write elsewhere"
         raise UserError(f"{path}: cannot be written: {error.strerror or error}; {remedy}") from error
+
+
+@contextlib.contextmanager
+def locked(path: Path, busy: str | None = None) -> Iterator[None]:
+    """Alone among the processes that lock this file; a lock goes with its process.
+
+    Args:
+        path: the file, which stays.
+        busy: what to say at once where another process has it; waits for that where left out.
+
+    Raises:
+        UserError: another process has it, or it cannot be written.
+    """
+    make_folder(path.parent)
+    lock = FileLock(path)
+    with _explained(path):
+        try:
+            lock.acquire(timeout=-1 if busy is None else 0)
+        except Timeout:
+            raise UserError(busy or "") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _sync(path: Path) -> None:

@@ -9,7 +9,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from filelock import FileLock, Timeout
 
 from mmtoolkit import catalogue
 from mmtoolkit.errors import UserError
 from mmtoolkit.execution import execute
 from mmtoolkit.figures.files import save_figure
-from mmtoolkit.files import make_folder, sweep, write_text
+from mmtoolkit.files import locked, sweep, write_text
 from mmtoolkit.plugins import load_plugins
 from mmtoolkit.run_folder import holds_run, read_record, read_results
 from mmtoolkit.schema import read_schema
@@ -104,8 +103,8 @@ def run_study(
     """
     if holds_run(folder):
         raise UserError(f"{folder}: holds a run; write the study elsewhere with --out FOLDER")
-    make_folder(folder)
-    with _locked(folder):
+    fault = f"{folder}: another `mmt study` is writing there"
+    with locked(folder / ".lock", f"{fault}; wait until it ends, or write elsewhere with --out FOLDER"):
         sweep(folder)
         _check_same(study, folder)
         write_text(folder / "study.yaml", study.to_yaml())
@@ -123,7 +122,7 @@ def _run(
 ) -> StudyResults:
     published = catalogue.published(study.reference.results) if study.reference else {}
     found: dict[str, list[Number]] = {}
-    absent: dict[str, list[str]] = {}  # why -> the runs
+    absent: dict[tuple[str, str], list[str]] = {}  # score, why -> the runs
     failed: list[str] = []
 
     def end(cell: Cell, outcome: Outcome) -> list[Number]:
@@ -135,7 +134,7 @@ def _run(
                 faults = error.faults
         failed.extend(f"{cell.title}: {fault}" for fault in faults)
         found[cell.folder], reasons = kept_numbers(study, cell, results, published)
-        for reason in reasons:
+        for reason in reasons.items():
             absent.setdefault(reason, []).append(cell.title)
         return found[cell.folder]
 
@@ -151,27 +150,18 @@ def _run(
     write_text(folder / "table.csv", csv_text(study, numbers))
     write_text(folder / "table.md", markdown_text(study, averaged))
     save_figure(study_figure(study, averaged), folder / "figure.png")
-    notes = [f"{reason} in {len(runs)} of {len(cells)} runs, such as {runs[0]}" for reason, runs in absent.items()]
-    return StudyResults(folder, numbers, averaged, notes, failed)
+    return StudyResults(folder, numbers, averaged, _notes(absent, len(cells)), failed)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Alone in a study's folder."""
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(
-            f"{folder}: another `mmt study` is writing there; wait until it ends, or write elsewhere with --out FOLDER"
-        ) from None
-    except OSError as error:
-        fault = f"{folder}: cannot be written: {error.strerror or error}"
-        raise UserError(f"{fault}; make it writable, or write elsewhere with --out FOLDER") from error
-    try:
-        yield
-    finally:
-        lock.release()
+def _notes(absent: Mapping[tuple[str, str], Sequence[str]], runs: int) -> list[str]:
+    """A line for each set of runs that lack the same scores for one reason."""
+    together: dict[tuple[str, Sequence[str]], list[str]] = {}
+    for (score, why), titles in absent.items():
+        together.setdefault((why, tuple(titles)), []).append(score)
+    return [
+        f"{'; '.join(scores)}: {why} in {len(titles)} of {runs} runs, such as {titles[0]}"
+        for (why, titles), scores in together.items()
+    ]
 
 
 def _check_same(study: Study, folder: Path) -> None:

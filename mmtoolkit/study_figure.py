@@ -15,6 +15,7 @@ from mmtoolkit.study_file import Study, told
 from mmtoolkit.study_table import Number
 
 _MARKERS = "osD^vPX*"
+_DASHES = ("-", "--", ":", "-.")
 _SPAN = 50  # positive values that span a larger factor are drawn on a logarithmic axis
 _MOST_TICKS = 12
 _LEGEND = 34  # characters a line
@@ -25,8 +26,8 @@ def study_figure(study: Study, averaged: Sequence[Number]) -> Figure:
 
     Bars are standard errors; hollow marks are published numbers.
     """
-    shown = [n for n in averaged if n.value is not None]
     units = {score.name: score.unit for score in study.kept}
+    shown = [n for name in units for n in averaged if n.score == name and n.value is not None]
     panels = list(dict.fromkeys(units[n.score] for n in shown))
     figure = Figure(figsize=(7.6, max(3.2 * len(panels), 1)), dpi=DPI, layout="constrained")
     places = [_place(study, n) for n in shown]
@@ -77,7 +78,7 @@ def _short(axis: str, label: Any) -> str:
 
 
 def _draw(axes: Axes, name: str, at: list[Any], numbers: Sequence[Number], place: int, joined: bool) -> None:
-    colour, marker = CURVES[place % len(CURVES)], _MARKERS[place // len(CURVES) % len(_MARKERS)]
+    colour, again = CURVES[place % len(CURVES)], place // len(CURVES)  # the same colour, another mark and dash
     order = sorted(range(len(at)), key=at.__getitem__) if joined else range(len(at))
     xs = [at[i] for i in order]
     axes.errorbar(
@@ -85,7 +86,8 @@ def _draw(axes: Axes, name: str, at: list[Any], numbers: Sequence[Number], place
         [numbers[i].value or 0.0 for i in order],
         yerr=[numbers[i].stderr or 0.0 for i in order],
         color=colour,
-        marker=marker,
+        marker=_MARKERS[again % len(_MARKERS)],
+        linestyle=_DASHES[again % len(_DASHES)],
         markersize=4,
         linewidth=1.5 if joined else 0,
         elinewidth=1,
@@ -110,6 +112,7 @@ def _dress(axes: Axes, unit: str, x: str, last: bool) -> None:
     if last:
         axes.set_xlabel(x, fontsize=9, color=INK, parse_math=False)
     axes.tick_params(labelsize=8, colors=SOFT)
+    axes.ticklabel_format(axis="y", useOffset=False)
     axes.grid(alpha=0.25)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

@@ -47,8 +47,8 @@ class Number:
 
 def kept_numbers(
     study: Study, cell: Cell, results: Mapping[str, Any] | None, published: Mapping[str, Any]
-) -> tuple[list[Number], list[str]]:
-    """The scores that a study keeps of one run, and the names of those that its results do not have, with the reason.
+) -> tuple[list[Number], dict[str, str]]:
+    """The scores that a study keeps of one run; and those that its results do not have, name -> why.
 
     A score whose evaluator the run does not have is none of that run.
 
@@ -58,15 +58,16 @@ def kept_numbers(
         results: what its results.json holds; None where it failed, and its scores have no value.
         published: the tables of published results.
     """
-    numbers, absent = [], []
+    numbers: list[Number] = []
+    absent: dict[str, str] = {}
     declared = [(evaluator.kind, evaluator.model_dump(mode="json")) for evaluator in cell.schema.evaluate]
     for score in study.kept:
         if not any(offers(kind, options, score) for kind, options in declared):
             continue
         found: list[Mapping[str, Any]] = [{}] if results is None else list(_matching(results["scores"], score))
         if len(found) != 1:
-            several = f"{len(found)} results fit, name its metric, proposal or options" if found else "no result fits"
-            absent.append(f"{score.name}: {several}")
+            several = "several results fit, name the metric, the proposal or options"
+            absent[score.name] = several if found else "no result fits"
             continue
         (result,) = found
         value = result.get(score.field)
@@ -143,7 +144,8 @@ def table_of(study: Study, averaged: Sequence[Number]) -> tuple[list[str], list[
     A line is a combination, with a column for each score; where there are many scores, or published numbers, a line is
     a score at a combination.
     """
-    axes, names = list(study.axes), list(dict.fromkeys(n.score for n in averaged))
+    axes, given = list(study.axes), {n.score for n in averaged}
+    names = [score.name for score in study.kept if score.name in given]
     combinations = list(dict.fromkeys(tuple(told(n.labels[axis]) for axis in axes) for n in averaged))
     at = {(tuple(told(n.labels[axis]) for axis in axes), n.score): n for n in averaged}
     if study.reference is None and len(names) <= _MOST_BESIDE:

@@ -347,7 +347,7 @@ def test_free_space_is_checked_before_writing(memory: Any, monkeypatch: pytest.M
         "MMT_CACHE to a folder with room"
     ]
     assert list(own_cache.rglob("*.npy")) == []
-    assert [path.name for path in (own_cache / "prepared").iterdir()] == []
+    assert [path.name for path in (own_cache / "prepared").iterdir()] == [".lock"]
 
 
 def test_a_disk_that_fills_up_is_one_line(memory: Any, monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:
@@ -360,7 +360,7 @@ def test_a_disk_that_fills_up_is_one_line(memory: Any, monkeypatch: pytest.Monke
     refuse(errno.ENOSPC)
     (line,) = faults(memory()())
     assert line.endswith(": cannot be written: No space left on device; free some space, or write elsewhere")
-    assert [path.name for path in (own_cache / "prepared").iterdir()] == []
+    assert [path.name for path in (own_cache / "prepared").iterdir()] == [".lock"]
     refuse(errno.EOPNOTSUPP)  # a disk that cannot promise room may still have it
     prepare(memory()(), MODALITIES)
 

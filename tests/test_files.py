@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 
 from mmtoolkit import files
 from mmtoolkit.errors import UserError
-from mmtoolkit.files import make_folder, replacing, replacing_folder, set_aside, write_json, write_text
+from mmtoolkit.files import locked, make_folder, replacing, replacing_folder, set_aside, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -300,3 +301,33 @@ def test_what_killed_writers_left_is_swept_up_and_nothing_else(tmp_path: Path) -
         path.write_text("whole")
     files.sweep(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted(kept)
+
+
+def test_a_lock_is_waited_for_or_told(tmp_path: Path) -> None:
+    path = tmp_path / "new" / ".lock"
+    order = []
+
+    def wait() -> None:
+        with locked(path):
+            order.append("second")
+
+    with locked(path):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        with pytest.raises(UserError, match="somebody is there; wait"), locked(path, "somebody is there; wait"):
+            order.append("never")
+        time.sleep(0.1)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    with locked(path, "somebody is there; wait"):
+        order.append("third")
+    assert order[-1] == "third"
+
+
+def test_a_lock_where_nothing_can_be_written() -> None:
+    with (
+        pytest.raises(UserError, match="/proc/mmt: cannot be written: "),
+        locked(Path("/proc/mmt/l")),
+    ):
+        pass

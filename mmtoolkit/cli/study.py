@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from mmtoolkit.study_table import Number
 
 
+_SHOWN_SCORES = 4
+
+
 class _Lines:
     """A line on stderr for each run; what runs have to say is said once."""
 
@@ -47,8 +50,9 @@ class _Lines:
                 self.print(f"{cell.title}: {note}")
         for fault in outcome.faults:
             self.print(f"{cell.title}: {fault}")
-        found = ", ".join(f"{n.score} {n.value:.4g}" for n in numbers if n.value is not None)
-        text = "failed" if outcome.faults else found
+        found = [f"{n.score} {n.value:.4g}" for n in numbers if n.value is not None]
+        more = f" (+{len(found) - _SHOWN_SCORES})" if len(found) > _SHOWN_SCORES else ""
+        text = "failed" if outcome.faults else ", ".join(found[:_SHOWN_SCORES]) + more
         self.print(f"run {self.done}/{self.runs}  {cell.title}: {text}  ({outcome.seconds:.0f} s)")
 
     def close(self) -> None:
