@@ -22,6 +22,7 @@ from mmtoolkit.checkpoint import has_checkpoint, load_checkpoint, save_checkpoin
 from mmtoolkit.components import Network
 from mmtoolkit.dataset import Dataset, Split
 from mmtoolkit.devices import seed_generators
+from mmtoolkit.epochs import Epochs
 from mmtoolkit.errors import UserError
 from mmtoolkit.files import replacing, write_text
 from mmtoolkit.networks import usable_rows
@@ -129,8 +130,9 @@ class Trainer:
         self.train = self._resident(dataset.splits["train"])
         valid = dataset.splits.get("valid")
         self.valid = self._resident(valid) if valid is not None and network.usable(valid.present).any() else None
-        self.usable = usable_rows(network, self.train)
-        self.share = -(-len(self.usable) // fabric.world_size)  # rows an epoch and a process
+        usable = usable_rows(network, self.train)
+        self.epochs = Epochs(usable, self.train.present[usable].all(1), options.epoch)
+        self.share = -(-self.epochs.size // fabric.world_size)  # rows an epoch and a process
         self.steps = -(-self.share // options.batch_size)
         optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=True)
         self.wrapped, self.optimizer = fabric.setup(network, optimizer)
@@ -152,7 +154,7 @@ class Trainer:
             KeyboardInterrupt: Ctrl-C, after the checkpoint was written.
         """
         options = self.options
-        self.watcher.begin(options.epochs, self.progress.epoch, self.steps, len(self.usable))
+        self.watcher.begin(options.epochs, self.progress.epoch, self.steps, self.epochs.size)
         with _deterministic(), _interruptible() as interrupted:
             while self.progress.epoch < options.epochs and not self._stopped_early():
                 self._epoch(interrupted)
@@ -247,8 +249,7 @@ class Trainer:
 
     def _order(self, epoch: int) -> Tensor:
         """This process's share of the rows in this epoch's order; shares are equal, filled up from the first rows."""
-        generator = torch.Generator().manual_seed(seed_for("order", self.options.seed, epoch))
-        order = self.usable[torch.randperm(len(self.usable), generator=generator)]
+        order = self.epochs.order(seed_for("order", self.options.seed, epoch))
         world = self.fabric.world_size
         order = torch.cat([order, order[: self.share * world - len(order)]])
         return order[self.fabric.global_rank :: world]

@@ -22,7 +22,7 @@ LAYERS = [
     "errors files yaml12 keyed posterior subsets batch seeds tally weights watcher",
     "normalisation components hookspecs locations",
     "plugins catalogue",
-    "faults overrides schema columns dataset networks models sources evaluators builtin",
+    "faults overrides epochs schema columns dataset networks models sources evaluators builtin",
     "training devices record run_folder checkpoint execution run comparison comparison_table report figures sampling "
     "checking study study_file study_grid study_table study_figure",
     "cli __main__",
