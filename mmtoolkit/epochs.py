@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor
 
 
-class EpochOptions(BaseModel):
+class EpochSampling(BaseModel):
     """Which rows an epoch has: each usable row once, unless told otherwise."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -31,7 +31,7 @@ class Epochs:
         options: what an epoch is.
     """
 
-    def __init__(self, usable: Tensor, complete: Tensor, options: EpochOptions) -> None:
+    def __init__(self, usable: Tensor, complete: Tensor, options: EpochSampling) -> None:
         self.size = options.rows or len(usable)
         self.parts = [(usable, self.size)]
         if options.complete is not None and complete.any() and not complete.all():

@@ -86,8 +86,8 @@ def execute(
     for note in unused_rows(network, dataset):
         say(note)
     usable_rows(network, dataset.splits["train"])
-    if schema.train.epoch.complete is not None and not dataset.splits["train"].present.all(1).any():
-        say("train.epoch.complete: no training row has every modality; rows come as they are in the data")
+    if schema.train.sampling.complete is not None and not dataset.splits["train"].present.all(1).any():
+        say("train.sampling.complete: no training row has every modality; rows come as they are in the data")
     make_folder(folder)
     trainer = Trainer(network, dataset, resolved.train, folder, fabric, watcher)
     if resume and trainer.resume():

@@ -27,7 +27,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from mmtoolkit import catalogue
 from mmtoolkit.catalogue import did_you_mean
 from mmtoolkit.components import Component, Evaluator, Modality, Model, Source
-from mmtoolkit.epochs import EpochOptions
+from mmtoolkit.epochs import EpochSampling
 from mmtoolkit.errors import UserError
 from mmtoolkit.faults import Origins, fault_lines, key_path
 from mmtoolkit.overrides import apply_overrides
@@ -62,7 +62,7 @@ class TrainOptions(BaseModel):
 
     epochs: PositiveInt = 100
     """Passes over the training rows."""
-    epoch: EpochOptions = EpochOptions()
+    sampling: EpochSampling = EpochSampling()
     """Which rows a pass has; each once where left out."""
     batch_size: PositiveInt = 100
     """Rows a step and a process; the last, short batch is kept."""

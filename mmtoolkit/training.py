@@ -131,7 +131,7 @@ class Trainer:
         valid = dataset.splits.get("valid")
         self.valid = self._resident(valid) if valid is not None and network.usable(valid.present).any() else None
         usable = usable_rows(network, self.train)
-        self.epochs = Epochs(usable, self.train.present[usable].all(1), options.epoch)
+        self.epochs = Epochs(usable, self.train.present[usable].all(1), options.sampling)
         self.share = -(-self.epochs.size // fabric.world_size)  # rows an epoch and a process
         self.steps = -(-self.share // options.batch_size)
         optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=True)

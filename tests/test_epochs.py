@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtoolkit.epochs import EpochOptions, Epochs
+from mmtoolkit.epochs import Epochs, EpochSampling
 from runs import SMALL, mmt, sets
 from toys import EXAMPLES
 
@@ -18,7 +18,7 @@ COUNTS = st.integers(1, 40)
 
 def epochs(there: int, whole: int, rows: int | None = None, complete: float | None = None) -> Epochs:
     """Of the rows 100, 101, … the first are complete."""
-    options = EpochOptions(rows=rows, complete=complete)
+    options = EpochSampling(rows=rows, complete=complete)
     return Epochs(100 + torch.arange(there), torch.arange(there) < whole, options)
 
 
@@ -63,7 +63,7 @@ def test_where_no_row_or_every_row_is_complete_rows_come_as_they_are() -> None:
 
 
 def test_a_run_trains_on_as_many_rows_as_its_epoch_has(tmp_path: Path) -> None:
-    changes = ["data.supervision={paired: 0.02}", "train.epoch={rows: 120, complete: 0.5}"]
+    changes = ["data.supervision={paired: 0.02}", "train.sampling={rows: 120, complete: 0.5}"]
     done = mmt("run", "fashion_mini", *sets(*SMALL, *changes), "--out", tmp_path / "run")
     assert done.status == 0, done.err
     assert "training: 2 epochs of 3 steps over 120 rows" in done.err
@@ -71,9 +71,9 @@ def test_a_run_trains_on_as_many_rows_as_its_epoch_has(tmp_path: Path) -> None:
         "run", "fashion_mini", *sets(*SMALL, "data.supervision={paired: 0}", changes[1]), "--out", tmp_path / "no"
     )
     assert none.status == 0
-    note = "train.epoch.complete: no training row has every modality; rows come as they are in the data"
+    note = "train.sampling.complete: no training row has every modality; rows come as they are in the data"
     assert note in none.err.splitlines()
     assert note not in done.err
-    bad = mmt("run", "fashion_mini", *sets("train.epoch={complete: 0}"), "--out", tmp_path / "bad")
+    bad = mmt("run", "fashion_mini", *sets("train.sampling={complete: 0}"), "--out", tmp_path / "bad")
     assert bad.status == 2
-    assert "--set train.epoch" in bad.err
+    assert "--set train.sampling" in bad.err
