@@ -1,14 +1,15 @@
 """The joint log-likelihood by importance sampling, against MultiVae's MVAE, side by side in one process.
 
-MultiVae 1.0.3 (github.com/AgatheSenellart/MultiVae) estimates log p(x, y) of an MVAE by draws from its joint posterior, as
-`log_likelihood` does by q(z | image, label). Both read the same networks: those of the schema `mnist` (Wu & Goodman 2018,
-section 4.1), with the same weights; the rows and the number of draws are the same. They alternate, and the ratio of
-their times is printed with both estimates, which must agree.
+MultiVae 1.0.3 (github.com/AgatheSenellart/MultiVae) estimates log p(x, y) of an MVAE by draws from its joint
+posterior, as `log_likelihood` does by q(z | image, label). Both read the same networks: those of the schema `mnist`
+(Wu & Goodman 2018, section 4.1), with the same weights; the rows and the number of draws are the same. They alternate,
+and the ratio of their times is printed with both estimates, which must agree.
 
-It needs an environment of its own that holds both. MultiVae imports torchvision, of which nothing is used here: where it is
-not installed, empty modules stand in for it.
+It needs an environment of its own that holds both. MultiVae imports torchvision, of which nothing is used here: where
+it is not installed, empty modules stand in for it.
 
-    python -m venv other && other/bin/pip install -e . && other/bin/pip install --no-deps multivae==1.0.3 pythae==0.1.2 nltk
+    python -m venv other && other/bin/pip install -e .
+    other/bin/pip install --no-deps multivae==1.0.3 pythae==0.1.2 nltk
     other/bin/pip install scikit-learn pandas regex tqdm
     other/bin/python benchmarks/against_multivae.py [--rows 200] [--samples 1000] [--repeats 5]
 """
@@ -37,12 +38,12 @@ if importlib.util.find_spec("torchvision") is None:
                 raise AttributeError(name)
             return type(name, (), {})
 
-    for _name in ("", ".datasets", ".datasets.utils", ".transforms", ".transforms.functional", ".models", ".utils", ".io"):
-        sys.modules[f"torchvision{_name}"] = _Empty(f"torchvision{_name}")
+    for _part in ("", ".datasets", ".datasets.utils", ".transforms", ".transforms.functional", ".models", ".utils"):
+        sys.modules[f"torchvision{_part}"] = _Empty(f"torchvision{_part}")
+    sys.modules["torchvision.io"] = _Empty("torchvision.io")
 
+from multivae import models as their_models
 from multivae.data.datasets import MultimodalBaseDataset
-from multivae.models import MVAE as TheirMVAE
-from multivae.models import MVAEConfig
 from multivae.models.base import ModelOutput
 from pythae.models.nn import BaseDecoder, BaseEncoder
 from torch import Tensor, nn
@@ -98,8 +99,8 @@ def main() -> None:
     there = torch.ones(options.rows, dtype=torch.bool)
     batch = Batch({"image": Observed(images, there), "label": Observed(labels, there)})
 
-    theirs = TheirMVAE(
-        MVAEConfig(
+    theirs = their_models.MVAE(
+        their_models.MVAEConfig(
             n_modalities=2,
             latent_dim=LATENT,
             input_dims={"image": (1, 28, 28), "label": (10,)},

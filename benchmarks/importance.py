@@ -117,7 +117,8 @@ def main() -> None:
     for proposal in (["image"], ["image", "label"]):
         sets = [("image",), ("image", "label")]
         estimate(network, batch, proposal, sets, options.samples, generator, options.memory[0] * 2**20)
-    print(f"six estimates (p(y) apart): image decoded {image.rows / pairs:.3f}, label {label.rows / pairs:.3f} times a draw")
+    decoded = f"image decoded {image.rows / pairs:.3f}, label {label.rows / pairs:.3f} times a draw"
+    print(f"six estimates (p(y) apart): {decoded}")
 
 
 if __name__ == "__main__":

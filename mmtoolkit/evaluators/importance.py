@@ -15,6 +15,9 @@ from mmtoolkit.posterior import Gaussian
 # How many copies of a value a likelihood makes on the way to its log-probability.
 _COPIES = 4
 
+# Draws of a row to decode at once, where memory allows no more.
+_DRAWS = 16
+
 FEW = 10
 """Where the effective sample size is under this, or under half of all draws where that is less, few draws decide."""
 
@@ -93,7 +96,8 @@ def estimate(
     union = {name for names in targets for name in names}
     kept = 8 * len(targets) * samples
     a_draw = _bytes_a_draw(model, batch, union) / batch.size
-    rows_at_once = max(1, int(memory / max(a_draw, kept)))
+    # Few rows and many draws of each, so that whole numbers of draws come close to what memory allows.
+    rows_at_once = max(1, int(memory / max(a_draw * min(samples, _DRAWS), kept)))
     parts: list[list[Estimate]] = [[] for _ in targets]
     for rows in batch.split(rows_at_once):
         draws_at_once = max(1, int(memory / max(a_draw * rows.size, 1)))
