@@ -229,7 +229,7 @@ def _leaves(group: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, Any
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from _leaves(command, (*before, name))
-        elif not command.hidden:
+        if not command.hidden and getattr(command, "invoke_without_command", True):  # a group may run alone
             yield " ".join((*before, name)), command
 
 

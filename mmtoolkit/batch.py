@@ -118,6 +118,15 @@ class Batch:
             {n: r if n in names else r[:0] for n, r in self._rows.items()},
         )
 
+    def where(self, kept: Tensor) -> Batch:
+        """The same rows with only the cells that are kept, (B, M) bool, on the host; what is missing stays missing."""
+        places = {n: kept[r, m].nonzero().squeeze(1) for m, (n, r) in enumerate(self._rows.items())}
+        return Batch.of_present(
+            self.size,
+            {n: v if len(places[n]) == len(v) else _select(v, places[n]) for n, v in self._values.items()},
+            {n: r[places[n]] for n, r in self._rows.items()},
+        )
+
 
 def sent(x: Tensor, device: torch.device) -> Tensor:
     """A tensor of the host on a device, without waiting for what the device is doing."""

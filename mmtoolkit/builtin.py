@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mmtoolkit.components import Component
-from mmtoolkit.evaluators import Classifier, Elbo, LogLikelihood, Prediction
+from mmtoolkit.evaluators import Classifier, Elbo, Imputation, LogLikelihood, Prediction
 from mmtoolkit.hookspecs import hookimpl
 from mmtoolkit.models import CVAE, JMVAE, MVAE, VAE, BiVCCA
-from mmtoolkit.sources import MNIST, CelebA, CelebAVision, FashionMini, FashionMNIST, MultiMNIST
+from mmtoolkit.sources import (
+    MNIST,
+    Arrays,
+    CelebA,
+    CelebAVision,
+    FashionMini,
+    FashionMNIST,
+    HuggingFace,
+    MultiMNIST,
+    TableSource,
+)
 
 
 @hookimpl
@@ -21,6 +31,9 @@ def mmt_components() -> Iterable[type[Component]]:
         MultiMNIST,
         CelebA,
         CelebAVision,
+        TableSource,
+        Arrays,
+        HuggingFace,
         MVAE,
         VAE,
         CVAE,
@@ -28,6 +41,7 @@ def mmt_components() -> Iterable[type[Component]]:
         JMVAE,
         Classifier,
         Elbo,
+        Imputation,
         LogLikelihood,
         Prediction,
     ]

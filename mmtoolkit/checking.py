@@ -12,6 +12,7 @@ from mmtoolkit.dataset import Dataset, Report, prepare
 from mmtoolkit.errors import UserError
 from mmtoolkit.networks import build, generated_batch, parameter_counts, unused_rows, usable_rows
 from mmtoolkit.schema import Schema
+from mmtoolkit.summary import summary
 
 _ROWS = 4
 
@@ -49,17 +50,7 @@ def check(schema: Schema, report: Report) -> tuple[dict[str, Any], UserError | N
         fault = error
     found: dict[str, Any] = {"name": schema.name}
     if dataset is not None:
-        found["splits"] = {
-            name: {
-                "rows": len(split),
-                "missing": {
-                    modality: 1 - float(split.present[:, m].float().mean()) if len(split) else None
-                    for m, modality in enumerate(schema.modalities)
-                },
-            }
-            for name, split in dataset.splits.items()
-        }
-        found["notes"] = dataset.notes
+        found |= summary(dataset)
     network = build(schema.model, schema.modalities, schema.train.seed)
     for evaluator in schema.evaluate:
         evaluator.check_model(network)

@@ -21,10 +21,11 @@ import torch
 from numpy.lib.format import open_memmap
 from torch import Tensor
 
-from mmtoolkit.components import Cells, Component, Modality, Source, Table
+from mmtoolkit.components import Cells, Component, Modality, Parsed, Source, Table
 from mmtoolkit.errors import UserError
 from mmtoolkit.files import checksum, locked, make_folder, replacing_folder, write_text
 from mmtoolkit.locations import prepared_folder
+from mmtoolkit.tables import read_cells
 
 _FORMAT = 1
 _CHUNK = 4096
@@ -96,12 +97,14 @@ class ColumnStore:
 
     def columns(self, split: str, modalities: Mapping[str, Modality], load: Callable[[], Table]) -> dict[str, Column]:
         """The columns of a split; those that are not in the cache, or damaged there, are parsed from load()."""
+        table = _Once(load)
         folders = {
             name: self._folder(
                 split,
                 modality.source_columns(name),
                 modality.model_dump(mode="json", exclude={"weight"}),
                 _code(type(modality)),
+                *self._files_named(split, name, modality, table),
             )
             for name, modality in modalities.items()
         }
@@ -112,7 +115,7 @@ class ColumnStore:
         with locked(prepared_folder() / ".lock"):  # what another process is preparing is waited for
             found = {name: column or self._open(folders[name]) for name, column in found.items()}
             if missing := {name: modalities[name] for name, column in found.items() if column is None}:
-                self._parse(split, missing, folders, load())
+                self._parse(split, missing, folders, table())
             for name, column in found.items():
                 column = column or self._open(folders[name])
                 if column is None:
@@ -120,6 +123,16 @@ class ColumnStore:
                     raise UserError(f"{fault}; check that disk, or set MMT_CACHE to another")
                 columns[name] = column
         return columns
+
+    def _files_named(self, split: str, name: str, modality: Modality, table: Callable[[], Table]) -> list[str]:
+        """What tells whether the files have changed that a column names; nothing where it names none."""
+        beside = self.source.beside(split)
+        if beside is None or not modality.reads_files:
+            return []
+        digest = hashlib.sha256()
+        for chunk in table().chunks(modality.source_columns(name), _CHUNK):
+            beside.fingerprint(modality.assembled(name, chunk), digest)
+        return [digest.hexdigest()]
 
     def _open(self, folder: Path) -> Column | None:
         """A cached column; None where it is missing or damaged."""
@@ -150,13 +163,14 @@ class ColumnStore:
                 for name in modalities
             }
             read = [column for name, modality in modalities.items() for column in modality.source_columns(name)]
-            told = time.monotonic()
+            beside, told = self.source.beside(split), time.monotonic()
             for start, chunk in _chunks(table, list(dict.fromkeys(read)), length):
                 if time.monotonic() - told > _TELL_SECONDS:
                     told = time.monotonic()
                     self.report(f"preparing {split}: {start:,} of {length:,} rows")
                 for name, modality in modalities.items():
-                    writers[name].add(start, modality, modality.assembled(name, chunk))
+                    cells = modality.assembled(name, chunk)
+                    writers[name].add(start, modality, read_cells(modality, cells, beside), len(cells))
             for writer in writers.values():
                 writer.close()
 
@@ -180,13 +194,12 @@ class _Writer:
         self.faults: list[tuple[int, str]] = []
         self.fault_count = 0
 
-    def add(self, start: int, modality: Modality, cells: Cells) -> None:
-        parsed = modality.parse_column(cells)
+    def add(self, start: int, modality: Modality, parsed: Parsed, count: int) -> None:
         values = parsed.stored.numpy()
-        if values.shape != (len(cells), *modality.event_shape()):  # it would be spread
+        if values.shape != (count, *modality.event_shape()):  # it would be spread
             raise UserError(
-                f"the modality {modality.kind}: its parse_column gives shape {values.shape} for {len(cells)} cells, "
-                f"not {(len(cells), *modality.event_shape())}; correct it, or event_shape"
+                f"the modality {modality.kind}: its parse_column gives shape {values.shape} for {count} cells, "
+                f"not {(count, *modality.event_shape())}; correct it, or event_shape"
             )
         if self.stored is None or (self.stored.dtype != values.dtype and not self.present.any()):
             self.make_room(self.length * max(values[0].nbytes, 1))
@@ -198,7 +211,7 @@ class _Writer:
                 f"the modality {modality.kind}: its parse gives {values.dtype} in rows from {start} and "
                 f"{self.stored.dtype} before; let it give one type"
             )
-        stop = start + len(cells)
+        stop = start + count
         present = parsed.present.numpy()
         # What stands in the blanks is zero, so that the same data gives the same file.
         self.stored[start:stop] = np.where(present.reshape(-1, *[1] * (values.ndim - 1)), values, 0)
@@ -219,6 +232,19 @@ class _Writer:
             "checksums": {file: checksum(self.folder / file) for file in ("stored.npy", "present.npy")},
         }
         (self.folder / "column.json").write_text(json.dumps(card), encoding="utf-8")
+
+
+class _Once:
+    """Loads a table when it is first asked for."""
+
+    def __init__(self, load: Callable[[], Table]) -> None:
+        self._load = load
+        self._table: Table | None = None
+
+    def __call__(self) -> Table:
+        if self._table is None:
+            self._table = self._load()
+        return self._table
 
 
 def _chunks(table: Table, names: list[str], length: int) -> Iterator[tuple[int, dict[str, Cells]]]:

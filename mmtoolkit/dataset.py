@@ -121,6 +121,25 @@ class Dataset:
         return self.splits[name]
 
 
+class Presence(Mapping[str, Tensor]):
+    """For each split which rows have which modality: (N, M) bool. A split is read when it is asked for."""
+
+    def __init__(self, splits: Mapping[str, Split]) -> None:
+        self._splits = splits
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._splits[name].present
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._splits
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._splits)
+
+    def __len__(self) -> int:
+        return len(self._splits)
+
+
 Report = Callable[[str], None]
 At = Callable[..., str]
 
@@ -178,13 +197,8 @@ def prepare(
     for split in source.splits():
         columns = store.columns(split, modalities, lambda split=split: tables.load(split, modalities, at))  # type: ignore[misc]
         for name, column in columns.items():
-            if column.fault_count and source.on_bad_cell == "error":
-                faults += _fault_lines(split, _columns_text(name, modalities[name]), column)
-            elif column.fault_count:
-                notes.append(
-                    f"{split}, {_columns_text(name, modalities[name])}: {column.fault_count} of {column.length} cells "
-                    f"cannot be read and count as missing; first, row {column.faults[0][0]}: {column.faults[0][1]}"
-                )
+            told = bad_cells(source, split, columns_text(name, modalities[name]), column)
+            (faults if source.on_bad_cell == "error" else notes).extend(told)
         splits[split] = Split(
             split,
             modalities,
@@ -202,21 +216,39 @@ _SHOWN_FAULTS = 5
 _SHOWN_COLUMNS = 3
 
 
-def _columns_text(name: str, modality: Modality) -> str:
+def columns_text(name: str, modality: Modality) -> str:
     """`column a`, or `columns a, b, c, …`."""
     columns = modality.source_columns(name)
     more = ", …" if len(columns) > _SHOWN_COLUMNS else ""
     return f"column{'s' * (len(columns) > 1)} {', '.join(columns[:_SHOWN_COLUMNS])}{more}"
 
 
-def _fault_lines(split: str, columns: str, found: Column) -> list[str]:
-    lines = [
-        f"{split} row {row}, {columns}: {fault}; mend the cell, or set data.on_bad_cell to missing"
-        for row, fault in found.faults[:_SHOWN_FAULTS]
-    ]
-    if found.fault_count > _SHOWN_FAULTS:
+def bad_cells(source: Source, split: str, columns: str, column: Column, named: str | None = None) -> list[str]:
+    """What is told of the cells of a column that cannot be read; nothing where all can.
+
+    A line for each of the first, or one for all where they count as missing.
+
+    Args:
+        source: whose rows they are.
+        split: of them.
+        columns: as the user knows them.
+        column: as it was read.
+        named: how the user knows the split; by its name where left out.
+    """
+    if not column.fault_count:
+        return []
+    named = named or split
+    places = [(source.place(split, row), fault) for row, fault in column.faults[:_SHOWN_FAULTS]]
+    if source.on_bad_cell == "missing":
+        return [
+            f"{named}, {columns}: {column.fault_count} of {column.length} cells cannot be read and count as missing; "
+            f"first, {places[0][0]}: {places[0][1]}"
+        ]
+    remedy = "mend the cell, or set data.on_bad_cell to missing"
+    lines = [f"{place}, {columns}: {fault}; {remedy}" for place, fault in places]
+    if column.fault_count > _SHOWN_FAULTS:
         lines.append(
-            f"{split}, {columns}: and {found.fault_count - _SHOWN_FAULTS} more of its {found.length} cells "
+            f"{named}, {columns}: and {column.fault_count - _SHOWN_FAULTS} more of its {column.length} cells "
             "cannot be read; mend them too"
         )
     return lines
@@ -253,13 +285,15 @@ def _fitted(name: str, modality: Modality, tables: _Tables, store: ColumnStore, 
         table = tables.load("train", {name: modality}, at)
         if not len(table):
             raise UserError(_empty_split(at))
-        left = tables.source.rows.get("train", len(table))
+        left, beside = tables.source.rows.get("train", len(table)), tables.source.beside("train")
         for chunk in table.chunks(columns, CHUNK):
             found = modality.assembled(name, chunk)[:left]
             left -= len(found)
+            if beside is not None and modality.reads_files:
+                found, _ = beside.opened(found)  # faults are told where the column is prepared
             yield [cell for cell in found if cell is not None]
 
-    read = _columns_text(name, modality)
+    read = columns_text(name, modality)
 
     def learn() -> Modality:
         try:
@@ -281,7 +315,7 @@ def _check_filled(train: Split, modalities: Mapping[str, Modality], at: At, note
     if not len(train):
         raise UserError(_empty_split(at))
     faults = [
-        f"{at('modalities', name)}: no value of {_columns_text(name, modality)} is there in any of the "
+        f"{at('modalities', name)}: no value of {columns_text(name, modality)} is there in any of the "
         f"{len(train)} training rows; remove the modality, or mend the data"
         for m, (name, modality) in enumerate(modalities.items())
         if not train.present[:, m].any()

@@ -21,6 +21,7 @@ from mmtoolkit.record import record
 from mmtoolkit.run import TrainedRun
 from mmtoolkit.run_folder import holds_run, read_record
 from mmtoolkit.schema import Schema, read_schema
+from mmtoolkit.summary import summary
 from mmtoolkit.training import Trainer
 from mmtoolkit.watcher import Watcher
 from mmtoolkit.weights import load_weights
@@ -123,6 +124,7 @@ def execute(
             "scores": scores,
         }
         write_json(folder / "results.json", results)
+        write_json(folder / "data.json", summary(dataset))
         made_by["times"]["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
         write_json(folder / "run.json", made_by)
     return run

@@ -118,6 +118,26 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(new, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def filling_folder(path: Path) -> Iterator[Path]:
+    """A fresh folder to fill, whose files take their places in the folder `path` when the block ends well.
+
+    Other files that are there stay.
+    """
+    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with _explained(path):
+            new.mkdir(parents=True)
+            yield new
+            path.mkdir(exist_ok=True)
+            for file in new.iterdir():
+                _sync(file)
+                file.replace(path / file.name)
+            _sync(path)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
 def _swap(new: Path, path: Path) -> None:
     """Put the folder `new` in the place of the folder `path`, again where another process does so at the same time."""
     for attempts_left in reversed(range(_ATTEMPTS)):

@@ -19,6 +19,10 @@ class Posterior(Protocol):
     """What evaluators and commands use of q(z | x), whatever its family.
 
     Shapes: leading dimensions are those of the rows, written (B,); D is the latent size.
+
+    All randomness comes in as standard normal `noise` (..., B, D), of which each row of each draw is a function of its
+    own D numbers alone: scores are then the same each time, whatever the batch, and draws may be made in several calls.
+    A family that needs other randomness, such as a mixture to choose a component, takes it out of these numbers.
     """
 
     @property
@@ -30,13 +34,17 @@ class Posterior(Protocol):
         """(B, D)."""
 
     def rsample(self, noise: Tensor) -> Tensor:
-        """Draws made of standard normal `noise` (..., B, D): (..., B, D), differentiable."""
+        """A draw from q for each of `noise` (..., B, D): (..., B, D), differentiable in the parameters of q."""
 
     def log_prob(self, z: Tensor) -> Tensor:
         """The log-density at z (..., B, D): (..., B), nats."""
 
-    def kl(self) -> Tensor:
-        """KL(q || N(0, I)), in closed form or estimated: (B,), nats."""
+    def kl(self, noise: Tensor | None = None) -> Tensor:
+        """KL(q || N(0, I)): (B,), nats; in closed form, or estimated without bias from the draws that `noise` makes.
+
+        Args:
+            noise: (..., B, D); drawn from PyTorch's default generator where an estimate needs it and it is left out.
+        """
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -74,8 +82,8 @@ class Gaussian:
         squares = (z - self.mean).square() * torch.exp(-self.logvar)
         return -0.5 * (squares + self.logvar + math.log(2 * math.pi)).sum(-1)
 
-    def kl(self) -> Tensor:
-        """KL(q || N(0, I)) = 1/2 sum(mean² + variance - 1 - logvar): (...,), nats."""
+    def kl(self, noise: Tensor | None = None) -> Tensor:
+        """KL(q || N(0, I)) = 1/2 sum(mean² + variance - 1 - logvar): (...,), nats. It needs no noise."""
         return 0.5 * (self.mean.square() + self.logvar.exp() - 1 - self.logvar).sum(-1)
 
     def kl_to(self, other: Gaussian) -> Tensor:
@@ -86,7 +94,7 @@ class Gaussian:
         return 0.5 * (squares + ratio.exp() - 1 - ratio).sum(-1)
 
 
-def product_of_experts(experts: Gaussian, present: Tensor) -> Gaussian:
+def product_of_experts(experts: Gaussian, present: Tensor, prior: bool = True) -> Gaussian:
     """The product of the N(0, I) prior, counted once, with the Gaussian experts that are present.
 
     Precisions add: precision = 1 + sum_m exp(-logvar_m), mean = sum_m mean_m exp(-logvar_m) / precision
@@ -99,6 +107,8 @@ def product_of_experts(experts: Gaussian, present: Tensor) -> Gaussian:
     Args:
         experts: M experts for B rows, (M, B, D).
         present: (S, M, B) bool, the experts that enter each of S products.
+        prior: whether the prior is an expert too. Without it a product is of the present experts alone, and the prior
+            where none is present; precisions are then bounded from below as well.
 
     Returns:
         (S, B, D), in float32 or float64, under autocast too.
@@ -110,7 +120,8 @@ def product_of_experts(experts: Gaussian, present: Tensor) -> Gaussian:
     broken = (present & ~finite).any(1)  # (S, B)
     enters = (present.any(0) & finite).unsqueeze(-1)  # (M, B, 1)
     # Masked before exp: exp of an absent expert's NaN would reach the gradient through a mask put after it.
-    logvar = torch.where(enters, logvar, 0.0).clamp(min=_LEAST_LOGVAR[logvar.dtype])
+    least = _LEAST_LOGVAR[logvar.dtype]
+    logvar = torch.where(enters, logvar, 0.0).clamp(min=least, max=None if prior else -least)
     precision = torch.where(enters, torch.exp(-logvar), 0.0)
     natural = torch.cat([precision, precision * torch.where(enters, mean, 0.0)], dim=-1)  # (M, B, 2D)
     if len(present) == 1:  # what enters the only product is all that is left
@@ -120,7 +131,7 @@ def product_of_experts(experts: Gaussian, present: Tensor) -> Gaussian:
         with torch.autocast(device_type=mean.device.type, enabled=False):  # it would round to half precision
             total = torch.bmm(mask, natural.transpose(0, 1)).transpose(0, 1)  # (S, B, 2D)
     precision, weighted = total.chunk(2, dim=-1)
-    precision = 1.0 + precision
+    precision = precision + (1.0 if prior else ~(present & finite).any(1).unsqueeze(-1))
     mean = torch.where(broken.unsqueeze(-1), torch.nan, weighted / precision)
     return Gaussian(mean, -torch.log(precision))
 

@@ -6,16 +6,20 @@ import base64
 import io
 import re
 import shlex
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from mmtoolkit.cross_modal import from_others, matrix
 from mmtoolkit.errors import UserError
 from mmtoolkit.files import write_text
 from mmtoolkit.run_folder import (
+    read_data,
     read_declared,
     read_finished_record,
     read_history,
+    read_latent,
     read_results,
     resume_command,
     schema_text,
@@ -27,6 +31,10 @@ _HIDDEN = {"target", "given", "proposal", "metric", "samples", "marginal"}
 
 # Titles and captions by file name, in the order of the report; the text says what to look for.
 _CAPTIONS = {
+    "cells": (
+        "Rows of the data",
+        "Training rows as the networks get them, a column each, from the first to the last evenly.",
+    ),
     "learning_curves": (
         "Learning curves",
         "The training loss, the validation bound and each part of the loss, summed over the terms of a row and "
@@ -52,6 +60,12 @@ _CAPTIONS = {
         "q(z | {} alone). First {} over its reconstruction, then each other modality as predicted from it, over the "
         "row's own value, which the model was not shown: where the two agree, {} tells of it.",
     ),
+    "latent": (
+        "The latent space",
+        "The mean of q(z | all that a row has), of up to 2,000 rows of the split that is scored, in the two dimensions "
+        "in which these means vary most. Where colours keep apart, z tells of that column; what is missing is grey. "
+        "`mmt report RUN --colour COLUMN` colours it by another, and `--projection umap` draws it by UMAP.",
+    ),
 }
 _QUALITY = 90
 
@@ -74,7 +88,7 @@ def entry_name(result: dict[str, Any]) -> str:
     return f"{target} from {given or 'nothing'}{metric}"
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     """The names; of many the first and how many they are."""
     if len(names) <= _MOST_NAMES:
         return ", ".join(names)
@@ -83,7 +97,7 @@ def _listed(names: list[str]) -> str:
 
 def score_columns(results: list[dict[str, Any]]) -> list[str]:
     """The columns of an evaluator's results: those that say something in some row."""
-    order = ["value", "stderr", "baseline", "relative", "examples"]
+    order = ["value", "stderr", "baseline", "relative", "neighbours", "examples"]
     keys = dict.fromkeys(order) | dict.fromkeys(key for result in results for key in result)
     said = [key for key in keys if key not in _HIDDEN and any(r.get(key) is not None for r in results)]
     return [key for key in said if key != "incomplete" or any(r.get(key) for r in results)]
@@ -109,8 +123,8 @@ def _caption(stem: str, modalities: list[str]) -> tuple[int, str, str]:
     return len(_CAPTIONS), stem.replace("_", " ").replace("-", ": "), ""
 
 
-def _figures(folder: Path, modalities: list[str]) -> list[dict[str, str]]:
-    """The run's figures in order, as WebP: a third of the size, and hardly another picture."""
+def _figures(folder: Path, modalities: list[str]) -> dict[str, dict[str, str]]:
+    """The run's figures by file name, in order, as WebP: a third of the size, and hardly another picture."""
     from PIL import Image
 
     found = []
@@ -124,8 +138,32 @@ def _figures(folder: Path, modalities: list[str]) -> list[dict[str, str]]:
             remedy = f"have it drawn again with `{resume_command(folder)}`, or remove it"
             raise UserError(f"{path}: is no picture that can be read; {remedy}") from error
         data = base64.b64encode(file.getvalue()).decode("ascii")
-        found.append((place, {"title": title, "text": text, "source": f"data:image/webp;base64,{data}"}))
-    return [figure for _, figure in sorted(found, key=lambda entry: entry[0])]
+        found.append((place, path.stem, {"title": title, "text": text, "source": f"data:image/webp;base64,{data}"}))
+    return {stem: figure for _, stem, figure in sorted(found, key=lambda entry: entry[0])}
+
+
+def redraw_latent_space(folder: Path | str, colours: Sequence[str] = (), projection: str = "pca") -> None:
+    """Draw the picture of the latent space anew, from what the run folder holds.
+
+    Args:
+        folder: the run folder.
+        colours: the columns that colour its points; those that the run has chosen where left out.
+        projection: pca or umap.
+
+    Raises:
+        UserError: the folder holds no finished run, there is no such column, or UMAP is not installed.
+    """
+    from mmtoolkit.figures.files import save_figure
+    from mmtoolkit.figures.latent import latent_space
+
+    folder = Path(folder)
+    read_finished_record(folder)
+    latent = read_latent(folder)
+    if not latent["means"]:
+        raise UserError(
+            f"{folder}: no row of {latent['split']} has anything that z is inferred from; there is no picture"
+        )
+    save_figure(latent_space(latent, colours, projection), folder / "figures" / "latent.png")
 
 
 def write_report(folder: Path | str) -> Path:
@@ -138,14 +176,19 @@ def write_report(folder: Path | str) -> Path:
 
     folder = Path(folder)
     record, results, declared = read_finished_record(folder), read_results(folder), read_declared(folder)
+    data, names = read_data(folder), list(declared["modalities"])
     history = read_history(folder, results["training"]["epochs"])
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters["number"] = number
+    environment.filters |= {"number": number, "share": lambda value: "" if value is None else f"{value:.1%}"}
     template = environment.from_string(
         resources.files("mmtoolkit").joinpath("report.html.jinja").read_text(encoding="utf-8")
     )
     scores = [_with_relative(score) for score in results["scores"]]
-    scores = [{**score, "columns": score_columns(score["results"])} for score in scores]
+    scores = [
+        {**score, "columns": score_columns(score["results"]), "matrix": matrix(score["results"], names)}
+        for score in scores
+    ]
+    figures = _figures(folder, names)
     html = template.render(
         results=results,
         scores=scores,
@@ -153,8 +196,13 @@ def write_report(folder: Path | str) -> Path:
         schema=schema_text(folder),
         seconds=sum(line["seconds"] for line in history),
         speed=history[-1]["rows_per_second"],
-        figures=_figures(folder, list(declared["modalities"])),
+        data=data,
+        kinds={name: modality["kind"] for name, modality in declared["modalities"].items()},
+        from_others=from_others(results["scores"], names),
+        rows_shown=figures.pop("cells", None),
+        figures=list(figures.values()),
         entry_name=entry_name,
+        listed=_listed,
         folder=shlex.quote(str(folder)),
     )
     write_text(folder / "report.html", html)

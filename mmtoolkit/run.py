@@ -16,7 +16,7 @@ from torch.distributions import Distribution
 
 from mmtoolkit.batch import Batch
 from mmtoolkit.components import Evaluator, Modality, Network
-from mmtoolkit.dataset import Dataset, Report, prepare
+from mmtoolkit.dataset import Dataset, Presence, Report, prepare
 from mmtoolkit.devices import resolve_device
 from mmtoolkit.errors import UserError
 from mmtoolkit.figures import safe_name, save_figure
@@ -32,6 +32,7 @@ from mmtoolkit.run_folder import (
     read_results,
     resume_command,
 )
+from mmtoolkit.run_tables import Policy
 from mmtoolkit.schema import Schema, read_schema
 from mmtoolkit.seeds import seed_for
 from mmtoolkit.weights import load_weights
@@ -92,7 +93,7 @@ class TrainedRun:
     @property
     def present(self) -> Mapping[str, Tensor]:
         """For each split which rows have which modality: (N, M) bool, in schema order."""
-        return {name: split.present for name, split in self.dataset.splits.items()}
+        return Presence(self.dataset.splits)
 
     def batches(self, split: str, rows: Iterable[Tensor] | None = None, redraw: bool = False) -> Iterator[Batch]:
         """All rows of a split in order, or in each batch those that are asked for; with `redraw` as training draws."""
@@ -198,6 +199,69 @@ class TrainedRun:
             if made is not None:
                 values[name] = made
         return values
+
+    def impute(
+        self,
+        data: Any,
+        samples: int = 0,
+        seed: int = 0,
+        on_bad_cell: Policy | None = None,
+        images: Path | str | None = None,
+    ) -> Any:
+        """A table like `data` with its missing cells filled; those that are there stay as they are.
+
+        Each is filled with the point prediction of the mean of q(z | what the row has). A column that the run knows and
+        the table has not is added and filled in every row. What could not be filled, and why, is told by `say`.
+
+        Args:
+            data: a pandas or polars frame, an Arrow table, or a dictionary of columns. Paths in it are relative to the
+                current folder.
+            samples: draws of z a row, which are joined to one prediction; columns of their spread are added. 0 for the
+                mean.
+            seed: fixes the draws.
+            on_bad_cell: what a cell is that cannot be read, `error`, or `missing`: it then stays as it is. As the run's
+                source has it where left out.
+            images: a folder for the pictures that are made, whose paths then stand in the cells; they are PIL images
+                where left out.
+
+        Raises:
+            UserError: none of the run's columns is there, or a cell cannot be read.
+        """
+        from mmtoolkit.run_frames import impute_frame
+
+        return impute_frame(self, data, samples, seed, on_bad_cell, images)
+
+    def embed(self, data: Any, keep: Sequence[str] = (), on_bad_cell: Policy | None = None) -> Any:
+        """A table of mean_0 … and logvar_0 …: mean and log of the variance of q(z | what a row has), a row a row.
+
+        Args:
+            data: as `impute` takes it; what comes back is of the same kind.
+            keep: columns that are copied, before the others.
+            on_bad_cell: as `impute` takes it.
+
+        Raises:
+            UserError: none of the columns that z is inferred from is there, or a cell cannot be read.
+        """
+        from mmtoolkit.run_frames import embed_frame
+
+        return embed_frame(self, data, keep, on_bad_cell)
+
+    def evaluate_on(
+        self, data: Any, evaluators: Sequence[Evaluator] | None = None, on_bad_cell: Policy | None = None
+    ) -> list[dict[str, Any]]:
+        """The scores of each evaluator on another table, as `evaluate` gives them; nothing is learned from it.
+
+        Args:
+            data: the path of a table, or a table in memory as `impute` takes it.
+            evaluators: in order; those of the run's schema where left out.
+            on_bad_cell: as `impute` takes it.
+
+        Raises:
+            UserError: the table cannot be read, or an evaluator needs the run's own data and that is not there.
+        """
+        from mmtoolkit.evaluating import evaluate_on
+
+        return evaluate_on(self, data, evaluators, on_bad_cell)
 
     @torch.no_grad()
     def evaluate(

@@ -8,9 +8,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError, model_validator
 from pydantic_core import from_json
 
 from mmtoolkit.errors import UserError
@@ -111,6 +111,30 @@ class _Epoch(_Part):
     rows_per_second: float
 
 
+class _Split(_Part):
+    rows: NonNegativeInt
+    missing: dict[str, float | None]
+
+
+class _Data(_Part):
+    splits: dict[str, _Split]
+    notes: list[str]
+
+
+class _Latent(_Part):
+    split: str
+    rows: list[int]
+    means: list[list[float]]
+    shades: dict[str, list[float | str | None]]
+
+    @model_validator(mode="after")
+    def _of_one_length(self) -> Self:
+        lengths = {len(self.rows), len(self.means), *map(len, self.shades.values())}
+        if len(lengths) > 1 or len(set(map(len, self.means))) > 1:
+            raise ValueError("its lists are not of one length")
+        return self
+
+
 class _Declared(_Part):
     name: str
     data: dict[str, Any]
@@ -195,6 +219,26 @@ def read_history(folder: Path, epochs: int) -> list[dict[str, Any]]:
     if [line["epoch"] for line in lines] != list(range(1, epochs + 1)):
         raise UserError(f"{path}: is damaged: it has not one line for each of {epochs} epochs; {remedy}")
     return lines
+
+
+def read_data(folder: Path) -> dict[str, Any]:
+    """What a finished run's data.json holds: the rows of its data and what is missing of them.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    path, remedy = folder / "data.json", _written_again(folder)
+    return _checked(path, _bytes(path, remedy), _Data, remedy)
+
+
+def read_latent(folder: Path) -> dict[str, Any]:
+    """What a finished run's latent.json holds: where rows lie in the latent space, and what can colour them.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    path, remedy = folder / "latent.json", _written_again(folder)
+    return _checked(path, _bytes(path, remedy), _Latent, remedy)
 
 
 def read_evaluation(path: Path) -> list[dict[str, Any]]:

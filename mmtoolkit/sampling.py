@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import csv
-import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from PIL import Image
+import pyarrow as pa
 from torch import Tensor
 
 from mmtoolkit.components import Modality
 from mmtoolkit.errors import UserError
 from mmtoolkit.evaluators.entries import unconditioned
-from mmtoolkit.figures import direction, rows_with, safe_name, samples, save_figure
-from mmtoolkit.files import make_folder, replacing
+from mmtoolkit.figures import direction, rows_with, samples, save_figure
+from mmtoolkit.files import make_folder
+from mmtoolkit.table_output import PicturesBeside, pictures_beside
+from mmtoolkit.tables.fitting import fitted, is_picture, type_of
+from mmtoolkit.tables.writing import new_table
 
 if TYPE_CHECKING:
     from mmtoolkit.run import TrainedRun
 
-FORMATS = (".png", ".csv", ".parquet")
+FORMATS = (".png", ".csv", ".tsv", ".parquet", ".arrow", ".feather", ".jsonl")
 _MOST_COLUMNS = 100
 
 
 def write_samples(modalities: Mapping[str, Modality], values: Mapping[str, Tensor], out: Path) -> None:
-    """Write samples, as `TrainedRun.sample` gives them, to a .png, .csv or .parquet file.
+    """Write samples, as `TrainedRun.sample` gives them, to a .png file or a table.
 
-    In a table each row is a sample and each column a modality, holding what a cell of such a table holds; cells that
-    are pictures are written to the folder NAME_images beside it, and their paths stand in the table.
+    In a table each row is a sample, and its columns are those that the modalities are read from; cells that are
+    pictures are written to the folder NAME_images beside it, and their paths stand in the table.
 
     Raises:
         UserError: the file's ending is none of these, or it cannot be written.
@@ -38,32 +40,31 @@ def write_samples(modalities: Mapping[str, Modality], values: Mapping[str, Tenso
     if out.suffix == ".png":
         save_figure(samples(modalities, values), out)
         return
-    n = len(next(iter(values.values())))
-    rows = []
-    for row in range(n):
-        cells = {}
-        for place, (name, modality) in enumerate(modalities.items()):
-            if name not in values:
-                continue
-            cell = modality.cell(values[name][row])
-            if isinstance(cell, Image.Image):
-                file = make_folder(out.with_name(f"{out.stem}_images")) / f"{row:05}_{safe_name(name, place)}.png"
-                with replacing(file) as new:
-                    cell.save(new, format="png")
-                cell = f"{file.parent.name}/{file.name}"
-            cells[name] = _plain(cell)
-        rows.append(cells)
-    if out.suffix == ".csv":
-        with replacing(out) as new, new.open("w", newline="", encoding="utf-8") as text:
-            writer = csv.DictWriter(text, list(values))
-            writer.writeheader()
-            writer.writerows(rows)
-        return
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    with pictures_beside(out) as pictures:
+        columns = _columns(modalities, values, pictures)
+        fields = pa.schema([(column, cells.type) for column, cells in columns.items()])
+        with new_table(out, fields) as writer:
+            writer.write(columns)
 
-    with replacing(out) as new:
-        pq.write_table(pa.Table.from_pylist(rows), new)
+
+def _columns(
+    modalities: Mapping[str, Modality], values: Mapping[str, Tensor], pictures: PicturesBeside
+) -> dict[str, pa.Array]:
+    """The columns that modalities are read from; one that several are read from stands under the name of each."""
+    readers = Counter(column for name in values for column in modalities[name].source_columns(name))
+    columns: dict[str, pa.Array] = {}
+    for place, (name, modality) in enumerate(modalities.items()):
+        if name not in values:
+            continue
+        made = modality.by_column(name, [modality.cell(value) for value in values[name].cpu()])
+        for column, cells in made.items():
+            kept = [
+                pictures.path_of(cell, row, name, place) if is_picture(cell) else cell for row, cell in enumerate(cells)
+            ]
+            alone = name if len(made) == 1 else f"{name}.{column}"
+            kind = next((type_of(cell) for cell in kept if cell is not None), pa.string())
+            columns[column if readers[column] == 1 else alone] = fitted(kept, kind)
+    return columns
 
 
 def write_direction(
@@ -96,7 +97,3 @@ def check_format(out: Path) -> None:
     """Raise where a file's ending is not one that samples can be written to."""
     if out.suffix not in FORMATS:
         raise UserError(f"{out}: samples are written to {', '.join(FORMATS)}; give a file that ends in one of these")
-
-
-def _plain(cell: Any) -> Any:
-    return cell if isinstance(cell, (str, int, float, bool)) else json.dumps(cell, ensure_ascii=False)

@@ -86,6 +86,21 @@ def largest_supported(
     return chosen
 
 
+def informed(
+    present: Tensor, names: Sequence[str], given: Collection[str], subsets: Collection[frozenset[str]] | None
+) -> Tensor:
+    """Which rows have something of the given that z can be inferred from: (B,) bool; arguments as `largest_supported`.
+
+    With None for the subsets any of the given will do.
+    """
+    if subsets is None:
+        return present[:, [m for m, name in enumerate(names) if name in given]].any(1)
+    rows = torch.zeros(len(present), dtype=torch.bool)
+    for _, places in largest_supported(present, names, given, subsets):
+        rows[places] = True
+    return rows
+
+
 @dataclass(frozen=True, eq=False)
 class Terms:
     """The distinct subsets of what each row has: the terms of the MVAE loss, on the host.

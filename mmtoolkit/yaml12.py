@@ -30,6 +30,7 @@ Path = tuple[str | int, ...]
 
 _DEPTH = 50
 _LENGTH = 10_000_000
+_UNBROKEN = 1 << 30  # characters a line
 
 # The core schema of YAML 1.2.2, section 10.3.2: `no` is a word, dates and 1_000 stay text.
 _NULL = re.compile(r"null|Null|NULL|~|")
@@ -189,10 +190,35 @@ def _styled(data: Any) -> Any:
 
 def write_yaml(data: Any) -> str:
     """Plain data as YAML that `read_yaml` reads back as it was."""
+    return _dumped(_styled(data), 110)
+
+
+def write_entry(key: str, value: Any, block: int = 0) -> list[str]:
+    """A key and its value as lines of YAML, to be put together with comments between them.
+
+    Args:
+        key: the key.
+        value: plain data.
+        block: how many levels of mappings in it have a line for each key; those below stand in braces, on one line.
+    """
+    styled = _styled({key: value})
+    _in_braces(styled[key], block)
+    return _dumped(styled, _UNBROKEN).splitlines()
+
+
+def _in_braces(styled: Any, block: int) -> None:
+    if isinstance(styled, (CommentedMap, CommentedSeq)):
+        if block <= 0:
+            styled.fa.set_flow_style()
+        for item in styled.values() if isinstance(styled, CommentedMap) else styled:
+            _in_braces(item, block - 1)
+
+
+def _dumped(styled: Any, width: int) -> str:
     yaml = YAML(typ="rt", pure=True)
-    yaml.width = 110
+    yaml.width = width
     yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
     yaml.indent(mapping=2, sequence=4, offset=2)
     out = io.StringIO()
-    yaml.dump(_styled(data), out)
+    yaml.dump(styled, out)
     return out.getvalue()

@@ -32,6 +32,16 @@ def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def things(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Path:
+    """The folder of a small run over a table with every kind of column; nothing is to be written there."""
+    from table_runs import trained
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMT_CACHE", str(session_cache))
+        return trained(tmp_path_factory.mktemp("things"))
+
+
 def idx_bytes(array: NDArray[np.uint8], kind: int = 8) -> bytes:
     """An array as an IDX file holds it."""
     return bytes([0, 0, kind, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()

@@ -32,14 +32,11 @@ class Ended:
 
 def mmt(*arguments: str | Path) -> Ended:
     """The command line, in this process."""
-    import importlib
+    from mmtoolkit.cli import application
+    from mmtoolkit.cli.app import with_global_options_first
 
-    from mmtoolkit.cli.app import app, with_global_options_first
-
-    for commands in ("runs", "sample", "study", "compare", "registry", "extend"):
-        importlib.import_module(f"mmtoolkit.cli.{commands}")
     words = with_global_options_first([str(a) for a in arguments])
-    result = CliRunner().invoke(app, words, prog_name="mmt", catch_exceptions=False)
+    result = CliRunner().invoke(application(), words, prog_name="mmt", catch_exceptions=False)
     return Ended(result.exit_code, result.stdout, result.stderr)
 
 

@@ -79,3 +79,13 @@ def test_a_batch_splits_into_the_same_rows() -> None:
     assert torch.equal(torch.cat([part.present for part in parts]), batch.present)
     for name in ("a", "b"):
         assert torch.equal(torch.cat([part.value(name) for part in parts]), batch.value(name))
+
+
+@EXAMPLES
+@given(bools(3, 3), bools(3, 3))
+def test_where_keeps_cells_that_are_there(present, kept):
+    left = batch(present).where(kept)
+    expected = batch(present & kept)
+    assert left.names == expected.names
+    assert torch.equal(left.present, expected.present)
+    assert all(torch.equal(left.value(name), expected.value(name)) for name in left.names)

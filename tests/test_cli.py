@@ -249,7 +249,7 @@ def test_given_that_cannot_be_read(schema: Path, tmp_path: Path) -> None:
     )
     refused(mmt("sample", out, "--given", "lable=Bag"), "--given lable=Bag: there is no modality 'lable'")
     refused(mmt("sample", out, "--given", "Sandal"), "--given Sandal: there is no modality 'Sandal'; the modalities")
-    refused(mmt("sample", out, "--out", tmp_path / "s.gif"), "s.gif: samples are written to .png, .csv, .parquet")
+    refused(mmt("sample", out, "--out", tmp_path / "s.gif"), "s.gif: samples are written to .png, .csv, .tsv, .parquet")
     broken = tmp_path / "broken.png"
     PILImage.new("L", (28, 28)).save(broken)
     broken.write_bytes(broken.read_bytes()[:40])

@@ -413,10 +413,10 @@ def test_bad_cells_may_count_as_missing(memory: Any) -> None:
     data = prepare(make(on_bad_cell="missing"), {"number": Number()})
     assert data.split("train").present.flatten().tolist() == [True, False, False, False]
     assert data.notes == [
-        "train, column number: 2 of 4 cells cannot be read and count as missing; first, row 1: 500 is not below 100; "
-        "mend it",
-        "test, column number: 1 of 2 cells cannot be read and count as missing; first, row 0: 700 is not below 100; "
-        "mend it",
+        "train, column number: 2 of 4 cells cannot be read and count as missing; first, train row 1: 500 is not below "
+        "100; mend it",
+        "test, column number: 1 of 2 cells cannot be read and count as missing; first, test row 0: 700 is not below "
+        "100; mend it",
     ]
 
 
@@ -425,8 +425,8 @@ def test_a_column_of_bad_cells_says_why_it_is_empty(memory: Any) -> None:
     assert lines == [
         "modalities.number: no value of column number is there in any of the 1 training rows; remove the modality, or "
         "mend the data",
-        "train, column number: 1 of 1 cells cannot be read and count as missing; first, row 0: 500 is not below 100; "
-        "mend it",
+        "train, column number: 1 of 1 cells cannot be read and count as missing; first, train row 0: 500 is not below "
+        "100; mend it",
     ]
 
 

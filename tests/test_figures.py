@@ -438,9 +438,9 @@ def test_the_report_has_the_figures_in_order_with_what_to_look_for(folder: Path)
     html = (folder / "report.html").read_text()
     headings = [
         *("Learning curves", "Samples from the prior", "Samples given label", "Everything from everything"),
-        *("Everything from image", "Everything from small", "Everything from label"),
+        *("Everything from image", "Everything from small", "Everything from label", "The latent space"),
     ]
     places = [html.index(f"<h2>{heading}</h2>") for heading in headings]
     assert places == sorted(places)
-    assert html.count("data:image/webp;base64,") == len(headings)
+    assert html.count("data:image/webp;base64,") == len(headings) + 1  # rows of the data stand with the data
     assert "z is the mean of q(z | small alone)" in html

@@ -239,7 +239,7 @@ BESIDE = "its numbers are not all in [0, 1]; divide by the largest, or give uint
         (None, f"an array of shape () {WRONG_SHAPE}"),
         (3, f"an array of shape () {WRONG_SHAPE}"),
         ({}, f"an array of shape () {WRONG_SHAPE}"),
-        (b"bytes", f"an array of shape () {WRONG_SHAPE}"),
+        (b"bytes", "is no picture that can be read (cannot identify image file); replace the file"),
         ([], f"an array of shape (0,) {WRONG_SHAPE}"),
         (np.zeros((0, 3)), f"an array of shape (0, 3) {WRONG_SHAPE}"),
         (np.zeros(5), f"an array of shape (5,) {WRONG_SHAPE}"),

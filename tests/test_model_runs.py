@@ -121,18 +121,19 @@ def test_figures_and_report_show_what_the_model_can_give(
     kind: str, figures: set[str], run: Callable[[str], Small]
 ) -> None:
     folder = run(kind).folder
-    assert {path.stem for path in (folder / "figures").iterdir()} == {"learning_curves", *figures}
+    always = {"learning_curves", "cells", "latent"}
+    assert {path.stem for path in (folder / "figures").iterdir()} == always | figures
     for path in (folder / "figures").iterdir():
         with PILImage.open(path) as picture:
             assert picture.convert("L").getextrema()[0] < 100, path  # something is drawn on the white
-    assert (folder / "report.html").read_text().count("data:image/webp;base64,") == 1 + len(figures)
+    assert (folder / "report.html").read_text().count("data:image/webp;base64,") == len(always | figures)
 
 
 def test_a_vae_of_the_labels_alone_shows_them(tmp_path: Path) -> None:
     done = mmt("run", "fashion_mini", *sets(*TINY, "model.kind=vae", "model.modality=label"), "--out", tmp_path / "run")
     assert done.status == 0, done.err
     figures = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
-    assert figures == {"learning_curves", "samples", "from_1_label"}  # nothing else from labels
+    assert figures == {"learning_curves", "samples", "from_1_label", "cells", "latent"}  # nothing else from labels
 
 
 @pytest.mark.parametrize(

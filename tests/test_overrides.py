@@ -153,8 +153,8 @@ KINDS = "unknown key; the keys are name, data, modalities, model, train, evaluat
         (
             ["train.epoch=3"],
             [
-                "--set train.epoch: unknown key; did you mean 'epochs'?; the keys here are epochs, batch_size, "
-                "learning_rate, warmup_epochs, gradient_clip, early_stopping, seed"
+                "--set train.epoch: unknown key; did you mean 'epochs'?; the keys here are epochs, sampling, "
+                "batch_size, learning_rate, warmup_epochs, gradient_clip, early_stopping, seed"
             ],
         ),
         (

@@ -65,6 +65,46 @@ def test_product_of_nothing_is_exactly_the_prior(dtype):
     assert not q.kl().any()
 
 
+@EXAMPLES
+@given(bools(S, M, B), st.integers(0, 1000))
+def test_without_the_prior_a_product_is_of_the_present_experts_alone(present, seed):
+    mean, logvar = experts(seed)
+    q = product_of_experts(Gaussian(mean, logvar), present, prior=False)
+    for s in range(S):
+        for b in range(B):
+            if not present[s, :, b].any():  # nothing at all is the prior
+                assert not q.mean[s, b].any()
+                assert not q.logvar[s, b].any()
+                continue
+            precision = torch.exp(-logvar[present[s, :, b], b]).sum(0)
+            weighted = (mean * torch.exp(-logvar))[present[s, :, b], b].sum(0)
+            torch.testing.assert_close(q.mean[s, b], weighted / precision, rtol=1e-12, atol=1e-14)
+            torch.testing.assert_close(q.variance[s, b], 1 / precision, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_product_without_the_prior_is_finite_with_finite_gradients(dtype):
+    logvar = torch.tensor(LOGVARS, dtype=dtype).view(-1, 1, 1).requires_grad_()
+    mean = torch.full_like(logvar, 3.0, requires_grad=True)
+    present = torch.cat([torch.eye(len(LOGVARS)), torch.ones(1, len(LOGVARS))]).bool().unsqueeze(-1)
+    q = product_of_experts(Gaussian(mean, logvar), present, prior=False)
+    (q.mean.sum() + q.logvar.sum()).backward()
+    for x in (q.mean, q.logvar, mean.grad, logvar.grad):
+        assert x.isfinite().all()
+    torch.testing.assert_close(q.mean, torch.full_like(q.mean, 3.0))
+
+
+def test_without_the_prior_an_expert_that_is_not_finite_spoils_just_its_own_products():
+    mean, logvar = (x.requires_grad_() for x in experts())
+    broken = torch.tensor([[[math.nan]], *[[[0.0]]] * (M - 1)])
+    present = torch.eye(M, dtype=torch.bool).unsqueeze(-1).expand(M, M, B)  # each expert alone
+    q = product_of_experts(Gaussian(mean + broken, logvar), present, prior=False)
+    assert q.mean.isnan().flatten(1).all(1).tolist() == [True, *[False] * (M - 1)]
+    q.mean[1:].sum().backward()
+    assert mean.grad[1:].isfinite().all()
+    assert logvar.grad[1:].isfinite().all()
+
+
 @pytest.mark.parametrize("garbage", GARBAGE)
 @EXAMPLES
 @given(present=bools(S, M, B))

@@ -32,7 +32,8 @@ def run(folder: Path) -> mmtoolkit.TrainedRun:
 
 
 def test_it_holds_all_that_a_run_folder_holds(folder: Path) -> None:
-    for name in ("schema.yaml", "run.json", "weights.safetensors", "history.jsonl", "results.json", "report.html"):
+    names = ("schema.yaml", "run.json", "weights.safetensors", "history.jsonl", "results.json", "report.html")
+    for name in (*names, "data.json", "latent.json"):
         assert (folder / name).is_file(), name
     assert (folder / "checkpoint").is_dir()
     figures = {path.name for path in (folder / "figures").iterdir()}
@@ -43,6 +44,8 @@ def test_it_holds_all_that_a_run_folder_holds(folder: Path) -> None:
         "from_0_image.png",
         "from_1_label.png",
         "from_all.png",
+        "cells.png",
+        "latent.png",
     } <= figures
     assert not list(folder.rglob(".*"))  # nothing half-written
 
@@ -194,7 +197,7 @@ def test_a_sample_can_be_given_an_image_file(folder: Path, tmp_path: Path) -> No
 
 def test_the_report_is_one_file_that_asks_for_nothing_else(folder: Path) -> None:
     html = (folder / "report.html").read_text()
-    assert html.count("data:image/webp;base64,") == 6
+    assert html.count("data:image/webp;base64,") == 8
     assert "http" not in html
     assert "label from image: accuracy" in html
     (folder / "report.html").unlink()

@@ -38,6 +38,7 @@ READERS = {
     "baselines.safetensors": LOADING,
     "results.json": ("report", "compare"),
     "history.jsonl": ("report",),
+    "data.json": ("report",),
 }
 
 
@@ -291,7 +292,7 @@ def places(data: Any) -> Iterator[tuple[Any, Any]]:
         yield from places(data[key])
 
 
-@pytest.mark.parametrize(("name", "step"), [("run.json", 1), ("results.json", 5)])
+@pytest.mark.parametrize(("name", "step"), [("run.json", 1), ("data.json", 1), ("results.json", 5)])
 def test_any_value_replaced_or_gone(name: str, step: int, run: Path) -> None:
     text, draw = (run / name).read_text(), random.Random(0)
     for turn in range(0, len(list(places(json.loads(text)))), step):

@@ -202,7 +202,7 @@ evaluate:
   - {samples: 3}
   - {kind: prediction, predict: pint}
 """
-    train = "epochs, batch_size, learning_rate, warmup_epochs, gradient_clip, early_stopping, seed"
+    train = "epochs, sampling, batch_size, learning_rate, warmup_epochs, gradient_clip, early_stopping, seed"
     assert faults(text, plugins) == [
         "s.yaml:1: name: must be the name of a folder: no slash, no dot at the front, at most 200 bytes; change it",
         "s.yaml:2: data.kind: there is no source of kind 'mnst'; did you mean 'mnist'?; "

@@ -61,7 +61,12 @@ def test_no_module_of_a_common_name_is_left(name: str, python: Path, tmp_path: P
 def test_it_holds_the_licences_and_type_markers(python: Path, tmp_path: Path) -> None:
     code = "from importlib.metadata import files; print(*files('mmtoolkit'), sep='\\n')"
     held = ran(python, "-c", code, cwd=tmp_path).stdout.split()
-    assert {"mmtoolkit/py.typed", "mmt_image/py.typed", "mmtoolkit/report.html.jinja"} <= set(held)
+    assert {
+        "mmtoolkit/py.typed",
+        "mmt_image/py.typed",
+        "mmtoolkit/report.html.jinja",
+        "mmtoolkit/templates/plugin/example.csv",
+    } <= set(held)
     assert any(path.endswith("licenses/LICENSE") for path in held)
     assert "mmt_registry/datasets/fashion_mini/LICENSE" in held
     assert not [path for path in held if path.startswith(("plugins/", "registry/", "tests/"))]

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmtoolkit.errors import UserError
-from mmtoolkit.yaml12 import plain, read_yaml, write_yaml
+from mmtoolkit.yaml12 import plain, read_yaml, write_entry, write_yaml
 
 
 @pytest.mark.parametrize(
@@ -198,6 +198,23 @@ def test_what_is_written_is_read_back(data: Any) -> None:
     found = read_yaml(write_yaml(data), "f").data
     assert found == data
     assert repr(found) == repr(data)  # 1 is not 1.0, nor True
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.text(min_size=0, max_size=20), documents, st.integers(0, 2))
+@example("k" * 300, {"k" * 300: NASTY}, 0)
+def test_an_entry_is_read_back_among_comments(key: str, data: Any, block: int) -> None:
+    if any("\ud800" <= character <= "\udfff" for character in key):
+        return
+    lines = [f"  {line}" for line in ["# before", *write_entry(key, data, block), "# after"]]
+    found = read_yaml("\n".join(lines), "f").data
+    assert repr(found) == repr({key: data})
+
+
+def test_an_entry_has_a_line_for_each_key_down_to_a_level() -> None:
+    data = {"a": {"b": [1, {"c": 2, "e": 3}]}, "d": []}
+    assert write_entry("k", data) == ["k: {a: {b: [1, {c: 2, e: 3}]}, d: []}"]
+    assert write_entry("k", data, 1) == ["k:", "  a: {b: [1, {c: 2, e: 3}]}", "  d: []"]
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)

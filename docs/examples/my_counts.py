@@ -11,8 +11,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.distributions import Distribution, Poisson
 
-from mmtoolkit import Columns, Component, Modality, Source, Table, hookimpl
-from mmtoolkit.posterior import at_least_float32
+from mmtoolkit import Columns, Component, Modality, Source, Table, at_least_float32, hookimpl
 
 
 class Count(Modality):
@@ -45,11 +44,15 @@ class Count(Modality):
         """A cell, a number or its digits, as int64."""
         try:
             number = float(cell)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = -1.0
         if number < 0 or not number.is_integer():
             raise ValueError(f"{cell!r} is no count; give 0 or a positive whole number")
         return torch.tensor(int(number))
+
+    def example_cells(self) -> list[int]:
+        """Cells to try it with."""
+        return [0, 3, 12, 5]
 
     def prepare(self, stored: Tensor, generator: torch.Generator | None, keys: Tensor | None) -> Tensor:
         """Counts as float32, which networks and likelihood read."""

@@ -18,8 +18,8 @@ from mmtoolkit import (
     Scores,
     hookimpl,
     product_of_experts,
+    supports,
 )
-from mmtoolkit.subsets import supports
 
 
 class Joint(Model):
@@ -43,17 +43,8 @@ class JointNetwork(Network):
         """The product of the prior and the experts of the given modalities that a row has: (B, D)."""
         self.check_names(given)
         visible = batch.only(given)
-        stacked = []
-        for name in self.modalities:
-            blank = torch.zeros(batch.size, 2 * self.latent_dim, device=batch.device)
-            expert = self.expert(name, visible)  # of the rows that have the modality; None where none has
-            if expert is not None:
-                rows = visible.rows(name).to(batch.device)
-                blank = blank.index_copy(0, rows, torch.cat([expert.mean, expert.logvar], dim=1))
-            stacked.append(blank)
-        mean, logvar = torch.stack(stacked).chunk(2, dim=-1)  # (M, B, D)
         present = visible.present.T[None].to(batch.device)  # (1, M, B)
-        product = product_of_experts(Gaussian(mean, logvar), present)
+        product = product_of_experts(self.experts(visible), present)
         return Gaussian(product.mean[0], product.logvar[0])
 
     def forward(
@@ -62,9 +53,8 @@ class JointNetwork(Network):
         """The negative ELBO, averaged over the rows that have anything, and its parts: nats."""
         q = self.infer(batch, tuple(self.modalities))
         z = q.rsample(torch.randn_like(q.mean) if noise is None else noise[0])
-        rows = batch.present.any(1)
-        number = max(int(rows.sum()), 1)
-        kl = q.kl()[rows.to(batch.device)].sum() / number
+        number = max(int(batch.present.any(1).sum()), 1)
+        kl = q.kl().sum() / number  # 0 where a row has nothing: there q is the prior
         loss = beta * kl
         parts = {f"log p({name})": torch.zeros_like(kl) for name in self.modalities}  # the same names in every step
         for name, log_p in self.log_prob(z, batch, tuple(self.modalities)).items():  # zero where a row lacks it

@@ -10,8 +10,7 @@ import numpy as np
 import mmtoolkit
 from mmt_attributes import Label
 from mmt_image import Image
-from mmtoolkit import MVAE, Columns, Component, Schema, Source, Table, TrainOptions, hookimpl
-from mmtoolkit.evaluators import Elbo, Prediction
+from mmtoolkit import MVAE, Columns, Component, Elbo, Prediction, Schema, Source, Table, TrainOptions, hookimpl
 
 
 class Stripes(Source):

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typer
+
+MODULES = ("init", "runs", "using", "sample", "study", "compare", "registry", "plugins", "extend")
+"""The modules of this package that define commands, in the order in which --help shows them."""
+
+
+def application() -> typer.Typer:
+    """The application with all commands of ours; those of plugins are loaded when they are called."""
+    from mmtoolkit.cli.app import app
+
+    for module in MODULES:
+        importlib.import_module(f"mmtoolkit.cli.{module}")
+    return app
 
 
 def main() -> None:
     """Run the command line; the exit status is 0, 2 for what the user can mend, 130 after Ctrl-C."""
-    from mmtoolkit.cli.app import app, with_global_options_first
-
-    # In the order in which --help shows them.
-    for commands in ("runs", "sample", "study", "compare", "registry", "extend"):
-        importlib.import_module(f"mmtoolkit.cli.{commands}")
+    app = application()
+    from mmtoolkit.cli.app import with_global_options_first
 
     app(args=with_global_options_first(sys.argv[1:]), prog_name="mmt")

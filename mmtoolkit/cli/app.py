@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from mmtoolkit.cli import others
 from mmtoolkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,7 +21,17 @@ if TYPE_CHECKING:
 
 
 class _Group(TyperGroup):
-    """Ends with status 2 and one line a fault for what the user can mend, with 130 after Ctrl-C."""
+    """Ends with status 2 and one line a fault for what the user can mend, with 130 after Ctrl-C.
+
+    It has the commands of plugins too, after ours, which no plugin can replace.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        ours = super().list_commands(ctx)
+        return [*ours, *(name for name in others.names() if name not in ours)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return super().get_command(ctx, cmd_name) or others.find(cmd_name)
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
@@ -20,6 +21,13 @@ SetOption = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the schema, as train.epochs=10; may be repeated."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+BadCellOption = Annotated[
+    Literal["error", "missing"] | None,
+    typer.Option(
+        "--on-bad-cell",
+        help="What a cell of TABLE that cannot be read is: an error, or missing and counted. Default: as in the run.",
+    ),
+]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
@@ -139,40 +147,59 @@ def _print_check(found: dict[str, Any]) -> None:
 
 @app.command(
     epilog="Examples:\n\n  mmt evaluate runs/demo --split valid\n\n"
-    "  mmt evaluate runs/demo --set 'evaluate=[{kind: prediction, samples: 20}]'"
+    "  mmt evaluate runs/demo --set 'evaluate=[{kind: prediction, samples: 20}]'\n\n"
+    "  mmt evaluate runs/shop new.csv --on-bad-cell missing"
 )
 def evaluate(
     ctx: typer.Context,
     run_folder: RunArgument,
+    table: Annotated[
+        Path | None, typer.Argument(metavar="TABLE", help="A table to score on instead of the run's own data.")
+    ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="evaluate=VALUE", help="What to score instead; may be repeated."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="What to score instead, as evaluate=VALUE, or how TABLE is read, as data.encoding=cp1252; may be "
+            "repeated.",
+        ),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Default: test.")] = None,
+    split: Annotated[str | None, typer.Option(help="Of the run's own data. Default: test.")] = None,
+    on_bad_cell: BadCellOption = None,
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
-    """Score a run again: other evaluators, another split. Kept in RUN/evaluations/N.json."""
+    """Score a run again: other evaluators, another split, a new table. Kept in RUN/evaluations/N.json."""
+    from mmtoolkit.evaluating import evaluate_table
     from mmtoolkit.files import make_folder, write_json
-    from mmtoolkit.overrides import parse_override
     from mmtoolkit.run import load
+    from mmtoolkit.run_tables import reading_sets, table_source
     from mmtoolkit.schema import read_schema
 
+    if table is not None and split is not None:
+        raise UserError(f"--split {split}: is of the run's own data; leave it out to score on {table}")
+    scored, read = _what_is_set(set_ or (), table)
+    if table is None and on_bad_cell is not None:
+        raise UserError("--on-bad-cell: is of a TABLE, and the run's own data is prepared; leave it out")
     loaded = load(run_folder, ctx.obj, device, say)
     evaluators = loaded.schema.evaluate
-    if set_:
-        for text in set_:
-            if parse_override(text)[0][0] != "evaluate":
-                raise UserError(f"--set {text}: cannot change a trained run; evaluate alone can be set here")
-        evaluators = read_schema(run_folder / "schema.yaml", set_, loaded.plugins).evaluate
+    if scored:
+        evaluators = read_schema(run_folder / "schema.yaml", scored, loaded.plugins).evaluate
     folder = run_folder / "evaluations"
     number = 1 + max((int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit()), default=0)
-    scores = loaded.evaluate(evaluators, split or loaded.default_split(), folder / str(number))
+    document: dict[str, Any] = {"name": loaded.schema.name}
+    if table is None:
+        scores = loaded.evaluate(evaluators, split or loaded.default_split(), folder / str(number))
+    else:
+        source = table_source(loaded, table, reading_sets(read, on_bad_cell))
+        document["table"] = str(source.files()[0])
+        scores = evaluate_table(loaded, source, evaluators, folder / str(number))
     for score in scores:
         for note in score["notes"]:
             say(f"{score['kind']}: {note}")
     make_folder(folder)
-    document = {"name": loaded.schema.name, "scores": scores}
+    document["scores"] = scores
     write_json(folder / f"{number}.json", document)
     say(f"kept in {folder / f'{number}.json'}")
     if json:
@@ -181,9 +208,37 @@ def evaluate(
         _print_scores(scores)
 
 
-@app.command()
-def report(run_folder: RunArgument) -> None:
-    """Write the HTML report of a run again, from its folder alone."""
-    from mmtoolkit.report import write_report
+def _what_is_set(sets: Sequence[str], table: Path | None) -> tuple[list[str], list[str]]:
+    """What `--set` says of what is scored, and of how a table is read."""
+    from mmtoolkit.overrides import parse_override
 
+    scored, read = [], []
+    for text in sets:
+        key = parse_override(text)[0][0]
+        if key == "evaluate":
+            scored.append(text)
+        elif key == "data" and table is not None:
+            read.append(text)
+        else:
+            of_table = ", and data of a TABLE" if key == "data" else ""
+            raise UserError(f"--set {text}: cannot change a trained run; evaluate alone can be set here{of_table}")
+    return scored, read
+
+
+@app.command(epilog="Example:\n\n  mmt report runs/demo --colour label --projection umap")
+def report(
+    run_folder: RunArgument,
+    colour: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Colour the picture of the latent space by this one; may be repeated."),
+    ] = None,
+    projection: Annotated[
+        str | None, typer.Option(help="Draw that picture anew by pca, or by umap where umap-learn is installed.")
+    ] = None,
+) -> None:
+    """Write the HTML report of a run again, from its folder alone."""
+    from mmtoolkit.report import redraw_latent_space, write_report
+
+    if colour or projection:
+        redraw_latent_space(run_folder, colour or (), projection or "pca")
     out().print(escape(str(write_report(run_folder))), soft_wrap=True)

@@ -41,7 +41,11 @@ def sample(
     ] = None,
     out_file: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="A .png, .csv or .parquet file. Default: RUN/samples/N.png."),
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="A .png, or a .csv, .parquet, .arrow or .jsonl table. Default: RUN/samples/N.png.",
+        ),
     ] = None,
     split: Annotated[
         str | None, typer.Option(help="Whose rows --given NAME takes its values from. Default: test.")

@@ -7,6 +7,7 @@ from mmtoolkit.components.modality import Modality, Parsed
 from mmtoolkit.components.model import Model
 from mmtoolkit.components.network import ByName, Network
 from mmtoolkit.components.numbers import Entries, NumberModality, split_entries
+from mmtoolkit.components.proposal import ColumnSummary, Proposal
 from mmtoolkit.components.records import Records
 from mmtoolkit.components.source import Columns, Source, Table
 from mmtoolkit.components.supervision import Supervision
@@ -18,6 +19,7 @@ __all__ = [
     "Banked",
     "ByName",
     "Cells",
+    "ColumnSummary",
     "Columns",
     "Component",
     "DataPath",
@@ -28,6 +30,7 @@ __all__ = [
     "Network",
     "NumberModality",
     "Parsed",
+    "Proposal",
     "Records",
     "Run",
     "Scores",

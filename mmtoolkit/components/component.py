@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
@@ -32,6 +32,14 @@ class Component(BaseModel):
 
     kind: str
     """The name by which a schema asks for this class."""
+
+    @classmethod
+    def examples(cls) -> Iterable[Self]:
+        """Instances by which the class can be tried, as `mmt plugins check` does: small and quick, a usual one first.
+
+        Default: the one with all defaults; none where an option has no default.
+        """
+        return () if any(option.is_required() for option in cls.model_fields.values()) else (cls.model_validate({}),)
 
 
 def _resolve(path: Path, info: ValidationInfo) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -14,6 +14,7 @@ from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from mmtoolkit.components.component import Cells, Component
+from mmtoolkit.components.proposal import ColumnSummary, Proposal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,10 +69,29 @@ class Modality(Component):
     picture: ClassVar[bool] = False
     """Whether `draw` paints a picture, which wants a square, or writes a line of text."""
 
+    reads_files: ClassVar[bool] = False
+    """Whether a cell that is a text is the path of a file, which the source looks for beside its table."""
+
     weight: NonNegativeFloat = 1.0
     """The weight λ of this modality's log-likelihood in the ELBO."""
     column: str | None = None
     """The source's column; the modality's name where it is left out."""
+
+    @classmethod
+    def propose(cls, column: ColumnSummary) -> Proposal | None:
+        """How a modality of this class would read a column, for a first schema of a table; None where it cannot.
+
+        What it proposes reads the cells that were seen, or says in `about` which it does not. Default: None.
+        """
+        return None
+
+    @classmethod
+    def propose_together(cls, columns: Sequence[ColumnSummary]) -> Proposal | None:
+        """How one modality of this class would read several columns, each of which it proposed to read.
+
+        Default: None, one modality a column.
+        """
+        return None
 
     def source_columns(self, name: str) -> tuple[str, ...]:
         """The source's columns that a modality of this name is read from.
@@ -83,6 +103,13 @@ class Modality(Component):
     def assembled(self, name: str, chunk: Mapping[str, Cells]) -> Cells:
         """The cells of a modality of this name, from a chunk of its `source_columns`. Default: the one column."""
         return chunk[self.source_columns(name)[0]]
+
+    def by_column(self, name: str, cells: Sequence[Any]) -> Mapping[str, Sequence[Any]]:
+        """What `assembled` joins, taken apart: its cells, None where missing, as those of its `source_columns`.
+
+        Default: the one column.
+        """
+        return {self.source_columns(name)[0]: cells}
 
     @abstractmethod
     def event_shape(self) -> tuple[int, ...]:
@@ -172,6 +199,13 @@ class Modality(Component):
             count += len(x)
         return (total / max(count, 1)).float()
 
+    def example_cells(self) -> Cells:
+        """Cells that this instance reads, by which it can be tried: all different, two or more, none of them None.
+
+        Default: none; where nothing is left to learn, what its decoder with fresh weights generates is taken instead.
+        """
+        return ()
+
     # Networks.
 
     @abstractmethod
@@ -226,6 +260,24 @@ class Modality(Component):
         mean = p.mean.unflatten(0, (draws, -1))
         return mean.mean(0), mean.std(0, correction=0)
 
+    def pooled(self, p: Distribution, draws: int) -> Tensor:
+        """The one value (N, *event) to show of p over draws * N rows, draw-major: the `point` of all draws together.
+
+        Default: the mean over draws of each one's point; where points are whole numbers, such as places in a list,
+        the one that most draws give, the smallest among equals.
+        """
+        points = self.point(p).unflatten(0, (draws, -1))
+        value: Tensor = points.mean(0) if points.is_floating_point() else points.mode(0).values
+        return value
+
+    def spread(self, name: str, p: Distribution, draws: int) -> Mapping[str, Mapping[str, Tensor]]:
+        """How far p over draws * N rows, draw-major, leaves the cells of a modality of this name open.
+
+        Source column -> what is told of it -> (N,) numbers, such as a standard deviation or a probability: the columns
+        COLUMN_WHAT that imputing by draws adds. What there is depends on the options alone. Default: nothing.
+        """
+        return {}
+
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Named scores of a prediction `point` (N, *event) against x (N, *event): (N,) each.
 
@@ -252,6 +304,14 @@ class Modality(Component):
     def named(self, name: str, value: Tensor) -> str:
         """One value (*event) in a caption that tells of several modalities; empty where it need not be told."""
         return f"{name} {self.text(value)}"
+
+    def shades(self, name: str, value: Tensor) -> Mapping[str, float | str]:
+        """What can colour the point of a row in a picture of many rows, such as one of the latent space.
+
+        A number on a scale, or the name of a group, under the name of the column that it tells of: the modality's own
+        name where a cell is one value, and where it holds several the known ones' columns. Default: nothing can.
+        """
+        return {}
 
     def draw(self, value: Tensor, axes: Axes) -> None:
         """One value (*event) in a figure; `axes` come without ticks. Default: its text, wrapped to fit."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
 
@@ -20,6 +20,11 @@ class Model(Component):
 
     latent_dim: Annotated[int, Field(gt=0, le=65_536)] = 64
     """D, the number of latent variables."""
+
+    @classmethod
+    def examples(cls) -> Iterable[Self]:
+        """One with two latent variables and all other defaults; none where an option has no default."""
+        return (example.model_copy(update={"latent_dim": 2}) for example in super().examples())
 
     @abstractmethod
     def build(self, modalities: Mapping[str, Modality]) -> Network:

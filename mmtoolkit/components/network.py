@@ -14,6 +14,7 @@ from mmtoolkit.components.modality import Modality
 from mmtoolkit.errors import UserError
 from mmtoolkit.normalisation import guard_normalisation
 from mmtoolkit.posterior import Gaussian, Posterior
+from mmtoolkit.subsets import informed
 
 
 class ByName(nn.ModuleList):
@@ -126,6 +127,10 @@ class Network(nn.Module, ABC):
         """q(z | what a row has), as far as it is supported: (B, D)."""
         return self.infer(batch, self.inputs)
 
+    def informed(self, present: Tensor) -> Tensor:
+        """Which rows have something that `infer_all` reads, given presence (B, M) bool: (B,) bool, on the host."""
+        return informed(present, tuple(self.modalities), self.inputs, self.subsets())
+
     def decode(self, z: Tensor, batch: Batch, targets: Collection[str]) -> dict[str, Distribution]:
         """p(target | z) for z (K B, D), draw-major: row j of z belongs to row j mod B of the batch.
 
@@ -174,7 +179,7 @@ class Network(nn.Module, ABC):
         """
         posterior = self.infer_all(batch)
         log_probs = self.log_prob(posterior.rsample(noise), batch, self.targets)
-        return sum(log_probs.values(), start=-posterior.kl())
+        return sum(log_probs.values(), start=-posterior.kl(noise))
 
     def expert(self, name: str, batch: Batch) -> Gaussian | None:
         """The Gaussian expert q(z | x) of the rows that have the modality: (N, D); None where no row has it."""
@@ -182,6 +187,22 @@ class Network(nn.Module, ABC):
             return None
         mean, logvar = self.encoders.of(name)(batch.value(name)).chunk(2, dim=-1)
         return Gaussian(mean, logvar)
+
+    def experts(self, batch: Batch) -> Gaussian:
+        """The experts of all modalities that have an encoder, for all rows: (M, B, D), in schema order.
+
+        Where a row does not have the modality, N(0, I) stands; `batch.present` says where.
+        """
+        blank = next(self.parameters()).new_zeros(batch.size, self.latent_dim)
+        means, logvars = [], []
+        for name in self.encoders.names:
+            mean = logvar = blank
+            if (expert := self.expert(name, batch)) is not None:
+                rows = sent(batch.rows(name), batch.device)
+                mean, logvar = (blank.to(x.dtype).index_copy(0, rows, x) for x in (expert.mean, expert.logvar))
+            means.append(mean)
+            logvars.append(logvar)
+        return Gaussian(torch.stack(means), torch.stack(logvars))
 
     def check_names(self, names: Collection[str]) -> None:
         """Raise a `UserError` for a name that is no modality of this model."""

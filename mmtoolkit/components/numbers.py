@@ -121,6 +121,12 @@ class NumberModality(Modality):
         """() for a single number; (2, K) for several: the numbers, and 1 where known."""
         return () if self.single else (2, self.size)
 
+    def by_column(self, name: str, cells: Sequence[Any]) -> Mapping[str, Sequence[Any]]:
+        """The one column, or the entries of each of several."""
+        if self.columns is None:
+            return super().by_column(name, cells)
+        return {column: [None if cell is None else cell.get(column) for cell in cells] for column in self.columns}
+
     # Cells.
 
     @abstractmethod
@@ -134,6 +140,15 @@ class NumberModality(Modality):
     @abstractmethod
     def entry(self, number: float, place: int) -> Any:
         """What a table holds for a number of the column at `place`."""
+
+    def example_cells(self) -> Cells:
+        """The entries of 0, 1, 2 and 3; of several columns some are unknown."""
+        if self.columns is None:
+            return [self.entry(float(n), 0) for n in range(4)]
+        entries = [{name: self.entry(float((n + k) % 4), k) for k, name in enumerate(self.columns)} for n in range(4)]
+        first = self.columns[0]
+        without = {name: cell for name, cell in entries[2].items() if name != first}
+        return [*entries, {first: entries[1][first]}, without]
 
     def numbers(self, cells: Cells, place: int) -> tuple[NDArray[np.float64], dict[int, str]]:
         """A column of cells, None where unknown, as numbers (N,), NaN where unknown or at fault, and the faults.
@@ -217,6 +232,11 @@ class NumberModality(Modality):
         numbers, known = value.tolist()
         return {name: self.entry(numbers[k], k) for k, name in enumerate(self.columns) if known[k] > 0.5}
 
+    def shades(self, name: str, value: Tensor) -> Mapping[str, float | str]:
+        """Each known entry."""
+        cell = self.cell(value)
+        return {name: cell} if self.columns is None else cell
+
     # Networks and scores.
 
     def distribution(self, base: Distribution) -> Entries:
@@ -248,6 +268,17 @@ class NumberModality(Modality):
             return value
         known = split_entries(value, self.single)[1].unsqueeze(1)
         return torch.where(known, value, made.to(value.dtype))
+
+    def spread(self, name: str, p: Distribution, draws: int) -> Mapping[str, Mapping[str, Tensor]]:
+        """`std` of each column: the standard deviation of the number, over the draws of z and the likelihood's own.
+
+        Its square is the mean of the variances plus the variance of the means. Nothing where p is no `Entries`.
+        """
+        if not isinstance(p, Entries):
+            return {}
+        mean, variance = (x.double().unflatten(0, (draws, -1)) for x in (p.base.mean, p.base.variance))
+        std = (variance.mean(0) + mean.var(0, correction=0)).sqrt()
+        return {column: {"std": std[:, k]} for k, column in enumerate(self.source_columns(name))}
 
     def known_mean(self, scores: Tensor, x: Tensor) -> Tensor:
         """The mean over the known numbers of x of a score of each, (N, K) to (N,)."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
 from pydantic import Field, PositiveInt
 
 from mmtoolkit.components.component import Cells, Component
 from mmtoolkit.components.supervision import Supervision
+
+if TYPE_CHECKING:
+    from mmtoolkit.tables import FilesBeside, Reading
 
 
 class Table(Protocol):
@@ -80,6 +83,21 @@ class Source(Component):
     def located(self, find: Callable[[str], Path]) -> Self:
         """A copy with its data's folder filled in where it was left out: find(data set's name) -> folder."""
         return self
+
+    def reading(self) -> Reading | None:
+        """How a table of the user's is read that a run on this source is given. Default: as its ending says."""
+        return None
+
+    def beside(self, split: str) -> FilesBeside | None:
+        """Where the files lie that the texts of a split name, for modalities of which texts do (`reads_files`).
+
+        Default: nowhere, cells are handed over as they are.
+        """
+        return None
+
+    def place(self, split: str, row: int) -> str:
+        """How a row of a split, counted from 0, is named to the user. Default: `train row 0`."""
+        return f"{split} row {row}"
 
     def notes(self) -> Sequence[str]:
         """What the user should know of the data, a line each, told once it is prepared."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, Self
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
@@ -69,6 +69,11 @@ class Classifier(EntryEvaluator[Task]):
     """Rows a step; all of them where there are fewer."""
     learning_rate: PositiveFloat = 1e-3
     """The learning rate of Adam."""
+
+    @classmethod
+    def examples(cls) -> Iterable[Self]:
+        """A few steps, on the modalities of `mmtoolkit.testing`."""
+        return (cls(entries=(Task(target=("choice",), given=("point",)),), steps=20, batch_size=8),)
 
     def evaluate(self, run: Run, split: str) -> Scores:
         """One result an entry and metric: {target, given, metric, value, stderr, examples, baseline, rows}.

@@ -45,10 +45,10 @@ class Elbo(EntryEvaluator[Entry]):
                     means[place].update(torch.zeros(0))  # torchmetrics warns of what was never updated
                     continue
                 q = run.model.infer(batch, entry.given)
-                bound = -q.kl()
+                bound = torch.zeros(batch.size, device=run.device)
                 for draw in noise:  # one at a time: memory does not grow with samples
                     log_probs = run.model.log_prob(q.rsample(draw), batch, entry.target)
-                    bound = bound + sum(log_probs.values()) / self.samples
+                    bound = bound + sum(log_probs.values(), start=-q.kl(draw)) / self.samples
                 means[place].update(bound[scored.to(bound.device)])
         return Scores(
             [

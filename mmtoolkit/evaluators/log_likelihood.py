@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, Self
 
 import torch
@@ -102,6 +102,11 @@ class LogLikelihood(EntryEvaluator[LikelihoodEntry]):
     memory: PositiveInt | None = None
     """MiB that decoding may take at once; 16 on a CPU, whose caches that fits, and 1,024 on a GPU where left out. The
     draws differ with it, as they are cut up in another way."""
+
+    @classmethod
+    def examples(cls) -> Iterable[Self]:
+        """With few draws."""
+        return (cls(samples=20, prior_samples=50),)
 
     def evaluate(self, run: Run, split: str) -> Scores:
         """One result an entry.

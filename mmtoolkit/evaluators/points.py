@@ -29,6 +29,7 @@ class PointScores:
         self.metrics = modality.metrics()
         self.means: dict[str, MeanWithError] = {}
         self.baselines: dict[str, MeanWithError] = {}
+        self.others: dict[str, dict[str, MeanWithError]] = {}
         self.rows = 0
 
     def add(
@@ -58,16 +59,28 @@ class PointScores:
             for metric in self.metrics.values():
                 metric.to(x.device).update(average, x)
 
+    def compare(self, name: str, point: Tensor, x: Tensor) -> None:
+        """Add predictions (n, *event) of some rows by another method, whose mean scores stand under its name."""
+        _add(self.others.setdefault(name, {}), self._scored(point, x))
+
     def _scored(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         details = self.modality.detailed_scores(point, x) if self.details else {}
         return {**self.modality.scores(point, x), **details}
 
     def results(self) -> list[dict[str, Any]]:
-        """{metric, value, stderr, examples, baseline} of each metric; one without a metric where no row was added."""
+        """{metric, value, stderr, examples, baseline} of each metric, and the value of each other method by its name.
+
+        One without a metric where no row was added.
+        """
         if not self.rows:
             return [{"metric": None, "value": None, "stderr": None, "examples": 0, "baseline": None}]
         found: list[dict[str, Any]] = [
-            {"metric": metric, **mean.compute(), "baseline": self.baselines[metric].compute()["value"]}
+            {
+                "metric": metric,
+                **mean.compute(),
+                "baseline": self.baselines[metric].compute()["value"],
+                **{name: means[metric].compute()["value"] for name, means in self.others.items()},
+            }
             for metric, mean in self.means.items()
         ]
         for name, metric in self.metrics.items():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor
 
 from mmtoolkit.batch import Batch
 from mmtoolkit.components import Run
@@ -11,11 +13,18 @@ from mmtoolkit.components import Run
 _SECONDS = 15
 
 
-def told(run: Run, split: str, kind: str) -> Iterator[Batch]:
-    """The batches of a split, with a line on every quarter of a minute: rows done and the time that is left."""
-    total, done = len(run.present[split]), 0
+def told(run: Run, split: str, kind: str, rows: Sequence[Tensor] | None = None) -> Iterator[Batch]:
+    """The batches of a split, with a line on every quarter of a minute: rows done and the time that is left.
+
+    Args:
+        run: whose data it is.
+        split: its name.
+        kind: the evaluator's, which the line begins with.
+        rows: those of each batch, (B,) int64, on the host; all where left out.
+    """
+    total, done = len(run.present[split]) if rows is None else sum(map(len, rows)), 0
     started = last = time.monotonic()
-    for batch in run.batches(split):
+    for batch in run.batches(split, rows):
         yield batch
         done += batch.size
         now = time.monotonic()

@@ -30,7 +30,7 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
         axes = figure.add_subplot(lines, columns, place + 1)
         marker = "o" if len(epochs) < 3 else None
         axes.plot(epochs, values, color=CURVES[place % len(CURVES)], linewidth=1.6, marker=marker)
-        axes.set_title(_short(name), fontsize=9, loc="left", color=INK, parse_math=False)
+        axes.set_title(short(name, _TITLE), fontsize=9, loc="left", color=INK, parse_math=False)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.tick_params(labelsize=7, colors=SOFT)
         axes.grid(alpha=0.25)
@@ -41,6 +41,7 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _short(text: str) -> str:
+def short(text: str, most: int) -> str:
+    """A text on one line of a figure, its end left out where it is longer than that."""
     text = " ".join(text.split())
-    return text if len(text) <= _TITLE else text[: _TITLE - 1] + "…"
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, NonNegativeFloat
@@ -40,6 +40,11 @@ class JMVAE(Model):
     """How many features of each modality a joint inference network reads."""
     subsets: tuple[tuple[str, ...], ...] = ()
     """Sets of two modalities or more, though not all, that get an inference network too."""
+
+    @classmethod
+    def examples(cls) -> Iterable[Self]:
+        """A narrow one."""
+        return (cls(latent_dim=2, width=16),)
 
     def build(self, modalities: Mapping[str, Modality]) -> JMVAENetwork:
         """Encoders and decoders of the modalities, and joint encoders of all and of the listed subsets."""

@@ -12,7 +12,7 @@ from mmtoolkit.batch import Batch, sent
 from mmtoolkit.components import Network
 from mmtoolkit.errors import UserError
 from mmtoolkit.posterior import Gaussian
-from mmtoolkit.subsets import largest_supported, supports
+from mmtoolkit.subsets import informed, largest_supported, supports
 
 
 class ListedNetwork(Network):
@@ -43,6 +43,10 @@ class ListedNetwork(Network):
     def infer_all(self, batch: Batch) -> Gaussian:
         """q(z | the largest supported set that a row has): (B, D)."""
         return self._largest(batch, self.modalities)
+
+    def informed(self, present: Tensor) -> Tensor:
+        """Which rows have a supported set: (B,) bool."""
+        return informed(present, tuple(self.modalities), self.modalities, self.subsets())
 
     def _largest(self, batch: Batch, given: Collection[str]) -> Gaussian:
         chosen = largest_supported(batch.present, batch.names, given, self.subsets())

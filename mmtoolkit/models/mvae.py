@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -47,6 +47,12 @@ class MVAE(Model):
     banks: bool = False
     """Run modalities that are alike, such as one attribute each, in one call where their plugin offers it. The results
     are the same; whether it is faster depends on the device (`benchmarks/bank.py`)."""
+
+    @classmethod
+    def examples(cls) -> Iterable[Self]:
+        """Without random subsets, and with two, drawn both ways."""
+        draws: tuple[dict[str, Any], ...] = ({}, {"k": 2}, {"k": 2, "sampling": "by_size"})
+        return (cls(latent_dim=2, subsets=SubsetOptions.model_validate(options)) for options in draws)
 
     def build(self, modalities: Mapping[str, Modality]) -> MVAENetwork:
         """Encoders and decoders for these modalities."""

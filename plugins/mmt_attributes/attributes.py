@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, Self
 
 import numpy as np
@@ -40,6 +40,18 @@ class Attributes(YesNo, NumberModality):
         return self.columns
 
     # Data.
+
+    @classmethod
+    def examples(cls) -> Iterable[Self]:
+        """Three attributes."""
+        return (cls(columns=("Bald", "Male", "Smiling")),)
+
+    def example_cells(self) -> Cells:
+        """Rows of which some lack one."""
+        no, yes = super().example_cells()
+        first, *rest = self.names
+        whole = [dict.fromkeys(self.names, no), dict.fromkeys(self.names, yes), {first: no, **dict.fromkeys(rest, yes)}]
+        return [*whole, {first: yes}, *([dict.fromkeys(rest, no)] if rest else [])]
 
     def entries(self, cells: Cells) -> Sequence[Cells]:
         """Column by column."""
@@ -96,6 +108,11 @@ class Attributes(YesNo, NumberModality):
         """What is more probable of each attribute, all of them known: (N, 2, K)."""
         assert isinstance(p, Entries)
         return p.whole((self.bernoulli(p).logits > 0).float())
+
+    def pooled(self, p: Distribution, draws: int) -> Tensor:
+        """What is more probable of each attribute over all draws, all of them known: (N, 2, K)."""
+        assert isinstance(p, Entries)
+        return p.whole((self.average(p, draws) > 0.5).float())
 
     def entry_scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Accuracy: 1 where an attribute is right. Of a row it is the share of the known ones."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -14,7 +14,8 @@ from torch import Tensor, distributions, nn
 from torch.distributions import Distribution
 
 from mmt_attributes.mlp import WIDTH, Encoder, mlp
-from mmtoolkit.components import Cells, Modality, Parsed
+from mmt_attributes.proposals import label_proposal
+from mmtoolkit.components import Cells, ColumnSummary, Modality, Parsed, Proposal
 from mmtoolkit.posterior import at_least_float32
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ class Label(Modality):
             raise ValueError(f"the class {twice!r} is named twice; name each once")
         return classes
 
+    @classmethod
+    def propose(cls, column: ColumnSummary) -> Proposal | None:
+        """A column of few distinct cells, whose classes are written out: a rare one may be in no training row."""
+        return label_proposal(column, sorted({str(cell) for cell in column.cells}, key=_sort_key))
+
     @property
     def names(self) -> tuple[str, ...]:
         """The classes, known or learned.
@@ -67,13 +73,17 @@ class Label(Modality):
             found.update(map(str, np.unique(cells) if isinstance(cells, np.ndarray) else cells))
         return type(self).model_validate({**self.model_dump(), "classes": sorted(found, key=_sort_key)})
 
+    def example_cells(self) -> Cells:
+        """The classes."""
+        return list(self.classes or ("cat", "dog", "owl"))
+
     def event_shape(self) -> tuple[int, ...]:
         """A single number: ()."""
         return ()
 
     def parse(self, cell: Any) -> Tensor:
         """The place of the class among the classes, int64."""
-        name = str(cell)
+        name = _written(cell, self.names)
         if name not in self.names:
             raise ValueError(self._stranger(name))
         return torch.tensor(self.names.index(name))
@@ -81,7 +91,7 @@ class Label(Modality):
     def parse_column(self, cells: Cells) -> Parsed:
         """Look each distinct cell up once."""
         places = {name: place for place, name in enumerate(self.names)}
-        strings = [None if cell is None else str(cell) for cell in cells]
+        strings = [None if cell is None else _written(cell, places) for cell in cells]
         stored = torch.tensor([-1 if cell is None else places.get(cell, -1) for cell in strings])
         faults = {
             row: self._stranger(cell) for row, cell in enumerate(strings) if cell is not None and cell not in places
@@ -97,6 +107,10 @@ class Label(Modality):
     def cell(self, value: Tensor) -> str:
         """The name of the class."""
         return self.names[int(value)]
+
+    def shades(self, name: str, value: Tensor) -> dict[str, float | str]:
+        """The class."""
+        return {name: self.cell(value)}
 
     def baseline(self, chunks: Iterable[Tensor]) -> Tensor:
         """The most frequent class."""
@@ -141,6 +155,16 @@ class Label(Modality):
         probabilities: Tensor = p.probs.unflatten(0, (draws, -1))
         return probabilities.mean(0)
 
+    def pooled(self, p: Distribution, draws: int) -> Tensor:
+        """The class that is most probable over all draws (N,)."""
+        return self.average(p, draws).argmax(-1)
+
+    def spread(self, name: str, p: Distribution, draws: int) -> Mapping[str, Mapping[str, Tensor]]:
+        """`p_CLASS`: the probability of each class."""
+        probabilities = self.average(p, draws).unbind(-1)
+        told = {f"p_{which}": probability for which, probability in zip(self.names, probabilities, strict=True)}
+        return {self.source_columns(name)[0]: told}
+
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Accuracy: 1 where the class is right."""
         return {"accuracy": (point == x).float()}
@@ -150,6 +174,14 @@ class Label(Modality):
         from mmt_attributes.calibration import ClassCalibrationError
 
         return {"calibration_error": ClassCalibrationError()}
+
+
+def _written(cell: Any, classes: Container[str]) -> str:
+    """The name of a class. 3.0 is the class 3 where it is none itself: whole numbers with holes are often floats."""
+    name = str(cell)
+    if name not in classes and isinstance(cell, (float, np.floating)) and float(cell).is_integer():
+        return str(int(cell))
+    return name
 
 
 def _sort_key(name: str) -> tuple[int, float, str]:

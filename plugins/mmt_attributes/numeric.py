@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from numbers import Real
 from typing import Annotated, Any, Literal, Self
@@ -18,7 +18,8 @@ from torch import Tensor, distributions, nn
 from torch.distributions import Distribution
 
 from mmt_attributes.mlp import WIDTH, Encoder, mlp
-from mmtoolkit.components import Cells, NumberModality, split_entries
+from mmt_attributes.proposals import numeric_proposal, together_proposal
+from mmtoolkit.components import Cells, ColumnSummary, NumberModality, Proposal, split_entries
 
 _DEGREES = 4.0
 _LEAST_SCALE = 1e-3  # of a learned scale, in standard deviations of the column
@@ -62,6 +63,17 @@ class Numeric(NumberModality):
                 raise ValueError(f"{option} has {len(given)} entries and there are {self.size} numbers; give one each")
         return self
 
+    @classmethod
+    def propose(cls, column: ColumnSummary) -> Proposal | None:
+        """A column of cells that read as numbers; student_t where some lie far out."""
+        return numeric_proposal(cls(), column)
+
+    @classmethod
+    def propose_together(cls, columns: Sequence[ColumnSummary]) -> Proposal | None:
+        """Many columns of numbers by one modality."""
+        proposals = [proposal for column in columns if (proposal := cls.propose(column)) is not None]
+        return together_proposal(columns, proposals)
+
     @property
     def standard(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """The means and the standard deviations, known or learned.
@@ -74,6 +86,11 @@ class Numeric(NumberModality):
         return self.mean, self.std
 
     # Data.
+
+    @classmethod
+    def examples(cls) -> Iterable[Self]:
+        """A single number, several, and one with far outliers."""
+        return cls(), cls(columns=("height", "weight")), cls(likelihood="student_t", scale=2.0)
 
     def fit(self, chunks: Iterable[Cells]) -> Self:
         """Learn mean and standard deviation of each number from the cells that can be read."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -82,6 +82,10 @@ class YesNo(Modality):
             raise ValueError(f"no and yes are both written {values[0]!r}; give two spellings, as values: [NO, YES]")
         return values
 
+    def example_cells(self) -> Cells:
+        """No and yes."""
+        return list(self.values or ("no", "yes"))
+
     @property
     def spellings(self) -> tuple[str, str]:
         """No and yes as they are written, known or learned.
@@ -111,7 +115,7 @@ class YesNo(Modality):
         for cells in chunks:
             for entries in self.entries(cells):
                 found.update(word for word in map(spelling, _distinct(entries)[0]) if word is not None)
-        return type(self).model_validate({**self.model_dump(), "values": _ordered(found)})
+        return type(self).model_validate({**self.model_dump(), "values": ordered(found)})
 
     def read(self, cells: Cells) -> tuple[NDArray[np.float64], dict[int, str]]:
         """Entries, None where unknown, as 0 and 1 (N,), NaN where unknown or at fault, and the faults by row."""
@@ -161,6 +165,12 @@ class YesNo(Modality):
         probabilities: Tensor = self.bernoulli(p).probs.unflatten(0, (draws, -1))
         return probabilities.mean(0)
 
+    def spread(self, name: str, p: Distribution, draws: int) -> Mapping[str, Mapping[str, Tensor]]:
+        """`p` of each column: the probability of yes."""
+        probabilities = self.average(p, draws)
+        probabilities = probabilities.reshape(len(probabilities), -1)
+        return {column: {"p": probabilities[:, k]} for k, column in enumerate(self.source_columns(name))}
+
     def metrics(self) -> dict[str, Metric]:
         """The expected calibration error of the probability of yes, over 15 bins (Guo et al. 2017)."""
         from mmt_attributes.calibration import KnownCalibrationError
@@ -173,7 +183,7 @@ def _stands_for_unknown(word: str, no: str) -> bool:
     return word in _NUMERIC_NO and float(word) != (float(no) if no in _NUMERIC_NO else 0.0)
 
 
-def _ordered(found: set[str]) -> tuple[str, str]:
+def ordered(found: set[str]) -> tuple[str, str]:
     """Spellings as (no, yes).
 
     Raises:

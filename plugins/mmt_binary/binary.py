@@ -12,8 +12,8 @@ from torch import Tensor, distributions, nn
 from torch.distributions import Distribution
 
 from mmt_attributes.mlp import WIDTH, Encoder, mlp
-from mmt_attributes.yes_no import YesNo
-from mmtoolkit.components import Banked, Cells, Parsed
+from mmt_attributes.yes_no import YesNo, ordered, spelling
+from mmtoolkit.components import Banked, Cells, ColumnSummary, Parsed, Proposal
 from mmtoolkit.posterior import at_least_float32
 
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -27,6 +27,19 @@ class Binary(YesNo, Banked):
     """
 
     kind: Literal["binary"] = "binary"
+
+    @classmethod
+    def propose(cls, column: ColumnSummary) -> Proposal | None:
+        """A column of two usual spellings of no and yes."""
+        words = {word for cell in column.cells if (word := spelling(cell)) is not None}
+        if len({word.lower() for word in words}) != 2:
+            return None
+        try:
+            no, yes = ordered(words)
+        except ValueError:
+            return None
+        share = column.share([str(spelling(cell)).lower() == yes.lower() for cell in column.cells])
+        return Proposal(0.95, {"values": [no, yes]}, f"{share:.0%} {yes}", cost=0.4)
 
     # Data.
 
@@ -54,6 +67,10 @@ class Binary(YesNo, Banked):
     def cell(self, value: Tensor) -> str:
         """No or yes as it is written."""
         return self.entry(float(value))
+
+    def shades(self, name: str, value: Tensor) -> dict[str, float | str]:
+        """No or yes."""
+        return {name: self.cell(value)}
 
     # Networks.
 
@@ -125,6 +142,10 @@ class Binary(YesNo, Banked):
     def point(self, p: Distribution) -> Tensor:
         """What is more probable (N,)."""
         return (self.bernoulli(p).logits > 0).float()
+
+    def pooled(self, p: Distribution, draws: int) -> Tensor:
+        """What is more probable over all draws (N,)."""
+        return (self.average(p, draws) > 0.5).float()
 
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Accuracy: 1 where it is right."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -15,7 +16,8 @@ from torch.distributions import Distribution
 
 from mmt_image import networks, pictures
 from mmt_image.likelihoods import Bernoulli, Likelihood, LocationScale
-from mmtoolkit.components import Cells, Modality, Parsed
+from mmt_image.proposals import image_proposal
+from mmtoolkit.components import Cells, ColumnSummary, Modality, Parsed, Proposal
 from mmtoolkit.keyed import keyed_uniform
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ _CELLS_A_WORKER = 16
 class Image(Modality):
     """An image of fixed shape.
 
-    A cell is the path of a picture file, a PIL image, or an array: (height, width), (channels, height, width) or
-    (height, width, channels), of uint8, or of floats in [0, 1]. It is stored as uint8.
+    A cell is the path of a picture file, the bytes of one, a PIL image, or an array: (height, width), (channels,
+    height, width) or (height, width, channels), of uint8, or of floats in [0, 1]. It is stored as uint8.
 
     With 28x28 pixels `network: mlp` is the image network of MNIST and `network: dcgan` that of FashionMNIST in
     Wu & Goodman 2018, section 4; with 50x50 and 64x64 `dcgan` is that of MultiMNIST and CelebA.
@@ -39,6 +41,7 @@ class Image(Modality):
 
     kind: Literal["image"] = "image"
     picture = True
+    reads_files = True
 
     shape: tuple[Size, Size, Size]
     """Channels (1 for grey, 3 for RGB), height and width."""
@@ -69,13 +72,32 @@ class Image(Modality):
             raise ValueError(f"scale is {self.scale:g}, and pixels are from 0 to 1; give {_SCALES[0]} to {_SCALES[1]}")
         return self
 
+    @classmethod
+    def propose(cls, column: ColumnSummary) -> Proposal | None:
+        """A column of picture files, in a shape that networks are quick on."""
+        return image_proposal(column)
+
+    @classmethod
+    def examples(cls) -> Iterable[Self]:
+        """Small ones: grey, in colour with a learned scale, and with pixels that are drawn anew."""
+        return (
+            cls(shape=(1, 8, 8), network="mlp"),
+            cls(shape=(3, 16, 16), likelihood="gaussian"),
+            cls(shape=(1, 8, 8), network="mlp", binarize="dynamic"),
+        )
+
+    def example_cells(self) -> Cells:
+        """Arrays of pixels."""
+        draw = np.random.default_rng(0)
+        return [draw.integers(0, 256, self.shape, dtype=np.uint8) for _ in range(4)]
+
     def event_shape(self) -> tuple[int, ...]:
         """(channels, height, width)."""
         return self.shape
 
     def parse(self, cell: Any) -> Tensor:
         """A path, PIL image or array as uint8 pixels (channels, height, width)."""
-        return torch.from_numpy(pictures.pixels(cell, self.shape, self.resize))
+        return torch.from_numpy(pictures.pixels(cell, self.shape, self.resize).copy())
 
     def parse_column(self, cells: Cells) -> Parsed:
         """Whole arrays of uint8 pixels of the right shape are taken as they are; pictures are read in parallel."""
@@ -89,17 +111,29 @@ class Image(Modality):
             return self._read(cells)
 
     def _read(self, cells: Cells) -> Parsed:
-        """Cells one by one; decoders of pictures let other threads run meanwhile."""
-        workers = min(torch.get_num_threads(), len(cells) // _CELLS_A_WORKER)
-        if workers < 2:
-            return super().parse_column(cells)
-        size = -(-len(cells) // workers)
-        with ThreadPoolExecutor(workers) as pool:
-            parts = list(pool.map(super().parse_column, (cells[i : i + size] for i in range(0, len(cells), size))))
-        faults = {place * size + row: fault for place, part in enumerate(parts) for row, fault in part.faults.items()}
-        # A part without any sound cell has zeros of another type.
-        stored = torch.cat([part.stored.to(torch.uint8) for part in parts])
-        return Parsed(stored, torch.cat([part.present for part in parts]), faults)
+        """Cells one by one, straight into one array; decoders of pictures let other threads run meanwhile."""
+        stored = np.zeros((len(cells), *self.shape), dtype=np.uint8)
+        present = np.zeros(len(cells), dtype=bool)
+        faults: dict[int, str] = {}
+
+        def read(rows: range) -> None:
+            for row in rows:
+                if cells[row] is None:
+                    continue
+                try:
+                    stored[row] = pictures.pixels(cells[row], self.shape, self.resize)
+                    present[row] = True
+                except ValueError as error:
+                    faults[row] = str(error)
+
+        workers = max(1, min(torch.get_num_threads(), len(cells) // _CELLS_A_WORKER))
+        parts = [range(start, len(cells), workers) for start in range(workers)]
+        if workers == 1:
+            read(parts[0])
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(read, parts))
+        return Parsed(torch.from_numpy(stored), torch.from_numpy(present), dict(sorted(faults.items())))
 
     @property
     def redraws(self) -> bool:

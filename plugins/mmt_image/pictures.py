@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +15,15 @@ from mmtoolkit.errors import UserError
 
 Pixels = NDArray[np.uint8]
 _MODES = {1: "L", 3: "RGB"}
+# Formats that say in one of these places, or nowhere, how a picture is to be turned.
+_TURNED_BY = {"JPEG": {"exif", "xmp"}, "PNG": {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}}
 
 
 def pixels(cell: Any, shape: tuple[int, int, int], resize: Literal["crop", "stretch", "error"]) -> Pixels:
-    """A cell as pixels (channels, height, width).
+    """A cell as pixels (channels, height, width); a view that may be read only.
 
     Args:
-        cell: the path of a picture, a PIL image, or an array.
+        cell: the path of a picture, the bytes of its file, a PIL image, or an array.
         shape: (channels, height, width).
         resize: what becomes of another size.
 
@@ -28,7 +31,9 @@ def pixels(cell: Any, shape: tuple[int, int, int], resize: Literal["crop", "stre
         ValueError: what is wrong with the cell.
     """
     if isinstance(cell, (str, Path)):
-        picture = _opened(Path(cell))
+        picture = _opened(cell, f"{cell}: ")
+    elif isinstance(cell, (bytes, bytearray)):
+        picture = _opened(io.BytesIO(cell), "")
     elif isinstance(cell, Image.Image):
         try:
             picture = ImageOps.exif_transpose(cell)
@@ -46,24 +51,28 @@ def pixels(cell: Any, shape: tuple[int, int, int], resize: Literal["crop", "stre
         raise ValueError("it has no pixels; replace it")
     channels, height, width = shape
     picture = _fitted(_in_mode(picture, _MODES[channels]), (width, height), resize)
-    array = np.array(picture, dtype=np.uint8)
-    return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
+    array = np.asarray(picture, dtype=np.uint8)
+    return array[None] if channels == 1 else array.transpose(2, 0, 1)
 
 
-def _opened(path: Path) -> Image.Image:
+def _opened(file: str | Path | io.BytesIO, name: str) -> Image.Image:
     try:
-        with Image.open(path) as picture:  # its size is known, its pixels are not read yet
+        with Image.open(file) as picture:  # its size is known, its pixels are not read yet
             most = Image.MAX_IMAGE_PIXELS
             if most is not None and picture.width * picture.height > most:
                 raise Image.DecompressionBombError
+            picture.load()
+            if picture.format in _TURNED_BY and not picture.info.keys() & _TURNED_BY[picture.format]:
+                return picture  # half the time goes into asking a small picture that says nothing of its orientation
             return ImageOps.exif_transpose(picture)
     except FileNotFoundError:
-        raise ValueError(f"{path}: there is no such file; correct the path, or leave the cell empty") from None
+        raise ValueError(f"{name}there is no such file; correct the path, or leave the cell empty") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # the latter where warnings are errors
-        raise ValueError(f"{path}: has more pixels than is safe to open; make it smaller") from None
+        raise ValueError(f"{name}has more pixels than is safe to open; make it smaller") from None
     except Exception as error:  # decoders raise what they like on a broken file
-        text = _text(error).replace(repr(str(path)), "").rstrip(": ")
-        raise ValueError(f"{path}: is no picture that can be read ({text}); replace the file") from None
+        named = repr(file) if isinstance(file, io.BytesIO) else repr(str(file))
+        text = _text(error).replace(named, "").rstrip(": ")
+        raise ValueError(f"{name}is no picture that can be read ({text}); replace the file") from None
 
 
 def _text(error: Exception) -> str:

@@ -15,9 +15,10 @@ from torch.distributions import Distribution
 
 from mmt_text import networks
 from mmt_text.likelihood import Feedback, TextDistribution
+from mmt_text.proposals import text_proposal
 from mmt_text.symbols import FIRST, STOP, lengths, stopped
 from mmt_text.tokens import SINGULAR, UNKNOWN, Tokens, checked_alphabet, frequent, join, shown, split, text_of
-from mmtoolkit.components import Cells, Modality, Parsed
+from mmtoolkit.components import Cells, ColumnSummary, Modality, Parsed, Proposal
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
@@ -74,6 +75,11 @@ class Text(Modality):
             raise ValueError(f"min_length is {self.min_length} and length {self.length}; set it to length or less")
         return self
 
+    @classmethod
+    def propose(cls, column: ColumnSummary) -> Proposal | None:
+        """A column of short texts, whose words or characters come back."""
+        return text_proposal(column)
+
     @property
     def symbols(self) -> tuple[str, ...]:
         """What the ids from 2 on stand for: the alphabet, then the unknown symbol where there is one.
@@ -104,6 +110,17 @@ class Text(Modality):
             raise ValueError("the training cells hold no symbol to learn an alphabet from; give alphabet")
         learned = {"alphabet": frequent(counts, self.vocabulary_size), "unknown": unknown}
         return type(self).model_validate({**self.model_dump(), **learned})
+
+    @classmethod
+    def examples(cls) -> Iterable[Self]:
+        """Short ones: of characters, and of words."""
+        return cls(length=4), cls(length=3, tokens="words", min_length=1)
+
+    def example_cells(self) -> Cells:
+        """Texts of all lengths that are allowed, up to three more than the shortest."""
+        symbols = (self.alphabet or ("a", "b", "c"))[:3]
+        sizes = range(self.min_length, min(self.length, self.min_length + 3) + 1)
+        return [join((symbols[(n + i) % len(symbols)] for i in range(n)), self.tokens) for n in sizes]
 
     def event_shape(self) -> tuple[int, ...]:
         """(L,)."""
@@ -227,6 +244,10 @@ class Text(Modality):
         votes = torch.stack([(by_draw == one).sum(0) for one in by_draw])
         rows = torch.arange(by_draw.shape[1], device=texts.device)
         return texts.index_select(0, votes.argmax(0) * len(rows) + rows)
+
+    def pooled(self, p: Distribution, draws: int) -> Tensor:
+        """As `average`."""
+        return self.average(p, draws)
 
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Whether all is right, and the share of the places of the longer text whose symbol is."""

@@ -1,0 +1,73 @@
+"""`mmt init`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from mmtoolkit.cli.app import app, out, plugins_of, say
+from mmtoolkit.errors import UserError
+
+
+@app.command(
+    epilog="Examples:\n\n  mmt init flowers.csv\n\n  mmt init flowers.csv --out schemas/flowers.yaml --delimiter ';'"
+)
+def init(
+    ctx: typer.Context,
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A CSV, TSV, Parquet, Arrow or JSON Lines file.")],
+    out_file: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="SCHEMA", help="The schema's file. Default: beside the table, NAME.yaml."),
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(metavar="CHARACTER", help="What separates the cells of a CSV. Default: as it looks.")
+    ] = None,
+    encoding: Annotated[str, typer.Option(help="Of a CSV, such as cp1252.")] = "utf-8",
+    overwrite: Annotated[bool, typer.Option(help="Write over a schema that is there.")] = False,
+) -> None:
+    """Write a first schema for a table of your own: commented, and ready to be trained as it is."""
+    from pydantic import ValidationError
+
+    from mmtoolkit.files import make_folder, write_text
+    from mmtoolkit.tables import Reading
+
+    if not os.path.isfile(table):
+        raise UserError(f"{table}: there is no such file; give the path of a table")
+    plugins = plugins_of(ctx)
+    from mmtoolkit.cli.tables import table as made_table
+    from mmtoolkit.first_schema import first_schema, missing, name_of
+
+    out_file = out_file or table.with_name(f"{name_of(table)}.yaml")
+    if os.path.lexists(out_file):
+        if not overwrite:
+            raise UserError(f"{out_file}: is there already; give --out another file, or --overwrite to replace it")
+        if os.path.exists(out_file) and os.path.samefile(out_file, table):
+            raise UserError(f"{out_file}: is the table; give --out another file")
+    try:
+        reading = Reading(delimiter=_character(delimiter), encoding=encoding)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        text = fault["msg"].removeprefix("Value error, ")
+        raise UserError(f"--{fault['loc'][0]} {fault['input']!r}: {text}") from None
+    first = first_schema(table, out_file, reading, plugins, say)
+    make_folder(out_file.parent)
+    write_text(out_file, first.text)
+    made = made_table(str(table), "column", "kind", "missing ", "what is seen")
+    for choice in first.choices:
+        named = choice.name if len(choice.columns) == 1 else f"{choice.columns[0].name}, … ({len(choice.columns)})"
+        kind = (choice.kind or "") if choice.used else "left out"
+        made.add_row(escape(named), kind, f"{missing(choice.columns):.0%}", escape(choice.proposal.about))
+    out().print(made)
+    said = shlex.quote(str(out_file))
+    out().print(f"[bold]{escape(str(out_file))}[/] is written. Look it over, then:", soft_wrap=True)
+    out().print(escape(f"  mmt check {said}\n  mmt run {said}"), soft_wrap=True)
+
+
+def _character(delimiter: str | None) -> str | None:
+    """The delimiter that is meant: no shell turns a backslash and a t into a tab."""
+    return "\t" if delimiter in ("\\t", "tab") else delimiter

@@ -1,0 +1,123 @@
+"""The latent space in two dimensions: a panel for each column that colours its points."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mmtoolkit.errors import UserError
+from mmtoolkit.figures.colours import DATA, DPI, GIVEN, GROUPS, INK, SOFT
+from mmtoolkit.figures.curves import short
+from mmtoolkit.latent import project
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_PANELS = 12
+_TITLE, _NAME = 34, 18
+_TAILS = (2, 98)  # percentiles at which a scale of numbers ends
+
+
+def colourable(latent: Mapping[str, Any]) -> list[str]:
+    """The columns that tell some rows of latent.json from others, in schema order."""
+    return [name for name, shades in latent["shades"].items() if len(set(shades) - {None}) > 1]
+
+
+def latent_space(latent: Mapping[str, Any], colours: Sequence[str] | None = None, projection: str = "pca") -> Figure:
+    """Draw rows where the mean of q(z | all they have) lies; a missing value is grey.
+
+    Args:
+        latent: as latent.json holds it, of one row or more.
+        colours: the columns that colour the points, a panel each; the first twelve of `colourable` where left out.
+        projection: pca or umap.
+
+    Raises:
+        UserError: there is no such column, or UMAP is not installed.
+    """
+    if unknown := [name for name in colours or () if name not in latent["shades"]]:
+        known = ", ".join(latent["shades"]) or "there is none"
+        raise UserError(f"--colour {unknown[0]}: no such column can colour rows; those that can: {known}")
+    points, axis_names = project(np.array(latent["means"], dtype=np.float64), projection)
+    names = list(dict.fromkeys(colours or ())) or colourable(latent)[:MOST_PANELS]
+    columns = min(3, max(len(names), 1))
+    lines = math.ceil(max(len(names), 1) / columns)
+    figure = Figure(figsize=(3.9 * columns, 2.9 * lines), dpi=DPI, layout="constrained")
+    for place, name in enumerate(names or [""]):
+        axes = figure.add_subplot(lines, columns, place + 1)
+        _paint(axes, points, latent["shades"][name] if name else [None] * len(points), bool(name))
+        axes.set_title(short(name, _TITLE), fontsize=9, loc="left", color=INK, parse_math=False)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        for side in axes.spines.values():
+            side.set_color(DATA)
+    figure.supxlabel(axis_names[0], fontsize=8, color=SOFT)
+    figure.supylabel(axis_names[1], fontsize=8, color=SOFT)
+    return figure
+
+
+def _paint(axes: Axes, points: NDArray[np.float64], shades: Sequence[float | str | None], named: bool) -> None:
+    size = min(18.0, max(4.0, 9000 / len(points)))
+
+    def dots(rows: list[int], label: str, **style: Any) -> Any:
+        return axes.scatter(points[rows, 0], points[rows, 1], s=size, linewidths=0, label=label, **style)
+
+    def rows_of(*kinds: type) -> list[int]:
+        return [row for row, shade in enumerate(shades) if isinstance(shade, kinds)]
+
+    if missing := rows_of(type(None)):
+        dots(missing, f"missing ({len(missing):,})" if named else "", color=DATA if named else GIVEN, alpha=0.6)
+    if numbers := rows_of(float, int):
+        values = [shades[row] for row in numbers]
+        low, high = np.percentile(np.array(values, dtype=float), _TAILS)
+        scale = dots(numbers, "", c=values, cmap="viridis", vmin=low, vmax=high, alpha=0.85)
+        assert axes.figure is not None
+        bar = axes.figure.colorbar(scale, ax=axes, shrink=0.8, pad=0.02, extend="both")
+        bar.ax.tick_params(labelsize=7, colors=SOFT)
+        bar.outline.set_visible(False)
+    groups: dict[str, list[int]] = {}
+    for row in rows_of(str):
+        groups.setdefault(str(shades[row]), []).append(row)
+    for place, (name, rows) in enumerate(_shown(groups).items()):
+        dots(rows, name, color=GROUPS[place], alpha=0.85)
+    if named and (missing or groups):
+        handles, labels = axes.get_legend_handles_labels()
+        keep = [place for place, label in enumerate(labels) if label]
+        beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if groups else {"loc": "best"}
+        made = axes.legend(
+            [handles[place] for place in keep],
+            [short(labels[place], _NAME) for place in keep],
+            fontsize=6.5,
+            frameon=False,
+            handletextpad=0.1,
+            labelspacing=0.35,
+            markerscale=math.sqrt(18 / size),
+            labelcolor=INK,
+            **beside,
+        )
+        for text in made.get_texts():
+            text.set_parse_math(False)
+
+
+def _shown(groups: Mapping[str, list[int]]) -> dict[str, list[int]]:
+    """Groups as there are colours for, in order of their names; of more the largest, and the others together."""
+    if len(groups) <= len(GROUPS):
+        return {name: groups[name] for name in sorted(groups, key=_order)}
+    largest = [name for name, _ in Counter({n: len(rows) for n, rows in groups.items()}).most_common(len(GROUPS) - 1)]
+    others = [row for name, rows in groups.items() if name not in largest for row in rows]
+    shown = {name: groups[name] for name in sorted(largest, key=_order)}
+    return {**shown, f"{len(groups) - len(largest)} others": others}
+
+
+def _order(name: str) -> tuple[int, float, str]:
+    """Numbers in order of size, before words in that of the alphabet."""
+    try:
+        number = float(name)
+    except ValueError:
+        number = math.nan
+    return (0, number, name) if math.isfinite(number) else (1, 0.0, name)

@@ -1,0 +1,7 @@
+"""`mmt init`: a first schema for a table of the user's own."""
+
+from mmtoolkit.first_schema.choose import Choice
+from mmtoolkit.first_schema.propose import FirstSchema, first_schema, name_of
+from mmtoolkit.first_schema.write import missing
+
+__all__ = ["Choice", "FirstSchema", "first_schema", "missing", "name_of"]

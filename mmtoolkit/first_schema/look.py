@@ -1,0 +1,160 @@
+"""Looking at a table: what stands in each of its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from mmtoolkit.components import Cells, ColumnSummary
+from mmtoolkit.tables import FilesBeside, Rows, TableFile
+
+_PIECE = 20_000
+_MOST_DISTINCT = 20_000
+_MOST_CHARACTERS = 20_000_000
+_MOST_OTHERS = 64  # distinct cells that are no text and no number, such as bytes and lists
+_PLAIN = (str, int, float, bool)
+
+_TRAIN = {"train", "training"}
+_SPLITS = _TRAIN | {"valid", "val", "validation", "dev", "test", "testing"}
+
+# What stands for a missing cell beside the usual: signs in any column, words only among numbers.
+_SIGNS = {"?", "??", "-", "--", "---", ".", "..", "…", "n/a", "N/a", "n.a.", "N.A.", "#N/A", "#NA", "<NA>", "\\N"}
+_SIGNS |= {"#VALUE!", "#DIV/0!", "#REF!"}
+_WORDS = {"unknown", "missing", "none", "nil", "undefined", "na", "nd", "n.d.", "not available", "not known", "void"}
+
+
+def look(table: TableFile, beside: FilesBeside) -> list[ColumnSummary]:
+    """What every column holds, in their order, from a single pass over the table.
+
+    Raises:
+        UserError: the table cannot be read.
+    """
+    tallies = {name: _Tally() for name in table.names}
+    rows = 0
+    for piece in table.rows(_PIECE):
+        rows += len(piece)
+        for name, tally in tallies.items():
+            tally.add(piece, name)
+    return [tally.summary(name, rows, beside) for name, tally in tallies.items()]
+
+
+class _Tally:
+    """The distinct cells of a column and how often each occurs, as far as there is room for them."""
+
+    def __init__(self) -> None:
+        self.places: dict[tuple[type, Any], int] = {}  # True is no 1
+        self.cells: list[Any] = []
+        self.counts: list[int] = []
+        self.missing, self.characters, self.others = 0, 0, 0
+        self.more = False
+
+    def add(self, rows: Rows, name: str) -> None:
+        """The column of some rows."""
+        for cell, count in _counted(rows, name):
+            if cell is None:
+                self.missing += count
+                continue
+            key = type(cell), _hashable(cell)
+            place = self.places.get(key)
+            if place is not None:
+                self.counts[place] += count
+            elif self._has_room(cell):
+                self.places[key] = len(self.cells)
+                self.cells.append(cell)
+                self.counts.append(count)
+            else:
+                self.more = True
+
+    def summary(self, name: str, rows: int, beside: FilesBeside) -> ColumnSummary:
+        """What was seen of the column."""
+        return ColumnSummary(name, rows, self.missing, tuple(self.cells), tuple(self.counts), self.more, beside)
+
+    def _has_room(self, cell: Any) -> bool:
+        if not isinstance(cell, _PLAIN):
+            self.others += 1
+            return self.others <= _MOST_OTHERS
+        self.characters += len(cell) if isinstance(cell, str) else 0
+        return len(self.cells) < _MOST_DISTINCT and self.characters <= _MOST_CHARACTERS
+
+
+def _counted(rows: Rows, name: str) -> Iterable[tuple[Any, int]]:
+    """Cells with counts: the distinct ones where Arrow can tell them apart."""
+    raw = rows.raw[name]
+    if isinstance(raw, pa.Array) and not pa.types.is_nested(raw.type):
+        try:
+            found = (raw.dictionary_decode() if pa.types.is_dictionary(raw.type) else raw).value_counts()
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+            pass
+        else:
+            distinct = Rows({name: found.field("values")}, rows.missing)
+            return zip(_listed(distinct.cells(name)), found.field("counts").to_pylist(), strict=True)
+    return ((cell, 1) for cell in _listed(rows.cells(name)))
+
+
+def _listed(cells: Cells) -> Sequence[Any]:
+    return cells if isinstance(cells, list) else cells.tolist()  # type: ignore[union-attr]
+
+
+def _hashable(cell: Any) -> Any:
+    try:
+        hash(cell)
+    except TypeError:
+        return repr(cell)
+    return cell
+
+
+def copies(table: TableFile, columns: Sequence[ColumnSummary]) -> dict[str, str]:
+    """Columns that are the same as one before them in all rows that are looked at: name -> that one's name."""
+    alike: dict[Any, list[str]] = {}
+    for column in columns:
+        if column.cells and all(isinstance(cell, _PLAIN) for cell in column.cells):
+            key = column.missing, tuple(map(type, column.cells)), tuple(column.cells), tuple(column.counts)
+            alike.setdefault(key, []).append(column.name)
+    groups = [names for names in alike.values() if len(names) > 1]
+    if not groups:
+        return {}
+    first = next(table.rows(_PIECE, [name for names in groups for name in names]))
+    cells = {name: _listed(first.cells(name)) for names in groups for name in names}
+    found: dict[str, str] = {}
+    for names in groups:
+        for place, name in enumerate(names):
+            same = next((other for other in names[:place] if cells[other] == cells[name]), None)
+            if same is not None:
+                found[name] = found.get(same, same)
+    return found
+
+
+def names_splits(column: ColumnSummary) -> bool:
+    """Whether a column says which split each row is in."""
+    names = set(column.texts or ())
+    return column.missing == 0 and len(names) >= 2 and names <= _SPLITS and bool(names & _TRAIN)
+
+
+def markers(columns: Sequence[ColumnSummary]) -> list[str]:
+    """Texts that stand for a missing cell, beside the usual ones, in order of appearance.
+
+    A sign such as "?" is one where its columns hold two other values or more; a word such as "unknown", which may be a
+    class as well, only where its columns hold numbers otherwise.
+    """
+    found = dict.fromkeys(cell for column in columns for cell in column.cells if _is_sign(cell) or _is_word(cell))
+    return [marker for marker in found if _is_marker(marker, [c for c in columns if marker in c.cells])]
+
+
+def _is_sign(cell: Any) -> bool:
+    return isinstance(cell, str) and (cell in _SIGNS or not cell.strip())
+
+
+def _is_word(cell: Any) -> bool:
+    return isinstance(cell, str) and cell.lower() in _WORDS
+
+
+def _is_marker(marker: str, holders: Sequence[ColumnSummary]) -> bool:
+    others = [[cell for cell in c.cells if not (_is_sign(cell) or _is_word(cell))] for c in holders]
+    if _is_sign(marker):
+        return all(len(cells) >= 2 for cells in others)
+    try:
+        return all(len(set(map(float, cells))) >= 2 for cells in others)
+    except (TypeError, ValueError, OverflowError):
+        return False

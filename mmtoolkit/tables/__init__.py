@@ -1,0 +1,21 @@
+"""Tables in files: reading them some rows at a time, the files that their cells name, and writing them."""
+
+from mmtoolkit.tables.beside import FilesBeside, read_cells
+from mmtoolkit.tables.formats import open_table
+from mmtoolkit.tables.reading import MISSING, Format, Reading
+from mmtoolkit.tables.row_table import RowTable
+from mmtoolkit.tables.rows import Rows
+from mmtoolkit.tables.table_file import TableFile, row_of
+
+__all__ = [
+    "MISSING",
+    "FilesBeside",
+    "Format",
+    "Reading",
+    "RowTable",
+    "Rows",
+    "TableFile",
+    "open_table",
+    "read_cells",
+    "row_of",
+]

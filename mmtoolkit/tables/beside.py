@@ -1,0 +1,106 @@
+"""The files that cells of a table name."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from mmtoolkit.components import Cells, Modality, Parsed
+
+
+@dataclass(frozen=True)
+class FilesBeside:
+    """Paths in cells, relative to the table's folder.
+
+    Attributes:
+        folder: of the table.
+        outside: whether a path may lead out of it.
+        absent: whether a file that is not there is a fault, or makes its cell missing.
+    """
+
+    folder: Path
+    outside: bool = False
+    absent: Literal["error", "missing"] = "error"
+    _inside: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)
+
+    def opened(self, cells: Cells) -> tuple[list[Any], dict[int, str]]:
+        """Cells with each text turned to the path of a file, None where missing or at fault; and the faults by row."""
+        found: list[Any] = list(cells)
+        faults: dict[int, str] = {}
+        for row, cell in enumerate(found):
+            if isinstance(cell, str):
+                try:
+                    found[row] = self._file(cell)
+                except ValueError as error:
+                    found[row], faults[row] = None, str(error)
+        return found, faults
+
+    def _file(self, cell: str) -> str | None:
+        path = os.path.join(self.folder, cell)
+        try:
+            mode = os.lstat(path).st_mode
+            if not self.outside:
+                self._check_inside(path, cell, stat.S_ISLNK(mode))
+            if stat.S_ISLNK(mode):
+                mode = os.stat(path).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            if not self.outside:
+                self._check_inside(path, cell, link=True)
+            if self.absent == "missing":
+                return None
+            raise ValueError(
+                f"{cell}: there is no such file in {self.folder}; correct the path, leave the cell empty, "
+                "or set data.absent_files to missing"
+            ) from None
+        except UnicodeEncodeError:
+            raise ValueError(f"{cell!r}: is no name that a file can have; correct it") from None
+        except OSError as error:  # a loop of links, a name too long, a folder that may not be entered
+            raise ValueError(f"{cell}: cannot be read: {error.strerror}; correct the path") from None
+        if stat.S_ISDIR(mode):
+            raise ValueError(f"{cell}: is a folder; give the path of a file")
+        return path
+
+    def _check_inside(self, path: str, cell: str, link: bool) -> None:
+        """Raise where a path leads out of the folder, by itself or by links; `link` says that its last part may."""
+        parent, name = os.path.split(path)
+        known = self._inside.get(parent)  # thousands of files lie in one folder
+        if known is None:
+            known = self._inside[parent] = self._holds(parent)
+        if (not known or link or name in ("", ".", "..")) and not self._holds(path):
+            raise ValueError(
+                f"{cell}: leads out of the table's folder, {self.folder}; move the file into it, "
+                "or set data.files_outside to true"
+            )
+
+    def _holds(self, path: str) -> bool:
+        folder = os.path.realpath(self.folder)
+        try:
+            real = os.path.realpath(path, strict=True)
+        except (FileNotFoundError, NotADirectoryError):
+            real = os.path.realpath(path)  # what is not there is told as that, unless it were outside
+        return real == folder or real.startswith(os.path.join(folder, ""))
+
+    def fingerprint(self, cells: Cells, digest: Any) -> None:
+        """Add to a digest of `hashlib` which file each text names, with its size and time of change."""
+        for cell in cells:
+            if isinstance(cell, str):
+                try:
+                    known = os.stat(os.path.join(self.folder, cell))
+                    digest.update(f"{cell}\0{known.st_size}\0{known.st_mtime_ns}\n".encode())
+                except (OSError, ValueError):
+                    digest.update(f"{cell!r}\0absent\n".encode())
+
+
+def read_cells(modality: Modality, cells: Cells, beside: FilesBeside | None) -> Parsed:
+    """Cells as a modality parses them, those that name files opened first where the modality reads files."""
+    numbers = isinstance(cells, np.ndarray) and cells.dtype.kind in "biuf"
+    if beside is None or not modality.reads_files or numbers:
+        return modality.parse_column(cells)
+    opened, faults = beside.opened(cells)
+    parsed = modality.parse_column(opened)
+    return Parsed(parsed.stored, parsed.present, {**parsed.faults, **faults})

@@ -1,0 +1,61 @@
+"""Which format a table's file has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmtoolkit.errors import UserError
+from mmtoolkit.tables.columnar import Arrow, Parquet
+from mmtoolkit.tables.delimited import Delimited
+from mmtoolkit.tables.json_lines import JsonLines
+from mmtoolkit.tables.reading import Format, Reading
+from mmtoolkit.tables.table_file import TableFile
+
+_READERS: dict[Format, type[TableFile]] = {
+    "csv": Delimited,
+    "parquet": Parquet,
+    "arrow": Arrow,
+    "jsonl": JsonLines,
+}
+ENDINGS: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+_TEXT: tuple[Format, ...] = ("csv", "jsonl")
+
+
+def format_of(path: Path) -> Format:
+    """The format that a file's ending names, `.gz` after it apart for text.
+
+    Raises:
+        UserError: it names none.
+    """
+    packed = path.suffix.lower() == ".gz"
+    found = ENDINGS.get(Path(path.stem).suffix.lower() if packed else path.suffix.lower())
+    if found is None or (packed and found not in _TEXT):
+        endings = ", ".join(ENDINGS)
+        raise UserError(
+            f"{path}: its ending names no format of a table; name it with one of {endings}, or say the format"
+        )
+    return found
+
+
+def open_table(path: Path | str, reading: Reading | None = None) -> TableFile:
+    """A table's file, to be read.
+
+    Args:
+        path: its path.
+        reading: how it is read; by its ending, as UTF-8, where left out.
+
+    Raises:
+        UserError: the file cannot be read, or its ending names no format.
+    """
+    path, reading = Path(path), reading or Reading()
+    return _READERS[reading.format or format_of(path)](path, reading)

@@ -1,0 +1,75 @@
+"""Tables as JSON Lines: an object a line."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+from pydantic_core import from_json
+
+from mmtoolkit.errors import UserError
+from mmtoolkit.tables.rows import Rows
+from mmtoolkit.tables.table_file import TableFile, unreadable
+
+_SHOWN = 5
+
+
+class JsonLines(TableFile):
+    """Rows of plain values of any type; a key that a line lacks is null. Its columns are all keys that any line has."""
+
+    @cached_property
+    def _looked_through(self) -> tuple[tuple[str, ...], int]:
+        """The columns and the number of rows; every fault of the text is found here."""
+        names: dict[str, None] = {}
+        faults: list[str] = []
+        rows = 0
+        for number, line in self._lines():
+            fault = ""
+            try:
+                row = from_json(line)
+            except ValueError as error:
+                fault = f"is no JSON: {error}"
+            else:
+                if isinstance(row, dict):
+                    names.update(dict.fromkeys(row))
+                else:
+                    fault = "is no JSON object"
+            if fault and len(faults) <= _SHOWN:
+                faults.append(f'{self.path}:{number}: {fault}; write an object a line, such as {{"price": 3}}')
+            rows += 1
+        if faults:
+            raise UserError(faults[:_SHOWN] + [f"{self.path}: and more lines like these"] * (len(faults) > _SHOWN))
+        if not names:
+            raise UserError(f'{self.path}: holds no row; write an object a line, such as {{"price": 3}}')
+        return tuple(names), rows
+
+    def _read_names(self) -> Sequence[str]:
+        return self._looked_through[0]
+
+    def _count(self) -> int:
+        return self._looked_through[1]
+
+    def _read(self, size: int, names: list[str]) -> Iterator[Rows]:
+        lines: list[bytes] = []
+        for _, line in self._lines():
+            lines.append(line)
+            if len(lines) == size:
+                yield self._piece(lines, names)
+                lines = []
+        yield self._piece(lines, names)
+
+    def _piece(self, lines: list[bytes], names: list[str]) -> Rows:
+        rows = [from_json(line) for line in lines]
+        return Rows({name: [row.get(name) for row in rows] for name in names}, self.reading.missing, lines)
+
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        """The lines that are not empty, as UTF-8, and their numbers from 1."""
+        try:
+            with gzip.open(self.path) if self.path.suffix == ".gz" else self.path.open("rb") as file:
+                for number, line in enumerate(file, 1):
+                    text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+                    if text.strip():
+                        yield number, text
+        except (OSError, EOFError) as error:
+            raise unreadable(self.path, error) from error

@@ -1,0 +1,46 @@
+"""How a table in a file is read."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Format = Literal["csv", "parquet", "arrow", "jsonl"]
+
+MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
+"""What usually stands in a table for a cell that is not known."""
+
+
+class Reading(BaseModel):
+    """What is said of a table's file, beside its path."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    format: Format | None = None
+    """csv (also TSV and its like), parquet, arrow (also Feather) or jsonl; by the file's ending where left out."""
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    """What separates cells of a csv. Where left out a tab in .tsv, else a comma, or where the head has none the
+    semicolon, tab or bar that it has."""
+    encoding: str = "utf-8"
+    """The encoding of csv and jsonl, such as utf-8, cp1252 or utf-16."""
+    missing: tuple[str, ...] = MISSING
+    """Texts that stand for a missing cell, beside null and NaN."""
+
+    @field_validator("delimiter")
+    @classmethod
+    def _separates(cls, delimiter: str | None) -> str | None:
+        if delimiter is not None and (delimiter in '"\r\n' or not delimiter.isascii()):
+            raise ValueError(f'{delimiter!r} cannot separate cells; give one character such as ";" or "\\t"')
+        return delimiter
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, encoding: str) -> str:
+        try:
+            if not codecs.lookup(encoding)._is_text_encoding:
+                raise LookupError
+        except (LookupError, ValueError):
+            raise ValueError(f"there is no encoding {encoding!r}; give one such as utf-8, cp1252 or utf-16") from None
+        return encoding

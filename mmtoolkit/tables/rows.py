@@ -1,0 +1,85 @@
+"""Some rows of a table as they stand in its file, and as cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from mmtoolkit.components.component import Cells
+from mmtoolkit.tables.nested import numbers_of_lists
+
+Raw: TypeAlias = pa.Array | list[Any]
+"""A column as its file holds it: an Arrow array, or plain values where the file has no types."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a table, in order.
+
+    Attributes:
+        raw: column -> what the file holds, of one length; null where a line of JSON lacks the key.
+        missing: texts that stand for a missing cell.
+        lines: the text of each row, where that is more than its cells tell, as in JSON Lines; none elsewhere.
+    """
+
+    raw: Mapping[str, Raw]
+    missing: Collection[str]
+    lines: Sequence[bytes] = ()
+
+    def __len__(self) -> int:
+        return len(next(iter(self.raw.values()), ()))
+
+    def cells(self, name: str) -> Cells:
+        """A column as cells, None where missing."""
+        column = self.raw[name]
+        return _of_values(column, self.missing) if isinstance(column, list) else _of_array(column, self.missing)
+
+    def take(self, kept: NDArray[np.bool_]) -> Rows:
+        """The rows that are kept, (rows,)."""
+        if kept.all():
+            return self
+        mask, places = pa.array(kept), np.flatnonzero(kept).tolist()
+        return Rows(
+            {
+                name: [column[i] for i in places] if isinstance(column, list) else column.filter(mask)
+                for name, column in self.raw.items()
+            },
+            self.missing,
+            [self.lines[i] for i in places] if self.lines else (),
+        )
+
+
+def _of_values(values: Sequence[Any], missing: Collection[str]) -> list[Any]:
+    def known(value: Any) -> bool:
+        if isinstance(value, str):
+            return value not in missing
+        return not (isinstance(value, float) and math.isnan(value))
+
+    return [value if known(value) else None for value in values]
+
+
+def _of_array(array: pa.Array, missing: Collection[str]) -> Cells:
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        return _of_array(array.dictionary_decode(), missing)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        if missing:
+            marked = pc.is_in(array, value_set=pa.array(sorted(missing), kind))
+            array = pc.if_else(marked, pa.scalar(None, kind), array)
+        return array.to_pylist()  # type: ignore[no-any-return]
+    if pa.types.is_floating(kind):
+        array = pc.if_else(pc.is_nan(array), pa.scalar(None, kind), array)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        return array.to_pylist() if array.null_count else array.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    if (values := numbers_of_lists(array)) is not None:
+        return values
+    if pa.types.is_temporal(kind) and not pa.types.is_duration(kind):
+        return [None if value is None else value.isoformat() for value in array.to_pylist()]
+    return array.to_pylist()  # type: ignore[no-any-return]

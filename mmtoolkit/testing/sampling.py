@@ -1,0 +1,128 @@
+"""Whether what a likelihood draws has the probabilities that it states: tests of statistics, the same each time.
+
+Each number is compared with what it must be on average, in units of its standard error. Draws are of fixed seeds; with
+others, a likelihood that is right would be 6 errors off less than once in some ten million checks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from mmtoolkit.components import NumberModality
+from mmtoolkit.testing.promises import double, networks_of
+from mmtoolkit.testing.subjects import SIZE, Subject
+
+_ERRORS = 6.0
+_FEWEST_ROWS, _MOST_ROWS, _NUMBERS = 100, 2000, 3000
+_STEP, _LEAST_ERROR, _SMALL = 1e-5, 1e-6, 64
+_DRAWS, _OFTEN = 6000, 60
+_INNER = 0.8
+
+
+def draws_follow_the_score(subject: Subject) -> Iterator[str]:
+    """The gradient of log p(x) is zero on average over draws x from p.
+
+    E[d log p(x; a) / da] = 0 for every parameter a of a distribution, discrete or not, of any dimension: it fails where
+    samples are of another distribution than log_prob, or log_prob leaves out a term that depends on a. Here a is z,
+    the decoder's parameters together, and each small one, such as a scale, alone: all moved a little both ways.
+    """
+    decoder = networks_of(lambda: subject.modality.decoder(SIZE)).double()
+    rows = max(_FEWEST_ROWS, min(_MOST_ROWS, _NUMBERS // max(1, math.prod(subject.event))))
+    generator = torch.Generator().manual_seed(11)
+    z = torch.randn(rows, SIZE, generator=generator, dtype=torch.float64)
+    parameters = list(decoder.parameters())
+    small: list[list[Tensor]] = [[parameter] for parameter in parameters if parameter.numel() <= _SMALL]
+    together: list[list[Tensor]] = [[z], [*parameters], *small]
+    off = 0.0
+    with torch.no_grad():
+        x = double(decoder(z).sample())
+        for moved in together:
+            steps = [_STEP * torch.randn(p.shape, generator=generator, dtype=torch.float64) for p in moved]
+            ends = []
+            for size in (1, -2):
+                for parameter, step in zip(moved, steps, strict=True):
+                    parameter += size * step
+                ends.append(decoder(z).log_prob(x))
+            for parameter, step in zip(moved, steps, strict=True):
+                parameter += step
+            scores = (ends[0] - ends[1]) / (2 * _STEP)
+            error = (scores.std() / math.sqrt(rows)).clamp(min=_LEAST_ERROR)
+            off = max(off, float(scores.mean().abs() / error))
+    if not off <= _ERRORS:
+        yield (
+            "decoder(size): sample draws from the distribution of log_prob, but the mean gradient of log_prob over "
+            f"samples is {off:.0f} standard errors from 0; make the two agree"
+        )
+
+
+def draws_have_their_probabilities(subject: Subject) -> Iterator[str]:
+    """Draws come as often as log_prob says: values that repeat, and single numbers between quantiles."""
+    decoder = networks_of(lambda: subject.modality.decoder(SIZE)).double()
+    z = torch.randn(1, SIZE, generator=torch.Generator().manual_seed(13), dtype=torch.float64)
+    draws = max(200, min(_DRAWS, 4_000_000 // max(1, math.prod(subject.event)) // 8))
+    with torch.no_grad():
+        p: Distribution = decoder(z)
+        x = double(p.sample(torch.Size([draws])).squeeze(1))
+        for values, numbers in _marginals(subject, x):
+            yield from _as_often(decoder, z, values, numbers)
+
+
+def _marginals(subject: Subject, x: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Draws, and the number that each is where it is a single one; of a vector with holes, each number alone."""
+    modality = subject.modality
+    if isinstance(modality, NumberModality) and not modality.single:
+        for place in range(modality.size):
+            alone = torch.zeros_like(x)
+            alone[:, :, place] = x[:, :, place]
+            yield alone, x[:, 0, place]
+    else:
+        yield x, x if x.ndim == 1 else None
+
+
+def _as_often(decoder: nn.Module, z: Tensor, x: Tensor, numbers: Tensor | None) -> Iterator[str]:
+    n = len(x)
+    distinct, counts = x.unique(dim=0, return_counts=True)
+    often = counts >= _OFTEN
+    remedy = "add what log_prob leaves out, or draw from what it states"
+    if often.any():
+        p = _probabilities(decoder, z, distinct)
+        expected, count = n * p[often], counts[often].double()
+        off = (count - expected).abs() / (expected * (1 - p[often])).clamp(min=1).sqrt()
+        if (off > _ERRORS).any() or not off.isfinite().all():
+            worst = int(off.nan_to_num(torch.inf).argmax())
+            yield (
+                f"decoder(size): draws come as often as log_prob says, but of {n} draws {int(count[worst])} were a "
+                "value of "
+                f"which {float(expected[worst]):.0f} were to be expected; {remedy}"
+            )
+        elif p.sum() > 1 + 1e-6 and len(distinct) < n:
+            yield (
+                f"decoder(size): probabilities sum to one, but those of the values drawn sum to {float(p.sum()):.3g}; "
+                f"{remedy}"
+            )
+    elif numbers is not None and len(distinct) == n and numbers.is_floating_point():
+        order = numbers.argsort()
+        edge = int(n * (1 - _INNER) / 2)
+        inner = order[edge : n - edge]
+        density = _probabilities(decoder, z, x[inner])
+        share = float(torch.trapezoid(density, numbers[inner]))
+        error = math.sqrt(_INNER * (1 - _INNER) / n) + 1e-3
+        if not abs(share - (len(inner) - 1) / n) < _ERRORS * error:
+            yield (
+                f"decoder(size): draws come as often as log_prob says, but its density gives {share:.3g} of them where "
+                f"{len(inner) / n:.3g} lie; {remedy}"
+            )
+
+
+def _probabilities(decoder: nn.Module, z: Tensor, x: Tensor) -> Tensor:
+    """Those of values (n, *event), each given z (1, D), in float64."""
+    parts = [decoder(z.expand(len(rows), -1)).log_prob(rows).double() for rows in x.split(500)]
+    return torch.cat(parts).exp()
+
+
+CHECKS = (draws_follow_the_score, draws_have_their_probabilities)

@@ -1,0 +1,81 @@
+"""How texts propose to read a table's column."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mmt_text.tokens import Tokens, split, text_of
+from mmtoolkit.components import ColumnSummary, Proposal
+
+_DATE = re.compile(
+    r"\s*(\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})?([T ]?\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?)?"
+    r"\s*(Z|UTC|[-+]\d{2}:?\d{2}|[AP]M)?\s*",
+    re.I,
+)
+_ADDRESS = re.compile(r"\s*([a-z][a-z0-9+.-]*://\S+|www\.\S+|[^@\s]+@[^@\s]+\.[a-z]+)\s*", re.I)
+_LONGEST = {"characters": 40, "words": 24}
+_HUGE = 300  # characters on average
+_WORDS = 2.5  # on average, from which a symbol is a word
+_KNOWN_WORDS = 0.6  # the share of words that come back, from which there is something to learn
+_LEAST = 3  # times that a word comes back
+_ENOUGH = 20  # cells, from which it is plain that all are different
+_COST, _COST_OF_SYMBOL = 0.5, 0.18
+
+
+def text_proposal(column: ColumnSummary) -> Proposal | None:
+    """Short texts of words or characters that come back."""
+    if column.texts is None:
+        return None
+    try:
+        texts = [text_of(text) for text in column.texts]
+    except ValueError:
+        return None
+    counts = np.array(column.counts)
+    for pattern, share, what in (
+        (_DATE, 0.9, "dates or times: {}; numbers such as a year or a month can be used"),
+        (_ADDRESS, 0.9, "addresses: {}"),
+    ):
+        if column.share([bool(pattern.fullmatch(text)) for text in texts]) >= share:
+            return _left_out(column, texts, "characters", what.format(column.examples(2)), 0.9)
+    words = [len(text.split()) for text in texts]
+    tokens: Tokens = "words" if np.average(words, weights=counts) >= _WORDS else "characters"
+    average = float(np.average([len(text) for text in texts], weights=counts))
+    if average > _HUGE:
+        about = f"long texts, {average:.0f} characters on average; shorten them, such as to a title, to use it"
+        return _left_out(column, texts, "words", about, 0.7)
+    enough = column.counted >= _ENOUGH
+    if enough and tokens == "characters" and column.repeats < 1.1:
+        return _left_out(column, texts, tokens, f"nearly all different, as names are: {column.examples(3)}", 0.7)
+    options = _sizes(texts, counts, tokens)
+    if tokens == "words":
+        often = Counter(word for text in texts for word in set(text.split()))
+        back = column.share([_half(often[word] >= _LEAST for word in text.split()) for text in texts])
+        if enough and back < _KNOWN_WORDS:
+            return _left_out(column, texts, tokens, f"few of its words come back: {column.examples(2)}", 0.7)
+        options["vocabulary_size"] = max(sum(count >= (_LEAST if enough else 1) for count in often.values()), 1)
+    return Proposal(0.6, options, f"texts: {column.examples(3)}", cost=_COST + _COST_OF_SYMBOL * options["length"])
+
+
+def _half(flags: Iterable[bool]) -> bool:
+    """Whether half of them are set, of none too."""
+    found = list(flags)
+    return 2 * sum(found) >= len(found)
+
+
+def _sizes(texts: Sequence[str], counts: Any, tokens: Tokens) -> dict[str, Any]:
+    """A length that all but a few texts keep to."""
+    lengths = np.array([len(split(text, tokens)) for text in texts])
+    order = np.argsort(lengths)
+    place = np.searchsorted(counts[order].cumsum(), 0.98 * counts.sum())
+    usual, longest = int(lengths[order][place]), int(lengths.max())
+    length = longest if longest <= 1.5 * usual else usual
+    return {"length": max(1, min(length, _LONGEST[tokens])), "tokens": tokens}
+
+
+def _left_out(column: ColumnSummary, texts: Sequence[str], tokens: Tokens, about: str, sure: float) -> Proposal:
+    return Proposal(sure, _sizes(texts, np.array(column.counts), tokens), about, use=False)

@@ -1,0 +1,126 @@
+"""The source `arrays`: rows that are in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import PIL.Image
+import polars as pl
+import pyarrow as pa
+import pytest
+import torch
+
+from mmt_attributes import Label, Numeric
+from mmt_image import Image
+from mmtoolkit import Arrays, UserError, execute, load, parse_schema, prepare, read_schema
+
+COLUMNS: dict[str, list[Any]] = {
+    "colour": ["red", None, "blue", "NA", "red", "blue"] * 5,
+    "price": [1.0, 2.0, None, float("nan"), 5.0, 6.0] * 5,
+}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        dict,
+        pl.DataFrame,
+        pa.table,
+        pd.DataFrame,
+        lambda columns: {"colour": columns["colour"], "price": np.array(columns["price"], dtype=float)},
+        lambda columns: {
+            "colour": columns["colour"],
+            "price": torch.tensor([float("nan") if cell is None else cell for cell in columns["price"]]),
+        },
+    ],
+)
+def test_a_table_of_any_kind_is_cut_into_splits(make: Callable[[Any], Any]) -> None:
+    source = Arrays.of(make(COLUMNS), split={"train": 0.5, "test": 0.5}, split_seed=1)
+    found = prepare(source, {"colour": Label(), "price": Numeric()})
+    assert {name: len(split) for name, split in found.splits.items()} == {"train": 15, "test": 15}
+    assert sum(split.present.sum(0) for split in found.splits.values()).tolist() == [20, 20]  # type: ignore[attr-defined]
+    assert found.modalities["colour"].classes == ("blue", "red")  # type: ignore[attr-defined]
+    values = torch.cat([v for split in found.splits.values() for v in split.values("price")])
+    assert sorted(values.tolist()) == [1.0] * 5 + [2.0] * 5 + [5.0] * 5 + [6.0] * 5
+
+
+def test_a_table_for_each_split_and_pictures_in_memory() -> None:
+    train = {
+        "picture": [PIL.Image.new("L", (8, 8), 10), np.full((8, 8), 20, np.uint8), None],
+        "price": np.array([1.0, 2.0, 3.0]),
+    }
+    test = {"picture": np.full((2, 1, 8, 8), 30, np.uint8), "price": [4.0, "x"]}
+    source = Arrays.of({"train": train, "test": test}, on_bad_cell="missing")
+    found = prepare(source, {"picture": Image(shape=(1, 8, 8), network="mlp"), "price": Numeric()})
+    assert found.splits["train"].stored["picture"][:2, 0, 0, 0].tolist() == [10, 20]
+    assert found.splits["train"].present.tolist() == [[True, True], [True, True], [False, True]]
+    assert found.splits["test"].stored["picture"][:, 0, 0, 0].tolist() == [30, 30]
+    assert found.splits["test"].present.tolist() == [[True, True], [True, False]]
+    assert "the table, row 2: 'x' is no number" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"a": [1, 2, 3.5]},
+        {"a": [1, 2, "3"]},
+        {"b": [1, 2, 3]},
+        {"a": [1, 2, 3, 4]},
+        {"a": np.array([1, 2, 3], dtype=np.int32)},
+        {"train": {"a": [1, 2, 3]}},
+        {"a": [np.zeros(2), 2, 3]},
+        {"a": [np.ones(2), 2, 3]},
+        {"a": [PIL.Image.new("L", (2, 2), 1), 2, 3]},
+        {"a": [PIL.Image.new("L", (2, 2), 2), 2, 3]},
+    ],
+)
+def test_the_digest_is_that_of_the_data(other: dict[str, Any]) -> None:
+    same = {Arrays.of({"a": [1, 2, 3]}).digest for _ in range(2)}
+    assert len(same) == 1
+    assert len(same.pop()) == 64
+    assert Arrays.of(other).digest != Arrays.of({"a": [1, 2, 3]}).digest
+    assert Arrays.of(other).digest == Arrays.of(other).digest
+
+
+def test_a_slice_of_a_frame_is_what_it_shows() -> None:
+    frame = pl.DataFrame({"a": ["x", "y", "z", "w"]})
+    assert Arrays.of(frame[1:3]).digest == Arrays.of(pl.DataFrame({"a": ["y", "z"]})).digest
+    assert Arrays.of(frame[0:2]).digest != Arrays.of(frame[1:3]).digest
+
+
+def test_a_run_over_data_in_memory(tmp_path: Path) -> None:
+    declared = {
+        "name": "own",
+        "data": Arrays.of(pd.DataFrame(COLUMNS), split={"train": 0.8, "test": 0.2}),
+        "modalities": {"colour": {"kind": "label"}, "price": {"kind": "numeric"}},
+        "model": {"kind": "mvae", "latent_dim": 2},
+        "train": {"epochs": 1},
+    }
+    run = execute(parse_schema(declared), tmp_path / "run")
+    assert run.results["scores"][0]["split"] == "test"
+    again = load(tmp_path / "run")
+    assert again.sample(2)["price"].shape == (2,)
+    with pytest.raises(UserError, match="holds a run already"):
+        execute(parse_schema(declared), tmp_path / "run")
+    more = {**declared, "train": {"epochs": 2}}
+    assert len(execute(parse_schema(more), tmp_path / "run", resume=True).history) == 2
+    schema = read_schema(tmp_path / "run" / "schema.yaml")
+    with pytest.raises(UserError, match="data: was in memory when this schema was made; give it again in Python"):
+        execute(schema, tmp_path / "new")
+
+
+def test_faults() -> None:
+    with pytest.raises(UserError, match="a list is no table; give a pandas or polars frame"):
+        Arrays.of([1, 2])
+    with pytest.raises(ValueError, match="the tables are test and none is train; name one train"):
+        Arrays.of({"test": {"a": [1]}})
+    with pytest.raises(ValueError, match="split and group are of one table"):
+        Arrays.of({"train": {"a": [1]}}, split={"train": 1})
+    with pytest.raises(ValueError, match="split has no share for train"):
+        Arrays.of({"a": [1]}, split={"test": 1})
+    with pytest.raises(UserError, match="two columns are named 'a'"):
+        Arrays.of(pd.DataFrame([[1, 2]], columns=["a", "a"]))

@@ -1,0 +1,440 @@
+"""Cells that are hidden and filled in, against loops over rows and against scikit-learn's neighbours."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from mmt_attributes import Attributes, Label, Numeric
+from mmt_binary import Binary
+from mmt_text import Text
+from mmtoolkit import CVAE, JMVAE, MVAE, VAE, BiVCCA, TrainedRun, UserError, build, read_schema
+from mmtoolkit.evaluators import Imputation
+from mmtoolkit.evaluators.imputation import hidden_cells
+from mmtoolkit.evaluators.neighbours import Neighbours
+from mmtoolkit.models.mvae import MVAENetwork, SubsetOptions
+from toys import EXAMPLES, Vector, bools, seeded
+from untrained import untrained
+
+MODALITIES = {
+    "size": Numeric(),
+    "word": Text(length=3, alphabet=("a", "b")),
+    "pet": Label(classes=("cat", "dog", "owl")),
+    "male": Binary(values=("0", "1")),
+    "face": Attributes(columns=("old", "rare"), values=("0", "1")),
+    "body": Numeric(columns=("height", "weight")),
+}
+
+
+def table(rows: int, seed: int) -> dict[str, Any]:
+    """Columns that tell of each other, a quarter of their cells missing."""
+    draw = np.random.default_rng(seed)
+    size = draw.normal(size=rows)
+    columns: dict[str, list[Any]] = {
+        "size": [float(x) for x in size],
+        "word": ["ab" if x > 0.5 else "b" if x > -0.5 else "aaa" for x in size + draw.normal(size=rows) / 3],
+        "pet": [("cat", "dog", "owl")[int(np.clip(x + 1.5, 0, 2))] for x in size],
+        "male": [str(int(x > 0)) for x in size + draw.normal(size=rows)],
+        "old": [str(int(x > 0)) for x in draw.normal(size=rows)],
+        "rare": [str(int(x > 1)) for x in size],
+        "height": [1.7 + float(x) / 10 for x in size + draw.normal(size=rows) / 2],
+        "weight": [70 + 10 * float(x) for x in draw.normal(size=rows)],
+    }
+    return {
+        name: [None if missing else cell for cell, missing in zip(cells, draw.random(rows) < 0.25, strict=True)]
+        for name, cells in columns.items()
+    }
+
+
+TRAIN, TEST = table(60, 0), table(40, 1)
+
+
+@pytest.fixture
+def run(own_cache: Path, tmp_path: Path) -> TrainedRun:
+    run = untrained(MODALITIES, tmp_path, train=TRAIN, test=TEST)
+    for decoder in run.model.decoders:  # far from zero, so that predictions differ
+        for parameter in decoder.parameters():
+            parameter.requires_grad_(False).mul_(2.0)
+    return run
+
+
+def scored(run: TrainedRun, split: str = "test", **options: Any) -> dict[tuple[str, str], dict[str, Any]]:
+    """(target, metric) -> result."""
+    (score,) = run.evaluate([Imputation(**options)], split)
+    return {(result["target"][0], result["metric"]): result for result in score["results"]}
+
+
+def drawn(run: TrainedRun, split: str = "test", share: float = 0.2) -> tuple[Tensor, Tensor]:
+    """What the evaluator hides of a split that it takes whole, and the order of the training rows."""
+    generator, present = run.generator, run.present[split]
+    torch.randperm(len(present), generator=generator)
+    hidden = hidden_cells(present, dict.fromkeys(run.modalities, share), run.model, generator)
+    return hidden, torch.randperm(len(run.present["train"]), generator=generator)
+
+
+def cells(columns: dict[str, Any], row: int, names: list[str]) -> dict[str, Any]:
+    """A row as `TrainedRun.infer` takes it: the named modalities alone."""
+    found = {}
+    for name in names:
+        several = getattr(MODALITIES[name], "columns", None)
+        found[name] = {c: columns[c][row] for c in several} if several else columns[name][row]
+    return found
+
+
+def values(run: TrainedRun, split: str) -> list[dict[str, Tensor]]:
+    """What each row has, as it is prepared."""
+    (batch,) = run.batches(split)
+    rows: list[dict[str, Tensor]] = [{} for _ in range(batch.size)]
+    for name in batch.names:
+        for row, value in zip(batch.rows(name).tolist(), batch.value(name), strict=True):
+            rows[row][name] = value
+    return rows
+
+
+# The model's predictions.
+
+
+def test_each_hidden_cell_is_predicted_from_what_is_left_of_its_row(run: TrainedRun) -> None:
+    found, (hidden, _) = scored(run), drawn(run)
+    names, rows = list(run.modalities), values(run, "test")
+    assert 20 < hidden.sum() < 60
+    for m, (name, modality) in enumerate(run.modalities.items()):
+        model: dict[str, list[float]] = {}
+        base: dict[str, list[float]] = {}
+        for row in hidden[:, m].nonzero().squeeze(1).tolist():
+            left = [other for k, other in enumerate(names) if other in rows[row] and not hidden[row, k]]
+            assert left
+            z = run.infer([cells(TEST, row, left)]).mean
+            point = modality.point(run.decode(z, [name])[name])
+            for scores, value in ((model, point), (base, run.baselines[name][None])):
+                for metric, score in modality.scores(value, rows[row][name][None]).items():
+                    scores.setdefault(metric, []).append(float(score))
+        assert model
+        for metric, scores in model.items():
+            result = found[name, metric]
+            assert result["given"] == [other for other in names if other != name]
+            assert result["examples"] == len(scores)
+            assert result["value"] == pytest.approx(np.mean(scores), rel=1e-5, abs=1e-7)
+            assert result["stderr"] == pytest.approx(
+                np.std(scores, ddof=1) / math.sqrt(len(scores)), rel=1e-4, abs=1e-7
+            )
+            assert result["baseline"] == pytest.approx(np.mean(base[metric]), rel=1e-5, abs=1e-7)
+
+
+class Witness(Vector):
+    """A vector that remembers what was said of it, and what it was."""
+
+    kind: Literal["witness"] = "witness"  # type: ignore[assignment]
+    said: ClassVar[list[tuple[Tensor, Tensor]]] = []
+
+    def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
+        self.said.append((point.clone(), x.clone()))
+        return super().scores(point, x)
+
+
+@pytest.mark.parametrize("samples", [None, 3])
+def test_what_was_hidden_changes_no_prediction(samples: int | None, own_cache: Path, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    modalities = {name: Witness() for name in ("a", "b", "c")}
+    train, test = ({name: draw.normal(size=(30, 2)).tolist() for name in modalities} for _ in range(2))
+    run = untrained(modalities, tmp_path, train=train, test=test)
+    hidden, _ = drawn(run, share=0.4)
+    other = {
+        name: [[99.0, -99.0] if hidden[row, m] else cell for row, cell in enumerate(test[name])]
+        for m, name in enumerate(modalities)
+    }
+    changed = untrained(modalities, tmp_path, train=train, test=other)
+    heard = []
+    for one in (run, changed):
+        Witness.said.clear()
+        scored(one, hide=0.4, samples=samples)
+        heard.append(list(Witness.said))
+    assert len(heard[0]) == len(heard[1]) > 0
+    for (said, truth), (again, changed_truth) in zip(*heard, strict=True):
+        assert torch.equal(said, again)
+        assert (changed_truth.abs() == 99).all()  # what is scored is what was hidden
+        assert not (truth.abs() == 99).any()
+
+
+def test_scores_of_several_draws_are_averaged(run: TrainedRun) -> None:
+    found, (hidden, _) = scored(run, samples=4, neighbours=0), drawn(run)
+    generator = run.generator
+    torch.randperm(40, generator=generator)
+    torch.rand(2, 40, 6, generator=generator)
+    (batch,) = run.batches("test")
+    left = batch.where(~hidden)
+    with torch.no_grad():
+        z = run.model.infer_all(left).rsample(torch.randn(4, 40, 3, generator=generator))
+        points = [run.modalities["size"].point(run.model.decode(draw, left, ["size"])["size"]) for draw in z]
+    rows = hidden[:, 0].nonzero().squeeze(1).tolist()
+    errors = [np.mean([abs(float(p[row]) - TEST["size"][row]) for p in points]) for row in rows]
+    assert found["size", "absolute_error"]["value"] == pytest.approx(np.mean(errors), rel=1e-5)
+
+
+def test_scores_are_the_same_again_and_in_any_company(run: TrainedRun) -> None:
+    once = scored(run)
+    assert once == scored(run)
+    torch.manual_seed(3)
+    assert once == scored(run)
+    assert {key: {**result, "neighbours": None} for key, result in once.items() if result["baseline"] is not None} == {
+        key: {**result, "neighbours": None}
+        for key, result in scored(run, neighbours=0).items()
+        if result["baseline"] is not None
+    }
+
+
+# What is hidden.
+
+
+@EXAMPLES
+@given(present=bools(12, 4), share=st.sampled_from([0.1, 0.5, 1.0]), seed=st.integers(0, 99))
+def test_a_row_keeps_something_and_what_is_missing_is_not_hidden(present: Tensor, share: float, seed: int) -> None:
+    network = build(MVAE(latent_dim=2), {name: Vector() for name in "abcd"}, seed=0)
+    hidden = hidden_cells(present, dict.fromkeys("abcd", share), network, seeded(seed))
+    assert not (hidden & ~present).any()
+    assert ((present & ~hidden).any(1) | ~present.any(1)).all()
+    if share == 1:
+        assert ((present & ~hidden).sum(1) == present.any(1)).all()
+
+
+def test_cells_are_hidden_as_often_as_is_asked_for_and_given_back_evenly() -> None:
+    network = build(MVAE(latent_dim=2), {name: Vector() for name in "abc"}, seed=0)
+    present = torch.ones(20_000, 3, dtype=torch.bool)
+    hidden = hidden_cells(present, {"a": 0.3, "b": 0.1}, network, seeded(1))
+    assert hidden.double().mean(0).tolist() == pytest.approx([0.3, 0.1, 0.0], abs=0.01)
+    everything = hidden_cells(present, dict.fromkeys("abc", 1.0), network, seeded())
+    assert everything.double().mean(0).tolist() == pytest.approx([2 / 3] * 3, abs=0.01)
+
+
+@EXAMPLES
+@given(present=bools(12, 3), seed=st.integers(0, 99))
+def test_what_is_left_is_a_set_that_the_model_infers_from(present: Tensor, seed: int) -> None:
+    modalities = {name: Vector() for name in "abc"}
+    shares = dict.fromkeys("abc", 0.8)
+    vae = build(VAE(latent_dim=2, modality="b"), modalities, seed=0)
+    hidden = hidden_cells(present, shares, vae, seeded(seed))
+    left = present & ~hidden
+    assert (left[:, 1] | ~hidden.any(1)).all()
+    jmvae = build(JMVAE(latent_dim=2), modalities, seed=0)
+    assert ((present & ~hidden_cells(present, shares, jmvae, seeded(seed))).any(1) | ~present.any(1)).all()
+
+
+def test_what_a_model_decodes_given_stays(own_cache: Path, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    columns = {name: [x if draw.random() < 0.7 else None for x in draw.normal(size=50).tolist()] for name in "abc"}
+    run = untrained({name: Numeric() for name in "abc"}, tmp_path, train=columns)
+    network = build(CVAE(latent_dim=2, target="b"), run.modalities, seed=0).eval()
+    (score,) = replace(run, model=network).evaluate([Imputation(hide=1.0)], "train")
+    result = score["results"][0]
+    whole = int(run.present["train"].all(1).sum())
+    assert (result["target"], result["given"], result["examples"]) == (["b"], ["a", "c"], whole)
+    assert score["notes"][:2] == [
+        "left out: a: the model does not decode a",
+        "left out: c: the model does not decode c",
+    ]
+    with pytest.raises(UserError) as raised:
+        replace(run, model=network).evaluate([Imputation(hide={"c": 0.5, "b": 0.5})], "train")
+    assert raised.value.faults == ["evaluate, imputation: hide.c: the model does not decode c; remove it from hide"]
+
+
+class Conditional(MVAENetwork):
+    """Infers z from whatever there is, and decodes given `a`."""
+
+    conditions = ("a",)  # type: ignore[assignment]
+
+
+def test_nothing_is_hidden_of_a_row_that_lacks_what_its_cells_are_decoded_given() -> None:
+    network = Conditional({name: Vector() for name in "abc"}, 2, SubsetOptions())
+    present = torch.tensor([[True, True, True], [False, True, True]]).repeat(100, 1)
+    hidden = hidden_cells(present, {"b": 0.5, "c": 0.5}, network, seeded())
+    assert hidden[::2].any(0).tolist() == [False, True, True]
+    assert not hidden[1::2].any()
+
+
+@pytest.mark.parametrize(
+    ("model", "notes"),
+    [
+        (VAE(latent_dim=2), {"a": "the model infers z from nothing but a", "b": "the model does not decode b"}),
+        (BiVCCA(latent_dim=2), {}),
+        (JMVAE(latent_dim=2), {}),
+        (MVAE(latent_dim=2), {}),
+    ],
+)
+def test_every_model_is_asked_what_it_can_fill_in(
+    model: Any, notes: dict[str, str], own_cache: Path, tmp_path: Path
+) -> None:
+    modalities = {"a": Vector(), "b": Vector()}
+    columns = {name: np.random.default_rng(m).normal(size=(30, 2)).tolist() for m, name in enumerate(modalities)}
+    run = replace(untrained(modalities, tmp_path, train=columns), model=build(model, modalities, seed=0).eval())
+    (score,) = run.evaluate([Imputation(hide=0.5)], "train")
+    assert score["notes"][:-1] == [f"left out: {name}: {fault}" for name, fault in notes.items()]
+    assert score["notes"][-1].endswith("of 60 observed cells of 30 rows were hidden")
+    expected = [([name], [other]) for name, other in ("ab", "ba") if name not in notes]
+    assert [(result["target"], result["given"]) for result in score["results"]] == expected
+    for name, fault in notes.items():
+        with pytest.raises(UserError, match=f"hide.{name}: {fault}; remove it from hide"):
+            Imputation(hide={name: 0.1}).check_model(run.model)
+
+
+def test_named_modalities_alone_are_hidden_and_no_more_rows_than_asked_for(run: TrainedRun) -> None:
+    found = scored(run, hide={"pet": 1.0, "male": 0.5}, rows=20)
+    assert {target for target, _ in found} == {"pet", "male"}
+    assert 5 < found["pet", "accuracy"]["examples"] <= 20
+    all_rows = scored(run, hide={"pet": 1.0})["pet", "accuracy"]
+    assert all_rows["examples"] > 20
+
+
+def test_a_modality_of_which_nothing_was_hidden_has_no_score(own_cache: Path, tmp_path: Path) -> None:
+    train = {"a": [[0.0, 1.0]] * 4, "b": [[1.0, 0.0]] * 4}
+    run = untrained({"a": Vector(), "b": Vector()}, tmp_path, train=train, test={"a": train["a"], "b": [None] * 4})
+    assert {result["value"] for result in scored(run, hide=1.0).values()} == {None}
+
+
+# Neighbours.
+
+
+def slow_neighbours(
+    run: TrainedRun, hidden: Tensor, order: Tensor, split: str, k: int
+) -> dict[tuple[int, str], tuple[Tensor, list[int]]]:
+    """(row, modality) -> the prediction from k neighbours and which they are, by loops."""
+    names, train, rows = list(run.modalities), values(run, "train"), values(run, split)
+    told = [{n: run.modalities[n].condition(x[None])[0].double().numpy() for n, x in row.items()} for row in train]
+    spread = {}
+    for name in names:
+        those = np.stack([row[name] for row in told if name in row])
+        spread[name] = np.mean([((x - y) ** 2).sum() for x in those for y in those])
+    found = {}
+    for row, m in hidden.nonzero().tolist():
+        left = {
+            n: x
+            for k_, (n, x) in enumerate((n, rows[row].get(n)) for n in names)
+            if x is not None and not hidden[row, k_]
+        }
+        asked = {n: run.modalities[n].condition(x[None])[0].double().numpy() for n, x in left.items()}
+        ranked = []
+        for place, other in enumerate(order.tolist()):
+            shared = asked.keys() & told[other].keys()
+            if names[m] in told[other] and shared and not (split == "train" and other == row):
+                apart = np.mean([((asked[n] - told[other][n]) ** 2).sum() / spread[n] for n in shared])
+                ranked.append((round(apart, 12), place, other))
+        nearest = [other for *_, other in sorted(ranked)[:k]]
+        modality, baseline = run.modalities[names[m]], run.baselines[names[m]]
+        point = baseline
+        if nearest:
+            x = torch.stack([train[other][names[m]] for other in nearest])
+            point = modality.baseline([modality.filled(x, baseline.expand_as(x))])
+        found[row, names[m]] = point, nearest
+    return found
+
+
+@pytest.mark.parametrize("split", ["test", "train"])
+@pytest.mark.parametrize("k", [1, 5, 1000])
+def test_neighbours_are_those_of_a_loop(split: str, k: int, run: TrainedRun) -> None:
+    found, (hidden, order) = scored(run, split, neighbours=k), drawn(run, split)
+    slow, rows = slow_neighbours(run, hidden, order, split, k), values(run, split)
+    scores: dict[tuple[str, str], list[float]] = {}
+    for (row, name), (point, _) in slow.items():
+        for metric, score in run.modalities[name].scores(point[None], rows[row][name][None]).items():
+            scores.setdefault((name, metric), []).append(float(score))
+    compared = {key: result["neighbours"] for key, result in found.items() if "neighbours" in result}
+    assert compared == {key: pytest.approx(np.mean(of), rel=1e-6, abs=1e-9) for key, of in scores.items()}
+    if split == "train" and k == 1:
+        assert all(row not in nearest for (row, _), (_, nearest) in slow.items())
+
+
+def test_neighbours_that_tell_of_a_cell_beat_the_mean(run: TrainedRun) -> None:
+    result = scored(run, hide={"size": 1.0})["size", "squared_error"]
+    assert result["neighbours"] < 0.6 * result["baseline"]
+
+
+def test_no_neighbours_are_asked_for(run: TrainedRun) -> None:
+    assert all("neighbours" not in result for result in scored(run, neighbours=0).values())
+
+
+def test_one_number_a_modality_gives_the_neighbours_of_scikit_learn(own_cache: Path, tmp_path: Path) -> None:
+    impute = pytest.importorskip("sklearn.impute")
+    draw = np.random.default_rng(5)
+    x = draw.normal(size=(120, 4)) @ draw.normal(size=(4, 4)) * [1, 10, 0.1, 3] + [0, 5, 100, -3]
+    x[draw.random(x.shape) < 0.2] = np.nan
+    x = x[~np.isnan(x).all(1)]
+    train, test = x[:80], x[80:]
+    modalities = {name: Numeric() for name in "abcd"}
+    tables = {
+        split: {name: [None if np.isnan(v) else float(v) for v in part[:, m]] for m, name in enumerate("abcd")}
+        for split, part in (("train", train), ("test", test))
+    }
+    run = untrained(modalities, tmp_path, **tables)
+    hidden, _ = drawn(run, share=0.3)
+    holed = np.where(hidden.numpy(), np.nan, test)
+    std = np.nanstd(train, axis=0)
+    filled = impute.KNNImputer(n_neighbors=4).fit(train / std).transform(holed / std) * std
+    found = scored(run, hide=0.3, neighbours=4)
+    for m, name in enumerate("abcd"):
+        rows = hidden[:, m].numpy()
+        expected = np.mean(np.abs(filled[rows, m] - test[rows, m]))
+        assert found[name, "absolute_error"]["neighbours"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_cell_without_neighbours_is_the_baseline(own_cache: Path, tmp_path: Path) -> None:
+    """No training row has both, so none has anything in common with a row of which the other is hidden."""
+    train = {"a": [[0.0, 2.0], [4.0, 0.0], None], "b": [None, None, [1.0, 1.0]]}
+    test = {"a": [[1.0, 1.0]] * 6, "b": [[3.0, 5.0]] * 6}
+    found = scored(untrained({"a": Vector(), "b": Vector()}, tmp_path, train=train, test=test), hide=0.5)
+    for name in "ab":
+        result = found[name, "squared_error"]
+        assert result["examples"]
+        assert result["neighbours"] == result["baseline"]
+
+
+def test_values_of_many_numbers_are_compared_by_a_projection(own_cache: Path, tmp_path: Path) -> None:
+    size = 3000
+    draw = np.random.default_rng(0)
+    columns = {"a": draw.normal(size=(30, size)).astype(np.float32), "b": draw.normal(size=(30, 2)).tolist()}
+    modalities = {"a": Vector(size=size), "b": Vector()}
+    run = untrained(modalities, tmp_path, train={"a": columns["a"].tolist(), "b": columns["b"]})
+    near = Neighbours(run, torch.arange(30), 3)
+    (batch,) = run.batches("train")
+    x = torch.from_numpy(columns["a"]).double()
+    exact = torch.cdist(x, x).square() / (2 * x.var(0, correction=0).sum())
+    off = (near.distances(batch.only({"a"})) - exact)[~torch.eye(30, dtype=torch.bool)]
+    assert float(off.abs().max()) < 0.35
+    assert abs(float(off.mean())) < 0.05
+    assert float(off.std()) > 0.01  # it is a projection
+
+
+# Options.
+
+
+NO_PROBABILITY = " is no probability (above 0, up to 1) and no mapping of modalities to such; write 0.2, or {NAME: 0.2}"
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ("hide: 1.5", ".hide: 1.5" + NO_PROBABILITY),
+        ("hide: 0", ".hide: 0" + NO_PROBABILITY),
+        ("hide: {}", ".hide: {}" + NO_PROBABILITY),
+        ("hide: {label: 2}", ".hide: {'label': 2}" + NO_PROBABILITY),
+        ("hide: {lable: 0.5}", ": hide names 'lable', which is no modality; the modalities are image, label"),
+        ("neighbours: -1", ".neighbours: input should be greater than or equal to 0, not -1; give a larger number"),
+        ("rows: 0", ".rows: input should be greater than 0, not 0; give a larger number"),
+        (
+            "entries: []",
+            ".entries: unknown key; the keys here are kind, hide, rows, samples, neighbours, neighbour_rows",
+        ),
+    ],
+)
+def test_bad_options_are_told(options: str, text: str) -> None:
+    with pytest.raises(UserError) as raised:
+        read_schema("fashion_mini", [f"evaluate=[{{kind: imputation, {options}}}]"])
+    assert raised.value.faults[0].startswith("--set evaluate.0" + text)
+    assert len(raised.value.faults) == 1

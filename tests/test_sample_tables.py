@@ -1,0 +1,79 @@
+"""`mmt sample --out TABLE`: what is generated, in the columns that the modalities are read from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+import mmtoolkit
+from runs import mmt
+from table_runs import SORTS, read_csv, truth
+
+HEAD = ["photo", "title", "the sort", "price", "width", "height", "ripe", "sweet", "sour"]
+
+
+def test_a_vector_is_spread_over_its_columns(things: Path, tmp_path: Path) -> None:
+    done = mmt("sample", things, "-n", "4", "--out", tmp_path / "s.csv")
+    assert done.status == 0, done.err
+    rows = read_csv(tmp_path / "s.csv")
+    assert list(rows[0]) == HEAD
+    assert len(rows) == 4
+    for place, row in enumerate(rows):
+        assert row["the sort"] in SORTS
+        assert row["ripe"] in ("yes", "no")
+        assert {row["sweet"], row["sour"]} <= {"0", "1"}
+        assert float(row["width"]) != float(row["height"])
+        assert row["photo"] == f"s_images/{place:05}_0_photo.png"
+        assert Image.open(tmp_path / row["photo"]).size == (8, 8)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "feather", "jsonl"])
+def test_types(things: Path, tmp_path: Path, ending: str) -> None:
+    out = tmp_path / f"s.{ending}"
+    assert mmt("sample", things, "-n", "3", "--out", out).status == 0
+    if ending == "jsonl":
+        rows = [json.loads(line) for line in out.read_text().splitlines()]
+    else:
+        table = pa.parquet.read_table(out) if ending == "parquet" else pa.feather.read_table(out)
+        assert table.schema.field("price").type == pa.float64()
+        assert table.schema.field("the sort").type == pa.string()
+        rows = table.to_pylist()
+    assert [list(row) for row in rows] == [HEAD] * 3
+    assert all(isinstance(row["width"], float) and isinstance(row["sweet"], str) for row in rows)
+
+
+def test_any_modalities_are_given_together(things: Path, tmp_path: Path) -> None:
+    photo = tmp_path / truth(3, tmp_path)[1]["photo"]
+    given = {
+        "photo": photo,
+        "title": "apple",
+        "sort": "plum",
+        "price": "2.5",
+        "size": "{height: 1.25}",
+        "traits": "{sweet: 1}",
+    }
+    words = [word for name, value in given.items() for word in ("--given", f"{name}={value}")]
+    done = mmt("sample", things, *words, "-n", "3", "--out", tmp_path / "out" / "s.csv")
+    assert done.status == 0, done.err
+    rows = read_csv(tmp_path / "out" / "s.csv")
+    assert {(row["title"], row["the sort"], row["price"], row["height"], row["sweet"]) for row in rows} == {
+        ("apple", "plum", "2.5", "1.25", "1")
+    }
+    assert len({row["width"] for row in rows}) == 3  # what is unknown of a vector is drawn
+    run = mmtoolkit.load(things)
+    for row in rows:
+        kept = Image.open(tmp_path / "out" / row["photo"])
+        assert list(kept.get_flattened_data()) == list(Image.open(photo).convert("L").get_flattened_data())
+        assert run.modalities["photo"].parse(kept).shape == (1, 8, 8)
+
+
+def test_a_table_of_samples_is_a_table_for_the_run(things: Path, tmp_path: Path) -> None:
+    assert mmt("sample", things, "-n", "3", "--out", tmp_path / "s.csv").status == 0
+    assert mmt("impute", things, tmp_path / "s.csv", "--out", tmp_path / "i.csv", "--on-bad-cell", "error").status == 0
+    assert (tmp_path / "i.csv").read_bytes() == (tmp_path / "s.csv").read_bytes()

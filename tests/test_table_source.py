@@ -1,0 +1,348 @@
+"""The source `table`: splits, groups, files beside the table, and what is told of bad cells."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmt_attributes import Label, Numeric
+from mmt_image import Image
+from mmtoolkit import Modality, UserError, parse_schema, prepare
+from mmtoolkit.sources.table import TableSource
+from mmtoolkit.tables import FilesBeside
+from runs import mmt, sets
+from toys import EXAMPLES
+
+
+def table(folder: Path, rows: Iterable[Sequence[Any]], head: str = "key,group", name: str = "t.csv") -> Path:
+    path = folder / name
+    path.write_text("\n".join([head, *(",".join(map(str, row)) for row in rows)]) + "\n", encoding="utf-8")
+    return path
+
+
+def keys(source: TableSource, split: str) -> list[int]:
+    return [int(cell) for cell in source.load(split).column("key")]
+
+
+# Splits.
+
+
+@EXAMPLES
+@given(
+    rows=st.integers(3, 60),
+    shares=st.tuples(st.integers(1, 30), st.integers(1, 30), st.integers(1, 30)),
+    seed=st.integers(0, 5),
+)
+def test_shares_cut_the_rows_once_for_a_seed(
+    tmp_path_factory: pytest.TempPathFactory, rows: int, shares: tuple[int, ...], seed: int
+) -> None:
+    path = table(tmp_path_factory.mktemp("t"), [(i, "") for i in range(rows)])
+    total = sum(shares)
+    split = {name: n / total for name, n in zip(("train", "valid", "test"), shares, strict=True)}
+    found = {name: keys(TableSource(path=path, split=split, split_seed=seed), name) for name in split}
+    assert sorted(key for part in found.values() for key in part) == list(range(rows))
+    assert all(part == sorted(part) for part in found.values())
+    for name, part in found.items():
+        assert part
+        assert abs(len(part) - split[name] * rows) <= 2
+    assert found == {name: keys(TableSource(path=path, split=split, split_seed=seed), name) for name in split}
+
+
+def test_another_seed_cuts_otherwise_and_the_default_is_eight_one_one(tmp_path: Path) -> None:
+    path = table(tmp_path, [(i, "") for i in range(100)])
+    one, other = TableSource(path=path), TableSource(path=path, split_seed=1)
+    assert one.splits() == ("train", "valid", "test")
+    assert [len(one.load(split)) for split in one.splits()] == [80, 10, 10]
+    assert keys(one, "test") != keys(other, "test")
+    assert keys(one, "test") != list(range(90, 100))
+
+
+@EXAMPLES
+@given(groups=st.lists(st.integers(0, 5), min_size=12, max_size=50), seed=st.integers(0, 3))
+def test_a_group_is_in_one_split(tmp_path_factory: pytest.TempPathFactory, groups: list[int], seed: int) -> None:
+    groups = [0, 1, 2, *groups]
+    path = table(tmp_path_factory.mktemp("t"), enumerate(groups))
+    source = TableSource(path=path, group="group", split_seed=seed)
+    found = {split: {groups[key] for key in keys(source, split)} for split in source.splits()}
+    assert all(found.values())
+    assert sum(map(len, found.values())) == len(set(groups))
+
+
+def test_a_row_without_a_group_stands_for_itself(tmp_path: Path) -> None:
+    source = TableSource(path=table(tmp_path, [(i, "" if i % 2 else "a") for i in range(40)]), group="group")
+    of_a = [split for split in source.splits() if any(key % 2 == 0 for key in keys(source, split))]
+    assert len(of_a) == 1
+    assert Counter(split for split in source.splits() for _ in keys(source, split)).total() == 40
+
+
+def test_a_column_names_the_splits(tmp_path: Path) -> None:
+    rows = [(0, "test"), (1, "val"), (2, "train"), (3, ""), (4, "Training"), (5, "holdout")]
+    source = TableSource(path=table(tmp_path, rows), split="group")
+    assert source.splits() == ("train", "valid", "test", "holdout")
+    assert {split: keys(source, split) for split in source.splits()} == {
+        "train": [2, 4],
+        "valid": [1],
+        "test": [0],
+        "holdout": [5],
+    }
+    assert source.notes() == ["1 rows name no split in column group and are left out"]
+    assert source.place("train", 1) == f"{source.path}, row 5"
+
+
+def test_a_file_for_each_split(tmp_path: Path) -> None:
+    train = table(tmp_path, [(0, ""), (1, "")], name="a.csv")
+    test = table(tmp_path, [(2, "")], name="b.csv")
+    source = TableSource(path={"train": train, "test": test})
+    assert source.splits() == ("train", "test")
+    assert (keys(source, "train"), keys(source, "test")) == ([0, 1], [2])
+    assert source.place("test", 0) == f"{test}, row 1"
+    assert source.files() == [train, test]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"split": {"test": 1}}, "split has no share for train; add it"),
+        ({"split": {"train": 0.5, "test": 0.4}}, "the shares of split add up to 0.9; let them add up to 1"),
+        ({"split": "a", "group": "b"}, "the column split says which split a row is in, so group has no part"),
+        ({"path": {"test": "a.csv"}}, "path names no file for the split train; add train: FILE"),
+        ({"path": {"train": "a.csv"}, "group": "b"}, "split and group are of one file"),
+        ({"delimiter": "\n"}, "cannot separate cells"),
+        ({"encoding": "klingon"}, "there is no encoding 'klingon'"),
+    ],
+)
+def test_options_that_do_not_fit(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        TableSource.model_validate({"path": "a.csv", **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, r"t.csv: has 2 rows for the 3 splits train, valid, test; give it more rows, or name fewer splits"),
+        ({"group": "group"}, r"t.csv: has 1 groups of rows by group for the 3 splits"),
+        ({"group": "x"}, r"t.csv: has no column 'x', which data.group names; its columns are key, group"),
+        ({"split": "x"}, r"t.csv: has no column 'x', which data.split names"),
+        ({"split": "group"}, r"t.csv, column group: names g and no split train"),
+    ],
+)
+def test_splits_that_cannot_be_made(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    source = TableSource(path=table(tmp_path, [(0, "g"), (1, "g")]), **options)
+    with pytest.raises(UserError, match=said):
+        source.load(source.splits()[0])
+
+
+def test_a_column_with_too_many_splits(tmp_path: Path) -> None:
+    source = TableSource(path=table(tmp_path, [(i, i) for i in range(20)]), split="group")
+    with pytest.raises(UserError, match="holds more than 10 values, so it names no splits"):
+        source.splits()
+
+
+# What modalities read.
+
+
+def prepared(folder: Path, modalities: dict[str, Modality], **options: Any) -> Any:
+    return prepare(TableSource(path=folder / "t.csv", split={"train": 1}, **options), modalities)
+
+
+def test_missing_cells_are_missing(tmp_path: Path) -> None:
+    table(tmp_path, [("1.5", "a"), ("", "NA"), ("nan", "b"), ("?", "a")])
+    found = prepared(tmp_path, {"key": Numeric(), "group": Label()}, missing=["", "NA", "?"])
+    assert found.splits["train"].present.tolist() == [[True, True], [False, False], [False, True], [False, True]]
+    assert found.modalities["group"].classes == ("a", "b")
+
+
+def test_a_bad_cell_is_told_with_file_row_and_column(tmp_path: Path) -> None:
+    path = table(tmp_path, [("1", "a"), ("x", "b"), ("2", "c")])
+    with pytest.raises(UserError) as caught:
+        prepared(tmp_path, {"key": Numeric(), "kind": Label(column="group", classes=("a", "b"))})
+    assert caught.value.faults == [
+        f"{path}, row 2, column key: 'x' is no number; write one such as 3.5 or 1e-3, or leave the cell empty; mend "
+        "the cell, or set data.on_bad_cell to missing",
+        f"{path}, row 3, column group: 'c' is none of the 2 classes; the classes are a, b; mend the cell, or set "
+        "data.on_bad_cell to missing",
+    ]
+    found = prepared(
+        tmp_path, {"key": Numeric(), "kind": Label(column="group", classes=("a", "b"))}, on_bad_cell="missing"
+    )
+    assert found.splits["train"].present.tolist() == [[True, True], [False, True], [True, False]]
+    assert found.notes[0] == (
+        f"train, column key: 1 of 3 cells cannot be read and count as missing; first, {path}, row 2: 'x' is no number; "
+        "write one such as 3.5 or 1e-3, or leave the cell empty"
+    )
+
+
+def test_a_column_that_is_not_there_and_one_that_is_all_missing(tmp_path: Path) -> None:
+    table(tmp_path, [("1", ""), ("2", "")])
+    with pytest.raises(UserError, match="the data has no column 'keys'; did you mean 'key'"):
+        prepared(tmp_path, {"keys": Numeric()})
+    with pytest.raises(UserError, match="cannot learn from column group"):
+        prepared(tmp_path, {"key": Numeric(), "group": Label()})
+
+
+def test_a_changed_table_is_read_again(tmp_path: Path) -> None:
+    path = table(tmp_path, [("1", "a"), ("2", "b")])
+    assert prepared(tmp_path, {"key": Numeric()}).splits["train"].stored["key"].tolist() == [1.0, 2.0]
+    table(tmp_path, [("1", "a"), ("3", "b")])
+    os.utime(path, ns=(1, 1))
+    assert prepared(tmp_path, {"key": Numeric()}).splits["train"].stored["key"].tolist() == [1.0, 3.0]
+
+
+# Files beside the table.
+
+PICTURE = Image(shape=(1, 8, 8), network="mlp")
+
+
+def picture(path: Path, grey: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.new("L", (8, 8), grey).save(path)
+
+
+def pictures(folder: Path, *cells: str, **options: Any) -> Any:
+    folder.mkdir(exist_ok=True)
+    table(folder, [(cell, 0) for cell in cells])
+    found = prepared(folder, {"key": PICTURE}, **options)
+    split = found.splits["train"]
+    stored = split.stored["key"]
+    return [int(stored[i, 0, 0, 0]) if there else None for i, there in enumerate(split.present[:, 0])], found.notes
+
+
+def told(folder: Path, *cells: str, **options: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        pictures(folder, *cells, **options)
+    return str(caught.value).replace(str(folder), "FOLDER")
+
+
+def test_pictures_are_found_beside_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "data"
+    picture(folder / "a.png", 10)
+    picture(folder / "more" / "ü b.png", 20)
+    monkeypatch.chdir("/")
+    assert pictures(folder, "a.png", "", "more/ü b.png", "./more/../a.png")[0] == [10, None, 20, 10]
+    assert pictures(folder, str(folder / "a.png"))[0] == [10]
+
+
+def test_a_picture_that_changes_is_read_again(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", 10)
+    assert pictures(tmp_path, "a.png")[0] == [10]
+    before = (tmp_path / "t.csv").stat()
+    picture(tmp_path / "a.png", 11)
+    os.utime(tmp_path / "a.png", ns=(5, 5))
+    os.utime(tmp_path / "t.csv", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert prepared(tmp_path, {"key": PICTURE}).splits["train"].stored["key"][0, 0, 0, 0] == 11
+
+
+def test_a_picture_outside_the_folder_is_refused_unless_allowed(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    picture(tmp_path / "outside.png", 30)
+    picture(folder / "a.png")
+    (folder / "link.png").symlink_to(tmp_path / "outside.png")
+    (folder / "out").symlink_to(tmp_path)
+    (folder / "inside.png").symlink_to(folder / "a.png")
+    for cell in ("../outside.png", str(tmp_path / "outside.png"), "link.png", "out/outside.png", "../gone.png"):
+        assert told(folder, "a.png", cell) == (
+            f"FOLDER/t.csv, row 2, column key: {cell.replace(str(folder), 'FOLDER')}: leads out of the table's folder, "
+            "FOLDER; move the file into it, or set data.files_outside to true; mend the cell, or set data.on_bad_cell "
+            "to missing"
+        )
+    assert pictures(folder, "inside.png")[0] == [0]
+    assert pictures(folder, "../outside.png", "link.png", files_outside=True)[0] == [30, 30]
+    values, notes = pictures(folder, "a.png", "link.png", on_bad_cell="missing")
+    assert values == [0, None]
+    assert "1 of 2 cells cannot be read and count as missing" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("gone.png", "gone.png: there is no such file in FOLDER; correct the path, leave the cell empty, or set"),
+        ("a.png/b", "a.png/b: there is no such file in FOLDER"),
+        ("sub", "sub: is a folder; give the path of a file"),
+        (".", ".: is a folder"),
+        ("loop.png", "loop.png: cannot be read: Too many levels of symbolic links; correct the path"),
+        ("x" * 300, "cannot be read: File name too long"),
+        ("zero.png", "FOLDER/zero.png: is no picture that can be read"),
+        ("half.png", "FOLDER/half.png: is no picture that can be read"),
+        ("bomb.png", "FOLDER/bomb.png: has more pixels than is safe to open; make it smaller"),
+    ],
+)
+def test_files_that_are_no_pictures(tmp_path: Path, cell: str, said: str) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    (tmp_path / "zero.png").write_bytes(b"")
+    noise = np.random.default_rng(0).integers(0, 255, (50, 50), dtype=np.uint8)
+    PIL.Image.fromarray(noise).save(tmp_path / "whole.png")
+    whole = (tmp_path / "whole.png").read_bytes()
+    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    PIL.Image.new("1", (50_000, 50_000)).save(tmp_path / "bomb.png") if cell == "bomb.png" else None
+    lines = told(tmp_path, "a.png", cell)
+    assert lines.startswith("FOLDER/t.csv, row 2, column key: ")
+    assert said in lines
+    assert pictures(tmp_path, "a.png", cell, on_bad_cell="missing")[0] == [0, None]
+
+
+def test_absent_files_may_count_as_missing(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", 10)
+    values, notes = pictures(tmp_path, "a.png", "gone.png", absent_files="missing")
+    assert values == [10, None]
+    assert notes == []
+
+
+def test_names_that_no_file_can_have(tmp_path: Path) -> None:
+    found, faults = FilesBeside(tmp_path).opened(["a\ud800.png", "a\0b.png", None, 3])
+    assert found == [None, None, None, 3]
+    assert faults[0] == "'a\\ud800.png': is no name that a file can have; correct it"
+    assert "a\0b.png" in faults[1] or "null byte" in faults[1]
+
+
+# From the command line.
+
+
+def test_paths_are_relative_to_the_schema_and_rows_can_be_few(tmp_path: Path) -> None:
+    table(tmp_path, [(i, "ab"[i % 2]) for i in range(60)])
+    (tmp_path / "s.yaml").write_text(
+        "name: s\ndata: {kind: table, path: t.csv}\nmodalities: {key: {kind: numeric}, group: {kind: label}}\n"
+        "model: {kind: mvae, latent_dim: 2}\n"
+    )
+    ended = mmt("check", tmp_path / "s.yaml", *sets("data.rows={train: 20}"), "--json")
+    assert ended.status == 0
+    assert '"rows": 20' in ended.out
+    broken = mmt("check", tmp_path / "s.yaml", *sets("data.path=none.csv"))
+    assert broken.status == 2
+    assert "none.csv: cannot be read: No such file or directory; put it there, or correct data" in broken.err
+    ragged = table(tmp_path, [(1,), (2, "a", "b")], name="ragged.csv")
+    broken = mmt("check", tmp_path / "s.yaml", *sets("data.path=ragged.csv"))
+    assert broken.status == 2
+    assert broken.err.splitlines() == [
+        f"{ragged}:2: row 1 has 1 cell and the head 2; mend the line: a cell that holds ',' or a line break stands in "
+        "quotes",
+        f"{ragged}:3: row 2 has 3 cells and the head 2; mend the line: a cell that holds ',' or a line break stands in "
+        "quotes",
+    ]
+
+
+def test_the_schema_keeps_what_it_was_told(tmp_path: Path) -> None:
+    table(tmp_path, [(0, "a")])
+    schema = parse_schema(
+        {
+            "name": "s",
+            "data": {"kind": "table", "path": "t.csv", "split": {"train": 1}, "delimiter": ","},
+            "modalities": {"key": {"kind": "numeric"}},
+            "model": {"kind": "mvae"},
+        },
+        folder=tmp_path,
+    )
+    assert isinstance(schema.data, TableSource)
+    assert schema.data.path == tmp_path / "t.csv"
+    assert TableSource.model_validate_json(schema.data.model_dump_json()) == schema.data
+    assert schema.data.reading().delimiter == ","

@@ -1,0 +1,100 @@
+"""The tutorials, done step by step: what they tell to write is written, and what they say is said."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import sys
+import textwrap
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from mmtoolkit.plugins import Plugins
+from mmtoolkit.scaffold import write_project
+from mmtoolkit.testing import check_modality, check_source
+
+TUTORIALS = Path(__file__).parents[1] / "docs" / "tutorials"
+_BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = "mmt_flocks.py"
+
+
+def blocks(page: str) -> list[tuple[str, str, str]]:
+    """The blocks of a page: language, title, text."""
+    text = (TUTORIALS / page).read_text(encoding="utf-8")
+    return [(block[1], block[2].strip(), block[3]) for block in _BLOCK.finditer(text)]
+
+
+def written(module: str, block: str, cls: str) -> str:
+    """A module in which the classes of a block stand for those of the same name, and its functions for methods."""
+    tree = ast.parse(module)
+    lines = module.splitlines()
+    places: list[tuple[int, int, str]] = []
+    (owner,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == cls)
+    for new in ast.parse(block).body:
+        text = ast.get_source_segment(block, new)
+        assert isinstance(new, (ast.ClassDef, ast.FunctionDef))
+        assert text is not None
+        among = tree.body if isinstance(new, ast.ClassDef) else owner.body
+        if isinstance(new, ast.FunctionDef):
+            text = textwrap.indent(text, "    ")
+        old = [node for node in among if isinstance(node, type(new)) and node.name == new.name]
+        place = (old[0].lineno - 1, old[0].end_lineno) if old else (owner.end_lineno, owner.end_lineno)
+        places.append((*place, text if old else f"\n{text}"))  # type: ignore[arg-type]
+    for start, stop, text in sorted(places, reverse=True):
+        lines[start:stop] = text.splitlines()
+    return "\n".join(lines) + "\n"
+
+
+def imported(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    sys.dont_write_bytecode, before = True, sys.dont_write_bytecode
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = before
+    return module
+
+
+def faults(module: ModuleType, **options: Any) -> list[str]:
+    try:
+        check_modality(module.Flocks(**options))
+    except AssertionError as error:
+        return str(error).splitlines()
+    return []
+
+
+def test_counts_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = write_project("mmt-flocks", tmp_path / "mmt-flocks", Plugins())
+    monkeypatch.setitem(sys.modules, "mmt_flocks", ModuleType("mmt_flocks"))  # so that it goes again
+    path = project.folder / FILE
+    told = 0
+    for language, title, text in blocks("counts.md"):
+        if language == "python" and title.startswith(f'title="{FILE}'):
+            path.write_text(written(path.read_text(), text, "Flocks"))
+        elif language == "text":
+            lines = [line.strip() for line in text.splitlines()]
+            assert all(line.startswith("BROKEN  ") for line in lines[::2])
+            assert faults(imported(path)) == lines[1::2]
+            told += len(lines[1::2])
+    assert told == 3
+    module = imported(path)
+    assert faults(module) == []
+    assert faults(module, columns=("heron", "lark")) == []
+    assert "NegativeBinomial" in path.read_text()
+
+
+def test_the_source_of_the_tutorial(monkeypatch: pytest.MonkeyPatch) -> None:
+    (text,) = (text for language, _, text in blocks("other-components.md") if "class Dice" in text)
+    module = ModuleType("dice")
+    monkeypatch.setitem(sys.modules, "dice", module)
+    exec(compile(text, "dice.py", "exec"), module.__dict__)
+    check_source(module.Dice(throws=50))
+    assert module.Dice(throws=50).load("train").column("even").dtype.kind == "U"
