@@ -14,8 +14,9 @@ demo: .venv/ready
 	rm -rf runs/demo
 	$(BIN)/mmt run fashion_mini --out runs/demo
 
+# A process a core, each with one thread: threads of several processes would wait for each other.
 test: .venv/ready
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
 lint: .venv/ready
 	$(BIN)/ruff check .

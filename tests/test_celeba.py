@@ -364,7 +364,7 @@ def test_a_damaged_picture_is_named(root: Path, own_cache: Path) -> None:
     assert dataset.splits["train"].present[:, 0].tolist() == [True, True, False, True, True, True]
     (note,) = dataset.notes
     assert note.startswith(
-        f"train, column image: 1 of 6 cells cannot be read and count as missing; first, row 2: {path}"
+        f"train, column image: 1 of 6 cells cannot be read and count as missing; first, train row 2: {path}"
     )
 
 

@@ -270,7 +270,7 @@ def test_several_columns_become_one_modality(own_cache: Path) -> None:
     assert train.present.tolist() == [[True, True], [True, False], [False, True], [True, True]]
     assert train.stored["ab"][3].tolist() == [[0, 4], [0, 1]]
     assert data.notes == [
-        "train, columns a, b: 1 of 4 cells cannot be read and count as missing; first, row 3: "
+        "train, columns a, b: 1 of 4 cells cannot be read and count as missing; first, train row 3: "
         "a: 'x' is no number; mend it"
     ]
     batch = train.batch(torch.tensor([3, 2]), torch.device("cpu"))

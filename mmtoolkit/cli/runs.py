@@ -95,10 +95,12 @@ def run(
 
 
 def _print_scores(scores: list[dict[str, Any]]) -> None:
-    from mmtoolkit.cli.tables import score_table
+    from mmtoolkit.cli.tables import score_tables
 
+    console = out()
     for score in scores:
-        out().print(score_table(score))
+        for made in score_tables(score, console.width):
+            console.print(made)
 
 
 @app.command(epilog="Example:\n\n  mmt check mnist --set model.latent_dim=32")

@@ -10,6 +10,9 @@ from rich.table import Table
 
 from mmtoolkit.report import entry_name, number, score_columns
 
+# What the names of results have at least, where they are as long, and what lies between two columns.
+_NAME, _GAP = 28, 3
+
 
 def table(title: str, *columns: str) -> Table:
     """A plain table; columns after the first are numbers where their name ends in a space."""
@@ -25,11 +28,27 @@ def _heading(key: str) -> str:
     return key.replace("_", "\n")
 
 
-def score_table(score: dict[str, Any]) -> Table:
-    """One evaluator's results."""
-    columns = score_columns(score["results"])
-    made = table(f"{score['kind']} on {score['split']}", "what", *(f"{_heading(c)} " for c in columns))
-    for result in score["results"]:
-        cells = [number(result.get(column)) for column in columns]
-        made.add_row(escape(entry_name(result)), *map(escape, cells))
-    return made
+def score_tables(score: dict[str, Any], width: int) -> list[Table]:
+    """One evaluator's results; in a narrow terminal as several tables, each with the names and some of the columns."""
+    results = score["results"]
+    cells = {key: [number(result.get(key)) for result in results] for key in score_columns(results)}
+    names = [entry_name(result) for result in results]
+    room = width - min(max(map(len, names), default=0), _NAME) - _GAP
+    parts: list[list[str]] = [[]]
+    left = room
+    for key, texts in cells.items():
+        taken = _GAP + max(map(len, (*texts, *_heading(key).split("\n"))))
+        if taken > left and parts[-1]:
+            parts.append([])
+            left = room
+        parts[-1].append(key)
+        left -= taken
+    tables = []
+    for place, keys in enumerate(parts):
+        title = f"{score['kind']} on {score['split']}" + (", continued" if place else "")
+        made = table(title, "what", *(f"{_heading(key)} " for key in keys))
+        made.columns[0].min_width = min(max(map(len, names), default=0), _NAME)
+        for row, name in enumerate(names):
+            made.add_row(escape(name), *(escape(cells[key][row]) for key in keys))
+        tables.append(made)
+    return tables

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
+from mmtoolkit.errors import UserError
 from mmtoolkit.tables.rows import Rows
 from mmtoolkit.tables.table_file import TableFile, pieces, unreadable
 
@@ -22,7 +23,10 @@ class Columnar(TableFile):
         raise NotImplementedError
 
     def _read_names(self) -> Sequence[str]:
-        return list(self.schema.names)
+        try:
+            return list(self.schema.names)
+        except UnicodeDecodeError as error:
+            raise UserError(f"{self.path}: the name of a column is not UTF-8; write the table anew") from error
 
     def _pieces(self, batch: pa.RecordBatch, names: list[str], size: int) -> Iterator[Rows]:
         for start, stop in pieces(batch.num_rows, size):

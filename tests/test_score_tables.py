@@ -1,0 +1,51 @@
+"""Scores in the terminal: whatever its width, each number stands beside the name of what it is a score of."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from mmtoolkit.cli.tables import score_tables
+
+SCORE = {
+    "kind": "log_likelihood",
+    "split": "test",
+    "results": [
+        {
+            "target": target,
+            "given": given,
+            "proposal": ["image"],
+            "value": -21_072.375,
+            "stderr": 162.25,
+            "examples": 250,
+            "log_weight_variance": 33_698.25,
+            "ess": 1.0358,
+            "marginal_ess": 1.1034,
+            "incomplete": 3,
+        }
+        for target, given in ((["image"], []), (["image", "label"], []), (["image"], ["label"]))
+    ],
+}
+
+
+def shown(width: int) -> list[str]:
+    text = io.StringIO()
+    console = Console(file=text, width=width)
+    for made in score_tables(SCORE, width):
+        console.print(made)
+    return text.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(("width", "tables"), [(60, 4), (80, 2), (120, 1), (200, 1)])
+def test_names_and_numbers_are_whole(width: int, tables: int) -> None:
+    lines = shown(width)
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    assert sum(line.startswith("log_likelihood on test") for line in lines) == tables
+    for name in ("log p(image), z from image ", "log p(image | label), z from"):
+        assert text.count(name) == tables
+    for number in ("-21,072.38", "162.25", "250", "33,698.25", "1.0358", "1.1034"):
+        assert text.count(number) == 3
+    assert all(heading in text for heading in ("incomplete", "marginal", "variance"))
