@@ -596,7 +596,7 @@ def test_bad_options_are_refused_before_training(tmp_path: Path) -> None:
         assert not (tmp_path / "run").exists()
 
 
-def test_a_run_prints_the_papers_tables(tmp_path: Path) -> None:
+def test_a_run_prints_the_papers_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = [*SMALL, "evaluate=[{kind: log_likelihood, samples: 20, prior_samples: 50}]"]
     ended = mmt("run", "fashion_mini", "--out", tmp_path / "run", *sets(*options), "--json")
     assert ended.status == 0
@@ -612,5 +612,6 @@ def test_a_run_prints_the_papers_tables(tmp_path: Path) -> None:
     for x, xy, x_given_y in (by_image, by_both):
         assert xy["value"] < x["value"]  # a label costs something
         assert xy["value"] < x_given_y["value"]
+    monkeypatch.setenv("COLUMNS", "160")  # all columns stand in one table
     shown = mmt("evaluate", tmp_path / "run")
     assert "".join(shown.out.split()).count("logp(image|") == 2
