@@ -259,6 +259,23 @@ def test_typed_files_that_are_cut(tmp_path: Path, name: str) -> None:
     assert fault(written(tmp_path / name, whole[: len(whole) // 2])).startswith("FILE: cannot be read: ")
 
 
+def test_a_damaged_arrow_file_is_told_rather_than_followed(tmp_path: Path) -> None:
+    path = tmp_path / "x.arrow"
+    table = pa.table({"a": ["some", "words", None] * 20, "b": pa.array(["x", "y"] * 30).dictionary_encode()})
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table)
+    whole, ended = path.read_bytes(), {"read": 0, "refused": 0}
+    for place in range(8, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            read(path)
+            ended["read"] += 1
+        except UserError as error:
+            assert str(error).startswith(str(path))
+            ended["refused"] += 1
+    assert min(ended.values()) > 10
+
+
 def test_two_typed_columns_of_one_name(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     pyarrow.parquet.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), path)
