@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -18,9 +19,9 @@ class Columnar(TableFile):
     """Rows of an Arrow schema."""
 
     @property
+    @abstractmethod
     def schema(self) -> pa.Schema:
         """The columns with their types."""
-        raise NotImplementedError
 
     def _read_names(self) -> Sequence[str]:
         try:
