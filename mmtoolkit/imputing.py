@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,12 +73,10 @@ class Imputer:
 
     def __init__(self, run: TrainedRun, table: RunTable, samples: int = 0, seed: int = 0) -> None:
         self.run, self.table, self.samples, self.seed = run, table, samples, seed
-        self.filled: dict[str, int] = {}
+        self.filled: Counter[str] = Counter()
         """Column -> how many of its cells were filled."""
-        self.left: dict[str, int] = {}
-        """Column -> how many of its missing cells the model could not give."""
-        self.unfit: dict[str, int] = {}
-        """Column -> how many cells that were made the type of the column cannot hold."""
+        self.left: Counter[tuple[str, str]] = Counter()
+        """Column and why -> how many of its cells stay missing."""
         self.uninformed = 0
         """How many rows were filled from the prior."""
         self.examples: dict[str, Any] = {}
@@ -159,16 +158,19 @@ class Imputer:
             wanted = np.logical_or.reduce(list(blank.values())) if blank else np.zeros(len(present), dtype=bool)
             rows = np.flatnonzero(wanted & ready)
             for column, holes in blank.items():
-                self._count(self.left, column, int((holes & ~ready).sum()))
+                self._stay(column, int((holes & ~ready).sum()), self._unready)
             if not len(rows):
                 continue
             touched[rows] = True
             made, p = self._made(target, piece.batch, z, torch.from_numpy(rows))
             for column in target.columns:
                 chosen = np.flatnonzero(blank[column][rows])
-                new = [plain(made[column][place]) for place in chosen.tolist()]
-                cells[column] = rows[chosen].tolist(), new
-                self._count(self.filled, column, len(new))
+                cells[column] = self._readable(
+                    column,
+                    rows[chosen].tolist(),
+                    [plain(made[column][place]) for place in chosen.tolist()],
+                    piece.rows.missing,
+                )
             for column, what in (target.modality.spread(target.name, p, self.samples) if target.spread else {}).items():
                 for key, values in what.items() if column in target.spread else ():
                     holes = blank[column][rows]
@@ -178,7 +180,7 @@ class Imputer:
         for name in names:  # what the model does not decode stays as it is
             for column, holes in piece.blank[name].items():
                 if column not in seen and column not in self.table.absent:
-                    self._count(self.left, column, int(holes.sum()))
+                    self._stay(column, int(holes.sum()), "the model does not decode them")
                 seen.add(column)
         return Filling(piece.start, piece.rows, cells, spread)
 
@@ -197,15 +199,27 @@ class Imputer:
                 values[place] = value
         return modality.by_column(target.name, [modality.cell(value) for value in values]), p
 
-    @staticmethod
-    def _count(counts: dict[str, int], column: str, more: int) -> None:
-        if more:
-            counts[column] = counts.get(column, 0) + more
+    def _readable(
+        self, column: str, places: Sequence[int], cells: Sequence[Any], missing: Collection[str]
+    ) -> tuple[Sequence[int], Sequence[Any]]:
+        """The cells that were made, less the texts that would be read as missing: no hole is filled with a hole."""
+        kept = [at for at, cell in enumerate(cells) if not (isinstance(cell, str) and cell in missing)]
+        self._stay(column, len(cells) - len(kept), "the text made for them is one that stands for a missing cell")
+        self.filled[column] += len(kept)
+        return [places[at] for at in kept], [cells[at] for at in kept]
+
+    def _stay(self, column: str, count: int, why: str) -> None:
+        if count:
+            self.left[column, why] += count
+
+    @property
+    def _unready(self) -> str:
+        return f"the model decodes them given {', '.join(self.run.model.conditions)}, which these rows lack"
 
     def refused(self, column: str, count: int) -> None:
         """Note that some cells that were made do not fit into the type of their column, and were not put there."""
-        self._count(self.unfit, column, count)
-        self._count(self.filled, column, -count)
+        self._stay(column, count, f"the type of the column holds no cell such as {self.examples[column]!r}")
+        self.filled[column] -= count
 
     def notes(self) -> list[str]:
         """What the user should know of what was filled and what was not."""
@@ -217,17 +231,9 @@ class Imputer:
                 notes.append(f"{named}: has no column {', '.join(self.added)}: added, and filled in every row")
             if lacking:
                 notes.append(f"{named}: has no column {', '.join(lacking)}, which the model cannot give")
-        for column, count in self.left.items():
-            notes.append(f"{named}: cells of {column} that stay missing: {count:,}; {self._why(column)}")
-        for column, count in self.unfit.items():
-            why = f"the type of the column holds no cell such as {self.examples[column]!r}"
+        for (column, why), count in self.left.items():
             notes.append(f"{named}: cells of {column} that stay missing: {count:,}; {why}")
         if self.uninformed:
             rows = f"rows with nothing that z is inferred from: {self.uninformed:,}"
             notes.append(f"{named}: {rows}; they are filled from the prior")
         return notes
-
-    def _why(self, column: str) -> str:
-        if column not in self.examples:
-            return "the model does not decode them"
-        return f"the model decodes them given {', '.join(self.run.model.conditions)}, which these rows lack"

@@ -1,8 +1,9 @@
 """Schemas and tables that a clumsy hand has been at: read, or refused in lines that each name a place and a remedy.
 
-The suite looks at a few of each. Many more, in a folder of their own:
+Tables are prepared for training, and used: a first schema is made of them, a run fills, embeds and scores them. The
+suite looks at a few of each. Many more, in a folder of their own:
 
-    python tests/fuzzing.py --cases 20000 [--seed 0] [--what schemas|tables]
+    python tests/fuzzing.py --cases 20000 [--seed 0] [--what schemas|tables|uses]
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import copy
 import csv
 import io
 import json
+import math
 import os
 import random
+import re
 import tempfile
 import traceback
 from collections import Counter
@@ -26,10 +29,17 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
 
-from mmtoolkit import catalogue, parse_schema, prepare
+from mmtoolkit import TrainedRun, catalogue, execute, parse_schema, prepare
+from mmtoolkit.embedding import embed_table
 from mmtoolkit.errors import UserError
+from mmtoolkit.evaluating import evaluate_table
+from mmtoolkit.first_schema import first_schema
+from mmtoolkit.imputed_table import impute_table
 from mmtoolkit.plugins import Plugins, load_plugins
+from mmtoolkit.run_tables import open_source, table_source
 from mmtoolkit.schema import read_schema
+from mmtoolkit.sources import TableSource
+from mmtoolkit.tables import Reading, open_table
 from mmtoolkit.yaml12 import read_yaml, write_yaml
 
 RICH: dict[str, Any] = {
@@ -263,7 +273,14 @@ def written(draw: random.Random) -> Path:
 
 
 # What lines say that name no remedy of their own: they stand beside one that does.
-_NOTES = ("and more lines like these", "count as missing", "and are left out")
+_NOTES = ("and more lines like these", "and more cells like these", "count as missing", "and are left out")
+
+
+def in_lines(error: UserError) -> None:
+    """Raise where a line of a fault cannot be shown or says nothing to do."""
+    for line in error.faults:
+        assert line.isprintable(), line
+        assert "; " in line or any(words in line for words in _NOTES), line
 
 
 def table_case(draw: random.Random, plugins: Plugins) -> str:
@@ -278,9 +295,7 @@ def table_case(draw: random.Random, plugins: Plugins) -> str:
         schema = parse_schema({**SHOES, "data": data, "modalities": modalities}, folder=Path.cwd(), plugins=plugins)
         found = prepare(schema.data, schema.modalities, schema.at)
     except UserError as error:
-        for line in error.faults:
-            assert line.isprintable(), line
-            assert "; " in line or any(words in line for words in _NOTES), line
+        in_lines(error)
         return "refused"
     for split in found.splits.values():
         for name in names:
@@ -289,16 +304,116 @@ def table_case(draw: random.Random, plugins: Plugins) -> str:
     return "read"
 
 
+# Uses of a table.
+
+
+def trained(folder: Path) -> TrainedRun:
+    """A run on shoes without a fault, trained for a moment."""
+    draw = random.Random(0)
+    rows = [{name: draw.choice([x for x in CELLS[name][:3] if x]) for name in COLUMNS} for _ in range(40)]
+    for row in rows:
+        row |= {"photo": draw.choice(["a.png", "b.png"]), "split": draw.choice(["train", "valid"])}
+    with (folder / "clean.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    data = {**SHOES["data"], "path": "clean.csv", "split": "split"}
+    schema = parse_schema({**SHOES, "data": data, "train": {"epochs": 1}}, folder=folder)
+    return execute(schema, folder / "run")
+
+
+def use_case(draw: random.Random, plugins: Plugins, run: TrainedRun) -> str:
+    """Put a table in the current folder to a use; which, or that it was refused."""
+    path = written(draw)
+    use = draw.choice([first_schema_case, impute_case, impute_case, embed_case, evaluate_case])
+    for old in (*Path().glob("out*.*"), *Path().glob("out_images/*")):
+        old.unlink()
+    try:
+        return use(draw, path, plugins, run)
+    except UserError as error:
+        in_lines(error)
+        return "refused"
+
+
+def first_schema_case(draw: random.Random, path: Path, plugins: Plugins, run: TrainedRun) -> str:
+    """The schema that `mmt init` writes is read, and its table prepared, without a fault."""
+    Path("out.yaml").write_text(first_schema(path, Path("out.yaml"), Reading(), plugins).text, encoding="utf-8")
+    try:
+        schema = read_schema("out.yaml", plugins=plugins)
+        prepare(schema.data, schema.modalities, schema.at)
+    except UserError as error:
+        raise AssertionError(str(error)) from error
+    return "first schema"
+
+
+def _source(draw: random.Random, run: TrainedRun, path: Path) -> TableSource:
+    told = draw.choice(
+        [[], [], ["data.on_bad_cell=missing"], ["data.on_bad_cell=error"], ["data.absent_files=missing"]]
+    )
+    return table_source(run, path, told)
+
+
+def impute_case(draw: random.Random, path: Path, plugins: Plugins, run: TrainedRun) -> str:
+    """Cells that are there stay, and as many are filled as is said."""
+    source = _source(draw, run, path)
+    out = Path(f"out.{draw.choice([path.suffix[1:]] * 2 + ['csv', 'jsonl', 'parquet'])}")
+    told, *_ = impute_table(run, source, out, samples=draw.choice([0, 0, 3]), seed=1, overwrite=True)
+    old, new = open_source(source), open_table(out, Reading(encoding=_encoding_of(source, path, out)))
+    assert len(new) == len(old)
+    assert new.names[: len(old.names)] == old.names
+
+    def hole(name: str, cell: Any) -> bool:
+        lost = name == "photo" and source.absent_files == "missing" and not os.path.lexists(str(cell).replace("\0", ""))
+        return cell is None or lost
+
+    filled = {name: int(count) for count, name in re.findall(r"(\d+) of (\w+)", told)}
+    for name in {*COLUMNS[:-1]} & {*new.names}:
+        holes = sum(hole(name, cell) for cell in old.column(name)) if name in old.names else len(old)
+        left = sum(hole(name, cell) for cell in new.column(name))
+        assert holes - left == filled.get(name, 0), (name, holes, left, told)
+    for name in old.names:
+        for before, after in zip(old.column(name), new.column(name), strict=True):
+            if path.suffix == out.suffix and not hole(name, before):
+                assert repr(after) == repr(before), (name, before, after)
+    return "imputed"
+
+
+def _encoding_of(source: TableSource, path: Path, out: Path) -> str:
+    """A table of the same format keeps its encoding."""
+    return source.encoding if path.suffix == out.suffix else "utf-8"
+
+
+def embed_case(draw: random.Random, path: Path, plugins: Plugins, run: TrainedRun) -> str:
+    """Every row has a finite place."""
+    source = _source(draw, run, path)
+    out = Path(f"out.{draw.choice(['csv', 'parquet', 'jsonl'])}")
+    embed_table(run, source, out, draw.choice([(), (), ("colour",), ("gone",)]), overwrite=True)
+    new = open_table(out, Reading())
+    assert len(new) == len(open_source(source))
+    assert all(math.isfinite(float(cell)) for name in ("mean_0", "logvar_1") for cell in new.column(name))
+    return "embedded"
+
+
+def evaluate_case(draw: random.Random, path: Path, plugins: Plugins, run: TrainedRun) -> str:
+    """Its scores are numbers."""
+    json.dumps(evaluate_table(run, _source(draw, run, path), run.schema.evaluate), allow_nan=False)
+    return "evaluated"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cases", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--what", choices=["schemas", "tables"])
+    parser.add_argument("--what", choices=["schemas", "tables", "uses"])
     options = parser.parse_args()
     plugins, known = load_plugins(), bases()
+    runs = tempfile.TemporaryDirectory()
+    lay_out(Path(runs.name))
+    run = trained(Path(runs.name))
     cases: dict[str, Callable[[random.Random], str]] = {
         "schemas": lambda draw: schema_case(draw, plugins, known),
         "tables": lambda draw: table_case(draw, plugins),
+        "uses": lambda draw: use_case(draw, plugins, run),
     }
     failed = 0
     for what in [options.what] if options.what else list(cases):

@@ -41,3 +41,12 @@ def test_a_table_is_read_or_refused_in_lines(plugins: Plugins, tmp_path: Path, m
     fuzzing.lay_out(tmp_path)
     ended = Counter(fuzzing.table_case(random.Random(seed), plugins) for seed in range(ROUNDS * EACH_ROUND))
     assert min(ended["read"], ended["refused"]) > ROUNDS
+
+
+def test_a_table_is_used_or_refused_in_lines(plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    fuzzing.lay_out(tmp_path)
+    run = fuzzing.trained(tmp_path)
+    ended = Counter(fuzzing.use_case(random.Random(seed), plugins, run) for seed in range(ROUNDS * EACH_ROUND))
+    assert {"refused", "first schema", "imputed", "embedded", "evaluated"} == {*ended}
+    assert min(ended.values()) > 10

@@ -135,6 +135,15 @@ def test_columns_that_are_absent_are_added(run: TrainedRun, tmp_path: Path) -> N
     )
 
 
+def test_no_hole_is_filled_with_a_text_that_is_read_as_missing(run: TrainedRun, tmp_path: Path) -> None:
+    rows = [{**row, "the sort": "NA"} for row in truth(6, tmp_path)]
+    table = write_csv(tmp_path / "t.csv", rows)
+    done = impute(run.folder, table, tmp_path / "out.csv", "--set", f"data.missing={json.dumps(['NA', *SORTS])}")
+    assert (tmp_path / "out.csv").read_bytes() == table.read_bytes()
+    why = "the text made for them is one that stands for a missing cell"
+    assert done.err.splitlines() == ["filled no cell", f"{table}: cells of the sort that stay missing: 6; {why}"]
+
+
 def test_rows_with_nothing_have_the_prior(run: TrainedRun, tmp_path: Path) -> None:
     rows = [dict.fromkeys(COLUMNS, ""), dict.fromkeys(COLUMNS, "NA"), {**dict.fromkeys(COLUMNS, ""), "ripe": "yes"}]
     done = impute(run.folder, write_csv(tmp_path / "t.csv", rows), tmp_path / "out.csv")

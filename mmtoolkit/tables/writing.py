@@ -275,7 +275,7 @@ def _texts(column: Raw) -> pa.Array:
 
 
 class _JsonLines(TableWriter):
-    """An object a line; a key is left out of a new one where its cell is missing."""
+    """An object a line; a new one has every key, with null where its cell is missing."""
 
     def __init__(self, names: Sequence[str], file: Any, out: Path) -> None:
         super().__init__(names)
@@ -293,8 +293,7 @@ class _JsonLines(TableWriter):
     def _new(self, columns: Mapping[str, Raw]) -> Iterator[bytes]:
         cells = {name: _values(columns[name]) for name in self.names}
         for row in range(len(next(iter(cells.values()), ()))):
-            known = {name: column[row] for name, column in cells.items() if column[row] is not None}
-            yield f"{json_text(known)}\n".encode()
+            yield f"{json_text({name: column[row] for name, column in cells.items()})}\n".encode()
 
     def _changed(self, columns: Mapping[str, Raw], lines: Sequence[bytes], changed: Changed) -> Iterator[bytes]:
         new: dict[int, dict[str, str]] = {}
