@@ -141,10 +141,17 @@ def test_a_dictionary_that_grows_from_group_to_group(tmp_path: Path, monkeypatch
 
 
 def test_values_without_types_get_the_narrowest(tmp_path: Path) -> None:
-    (tmp_path / "t.jsonl").write_text('{"a": 1, "b": "x", "c": [1]}\n{"a": 2.5, "b": 3, "e": null}\n{"a": null}\n')
+    lines = ('{"a": 1, "b": "x", "c": [1], "d": 1.5}', '{"a": 2.5, "b": 3, "d": "", "e": null}', '{"a": null}')
+    (tmp_path / "t.jsonl").write_text("\n".join(lines))
     made = pa.parquet.read_table(copied(tmp_path / "t.jsonl", tmp_path / "t.parquet"))
     assert made.schema.field("a").type == pa.float64()
-    assert made.to_pydict() == {"a": [1, 2.5, None], "b": ["x", "3", None], "c": [[1], None, None], "e": [None] * 3}
+    assert made.to_pydict() == {
+        "a": [1, 2.5, None],
+        "b": ["x", "3", None],
+        "c": [[1], None, None],
+        "d": ["1.5", "", None],
+        "e": [None] * 3,
+    }
 
 
 def test_bytes_have_no_form_as_text(tmp_path: Path) -> None:
