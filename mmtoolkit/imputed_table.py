@@ -19,7 +19,7 @@ from mmtoolkit.tables.fitting import as_text, is_bytes, is_picture, is_text, rep
 from mmtoolkit.tables.formats import format_of
 from mmtoolkit.tables.json_lines import JsonLines
 from mmtoolkit.tables.rows import Raw
-from mmtoolkit.tables.writing import fields_of, new_table
+from mmtoolkit.tables.writing import fields_of, new_table, unwritable
 
 if TYPE_CHECKING:
     from mmtoolkit.run import TrainedRun
@@ -78,7 +78,7 @@ class _Output:
     """
 
     def __init__(self, table: TableFile, out: Path, imputer: Imputer, pictures: PicturesBeside) -> None:
-        self.table, self.imputer, self.pictures = table, imputer, pictures
+        self.table, self.out, self.imputer, self.pictures = table, out, imputer, pictures
         kind = format_of(out)
         self.alike = kind == (table.reading.format or format_of(table.path))
         self.typed = kind in ("parquet", "arrow")
@@ -131,7 +131,10 @@ class _Output:
                 return column
             if is_text(field.type):
                 column = [None if cell is None else as_text(cell) for cell in column]
-            return pa.array(column, field.type)
+            try:
+                return pa.array(column, field.type)
+            except pa.ArrowException as error:  # a whole number of many digits in a column of others
+                raise unwritable(self.out, error) from error
         return column.cast(field.type) if column.type != field.type else column
 
     def _storable(self, cells: Sequence[Any], rows: Sequence[int], field: pa.Field) -> Sequence[Any]:

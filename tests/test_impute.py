@@ -340,6 +340,16 @@ LINES = [
 ]
 
 
+def test_numbers_that_no_type_holds_together(run: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmtoolkit.tables.writing._GROUP_ROWS", 1)
+    (tmp_path / "t.jsonl").write_text(f'{{"the sort": "fig", "id": {2**60 + 1}}}\n{{"the sort": null, "id": 1.5}}\n')
+    done = mmt("impute", run.folder, tmp_path / "t.jsonl", "--out", tmp_path / "out.parquet")
+    (line,) = done.err.splitlines()
+    assert line.startswith(f"{tmp_path / 'out.parquet'}: cannot be written: ")
+    assert line.endswith("; write another format")
+    assert [file.name for file in tmp_path.iterdir()] == ["t.jsonl"]
+
+
 def test_lines_of_json_change_only_where_they_are_filled(run: TrainedRun, tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text("\n".join(LINES), encoding="utf-8")
     impute(run.folder, tmp_path / "t.jsonl", tmp_path / "out.jsonl")

@@ -110,7 +110,7 @@ def new_table(out: Path, fields: pa.Schema, like: TableFile | None = None) -> It
         try:
             writer.close()
         except pa.ArrowException as error:
-            raise _unwritable(out, error) from error
+            raise unwritable(out, error) from error
 
 
 def _writer(
@@ -143,7 +143,8 @@ def _parquet(new: Path, fields: pa.Schema) -> Any:
     return pa.parquet.ParquetWriter(new, fields, use_dictionary=coded or False)
 
 
-def _unwritable(out: Path, error: Exception) -> UserError:
+def unwritable(out: Path, error: Exception) -> UserError:
+    """The fault of cells that the format of a file has no form for."""
     return UserError(f"{out}: cannot be written: {' '.join(str(error).split())}; write another format")
 
 
@@ -168,7 +169,7 @@ class _Columns(TableWriter):
             if self.rows >= _GROUP_ROWS or self.bytes >= _GROUP_BYTES:
                 self._flush()
         except (pa.ArrowException, ValueError, TypeError) as error:
-            raise _unwritable(self.out, error) from error
+            raise unwritable(self.out, error) from error
 
     def _array(self, column: Raw, field: pa.Field) -> pa.Array:
         if isinstance(column, list):
