@@ -108,6 +108,24 @@ def test_what_is_sound_passes() -> None:
     check_modality(Choice(), cells=[0, "1", 2], bad=[3, "many"])
 
 
+def test_a_likelihood_of_positive_numbers_passes() -> None:
+    class Decoder(LevelDecoder):
+        def forward(self, z: Tensor) -> Distribution:
+            base = super().forward(z).base
+            rate = base.scale + nn.functional.softplus(base.loc)
+            return self.modality.distribution(distributions.Gamma(1 + base.scale, rate, validate_args=False))
+
+    def number(self: Level, cell: Any, place: int) -> float:
+        found = Level.number(self, cell, place)
+        if not found > 0:
+            raise ValueError(f"{cell!r} is not positive; give a time")
+        return found
+
+    waits = level(number=number, decoder=lambda self, size: Decoder(self, size))
+    check_modality(waits(), [0.5, 1.0, 3.0], bad=[0, -1.0])
+    check_modality(waits(columns=("a", "b")), [{"a": 1.0, "b": 2.0}, {"a": 0.5}, {"b": 3.0}])
+
+
 def faults(modality: Modality, *cells: Any, bad: Sequence[Any] = ()) -> list[str]:
     with pytest.raises(AssertionError) as raised:
         check_modality(modality, list(cells) or None, bad)
@@ -153,6 +171,13 @@ class Wider(distributions.Normal):
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         return self.loc + 1.5 * (super().sample(sample_shape) - self.loc)
+
+
+class Shifted(distributions.Normal):
+    """Draws that lie a tenth of a standard deviation too far right."""
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        return super().sample(sample_shape) + 0.1 * self.scale
 
 
 class Unnormalised(distributions.Normal):
@@ -340,14 +365,40 @@ MODALITIES: dict[str, tuple[Any, str]] = {
     ),
     "validated parameters": (
         decoding(lambda mean, scale, m: m.distribution(distributions.Normal(mean, scale, validate_args=True))),
-        "`decoder` gives a distribution of batch (N,) and event (*event), whose log-probabilities are one a row; but "
+        "`decoder` and `head` look at each row by itself, draw many samples at once, and every parameter learns; but "
         "<lambda> (test_testing_kit.py, line ",
+    ),
+    "parameters that are NaN, of draws by rejection": (
+        decoding(
+            lambda mean, scale, m: m.distribution(distributions.VonMises(mean, (-scale).log(), validate_args=False))
+        ),
+        "decoder(size): log-probabilities of what cells hold are finite, but NaN or infinity came; bound the ",
+    ),
+    "cut off from z": (
+        decoding(
+            lambda mean, scale, m: m.distribution(
+                distributions.Normal(mean, scale * (1 + mean.detach().square()), validate_args=False)
+            )
+        ),
+        "decoder(size): stays accurate in float64, its gradient equal to finite differences, but it does not; do not "
+        "cast to float32, round or detach what depends on z",
+    ),
+    "shifted draws": (
+        decoding(lambda mean, scale, m: m.distribution(Shifted(mean, scale, validate_args=False))),
+        "decoder(size): draws come as often as log_prob says, but its density gives ",
+    ),
+    "degrees that become radians": (
+        level(
+            number=lambda self, cell, place: Level.number(self, cell, place) / 57.3,
+            entry=lambda self, number, place: 57.3 * number,
+        ),
+        "number: keeps the unit of the cells, for spread tells standard deviations in it, but ",
     ),
     "float32 inside": (decoding(_rounded), "decoder(size): stays accurate in float64, its gradient equal to finite "),
     "half precision": (
         decoding(lambda mean, scale, m: _Half(mean, scale, m)),
         "decoder(size): densities are taken in float32 or better, but torch.bfloat16 came under autocast; use "
-        "mmtoolkit.posterior.at_least_float32",
+        "mmtoolkit.at_least_float32",
     ),
     "wider draws": (
         decoding(lambda mean, scale, m: m.distribution(Wider(mean, scale, validate_args=False))),
@@ -356,7 +407,7 @@ MODALITIES: dict[str, tuple[Any, str]] = {
     ),
     "a constant left out": (
         decoding(lambda mean, scale, m: m.distribution(Unnormalised(mean, scale, validate_args=False))),
-        "decoder(size): draws come as often as log_prob says, but its density gives 1.3",
+        "decoder(size): draws come as often as log_prob says, but its density gives 1.5",
     ),
     "a scale left out": (
         decoding(lambda mean, scale, m: m.distribution(Unscaled(mean, scale, validate_args=False))),
@@ -464,7 +515,15 @@ def test_a_broken_modality(case: str) -> None:
 
 def test_all_that_is_broken_is_told_at_once() -> None:
     found = faults(level(named=lambda self, name, value: 3, typed=lambda self, text: text + "1", condition_size=TWO)())
-    assert [line.split(":")[0] for line in found] == ["typed", "named", "condition"]
+    assert [line.split(":")[0] for line in found] == ["typed", "condition", "named"]
+
+
+def test_what_rests_on_a_broken_promise_is_not_tried() -> None:
+    normal = decoding(lambda mean, scale, modality: distributions.Normal(mean, scale, validate_args=False))
+    assert len(faults(normal())) == 1
+    broken = decoding(lambda mean, scale, modality: mean.no_such_method())
+    (line,) = faults(broken())
+    assert line.startswith("`decoder`, and `head` where there is one, give distributions (N,) of values (*event), ")
 
 
 def test_cells_that_must_be_refused() -> None:
@@ -522,7 +581,7 @@ def test_probabilities_of_discrete_values_without_their_constant(columns: tuple[
     check_modality(counts(wrong=False))
     found = faults(counts(wrong=True))
     assert all(
-        line.startswith("decoder(size): draws come as often as log_prob says, but of 6000 draws ") for line in found
+        line.startswith("decoder(size): draws come as often as log_prob says, but of 20000 draws ") for line in found
     )
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from mmtoolkit.plugins import Plugins
 from mmtoolkit.scaffold import write_project
-from mmtoolkit.testing import check_modality, check_source
+from mmtoolkit.testing import check_source, examine
 
 TUTORIALS = Path(__file__).parents[1] / "docs" / "tutorials"
 _BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -64,11 +64,7 @@ def imported(path: Path) -> ModuleType:
 
 
 def faults(module: ModuleType, **options: Any) -> list[str]:
-    try:
-        check_modality(module.Flocks(**options))
-    except AssertionError as error:
-        return str(error).splitlines()
-    return []
+    return [fault for outcome in examine(module.Flocks(**options)) for fault in outcome.beside_promise]
 
 
 def test_counts_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

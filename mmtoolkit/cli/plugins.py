@@ -14,6 +14,7 @@ from mmtoolkit.errors import UserError
 if TYPE_CHECKING:
     from mmtoolkit.components import Component
     from mmtoolkit.plugins import Plugins
+    from mmtoolkit.testing.examples import Trial
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
@@ -84,22 +85,30 @@ def check(
     from mmtoolkit.testing.examples import tried
 
     found = plugins_of(ctx)
-    trials = [trial for cls in _chosen(found, name, ctx.obj) for trial in tried(cls)]
+    trials = (trial for cls in _chosen(found, name, ctx.obj) for trial in tried(cls))
     if json:
-        print_json([trial.document() for trial in trials])
-    console = out()
-    for trial in () if json else trials:
-        console.print(f"[bold]{escape(trial.title)}[/]", soft_wrap=True)
-        if trial.untried:
-            console.print(f"  not tried: {escape(trial.untried)}", soft_wrap=True)
-        for outcome in trial.outcomes:
-            console.print(f"  {'BROKEN' if outcome.faults else 'kept  '}  {escape(outcome.promise)}", soft_wrap=True)
-            for fault in outcome.faults:
-                console.print(f"          {escape(fault)}", soft_wrap=True)
-    broken = sum(bool(outcome.faults) for trial in trials for outcome in trial.outcomes)
+        documents = [trial.document() for trial in trials]
+        print_json(documents)
+        broken = sum(bool(promise["faults"]) for document in documents for promise in document["promises"])
+    else:
+        broken = sum(_shown(trial) for trial in trials)
     if broken:
         promises = "1 promise is" if broken == 1 else f"{broken} promises are"
         raise UserError(f"{name or 'the plugin'}: {promises} broken; mend what the lines say, and check again")
+
+
+def _shown(trial: Trial) -> int:
+    """Print what a trial finds, as it finds it; how many promises are broken."""
+    console, broken = out(), 0
+    console.print(f"[bold]{escape(trial.title)}[/]", soft_wrap=True)
+    if trial.untried:
+        console.print(f"  not tried: {escape(trial.untried)}", soft_wrap=True)
+    for outcome in trial.outcomes:
+        broken += bool(outcome.faults)
+        console.print(f"  {'BROKEN' if outcome.faults else 'kept  '}  {escape(outcome.promise)}", soft_wrap=True)
+        for fault in outcome.beside_promise:
+            console.print(f"          {escape(fault)}", soft_wrap=True)
+    return broken
 
 
 def _chosen(found: Plugins, name: str | None, files: list[Path]) -> list[type[Component]]:

@@ -17,7 +17,7 @@ def test_contract():
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmtoolkit.components import Cells, Component, Evaluator, Modality, Model, Source
@@ -77,8 +77,10 @@ def check_evaluator(evaluator: Evaluator, modalities: Mapping[str, Modality] | N
     assert_kept(examined(evaluators.Subject(evaluator, modalities), evaluators.CHECKS))
 
 
-def examine(component: Component) -> list[Outcome]:
-    """The outcome of every promise of a component, tried with its own examples.
+def examine(component: Component) -> Iterator[Outcome]:
+    """The outcome of every promise of a component, tried with its own examples, each as it is asked for.
+
+    It ends early with a broken promise that all later ones rest on, such as that a decoder gives a distribution.
 
     Raises:
         TypeError: it is of no known family.
@@ -94,9 +96,10 @@ def examine(component: Component) -> list[Outcome]:
     raise TypeError(f"{component!r} is no modality, source, model or evaluator")
 
 
-def _model(model: Model, modalities: Mapping[str, Modality] | None = None) -> list[Outcome]:
+def _model(model: Model, modalities: Mapping[str, Modality] | None = None) -> Iterator[Outcome]:
     return examined(models.Subject(model, modalities), (*models.CHECKS, *inference.CHECKS))
 
 
-def _modality(modality: Modality, cells: Cells | None = None, bad: Sequence[Any] = ()) -> list[Outcome]:
-    return examined(subjects.Subject(modality, cells, bad), (*data.CHECKS, *networks.CHECKS, *sampling.CHECKS))
+def _modality(modality: Modality, cells: Cells | None = None, bad: Sequence[Any] = ()) -> Iterator[Outcome]:
+    checks = (*data.OF_CELLS, *networks.CHECKS, *data.OF_PREDICTIONS, *sampling.CHECKS)
+    return examined(subjects.Subject(modality, cells, bad), checks, networks.NEEDED)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmtoolkit.components import Cells, Component, Modality, Parsed
+from mmtoolkit.components import Cells, Component, Modality, NumberModality, Parsed
 from mmtoolkit.testing.promises import close, finite, shape
 from mmtoolkit.testing.subjects import Subject, Untouchable, is_open, shown
 
@@ -315,6 +315,27 @@ def baseline_is_a_value(subject: Subject) -> Iterator[str]:
         yield "scores: takes the baseline as a prediction, but gave other shapes for it; use the shapes of values"
 
 
+def spreads_are_in_the_unit(subject: Subject) -> Iterator[str]:
+    """A standard deviation that `spread` tells is in the unit of the table's cells."""
+    modality = subject.modality
+    if not isinstance(modality, NumberModality):
+        return
+    told = modality.spread("it", subject.p, 1)
+    for cell in subject.cells:
+        entries = {modality.source_columns("it")[0]: cell} if modality.single else cell
+        for place, column in enumerate(modality.source_columns("it")):
+            entry = entries.get(column)
+            if "std" not in told.get(column, {}) or isinstance(entry, bool) or not isinstance(entry, (int, float)):
+                continue
+            number = modality.number(entry, place)
+            if abs(number - entry) > 1e-6 * max(1.0, abs(entry)):
+                yield (
+                    f"number: keeps the unit of the cells, for spread tells standard deviations in it, but {entry:g} "
+                    f"became {number:g}; convert in prepare or in the networks, or write spread"
+                )
+                return
+
+
 def values_are_shown(subject: Subject) -> Iterator[str]:
     """Values can be shown as text and drawn, predictions too."""
     from matplotlib.figure import Figure
@@ -334,7 +355,7 @@ def values_are_shown(subject: Subject) -> Iterator[str]:
         yield f"filled: gives values {shape(subject.x)}, but {shape(known)} came; keep one shape all the way"
 
 
-CHECKS = (
+OF_CELLS = (
     cells_are_at_hand,
     options_come_back,
     fit_learns,
@@ -343,9 +364,6 @@ CHECKS = (
     columns_equal_cells,
     bad_cells_are_told,
     preparing_is_sound,
-    values_come_back,
     typed_cells_are_read,
-    scores_tell,
-    baseline_is_a_value,
-    values_are_shown,
 )
+OF_PREDICTIONS = (values_come_back, scores_tell, baseline_is_a_value, spreads_are_in_the_unit, values_are_shown)

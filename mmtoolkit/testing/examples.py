@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +20,13 @@ class Trial:
     Attributes:
         cls: its class.
         options: those of the instance that differ from the defaults, as they are written in JSON.
-        outcomes: one for each promise.
+        outcomes: one for each promise, each tried when it is asked for.
         untried: why there are none, where there are none.
     """
 
     cls: type[Component]
     options: dict[str, Any]
-    outcomes: list[Outcome]
+    outcomes: Iterable[Outcome]
     untried: str = ""
 
     @property

@@ -22,22 +22,31 @@ def _condition(subject: Subject) -> Tensor:
     return torch.randn(len(subject.x), EXTRA, generator=torch.Generator().manual_seed(2))
 
 
+def _encoders(subject: Subject) -> Iterator[tuple[str, nn.Module, tuple[Tensor, ...]]]:
+    """What is called to read values, the module that it gives, and what that is handed."""
+    x, c = subject.x, _condition(subject)
+    yield "encoder(width)", subject.encoder(), (x,)
+    yield f"encoder(width, extra={EXTRA})", subject.encoder(EXTRA), (x, c)
+    yield "branch(width)", networks_of(lambda: subject.modality.branch(WIDTH)), (x,)
+
+
 def encoders_give_features(subject: Subject) -> Iterator[str]:
-    """`encoder` and `branch` give finite features (N, width), row by row, of one row and of many."""
-    modality, x, c = subject.modality, subject.x, _condition(subject)
-    networks: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {
-        "encoder(width)": (subject.encoder(), (x,)),
-        f"encoder(width, extra={EXTRA})": (subject.encoder(EXTRA), (x, c)),
-        "branch(width)": (networks_of(lambda: modality.branch(WIDTH)), (x,)),
-    }
-    for what, (network, inputs) in networks.items():
+    """`encoder` and `branch` give finite features (N, width)."""
+    promised = (len(subject.x), WIDTH)
+    for what, network, inputs in _encoders(subject):
         with torch.no_grad():
             features = network(*inputs)
-            if tuple(features.shape) != (len(x), WIDTH):
-                yield f"{what}: gives (N, width), {(len(x), WIDTH)}, but {shape(features)} came; correct the last layer"
-                continue
-            if not finite(features):
-                yield f"{what}: gives finite features, but NaN or infinity came; scale what it reads"
+        if tuple(features.shape) != promised:
+            yield f"{what}: gives (N, width), {promised}, but {shape(features)} came; correct the last layer"
+        elif not finite(features):
+            yield f"{what}: gives finite features, but NaN or infinity came; scale what it reads"
+
+
+def encoders_read_rows(subject: Subject) -> Iterator[str]:
+    """`encoder` and `branch` read row by row, one row and many, and every parameter of theirs learns."""
+    for what, network, inputs in _encoders(subject):
+        with torch.no_grad():
+            features = network(*inputs)
             if not close(network(*(rows[:1] for rows in inputs)), features[:1]):
                 yield (
                     f"{what}: reads each row by itself in evaluation mode, but one row alone gave another result; mend "
@@ -47,9 +56,10 @@ def encoders_give_features(subject: Subject) -> Iterator[str]:
                 yield f"{what}: permuted rows give permuted features, but they did not; look at each row by itself"
         yield from _gradients(what, network, partial(_projected, inputs))
         network.train()(*(rows[:1] for rows in inputs))
+    x, c = subject.x, _condition(subject)
     with torch.no_grad():
-        network = networks[f"encoder(width, extra={EXTRA})"][0]
-        if torch.equal(network.eval()(x, c), network(x, c + 1)):
+        network = subject.encoder(EXTRA)
+        if torch.equal(network(x, c), network(x, c + 1)):
             yield (
                 f"encoder(width, extra={EXTRA}): reads the condition (N, extra), but it changed nothing; join it to "
                 "the features"
@@ -79,66 +89,78 @@ def conditions_are_told(subject: Subject) -> Iterator[str]:
         )
 
 
+def _decoders(subject: Subject) -> Iterator[tuple[str, nn.Module]]:
+    """What is called to say how probable values are, and the module that it gives."""
+    yield "decoder(size)", subject.decoder()
+    if subject.modality.head(SIZE) is not None:
+        yield "head(size)", networks_of(lambda: subject.modality.head(SIZE) or nn.Identity())
+
+
 def decoders_give_distributions(subject: Subject) -> Iterator[str]:
-    """`decoder` gives a distribution of batch (N,) and event (*event), whose log-probabilities are one a row."""
-    yield from _distribution("decoder(size)", subject, subject.decoder(), subject.z)
+    """`decoder`, and `head` where there is one, give distributions (N,) of values (*event), log_prob one a row."""
+    for what, network in _decoders(subject):
+        for rows in (len(subject.x), 1):
+            if faults := list(_distribution(what, subject, network, rows)):
+                yield from faults
+                break
 
 
-def heads_are_decoders(subject: Subject) -> Iterator[str]:
-    """A `head`, where there is one, gives what decoder gives."""
-    if subject.modality.head(SIZE) is None:
+def _distribution(what: str, subject: Subject, network: nn.Module, rows: int) -> Iterator[str]:
+    event, x = subject.event, subject.x[:rows]
+    p = network(subject.z[:rows])
+    if not isinstance(p, Distribution) or tuple(p.batch_shape) != (rows,) or tuple(p.event_shape) != event:
+        came = f"{tuple(p.batch_shape)} and {tuple(p.event_shape)}" if isinstance(p, Distribution) else type(p).__name__
+        yield (
+            f"{what}: gives a Distribution of batch ({rows},) and event {event}, but {came} came; wrap it in "
+            "Independent, or correct event_shape"
+        )
         return
-    head = networks_of(lambda: subject.modality.head(SIZE) or nn.Identity())
-    yield from _distribution("head(size)", subject, head, subject.z)
-    if sum(isinstance(module, nn.Linear) for module in head.modules()) > 1:
-        yield "head(size): is a single linear layer, but has more; a linear baseline shows what features alone tell"
+    log_prob = p.log_prob(x)
+    if tuple(log_prob.shape) != (rows,):
+        yield f"{what}: log_prob is one number a row, ({rows},), but {shape(log_prob)} came; sum it over the event"
+        return
+    if not finite(log_prob):
+        yield f"{what}: log-probabilities of what cells hold are finite, but NaN or infinity came; bound the parameters"
+        return  # before a draw: rejection sampling of NaN parameters would never end
+    for name, value in (("sample", p.sample()), ("point", subject.modality.point(p))):
+        if tuple(value.shape) != (rows, *event) or not finite(value):
+            yield (
+                f"{what}: {name} gives finite values (N, *event), {(rows, *event)}, but {shape(value)} came, or not "
+                "finite; correct it"
+            )
 
 
-def _distribution(what: str, subject: Subject, network: nn.Module, z: Tensor) -> Iterator[str]:
-    x, event = subject.x, subject.event
-    for rows in (len(x), 1):
-        p = network(z[:rows])
-        if not isinstance(p, Distribution) or tuple(p.batch_shape) != (rows,) or tuple(p.event_shape) != event:
-            came = (
-                f"{tuple(p.batch_shape)} and {tuple(p.event_shape)}"
-                if isinstance(p, Distribution)
-                else type(p).__name__
-            )
-            yield (
-                f"{what}: gives a Distribution of batch ({rows},) and event {event}, but {came} came; wrap it in "
-                "Independent, or correct event_shape"
-            )
-            return
-        log_prob = p.log_prob(x[:rows])
-        if tuple(log_prob.shape) != (rows,):
-            yield f"{what}: log_prob is one number a row, ({rows},), but {shape(log_prob)} came; sum it over the event"
-            return
-        if not finite(log_prob):
-            yield (
-                f"{what}: log-probabilities of what cells hold are finite, but NaN or infinity came; bound the "
-                "parameters"
-            )
-        sample, point = p.sample(), subject.modality.point(p)
-        for name, value in (("sample", sample), ("point", point)):
-            if tuple(value.shape) != (rows, *event) or not finite(value):
+def decoders_learn(subject: Subject) -> Iterator[str]:
+    """`decoder` and `head` look at each row by itself, draw many samples at once, and every parameter learns."""
+    x, z, event = subject.x, subject.z, subject.event
+    for what, network in _decoders(subject):
+        with torch.no_grad():
+            whole = network(z).log_prob(x)
+            if not close(network(z.flip(0)).log_prob(x.flip(0)), whole.flip(0)):
                 yield (
-                    f"{what}: {name} gives finite values (N, *event), {(rows, *event)}, but {shape(value)} came, or "
-                    "not finite; correct it"
+                    f"{what}: permuted rows give permuted log-probabilities, but they did not; look at each row by "
+                    "itself"
                 )
-    with torch.no_grad():
-        whole = network(z).log_prob(x)
-        if not close(network(z.flip(0)).log_prob(x.flip(0)), whole.flip(0)):
-            yield f"{what}: permuted rows give permuted log-probabilities, but they did not; look at each row by itself"
-        draws = network(z).sample((3,))
-        if tuple(draws.shape) != (3, len(x), *event):
-            yield (
-                f"{what}: sample((3,)) gives (3, N, *event), {(3, len(x), *event)}, but {shape(draws)} came; heed "
-                "sample_shape"
-            )
-        network(torch.full_like(z, torch.nan))  # training looks for what went wrong once the loss is there
-    yield from _gradients(what, network, lambda n: (n(z).log_prob(x) * torch.rand(len(x))).sum())
-    network.train()(z[:1]).log_prob(x[:1]).sum().backward()
-    network.eval()
+            draws = network(z).sample((3,))
+            if tuple(draws.shape) != (3, len(x), *event):
+                yield (
+                    f"{what}: sample((3,)) gives (3, N, *event), {(3, len(x), *event)}, but {shape(draws)} came; heed "
+                    "sample_shape"
+                )
+            network(torch.full_like(z, torch.nan))  # training looks for what went wrong once the loss is there
+        yield from _gradients(what, network, _weighted(x, z))
+        network.train()(z[:1]).log_prob(x[:1]).sum().backward()
+        linear = sum(isinstance(module, nn.Linear) for module in network.modules())
+        if what.startswith("head") and linear > 1:
+            yield "head(size): is a single linear layer, but has more; a linear baseline shows what features alone tell"
+
+
+def _weighted(x: Tensor, z: Tensor) -> Callable[[nn.Module], Tensor]:
+    def loss(network: nn.Module) -> Tensor:
+        log_prob: Tensor = network(z).log_prob(x)
+        return (log_prob * torch.rand(len(x))).sum()
+
+    return loss
 
 
 def likelihoods_stay_finite(subject: Subject) -> Iterator[str]:
@@ -173,7 +195,7 @@ def precision_is_kept(subject: Subject) -> Iterator[str]:
     if at_least_float32(log_prob).dtype != log_prob.dtype or not finite(log_prob):
         yield (
             f"decoder(size): densities are taken in float32 or better, but {log_prob.dtype} came under autocast; use "
-            "mmtoolkit.posterior.at_least_float32"
+            "mmtoolkit.at_least_float32"
         )
     decoder, plain = subject.decoder().double(), subject.decoder()
     z, x = z.double(), double(x)
@@ -198,7 +220,7 @@ def precision_is_kept(subject: Subject) -> Iterator[str]:
     if log_prob.dtype != torch.float64 or right.double().mean() < 0.7:  # a few rows may lie at a kink
         yield (
             "decoder(size): stays accurate in float64, its gradient equal to finite differences, but it does not; do "
-            "not cast to float32, nor round what depends on z"
+            "not cast to float32, round or detach what depends on z"
         )
 
 
@@ -282,7 +304,7 @@ def weights_fit_networks_built_again(subject: Subject) -> Iterator[str]:
             if not torch.equal(given(saved), given(new)):
                 yield (
                     f"{what}: gives the same once its weights are loaded, but it does not; register what it remembers "
-                    "as a buffer"
+                    "as a buffer, or make it an option that fit fills"
                 )
 
 
@@ -292,9 +314,10 @@ def unknown_entries_do_not_matter(subject: Subject) -> Iterator[str]:
     if not isinstance(modality, NumberModality) or modality.single:
         return
     x = double(subject.x).to(torch.float32).clone()
-    x[:, 1, :] = torch.where(torch.rand(x[:, 1].shape) < 0.5, x[:, 1], 0.0)
-    x[:, 1, 0] = torch.where(x[:, 1].sum(1) == 0, 1.0, x[:, 1, 0])
-    x[:, 0] = torch.where(x[:, 1] > 0.5, x[:, 0], 0.0)
+    known = x[:, 1] > 0.5
+    fewer = known & (torch.rand(known.shape) < 0.5)
+    known = torch.where(fewer.any(1, keepdim=True), fewer, known)
+    x[:, 0], x[:, 1] = torch.where(known, x[:, 0], 0.0), known.to(x)
     kinds: dict[str, tuple[Callable[[], nn.Module], Callable[[Tensor, nn.Module], Tensor]]] = {
         "encoder(width)": (subject.encoder, lambda values, network: network(values)),
         "decoder(size)": (subject.decoder, lambda values, network: network(subject.z).log_prob(values)),
@@ -376,11 +399,13 @@ def banks_equal_separate_networks(subject: Subject) -> Iterator[str]:
             )
 
 
+NEEDED = (encoders_give_features, decoders_give_distributions)
 CHECKS = (
     encoders_give_features,
+    encoders_read_rows,
     conditions_are_told,
     decoders_give_distributions,
-    heads_are_decoders,
+    decoders_learn,
     likelihoods_stay_finite,
     precision_is_kept,
     averages_are_of_draws,

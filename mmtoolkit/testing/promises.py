@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,19 +35,27 @@ class Outcome:
     promise: str
     faults: tuple[str, ...]
 
+    @property
+    def beside_promise(self) -> tuple[str, ...]:
+        """The faults as they read where the promise stands beside them."""
+        return tuple(fault.removeprefix(f"{self.promise}; but ") for fault in self.faults)
 
-def examined(subject: T, checks: Sequence[Check[T]]) -> list[Outcome]:
+
+def examined(subject: T, checks: Sequence[Check[T]], needed: Collection[Check[T]] = ()) -> Iterator[Outcome]:
     """The outcome of each check, run with draws of its own; what one raises is a fault of the component.
 
-    Where the first cannot be finished it stands alone: the others need what it has looked at.
+    Where a check that all later ones need finds a fault, it is the last: theirs would only tell of the same.
+
+    Args:
+        subject: what is tried.
+        checks: in order.
+        needed: those of them without which no later one says anything, beside the first.
     """
-    outcomes: list[Outcome] = []
-    for check in checks:
+    for place, check in enumerate(checks):
         faults, finished = _faults(check, subject)
-        outcomes.append(Outcome(promise_of(check), tuple(dict.fromkeys(faults))))
-        if len(outcomes) == 1 and not finished:
-            break
-    return outcomes
+        yield Outcome(promise_of(check), tuple(dict.fromkeys(faults)))
+        if (place == 0 and not finished) or (faults and check in needed):
+            return
 
 
 def promise_of(check: Check[Any]) -> str:
@@ -81,7 +90,8 @@ def _one_thread() -> Iterator[None]:
 def raised(error: BaseException, promise: str) -> str:
     """The sentence for what a component's code raised."""
     text = " ".join(str(error).split())[:300]
-    return f"{promise}; but {_place(error)} raised {type(error).__name__}: {text}; mend it"
+    remedy = "hand validate_args=False to the distribution" if _VALIDATION.match(text) else "mend it"
+    return f"{promise}; but {_place(error)} raised {type(error).__name__}: {text}; {remedy}"
 
 
 def _place(error: BaseException) -> str:
@@ -92,6 +102,7 @@ def _place(error: BaseException) -> str:
     return f"{own[-1].name} ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else "it"
 
 
+_VALIDATION = re.compile("Expected (parameter|value argument) ")  # torch.distributions, where it validates
 _CORE = str(Path(__file__).parents[1])
 _OTHERS = (
     str(Path(__file__).parent),
@@ -99,7 +110,7 @@ _OTHERS = (
 )
 
 
-def assert_kept(outcomes: Sequence[Outcome]) -> None:
+def assert_kept(outcomes: Iterable[Outcome]) -> None:
     """Raise one `AssertionError` with a line for each fault, where there is any."""
     told: dict[str, str] = {}  # what is raised in several checks is told once
     for fault in (fault for outcome in outcomes for fault in outcome.faults):

@@ -64,7 +64,7 @@ class Subject:
         stored = self.parsed.stored[self.parsed.present]
         if not len(stored):
             faults = "; ".join(list(self.parsed.faults.values())[:1])
-            raise ValueError(f"none of the {len(self.cells)} example cells can be read: {faults}")
+            raise ValueError(f"none of the {len(self.cells)} example cells can be read: {faults}; write example_cells")
         return stored[torch.arange(max(ROWS, len(stored))) % len(stored)]
 
     @cached_property
