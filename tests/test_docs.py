@@ -333,6 +333,8 @@ def test_the_commands_shown_exist(text: str) -> None:
     known = commands()
     lines = [shlex.split(line, comments=True) for line in text.replace("\\\n", " ").splitlines()]
     for words in (words[1:] for words in lines if words and words[0] == "mmt"):
+        if words[0] == "traverse":  # the command of the plugin that is shown
+            continue
         name = " ".join(words[:2]) if " ".join(words[:2]) in known else words[0]
         assert name in known
         flags = {flag for p in known[name].params for flag in (*p.opts, *p.secondary_opts)} | {"--plugin", "--help"}

@@ -27,6 +27,7 @@ from runs import Ended, mmt
 from toys import randn
 
 FOLDER = Path(__file__).parent / "extensions"
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 FILES = sorted(FOLDER.glob("*.py"))
 PLUGINS = [FOLDER / f"{name}.py" for name in ("angle", "sqlite_source", "mixtures", "retrieval")]
 COMPONENTS = load_plugins(PLUGINS).components
@@ -365,7 +366,7 @@ def test_retrieval_of_what_is_known(weather: Path, run_folder: Path) -> None:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a distribution with the command is installed."""
     folder = tmp_path_factory.mktemp("site")
-    (folder / "traverse.py").write_text((FOLDER / "traverse.py").read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "traverse.py").write_text((EXAMPLES / "traverse.py").read_text(encoding="utf-8"), encoding="utf-8")
     info = folder / "mmt_traverse-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mmt-traverse\nVersion: 1.0\n")
@@ -400,5 +401,7 @@ def test_a_command_of_a_plugin_is_listed_and_its_faults_are_lines(
 ) -> None:
     monkeypatch.syspath_prepend(str(site))
     assert "mmt-traverse 1.0" in mmt("--help").out
+    fault = "mmt-traverse: adds commands alone, for which there is no contract; test them by calling them\n"
+    assert mmt("plugins", "check", "mmt-traverse").err == fault
     ended = with_plugins("traverse", run_folder, "--along", "7")
     assert (ended.status, ended.err) == (2, "--along 7: z has 3 variables; give one from 0 on\n")

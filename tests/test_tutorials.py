@@ -15,9 +15,11 @@ import pytest
 
 from mmtoolkit.plugins import Plugins
 from mmtoolkit.scaffold import write_project
-from mmtoolkit.testing import check_source, examine
+from mmtoolkit.testing import check_modality, examine
+from runs import mmt
 
-TUTORIALS = Path(__file__).parents[1] / "docs" / "tutorials"
+DOCS = Path(__file__).parents[1] / "docs"
+TUTORIALS, EXAMPLES = DOCS / "tutorials", DOCS / "examples"
 _BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = "mmt_flocks.py"
 
@@ -87,10 +89,28 @@ def test_counts_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "NegativeBinomial" in path.read_text()
 
 
-def test_the_source_of_the_tutorial(monkeypatch: pytest.MonkeyPatch) -> None:
-    (text,) = (text for language, _, text in blocks("other-components.md") if "class Dice" in text)
-    module = ModuleType("dice")
-    monkeypatch.setitem(sys.modules, "dice", module)
-    exec(compile(text, "dice.py", "exec"), module.__dict__)
-    check_source(module.Dice(throws=50))
-    assert module.Dice(throws=50).load("train").column("even").dtype.kind == "U"
+def test_the_source_of_the_tutorial(tmp_path: Path) -> None:
+    files = ("--plugin", EXAMPLES / "dice.py")
+    assert mmt("plugins", "check", *files).status == 0
+    words = ("run", EXAMPLES / "dice.yaml", "--out", tmp_path / "run", "--set", "train.epochs=2", *files)
+    assert mmt(*words).status == 0
+    assert mmt("sample", tmp_path / "run", "--given", "even=yes", "-n", 3, *files).status == 0
+
+
+def test_two_parameters_of_every_number(tmp_path: Path) -> None:
+    """What the tutorial says of a likelihood of which z decides two parameters, put where it says."""
+    project = write_project("mmt-flocks", tmp_path / "mmt-flocks", Plugins())
+    path = project.folder / FILE
+    (text,) = (text for language, title, text in blocks("counts.md") if language == "python" and "chunk(2" in text)
+    layers, forward = text.split("# and in forward\n")
+    module = path.read_text()
+    decoder = module.index("class FlocksDecoder")
+    head, body = module[:decoder], module[decoder:]
+    body = re.sub(r"self\.layers = .*", layers.strip(), body, count=1)
+    body = body.replace("        self.scale = nn.Parameter(torch.zeros(modality.size))\n", "")
+    start, stop = body.index("        mean ="), body.index("        return self.modality")
+    head = head.replace("abs(number) > 1e6", "not 0 < number <= 1e6")
+    path.write_text(head + body[:start] + textwrap.indent(forward, "        ") + body[stop:])
+    flocks = imported(path).Flocks
+    check_modality(flocks(), [0.5, 1.0, 4.0], bad=[0, -1])
+    check_modality(flocks(columns=("a", "b")), [{"a": 0.5, "b": 1.0}, {"a": 2.0}, {"b": 4.0}])

@@ -45,6 +45,11 @@ def names() -> list[str]:
     return sorted({point.name for point in metadata.entry_points(group=GROUP)})
 
 
+def distributions() -> set[str]:
+    """The names of the distributions that add commands."""
+    return {point.dist.name for point in metadata.entry_points(group=GROUP) if point.dist}
+
+
 def find(name: str) -> Lazy | None:
     """The command of that name that an installed plugin adds, not loaded yet; None where there is none."""
     points = {point.value: point for point in metadata.entry_points(group=GROUP, name=name)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from mmtoolkit.cli import others
 from mmtoolkit.cli.app import app, out, plugins_of, print_json
 from mmtoolkit.errors import UserError
 
@@ -123,6 +124,8 @@ def _chosen(found: Plugins, name: str | None, files: list[Path]) -> list[type[Co
     if not chosen:
         from mmtoolkit.catalogue import did_you_mean
 
+        if name in others.distributions():
+            raise UserError(f"{name}: adds commands alone, for which there is no contract; test them by calling them")
         known = sorted({*(p.name for _, p in origins), *(p.distribution for _, p in origins if not p.checksum)})
         kinds = [kind for _, kind in found.components]
         raise UserError(

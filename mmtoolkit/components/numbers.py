@@ -37,6 +37,10 @@ def split_entries(x: Tensor, single: bool) -> tuple[Tensor, Tensor]:
     return torch.where(known, values, torch.zeros((), dtype=x.dtype, device=x.device)), known
 
 
+def _short(entry: Any) -> str:
+    return f"{entry:.4g}" if isinstance(entry, float) else str(entry)
+
+
 class Entries(Distribution):
     """Independent numbers of which only the known ones are scored.
 
@@ -231,6 +235,13 @@ class NumberModality(Modality):
             return self.entry(float(value), 0)
         numbers, known = value.tolist()
         return {name: self.entry(numbers[k], k) for k, name in enumerate(self.columns) if known[k] > 0.5}
+
+    def text(self, value: Tensor) -> str:
+        """What a table holds for each number that is known, of a fraction four digits."""
+        cell = self.cell(value)
+        if self.columns is None:
+            return _short(cell)
+        return ", ".join(f"{name}={_short(entry)}" for name, entry in cell.items()) or "unknown"
 
     def shades(self, name: str, value: Tensor) -> Mapping[str, float | str]:
         """Each known entry."""

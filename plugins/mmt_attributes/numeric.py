@@ -195,14 +195,6 @@ class Numeric(NumberModality):
         said, true = (split_entries(value, self.single)[0].double() for value in (point, x))
         return {"squared_error": (said - true).square(), "absolute_error": (said - true).abs()}
 
-    def text(self, value: Tensor) -> str:
-        """Four digits of each number that is known."""
-        if self.columns is None:
-            return f"{float(value):.4g}"
-        numbers, known = value.tolist()
-        told = [f"{name}={numbers[k]:.4g}" for k, name in enumerate(self.columns) if known[k] > 0.5]
-        return ", ".join(told) or "unknown"
-
 
 class _Moments:
     """Mean and spread of K numbers, chunk by chunk, without cancellation (Chan et al. 1983)."""

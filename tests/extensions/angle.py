@@ -86,6 +86,11 @@ class Angle(Modality):
         spread = (-2 * torch.hypot(cosine, sine).clamp(1e-9, 1.0).log()).sqrt()
         return torch.atan2(sine, cosine).float(), spread.float()
 
+    def pooled(self, p: Distribution, draws: int) -> Tensor:
+        """The mean direction over draws: 359° and 1° lie about 0°."""
+        cosine, sine = directions_of(self.point(p)).unflatten(0, (draws, -1)).mean(0).unbind(-1)
+        return torch.atan2(sine, cosine).clamp(-_HALF, _HALF)
+
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """How far off a direction is, in the table's unit, at most half a turn."""
         return {"angular_error": wrapped(point - x).abs() / (2 * math.pi) * self.turn}
