@@ -14,7 +14,7 @@ from typing import Any
 
 from mmtoolkit.comparison import Cell, Comparison, Row
 from mmtoolkit.errors import UserError
-from mmtoolkit.files import make_folder, write_text
+from mmtoolkit.files import check_free, make_folder, write_text
 from mmtoolkit.report import entry_name, number
 
 LEGEND = "* best, ≈ not significantly different from the best (5 %), ≠ significantly different, ? no standard error"
@@ -164,20 +164,21 @@ def document(found: Comparison) -> dict[str, Any]:
 FORMATS = {".md": markdown, ".csv": csv_text}
 
 
-def check_format(out: Path) -> None:
-    """Raise where a file's ending is not one that comparisons can be written to."""
+def check_comparison_output(out: Path, overwrite: bool) -> None:
+    """Raise where a file's ending is not one that comparisons can be written to, or it may not be replaced."""
     if out.suffix not in FORMATS:
         raise UserError(
             f"{out}: comparisons are written to {', '.join(FORMATS)}; give a file that ends in one of these"
         )
+    check_free(out, overwrite)
 
 
-def write_comparison(found: Comparison, out: Path) -> None:
+def write_comparison(found: Comparison, out: Path, overwrite: bool = False) -> None:
     """Write a comparison to a .md or .csv file.
 
     Raises:
-        UserError: the file's ending is neither, or it cannot be written.
+        UserError: the file's ending is neither, it is there already and not to be replaced, or it cannot be written.
     """
-    check_format(out)
+    check_comparison_output(out, overwrite)
     make_folder(out.parent)
     write_text(out, FORMATS[out.suffix](found))

@@ -22,6 +22,16 @@ _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{8}")
 _ATTEMPTS = 20
 
 
+def check_free(out: Path, overwrite: bool) -> None:
+    """Raise where there is a file that may not be replaced, or a folder, in the place of one that is to be written."""
+    if not os.path.lexists(out):
+        return
+    if os.path.isdir(out):
+        raise UserError(f"{out}: is a folder; write elsewhere with --out FILE")
+    if not overwrite:
+        raise UserError(f"{out}: is there already; give --overwrite to replace it, or write elsewhere with --out FILE")
+
+
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mmtoolkit.errors import UserError
 from mmtoolkit.figures import safe_name
-from mmtoolkit.files import filling_folder
+from mmtoolkit.files import check_free, filling_folder
 from mmtoolkit.tables.formats import ENDINGS, format_of
 
 
@@ -32,14 +32,9 @@ def check_output(out: Path, overwrite: bool, table: Path | None = None) -> None:
     except UserError:
         endings = ", ".join(ENDINGS)
         raise UserError(f"{out}: tables are written to {endings}; give a file that ends in one of these") from None
-    if not os.path.lexists(out):
-        return
-    if table is not None and os.path.exists(table) and os.path.samefile(out, table):
+    if table is not None and os.path.exists(out) and os.path.exists(table) and os.path.samefile(out, table):
         raise UserError(f"{out}: is the table that is read; write elsewhere with --out FILE")
-    if os.path.isdir(out):
-        raise UserError(f"{out}: is a folder; write elsewhere with --out FILE")
-    if not overwrite:
-        raise UserError(f"{out}: is there already; give --overwrite to replace it, or write elsewhere with --out FILE")
+    check_free(out, overwrite)
 
 
 class PicturesBeside:

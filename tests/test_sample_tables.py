@@ -77,3 +77,29 @@ def test_a_table_of_samples_is_a_table_for_the_run(things: Path, tmp_path: Path)
     assert mmt("sample", things, "-n", "3", "--out", tmp_path / "s.csv").status == 0
     assert mmt("impute", things, tmp_path / "s.csv", "--out", tmp_path / "i.csv", "--on-bad-cell", "error").status == 0
     assert (tmp_path / "i.csv").read_bytes() == (tmp_path / "s.csv").read_bytes()
+
+
+def test_nothing_that_is_there_is_replaced_unasked(things: Path, tmp_path: Path) -> None:
+    for name in ("s.csv", "s.png"):
+        (tmp_path / name).write_text("mine")
+        done = mmt("sample", things, "-n", "2", "--out", tmp_path / name)
+        remedy = "give --overwrite to replace it, or write elsewhere with --out FILE"
+        assert (done.status, done.err) == (2, f"{tmp_path / name}: is there already; {remedy}\n")
+        assert (tmp_path / name).read_text() == "mine"
+    done = mmt("sample", things, "--given", "photo", "--out", tmp_path / "s.png")
+    assert (done.status, (tmp_path / "s.png").read_text()) == (2, "mine")
+
+    picture = tmp_path / "new_images" / "00000_0_photo.png"
+    picture.parent.mkdir()
+    picture.write_text("mine")
+    done = mmt("sample", things, "-n", "2", "--out", tmp_path / "new.csv")
+    assert done.status == 2
+    assert done.err.startswith(f"{picture.parent}: is there already, and pictures would be written to it; ")
+    assert picture.read_text() == "mine"
+    assert not (tmp_path / "new.csv").exists()
+
+    for words in (["--out", tmp_path / "new.csv"], ["--given", "photo", "--out", tmp_path / "s.png"]):
+        done = mmt("sample", things, "-n", "2", *words, "--overwrite")
+        assert done.status == 0, done.err
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")

@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from mmtoolkit.cli.app import app, out, print_json, say
+from mmtoolkit.cli.runs import OverwriteOption
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,17 +32,18 @@ def compare(
     out_file: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="A .md or .csv file to write it to as well.")
     ] = None,
+    overwrite: OverwriteOption = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Show runs side by side: every score, the best of each, and which others differ from it significantly."""
     from mmtoolkit.comparison import compare as compared
-    from mmtoolkit.comparison_table import LEGEND, check_format, document, lines, write_comparison
+    from mmtoolkit.comparison_table import LEGEND, check_comparison_output, document, lines, write_comparison
 
     if out_file is not None:
-        check_format(out_file)
+        check_comparison_output(out_file, overwrite)
     found = compared(runs)
     if out_file is not None:
-        write_comparison(found, out_file)
+        write_comparison(found, out_file, overwrite)
     if json:
         print_json(document(found))
         return

@@ -28,6 +28,7 @@ BadCellOption = Annotated[
         help="What a cell of TABLE that cannot be read is: an error, or missing and counted. Default: as in the run.",
     ),
 ]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the file that --out names.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from mmtoolkit.cli.app import app, out, say
-from mmtoolkit.cli.runs import DeviceOption, RunArgument
+from mmtoolkit.cli.runs import DeviceOption, OverwriteOption, RunArgument
 from mmtoolkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,24 +54,25 @@ def sample(
         int, typer.Option(min=0, max=20, help="With --given NAME: draws of z to show beside its mean.")
     ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Fixes the draws.")] = 0,
+    overwrite: OverwriteOption = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Generate from the prior, given any values, or given modalities of the data's rows."""
     from mmtoolkit.figures import COLUMNS
     from mmtoolkit.run import load
-    from mmtoolkit.sampling import check_format, write_direction, write_samples
+    from mmtoolkit.sampling import check_samples_output, write_direction, write_samples
 
     out_file = out_file or _first_free(run_folder / "samples")
-    check_format(out_file)
+    check_samples_output(out_file, overwrite)
     loaded = load(run_folder, ctx.obj, device, say)
     values, named = _givens(given or (), loaded.modalities)
     if named:
-        write_direction(loaded, named, out_file, split or loaded.default_split(), n or COLUMNS, draws, seed)
+        write_direction(loaded, named, out_file, split or loaded.default_split(), n or COLUMNS, draws, seed, overwrite)
     elif split or draws:
         option = "--split" if split else "--draws"
         raise UserError(f"{option}: goes with --given NAME, which takes its values from rows of the data; add it")
     else:
-        write_samples(loaded.modalities, loaded.sample(n or 64, values, seed), out_file)
+        write_samples(loaded.modalities, loaded.sample(n or 64, values, seed), out_file, overwrite)
     out().print(escape(str(out_file)), soft_wrap=True)
 
 

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from mmtoolkit.cli.app import app, out, say
-from mmtoolkit.cli.runs import BadCellOption, DeviceOption, RunArgument
+from mmtoolkit.cli.runs import BadCellOption, DeviceOption, OverwriteOption, RunArgument
 
 _SECONDS = 15
 
@@ -25,7 +25,6 @@ ReadOption = Annotated[
         "--set", metavar="data.KEY=VALUE", help="How the table is read, as data.encoding=cp1252; may be repeated."
     ),
 ]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the file that --out names.")]
 
 
 @contextlib.contextmanager
