@@ -19,7 +19,7 @@ from mmtoolkit.tables.fitting import as_text, is_bytes, is_picture, is_text, rep
 from mmtoolkit.tables.formats import format_of
 from mmtoolkit.tables.json_lines import JsonLines
 from mmtoolkit.tables.rows import Raw
-from mmtoolkit.tables.writing import fields_of, new_table, unwritable
+from mmtoolkit.tables.writing import fields_of, new_table, unwritable, value_types
 
 if TYPE_CHECKING:
     from mmtoolkit.run import TrainedRun
@@ -87,6 +87,7 @@ class _Output:
             for place, (name, modality) in reversed(list(enumerate(imputer.run.modalities.items())))
             for column in modality.source_columns(name)
         }
+        self.known = value_types(table, markers=False) if self._untyped else {}
         old = pa.schema([(name, pa.null()) for name in table.names]) if self._untyped else fields_of(table)
         new = [(column, type_of(imputer.examples[column])) for column in imputer.added]
         fields = [self._filled_type(field) for field in old]
@@ -114,7 +115,7 @@ class _Output:
             if field.name in filling.cells:
                 places, cells = filling.cells[field.name]
                 rows = [filling.start + place for place in places]
-                column, unfit = replaced(column, places, self._storable(cells, rows, field))
+                column, unfit = replaced(column, places, self._storable(cells, rows, field), self.known.get(field.name))
                 self.imputer.refused(field.name, unfit)
             columns[field.name] = column
         return columns

@@ -365,7 +365,7 @@ def test_a_table_with_everything(tmp_path: Path) -> None:
     document = read_yaml(first.text, "shop").data
     assert document["data"]["on_bad_cell"] == "missing"
     assert document["model"]["subsets"] == {"k": 3}
-    assert document["train"]["warmup_epochs"] == document["train"]["epochs"]
+    assert document["train"]["warmup_epochs"] == document["train"]["epochs"] // 2
     (tmp_path / "shop.yaml").write_text(first.text, encoding="utf-8")
     assert checked(tmp_path / "shop.yaml") == []
 
@@ -481,7 +481,7 @@ def test_training_takes_minutes_however_large_the_table(rows: int, train: dict[s
     column = ColumnSummary("a", rows, rows // 2, (1, 2), (1, 1))
     choices = [Choice(name, (column,), "numeric", Proposal(0.8, {}, "", cost=0.8)) for name in "abc"]
     found = sizes.train(choices, rows)
-    assert found == {**train, "warmup_epochs": train["epochs"]}
+    assert found == {**train, "warmup_epochs": train["epochs"] // 2}
     assert found["epochs"] * found["sampling"]["rows"] * 3 * 0.8 * 0.5 <= 120_000  # milliseconds
 
 

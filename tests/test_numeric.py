@@ -420,3 +420,23 @@ def test_a_source_without_numbers(own_cache: Path) -> None:
         f"modalities.x: cannot learn from column x: there is no number (the first fault: 'a' {NO_NUMBER}); mend the "
         "data, or give mean and std"
     ]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_student_t_is_standardised_by_the_middle_half(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = np.random.default_rng(0).normal(40, 15, 1000)
+    table = np.stack([draws, np.where(np.arange(1000) % 50 == 0, 999999, draws)], 1)
+    cells = [{"x": x, "y": y} for x, y in table.tolist()]
+    fit = Numeric(columns=("x", "y"), likelihood="student_t").fit
+    fitted = fit(cells[i : i + size] for i in range(0, 1000, size))
+    low, middle, high = np.quantile(table, (0.25, 0.5, 0.75), axis=0)
+    assert fitted.mean == tuple(middle)
+    assert fitted.std == pytest.approx((high - low) / (2 * 0.6744897501960817), rel=1e-12)
+    assert fitted.std == pytest.approx((15, 15), rel=0.1)
+    assert abs(fitted.condition(fitted.parse(cells[0])[None])[0, 1]) == 10
+
+    half = Numeric(likelihood="student_t").fit([[3.0] * 20, [1, 5]])  # its quartiles are one number
+    assert (half.mean, half.std) == (Numeric().fit([[3.0] * 20, [1, 5]]).mean, Numeric().fit([[3.0] * 20, [1, 5]]).std)
+    monkeypatch.setattr("mmt_attributes.numeric._MOST_KEPT", 100)
+    thinned = fit(cells[i : i + size] for i in range(0, 1000, size))
+    assert thinned.mean == pytest.approx((40, 40), abs=6)

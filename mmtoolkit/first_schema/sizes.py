@@ -38,7 +38,8 @@ def train(used: Sequence[Choice], rows: int) -> dict[str, Any]:
     """The training's options: as many rows as some minutes allow, in epochs that are neither short nor few.
 
     An epoch ends with validation and a checkpoint: one of a small table's rows alone would take longer to end than to
-    go through.
+    go through. The weight of the KL divergence rises over the first half, and the best epoch of the second is kept:
+    with none to choose from, what a low weight has left reads noise out of columns that tell nothing of each other.
     """
     rows = max(int(split(rows)["train"] * rows), 1)
     cost = max(sum(choice.proposal.cost * (1 - _missing(choice)) for choice in used), _LEAST_COST)
@@ -51,7 +52,7 @@ def train(used: Sequence[Choice], rows: int) -> dict[str, Any]:
         "sampling": {"rows": int(size)},
         "batch_size": batch,
         "learning_rate": 0.0005 if total >= batch * _STEPS else 0.001,
-        "warmup_epochs": epochs,
+        "warmup_epochs": epochs // 2,
     }
 
 

@@ -19,7 +19,7 @@ _NOTES = {
     "subsets": "of a row's modalities, drawn each step, that are learned beside all of them and each alone",
     "epochs": "some minutes on two cores; more may be better",
     "sampling": "the rows of an epoch; those of a small table come several times",
-    "warmup_epochs": "over which the weight of the KL divergence rises; over all epochs is a good start",
+    "warmup_epochs": "over which the weight of the KL divergence rises; the best epoch after them is kept",
 }
 
 

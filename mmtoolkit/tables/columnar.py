@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 
 from mmtoolkit.errors import UserError
@@ -16,7 +17,7 @@ from mmtoolkit.tables.table_file import TableFile, pieces, unreadable
 
 
 class Columnar(TableFile):
-    """Rows of an Arrow schema."""
+    """Rows of an Arrow schema, in forms of it that Arrow itself can compute with."""
 
     @property
     @abstractmethod
@@ -25,14 +26,17 @@ class Columnar(TableFile):
 
     def _read_names(self) -> Sequence[str]:
         try:
-            return list(self.schema.names)
+            names = list(self.schema.names)
         except UnicodeDecodeError as error:
             raise UserError(f"{self.path}: the name of a column is not UTF-8; write the table anew") from error
+        if not names:
+            raise UserError(f"{self.path}: has no column; write the table anew, with one for each side of a row")
+        return names
 
     def _pieces(self, batch: pa.RecordBatch, names: list[str], size: int) -> Iterator[Rows]:
         for start, stop in pieces(batch.num_rows, size):
             part = batch.slice(start, stop - start)
-            yield Rows({name: part.column(name) for name in names}, self.reading.missing)
+            yield Rows({name: _computable(part.column(name)) for name in names}, self.reading.missing)
 
 
 class Parquet(Columnar):
@@ -74,11 +78,11 @@ class Arrow(Columnar):
                 except pa.ArrowInvalid:
                     file.seek(0)
                     stream = pa.ipc.open_stream(file)
-                    yield stream.schema
+                    yield _without_runs(stream.schema)
                     for batch in stream:
                         yield _checked(batch)
                     return
-                yield reader.schema
+                yield _without_runs(reader.schema)
                 for place in range(reader.num_record_batches):
                     yield _checked(reader.get_batch(place))
         except (pa.ArrowException, OSError) as error:
@@ -99,6 +103,28 @@ class Arrow(Columnar):
         next(batches)
         for batch in batches:
             yield from self._pieces(batch, names, size)
+
+
+def _computable(array: pa.Array) -> pa.Array:
+    """The same values where Arrow has few functions for a form: views of texts and bytes, and runs of equal values."""
+    kind = array.type
+    if pa.types.is_string_view(kind):
+        return array.cast(pa.large_string())
+    if pa.types.is_binary_view(kind):
+        return array.cast(pa.large_binary())
+    if pa.types.is_run_end_encoded(kind):
+        return _computable(pc.run_end_decode(array))
+    if pa.types.is_dictionary(kind) and pa.types.is_string_view(kind.value_type):
+        return pa.DictionaryArray.from_arrays(array.indices, _computable(array.dictionary), ordered=kind.ordered)
+    return array
+
+
+def _without_runs(schema: pa.Schema) -> pa.Schema:
+    """The schema of a table that is written like this one: no other format has runs."""
+    for place, field in enumerate(schema):
+        if pa.types.is_run_end_encoded(field.type):
+            schema = schema.set(place, field.with_type(field.type.value_type))
+    return schema
 
 
 def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:

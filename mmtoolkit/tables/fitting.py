@@ -129,7 +129,9 @@ def _fit(cell: Any, kind: pa.DataType) -> Any:
             return min(max(round(number), least), most)
         if pa.types.is_floating(kind):
             return plain(float(cell))
-        if isinstance(cell, str):
+        if pa.types.is_decimal(kind):
+            cell = Decimal(str(plain(cell))).quantize(Decimal(1).scaleb(-kind.scale))
+        elif isinstance(cell, str):
             return pa.array([cell]).cast(kind)[0].as_py()
         pa.array([cell], kind)
     except (pa.ArrowException, ArithmeticError, TypeError, ValueError):
@@ -142,19 +144,24 @@ def _bounds(kind: pa.DataType) -> tuple[int, int]:
     return int(found.min), int(found.max)
 
 
-def replaced(column: Raw, places: Sequence[int], cells: Sequence[Any]) -> tuple[Raw, int]:
+def replaced(
+    column: Raw, places: Sequence[int], cells: Sequence[Any], known: pa.DataType | None = None
+) -> tuple[Raw, int]:
     """A column with cells put at some places, and how many of them did not fit into its type: these stay as they were.
 
     Args:
         column: as `Rows.raw` has it; it is not changed.
         places: (n,), each once.
         cells: (n,).
+        known: of a column of plain values, the type that holds them all, where there is one.
     """
     if isinstance(column, list):
-        changed = list(column)
-        for place, cell in zip(places, cells, strict=True):
-            changed[place] = plain(cell)
-        return changed, 0
+        changed, unfit = list(column), 0
+        new = cells if known is None or pa.types.is_null(known) else fitted(cells, known).to_pylist()
+        for place, cell in zip(places, new, strict=True):
+            unfit += cell is None
+            changed[place] = changed[place] if cell is None else plain(cell)
+        return changed, unfit
     kind = column.type
     if pa.types.is_dictionary(kind):
         values, unfit = replaced(column.dictionary_decode(), places, cells)

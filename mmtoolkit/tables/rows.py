@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, time
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -80,6 +81,15 @@ def _of_array(array: pa.Array, missing: Collection[str]) -> Cells:
         return array.to_pylist() if array.null_count else array.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
     if (values := numbers_of_lists(array)) is not None:
         return values
-    if pa.types.is_temporal(kind) and not pa.types.is_duration(kind):
-        return [None if value is None else value.isoformat() for value in array.to_pylist()]
+    if pa.types.is_temporal(kind):
+        return _times(array)
     return array.to_pylist()  # type: ignore[no-any-return]
+
+
+def _times(array: pa.Array) -> Cells:
+    """Times as texts (ISO 8601), and durations as they are; what Python has no form for is counted since 1970."""
+    try:
+        values = array.to_pylist()
+    except (OverflowError, ValueError, pa.ArrowException):  # beyond Python's years, or in a zone that is not known
+        return array.cast(pa.int64()).cast(pa.string()).to_pylist()  # type: ignore[no-any-return]
+    return [value.isoformat() if isinstance(value, (date, time)) else value for value in values]

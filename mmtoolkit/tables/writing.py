@@ -321,18 +321,24 @@ def fields_of(table: TableFile) -> pa.Schema:
         return table.schema
     if isinstance(table, Delimited):
         return pa.schema([(name, pa.string()) for name in table.names])
-    return _inferred(table)
+    kinds = value_types(table, markers=True)
+    return pa.schema([(name, pa.string() if pa.types.is_null(kind) else kind) for name, kind in kinds.items()])
 
 
-def _inferred(table: TableFile) -> pa.Schema:
-    """The narrowest types that hold all values of columns that have none; texts where there is no such."""
+def value_types(table: TableFile, markers: bool) -> dict[str, pa.DataType]:
+    """The narrowest types that hold all values of columns that have none; null of a column that has no value.
+
+    Args:
+        table: is read through.
+        markers: whether texts that stand for a missing cell are values.
+    """
     found = dict.fromkeys(table.names, pa.null())
     for rows in table.rows(_GROUP_ROWS):
         for name, kind in found.items():
             try:
-                seen = pa.array(rows.raw[name]).type  # `infer_type` says double of [1.5, ""]
+                seen = pa.array(rows.raw[name] if markers else rows.cells(name)).type  # `infer_type` takes ["", 1.5]
                 both = [pa.schema([("x", kind)]), pa.schema([("x", seen)])]
                 found[name] = pa.unify_schemas(both, promote_options="permissive").field(0).type
             except (pa.ArrowException, OverflowError):
                 found[name] = pa.string()
-    return pa.schema([(name, pa.string() if kind == pa.null() else kind) for name, kind in found.items()])
+    return found

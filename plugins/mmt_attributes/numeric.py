@@ -23,7 +23,10 @@ from mmtoolkit.components import Cells, ColumnSummary, NumberModality, Proposal,
 
 _DEGREES = 4.0
 _LEAST_SCALE = 1e-3  # of a learned scale, in standard deviations of the column
-_FARTHEST = 1e3  # standard deviations from the mean that an encoder still tells apart
+# What networks read is cut off here; where some numbers are known to lie far out, how far says little.
+_FARTHEST = {"gaussian": 1000.0, "student_t": 10.0}
+_QUARTILES_APART = 1.3489795003921634  # of a normal distribution, in standard deviations
+_MOST_KEPT = 1 << 20
 # Within these no standardised number and no density overflows float64.
 _SMALLEST, _LARGEST = 1e-50, 1e50
 
@@ -49,9 +52,10 @@ class Numeric(NumberModality):
     degrees: Annotated[float, Field(gt=2)] | None = None
     """The degrees of freedom of student_t, more than 2 so that its variance is finite; 4 where left out."""
     mean: tuple[_PLACE, ...] | None = None
-    """The mean of each number, by which it is standardised. Learned where left out."""
+    """The mean of each number, by which it is standardised. Learned where left out; the median for student_t."""
     std: tuple[_SPREAD, ...] | None = None
-    """The standard deviation of each number, by which it is standardised. Learned where left out."""
+    """The standard deviation of each number, by which it is standardised. Learned where left out; for student_t that
+    of a normal distribution with the same quartiles."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -93,21 +97,27 @@ class Numeric(NumberModality):
         return cls(), cls(columns=("height", "weight")), cls(likelihood="student_t", scale=2.0)
 
     def fit(self, chunks: Iterable[Cells]) -> Self:
-        """Learn mean and standard deviation of each number from the cells that can be read."""
+        """Learn mean and standard deviation of each number from the cells that can be read.
+
+        For student_t they are of the middle half: a few numbers that lie far out would make all others look alike.
+        """
         if self.mean is not None and self.std is not None:
             return self
         moments, fault = _Moments(self.size), ""
+        quartiles = _Quartiles(self.size) if self.likelihood == "student_t" else None
         for cells in chunks:
             parsed = self.parse_column(cells)
             fault = fault or next(iter(parsed.faults.values()), "")
             if parsed.present.any():
                 values, known = split_entries(parsed.stored[parsed.present], self.single)
                 moments.add(values.numpy(), known.numpy())
+                if quartiles is not None:
+                    quartiles.add(values.numpy(), known.numpy())
         if not moments.count.all():
             column = "" if self.columns is None else f" in column {self.columns[int((moments.count == 0).argmax())]}"
             first = f" (the first fault: {fault})" if fault else ""
             raise ValueError(f"there is no number{column}{first}; mend the data, or give mean and std")
-        mean, std = moments.result()
+        mean, std = moments.result() if quartiles is None else quartiles.result(*moments.result())
         learned = {"mean": self.mean or mean, "std": self.std or std}
         return type(self).model_validate({**self.model_dump(), **learned})
 
@@ -224,6 +234,35 @@ class _Moments:
         return tuple(mean.tolist()), tuple(std.tolist())
 
 
+class _Quartiles:
+    """Median and quartiles of K numbers, chunk by chunk: of all, or of an even share of many."""
+
+    def __init__(self, size: int) -> None:
+        self.kept: list[list[NDArray[np.float64]]] = [[] for _ in range(size)]
+        self.every = [1] * size
+
+    def add(self, values: NDArray[np.float64], known: NDArray[np.bool_]) -> None:
+        """Rows (N, K) and which are known."""
+        for k, kept in enumerate(self.kept):
+            kept.append(values[known[:, k], k][:: self.every[k]])
+            if sum(map(len, kept)) > _MOST_KEPT:
+                kept[:] = [np.concatenate(kept)[::2]]
+                self.every[k] *= 2
+
+    def result(self, mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The medians, and the standard deviations of normal distributions with these quartiles.
+
+        Where half of the numbers are the same, so that the quartiles say nothing, it is `mean` and `std`.
+        """
+        found = [np.quantile(np.concatenate(kept), (0.25, 0.5, 0.75)).tolist() for kept in self.kept]
+        robust = [(middle, (high - low) / _QUARTILES_APART) for low, middle, high in found]
+        both = [
+            given if spread < _SMALLEST else (middle, spread)
+            for (middle, spread), given in zip(robust, zip(mean, std, strict=True), strict=True)
+        ]
+        return tuple(middle for middle, _ in both), tuple(spread for _, spread in both)
+
+
 class Standardised(nn.Module):
     """What networks read of numbers: (x - mean) / std, zero where unknown; with columns also 1 where known.
 
@@ -239,6 +278,7 @@ class Standardised(nn.Module):
             # Not saved with the weights: the options keep them.
             self.register_buffer(name, torch.tensor(numbers, dtype=torch.float64), persistent=False)
         self.single = modality.single
+        self.farthest = _FARTHEST[modality.likelihood]
 
     @property
     def size(self) -> int:
@@ -249,7 +289,7 @@ class Standardised(nn.Module):
         """From (N,) or (N, 2, K) to (N, size), float64."""
         values, known = split_entries(x.double(), self.single)
         # Cut off where it is far out in any case, so that no feature overflows.
-        read = ((values - self.mean) / self.std).clamp(-_FARTHEST, _FARTHEST)
+        read = ((values - self.mean) / self.std).clamp(-self.farthest, self.farthest)
         read = torch.where(known, read, torch.zeros_like(read))
         return read if self.single else torch.cat([read, known.to(read)], dim=1)
 
