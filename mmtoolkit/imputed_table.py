@@ -136,7 +136,7 @@ class _Output:
                 return pa.array(column, field.type)
             except pa.ArrowException as error:  # a whole number of many digits in a column of others
                 raise unwritable(self.out, error) from error
-        return column.cast(field.type) if column.type != field.type else column
+        return column.cast(field.type) if pa.types.is_null(column.type) else column
 
     def _storable(self, cells: Sequence[Any], rows: Sequence[int], field: pa.Field) -> Sequence[Any]:
         """Pictures as the column holds them: the path of a file, or its bytes."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -338,6 +339,43 @@ LINES = [
     r'"sour": 0, "width": 1, "title": "ab", "photo": null}',
     r"{}",
 ]
+
+
+def test_json_keeps_the_types_of_its_columns(run: TrainedRun, tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"the sort": "fig", "price": 3, "ripe": True, "width": 1.5, "height": "NA"},
+        {"the sort": "NA", "price": None, "ripe": None, "width": None, "height": 2},
+    ]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    impute(run.folder, tmp_path / "t.jsonl", tmp_path / "o.jsonl", "--set", "data.on_bad_cell=missing")
+    made = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
+    assert [type(made[1][name]) for name in rows[0]] == [str, int, bool, float, int]
+    assert isinstance(made[0]["height"], int)
+
+
+@pytest.mark.parametrize("ending", ["arrow", "parquet"])
+def test_views_of_texts_stay_views(run: TrainedRun, tmp_path: Path, ending: str) -> None:
+    columns = {
+        "the sort": pa.array(["fig", None], pa.string_view()),
+        "id": pa.array(["1", None], pa.string_view()),
+        "price": pa.array([Decimal("3.10"), None]),
+    }
+    path = tmp_path / f"t.{ending}"
+    write, read = (
+        (pa.feather.write_feather, pa.feather.read_table)
+        if ending == "arrow"
+        else (pa.parquet.write_table, pa.parquet.read_table)
+    )
+    write(pa.table(columns), path)
+    impute(run.folder, path, tmp_path / f"o.{ending}")
+    before, after = read(path), read(tmp_path / f"o.{ending}")
+    assert after.schema.types[:3] == before.schema.types
+    assert after["id"].to_pylist() == ["1", None]
+    assert after["the sort"].to_pylist()[0] == "fig"
+    assert after["the sort"].to_pylist()[1] in SORTS
+    assert after["price"].null_count == 0
+    impute(run.folder, path, tmp_path / "p.csv")
+    assert read_csv(tmp_path / "p.csv")[0]["price"] == "3.10"
 
 
 def test_numbers_that_no_type_holds_together(run: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -290,7 +290,15 @@ def test_cells_are_put_into_holes(column: pa.Array) -> None:
 def test_what_does_not_fit_leaves_the_hole() -> None:
     made, unfit = replaced(pa.array([5, None, None]), [1, 2], ["x", "8"])
     assert (made.to_pylist(), unfit) == ([5, None, 8], 1)
+    made, unfit = replaced(pa.array([Decimal("5.10"), None, None]), [1, 2], [2.345, 1e9])
+    assert (made.to_pylist(), unfit) == ([Decimal("5.10"), Decimal("2.34"), None], 1)
+
+
+def test_cells_in_columns_of_plain_values() -> None:
     assert replaced([5, None], [1], [0.5]) == ([5, 0.5], 0)
+    assert replaced([True, None, "NA"], [1, 2], ["True", "maybe"], pa.bool_()) == ([True, True, "NA"], 1)
+    assert replaced([5, None], [1], ["7"], pa.int64()) == ([5, 7], 0)
+    assert replaced([None, None], [1], [0.5], pa.null()) == ([None, 0.5], 0)
 
 
 def test_the_type_of_a_new_column() -> None:

@@ -239,6 +239,39 @@ def test_typed_columns_as_cells(tmp_path: Path, name: str, size: int) -> None:
     assert list(next(iter(table.rows(2, ["a.b", "whole"]))).raw) == ["a.b", "whole"]
 
 
+FORMS: dict[str, tuple[Any, list[Any]]] = {
+    "views of texts": (pa.array(["a", None, "NA"], pa.string_view()), ["a", None, None]),
+    "views of bytes": (pa.array([b"a", None, b""], pa.binary_view()), [b"a", None, b""]),
+    "runs": (pa.RunEndEncodedArray.from_arrays([2, 3], ["a", "b"]), ["a", "a", "b"]),
+    "a dictionary of views": (
+        pa.DictionaryArray.from_arrays([1, None, 0], pa.array(["a", "b"], pa.string_view())),
+        ["b", None, "a"],
+    ),
+    "years that Python has not": (pa.array([2**62, None, 0], pa.timestamp("s")), [str(2**62), None, "0"]),
+    "durations that Python has not": (pa.array([2**62, None, 3], pa.duration("s")), [str(2**62), None, "3"]),
+    "a zone that nobody knows": (pa.array([1, None, 2], pa.timestamp("s", "Nowhere/X")), ["1", None, "2"]),
+    "months and days": (
+        pa.array([pa.MonthDayNano([1, 2, 3]), None, None], pa.month_day_nano_interval()),
+        [pa.MonthDayNano([1, 2, 3]), None, None],
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_typed_columns_of_rare_forms(tmp_path: Path, form: str) -> None:
+    column, cells = FORMS[form]
+    table = pa.table({"x": column})
+    with pa.ipc.new_file(tmp_path / "x.arrow", table.schema) as writer:
+        writer.write_table(table)
+    assert read(tmp_path / "x.arrow") == {"x": cells}
+
+
+def test_a_table_without_columns(tmp_path: Path) -> None:
+    pa.parquet.write_table(pa.table({}), tmp_path / "x.parquet")
+    remedy = "write the table anew, with one for each side of a row"
+    assert fault(tmp_path / "x.parquet") == f"FILE: has no column; {remedy}"
+
+
 def test_whole_numbers_without_holes_stay_an_array(tmp_path: Path) -> None:
     cells = next(open_table(write_typed(tmp_path / "x.parquet")).chunks(["full"], 10))["full"]
     assert isinstance(cells, np.ndarray)
