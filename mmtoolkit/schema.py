@@ -264,7 +264,7 @@ def parse_schema(
     cls = schema_class(plugins)
     if not isinstance(data, dict):
         keys = ", ".join(cls.model_fields)
-        raise UserError(f"{origins.name}: is not a mapping; a schema has the keys {keys}")
+        raise UserError(f"{origins.name}: is not a mapping; a schema has the keys {keys}; `mmt init TABLE` writes one")
     data, faults = apply_overrides(data, overrides, origins, plugins, cls)
     data, each_faults = _expand_each(data, origins)
     faults += each_faults

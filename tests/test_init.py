@@ -655,7 +655,7 @@ def test_the_tab_is_written_as_a_shell_can(tmp_path: Path) -> None:
     done = mmt("init", path)
     assert "its ending names no format of a table" in done.err
     path = path.rename(tmp_path / "t.csv")
-    assert mmt("init", path, "--delimiter", "\\t").status == 0
+    assert mmt("init", path, "--delimiter", "\\t", "--format", "csv").status == 0
     assert read_yaml(path.with_suffix(".yaml").read_text(), "t").data["data"]["delimiter"] == "\t"
 
 
@@ -668,6 +668,7 @@ def test_the_tab_is_written_as_a_shell_can(tmp_path: Path) -> None:
         ("a,a\n1,2\n", (), "two columns are named 'a'; rename one"),
         (b"a,b\n\xff\xfe,1\n", (), ":2: is not utf-8 text"),
         (SOUND, ("--delimiter", ";;"), "--delimiter ';;': String should have at most 1 character"),
+        (SOUND, ("--format", "xlsx"), "--format 'xlsx': Input should be 'csv', 'parquet', 'arrow' or 'jsonl'"),
         (SOUND, ("--encoding", "x"), "--encoding 'x': there is no encoding 'x'; give one such as utf-8"),
         (SOUND, ("--out", "{folder}/t.csv/s.yaml"), "t.csv: cannot be written"),
     ],
@@ -686,7 +687,9 @@ def test_a_table_that_is_no_file(tmp_path: Path, name: str, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     (tmp_path / "loop.csv").symlink_to("loop.csv")
     done = mmt("init", name)
-    assert (done.status, done.err) == (2, f"{name}: there is no such file; give the path of a table\n")
+    folder = "is a folder; give the path of a table in it"
+    said = folder if name.strip(".") == "" else "there is no such file; give the path of a table"
+    assert (done.status, done.err) == (2, f"{name}: {said}\n")
 
 
 def test_the_table_is_never_written_over(tmp_path: Path) -> None:

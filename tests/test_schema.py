@@ -243,11 +243,23 @@ def test_a_family_of_one_kind_needs_its_kind_too(plugins: Plugins, folder: Path)
     ]
 
 
+NO_MAPPING = (
+    "s.yaml: is not a mapping; a schema has the keys name, data, modalities, model, train, evaluate; `mmt init TABLE` "
+    "writes one"
+)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("- a\n", ["s.yaml: is not a mapping; a schema has the keys name, data, modalities, model, train, evaluate"]),
-        ("~\n", ["s.yaml: is not a mapping; a schema has the keys name, data, modalities, model, train, evaluate"]),
+        (
+            "- a\n",
+            [NO_MAPPING],
+        ),
+        (
+            "~\n",
+            [NO_MAPPING],
+        ),
         (
             "modalites: {}\n",
             [

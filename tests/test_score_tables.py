@@ -49,3 +49,15 @@ def test_names_and_numbers_are_whole(width: int, tables: int) -> None:
     for number in ("-21,072.38", "162.25", "250", "33,698.25", "1.0358", "1.1034"):
         assert text.count(number) == 3
     assert all(heading in text for heading in ("incomplete", "marginal", "variance"))
+
+
+def test_of_many_results_the_first_are_shown() -> None:
+    one = {**SCORE["results"][0], "incomplete": 0}
+    many = {**SCORE, "results": [one] * 100}
+    text = io.StringIO()
+    for made in score_tables(many, 200):
+        Console(file=text, width=200).print(made)
+    lines = text.getvalue().splitlines()
+    assert sum(line.startswith(" log p(image)") for line in lines) == 40
+    assert "and 60 more" in lines[-1]
+    assert "incomplete" not in text.getvalue()  # 0 of all

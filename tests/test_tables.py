@@ -133,6 +133,21 @@ QUOTES = "a cell that holds ',' or a line break stands in quotes"
             "a,b\n1,2\n".encode("utf-16"),
             "FILE: is not utf-8 text but UTF-16, as its first bytes say; give the encoding utf-16",
         ),
+        (
+            "a,b\n1,2\n".encode("utf-32"),
+            "FILE: is not utf-8 text but UTF-32, as its first bytes say; give the encoding utf-32",
+        ),
+        (
+            "a,b\n1,2\n".encode("utf-16-le"),
+            "FILE: is full of zero bytes, as text of UTF-16 is; give its encoding, such as utf-16-le, or write the "
+            "file anew",
+        ),
+        (b"PAR1\x15\x04", "FILE: holds Parquet, not text; name it .parquet, or say format: parquet"),
+        (b"PK\x03\x04\x14\0", "FILE: holds a spreadsheet or a packed archive, not text; export it as CSV"),
+        (
+            b"sep=;\r\na;b\r\n1;2\r\n",
+            "FILE:1: is a note for Excel and no head; remove the line, and give ';' as the delimiter",
+        ),
         (b"", "FILE: is empty, or its first line is; give it a head with the names of the columns"),
         (b"\n\na,b\n", "FILE: is empty, or its first line is; give it a head with the names of the columns"),
         (b"a,b,a\n1,2,3\n", "FILE: two columns are named 'a'; rename one"),

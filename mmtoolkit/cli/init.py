@@ -28,6 +28,9 @@ def init(
         str | None, typer.Option(metavar="CHARACTER", help="What separates the cells of a CSV. Default: as it looks.")
     ] = None,
     encoding: Annotated[str, typer.Option(help="Of a CSV, such as cp1252.")] = "utf-8",
+    format_: Annotated[
+        str | None, typer.Option("--format", help="csv, parquet, arrow or jsonl. Default: as the ending says.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Write over a schema that is there.")] = False,
 ) -> None:
     """Write a first schema for a table of your own: commented, and ready to be trained as it is."""
@@ -36,6 +39,8 @@ def init(
     from mmtoolkit.files import make_folder, write_text
     from mmtoolkit.tables import Reading
 
+    if os.path.isdir(table):
+        raise UserError(f"{table}: is a folder; give the path of a table in it")
     if not os.path.isfile(table):
         raise UserError(f"{table}: there is no such file; give the path of a table")
     plugins = plugins_of(ctx)
@@ -49,7 +54,8 @@ def init(
         if os.path.exists(out_file) and os.path.samefile(out_file, table):
             raise UserError(f"{out_file}: is the table; give --out another file")
     try:
-        reading = Reading(delimiter=_character(delimiter), encoding=encoding)
+        options = {"delimiter": _character(delimiter), "encoding": encoding, "format": format_}
+        reading = Reading.model_validate(options)
     except ValidationError as error:
         fault = error.errors()[0]
         text = fault["msg"].removeprefix("Value error, ")

@@ -128,11 +128,13 @@ def _print_check(found: dict[str, Any]) -> None:
 
     console = out()
     if "splits" in found:
-        names = list(found["modalities"])
-        rows = table("data", "split", "rows ", *(f"{escape(name)} missing " for name in names[:8]))
-        for split, counts in found["splits"].items():
-            shares = [counts["missing"][name] for name in names[:8]]
-            rows.add_row(split, f"{counts['rows']:,}", *("" if s is None else f"{s:.1%}" for s in shares))
+        splits = found["splits"]
+        rows = table("data", "share missing", *(f"{escape(split)} " for split in splits))
+        for name in found["modalities"]:
+            shares = [counts["missing"][name] for counts in splits.values()]
+            rows.add_row(escape(name), *("" if share is None else f"{share:.1%}" for share in shares))
+        rows.add_section()
+        rows.add_row("rows", *(f"{counts['rows']:,}" for counts in splits.values()))
         console.print(rows)
         for note in found["notes"]:
             say(note)

@@ -12,6 +12,7 @@ from mmtoolkit.report import entry_name, number, score_columns
 
 # What the names of results have at least, where they are as long, and what lies between two columns.
 _NAME, _GAP = 28, 3
+_MOST_RESULTS = 40
 
 
 def table(title: str, *columns: str) -> Table:
@@ -29,9 +30,13 @@ def _heading(key: str) -> str:
 
 
 def score_tables(score: dict[str, Any], width: int) -> list[Table]:
-    """One evaluator's results; in a narrow terminal as several tables, each with the names and some of the columns."""
-    results = score["results"]
+    """One evaluator's first results; in a narrow terminal several tables, each with the names and some of the columns.
+
+    Columns that say 0 of all of them are left out, and the last table tells how many results are.
+    """
+    results, left_out = score["results"][:_MOST_RESULTS], len(score["results"][_MOST_RESULTS:])
     cells = {key: [number(result.get(key)) for result in results] for key in score_columns(results)}
+    cells = {key: texts for key, texts in cells.items() if set(texts) - {"", "0"}}
     names = [entry_name(result) for result in results]
     room = width - min(max(map(len, names), default=0), _NAME) - _GAP
     parts: list[list[str]] = [[]]
@@ -51,4 +56,6 @@ def score_tables(score: dict[str, Any], width: int) -> list[Table]:
         for row, name in enumerate(names):
             made.add_row(escape(name), *(escape(cells[key][row]) for key in keys))
         tables.append(made)
+    if left_out:
+        tables[-1].caption, tables[-1].caption_justify = f"and {left_out:,} more", "left"
     return tables

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import csv
 import gzip
 import io
+import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -22,6 +24,18 @@ _LONGEST_CELL = _BLOCK // 2
 _SHOWN = 5
 _TOLD = 60
 _DELIMITERS = (",", ";", "\t", "|")
+_START = 1024
+_MARKS = {
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),  # before UTF-16, whose mark it begins with
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+}
+# What other files begin with.
+_OTHERS = {
+    b"PAR1": "Parquet, not text; name it .parquet, or say format: parquet",
+    b"ARROW1": "Arrow, not text; name it .arrow, or say format: arrow",
+    b"PK\x03\x04": "a spreadsheet or a packed archive, not text; export it as CSV",
+}
+_EXCEL = re.compile(rb"(?:\xef\xbb\xbf)?sep=(.)\r?\n", re.IGNORECASE)
 
 
 class Delimited(TableFile):
@@ -52,6 +66,7 @@ class Delimited(TableFile):
         return names
 
     def _head(self, delimiter: str) -> list[str]:
+        self._check_start()
         with self._records(delimiter) as records:
             names: list[str] = next(iter(records), [])
         if not names:
@@ -59,6 +74,29 @@ class Delimited(TableFile):
                 f"{self.path}: is empty, or its first line is; give it a head with the names of the columns"
             )
         return names
+
+    def _check_start(self) -> None:
+        """Raise where the first bytes are those of no text with a head."""
+        try:
+            with self._bytes() as file:
+                start = file.peek(_START)[:_START]
+        except (OSError, EOFError) as error:
+            raise unreadable(self.path, error) from error
+        if what := next((what for mark, what in _OTHERS.items() if start.startswith(mark)), None):
+            raise UserError(f"{self.path}: holds {what}")
+        marked = any(start.startswith(marks) for marks in _MARKS.values())
+        in_bytes = b",".decode(self.reading.encoding, "replace") == ","
+        if in_bytes and not marked and 4 * start.count(0) > len(start):
+            raise UserError(
+                f"{self.path}: is full of zero bytes, as text of UTF-16 is; give its encoding, such as utf-16-le, or "
+                "write the file anew"
+            )
+        if found := _EXCEL.match(start):
+            character = found[1].decode("latin-1")
+            raise UserError(
+                f"{self.path}:1: is a note for Excel and no head; remove the line, and give {character!r} as the "
+                "delimiter"
+            )
 
     def _count(self) -> int:
         """The number of rows; every fault of the text is found here, with its line."""
@@ -137,11 +175,11 @@ class Delimited(TableFile):
         """Where the text is not of its encoding, and what it may be."""
         encoding = self.reading.encoding
         with self._bytes() as file:
-            start = file.peek(2)[:2]
-            if start in (b"\xff\xfe", b"\xfe\xff"):
-                return (
-                    f"{self.path}: is not {encoding} text but UTF-16, as its first bytes say; give the encoding utf-16"
-                )
+            start = file.peek(4)
+            for other, marks in _MARKS.items():
+                if start.startswith(marks):
+                    said = f"is not {encoding} text but {other.upper()}, as its first bytes say"
+                    return f"{self.path}: {said}; give the encoding {other}"
             for number, line in enumerate(file, 1):
                 try:
                     line.decode(encoding)

@@ -42,7 +42,7 @@ def format_of(path: Path) -> Format:
     if found is None or (packed and found not in _TEXT):
         endings = ", ".join(ENDINGS)
         raise UserError(
-            f"{path}: its ending names no format of a table; name it with one of {endings}, or say the format"
+            f"{path}: its ending names no format of a table; name it with one of {endings}, or say its format"
         )
     return found
 
