@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mmtoolkit.embedding import Embedder, check_kept, embedding_columns, read_by
+from mmtoolkit.errors import UserError
 from mmtoolkit.figures import safe_name
 from mmtoolkit.files import filling_folder
 from mmtoolkit.imputing import Filling, Imputer
@@ -31,6 +32,8 @@ def read_frame(
     run: TrainedRun, data: Any, on_bad_cell: Policy | None, used: Sequence[str] | None = None
 ) -> tuple[Frame, RunTable]:
     """A table in memory as a run reads it. Paths in it are relative to the current folder, and may leave it."""
+    if on_bad_cell not in (None, "error", "missing"):
+        raise UserError(f"on_bad_cell={on_bad_cell!r}: is no policy; give 'error' or 'missing'")
     own = run.schema.data
     frame = frame_of(data, (own.reading() or Reading()).missing)
     beside = own.beside("train") or FilesBeside(Path.cwd())

@@ -214,6 +214,7 @@ def test_what_is_told(things: Path, tmp_path: Path) -> None:
         (3, "a int is no table; give a pandas or polars frame, an Arrow table, or a dictionary of columns"),
         ({"prise": [1]}, "the table: has none of the columns that the run reads, photo, "),
         ({"price": [1], "ripe": []}, "the columns of a table have one length; here {'price': 1, 'ripe': 0}"),
+        ({"price": 30}, "the column 'price' holds 30, no list; give its cells as a list"),
         (pandas.DataFrame([[1, 2]], columns=["price", "price"]), "two columns are named 'price'; rename one"),
     ],
 )
@@ -222,6 +223,12 @@ def test_what_is_no_table(run: TrainedRun, data: Any, fault: str) -> None:
         with pytest.raises(UserError) as told:
             use(data)
         assert str(told.value).startswith(fault)
+
+
+def test_a_policy_that_is_none(run: TrainedRun) -> None:
+    for use in (run.impute, run.embed, run.evaluate_on):
+        with pytest.raises(UserError, match="on_bad_cell='ignore': is no policy; give 'error' or 'missing'"):
+            use({"price": [1]}, on_bad_cell="ignore")
 
 
 def test_classes_that_are_numbers_fit_into_a_column_of_floats(tmp_path: Path) -> None:

@@ -106,6 +106,7 @@ LEFT_OUT: dict[str, tuple[list[Any], str | None, str]] = {
     "units": ([f"{n}.5 kg" for n in range(60)], "numeric", "write them as 1200 and 3.5"),
     "thousands": ([f"1,{n:03d}" for n in range(60)], "numeric", "write them as 1200 and 3.5"),
     "decimal comma": ([f"{n},5" for n in range(60)], "numeric", "write them as 1200 and 3.5"),
+    "row numbers, some missing": ([None if n % 3 == 0 else n for n in range(60)], "numeric", "counts the rows"),
     "words that do not come back": (
         [f"a{n} b{n} c{n}" for n in range(60)],
         "text",
@@ -114,6 +115,14 @@ LEFT_OUT: dict[str, tuple[list[Any], str | None, str]] = {
     "long": ([f"{n} " + "word " * 90 for n in range(60)], "text", "long texts, 453 characters on average"),
     "pictures that are not there": ([f"{n % 5}.png" for n in range(60)], "image", "there is no such file"),
 }
+
+
+def test_words_of_texts_that_come_back_whole_are_known(tmp_path: Path) -> None:
+    notes = [f"a{n} pain here, b{n} low" for n in range(16)]
+    first = proposed(written(tmp_path, {"note": notes * 5, "other": ["a", "b"] * 40}))
+    choice = first.choices[0]
+    assert (choice.kind, choice.used) == ("text", True)
+    assert choice.proposal.options["vocabulary_size"] == 2 * 16 + 3
 
 
 @pytest.mark.parametrize("case", LEFT_OUT)

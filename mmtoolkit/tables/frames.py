@@ -75,7 +75,7 @@ def frame_of(data: Any, missing: Collection[str] = ()) -> Frame:
         missing: texts that stand for a missing cell.
 
     Raises:
-        UserError: it is none of these, or two of its columns have one name.
+        UserError: it is none of these, a column of it is no list, or two of its columns have one name.
     """
     pandas, polars = sys.modules.get("pandas"), sys.modules.get("polars")
     if pandas is not None and isinstance(data, pandas.DataFrame):
@@ -83,6 +83,9 @@ def frame_of(data: Any, missing: Collection[str] = ()) -> Frame:
     elif polars is not None and isinstance(data, polars.DataFrame):
         found = _Polars(data, missing)
     elif isinstance(data, Mapping):
+        for name, cells in data.items():
+            if not hasattr(cells, "__len__") or isinstance(cells, str):
+                raise UserError(f"the column {name!r} holds {cells!r}, no list; give its cells as a list")
         found = _Mapping(data, missing)
     else:
         try:

@@ -137,8 +137,7 @@ def _names_rows(column: ColumnSummary, values: NDArray[np.float64]) -> str:
     """Why numbers only name rows; empty where they say more."""
     if len(values) < 10 or column.repeats > 1 or (values != np.round(values)).any():
         return ""
-    consecutive = np.ptp(values) == len(values) - 1 and not column.more
-    if consecutive and column.missing == 0:
+    if np.ptp(values) < column.rows and not column.more:  # some of them missing, perhaps
         return "counts the rows"
     return "all different, as numbers that name rows are" if _ID_NAMES.search(column.name) else ""
 

@@ -51,9 +51,11 @@ def text_proposal(column: ColumnSummary) -> Proposal | None:
     enough = column.counted >= _ENOUGH
     if enough and tokens == "characters" and column.repeats < 1.1:
         return _left_out(column, texts, tokens, f"nearly all different, as names are: {column.examples(3)}", 0.7)
-    options = _sizes(texts, counts, tokens)
+    options = _sizes(texts, counts, tokens, _LONGEST[tokens])
     if tokens == "words":
-        often = Counter(word for text in texts for word in set(text.split()))
+        often: Counter[str] = Counter()
+        for text, count in zip(texts, counts.tolist(), strict=True):
+            often.update(dict.fromkeys(text.split(), count))
         back = column.share([_half(often[word] >= _LEAST for word in text.split()) for text in texts])
         if enough and back < _KNOWN_WORDS:
             return _left_out(column, texts, tokens, f"few of its words come back: {column.examples(2)}", 0.7)
@@ -67,15 +69,16 @@ def _half(flags: Iterable[bool]) -> bool:
     return 2 * sum(found) >= len(found)
 
 
-def _sizes(texts: Sequence[str], counts: Any, tokens: Tokens) -> dict[str, Any]:
-    """A length that all but a few texts keep to."""
+def _sizes(texts: Sequence[str], counts: Any, tokens: Tokens, most: int) -> dict[str, Any]:
+    """A length, of `most` symbols, that all but a few texts keep to."""
     lengths = np.array([len(split(text, tokens)) for text in texts])
     order = np.argsort(lengths)
     place = np.searchsorted(counts[order].cumsum(), 0.98 * counts.sum())
     usual, longest = int(lengths[order][place]), int(lengths.max())
     length = longest if longest <= 1.5 * usual else usual
-    return {"length": max(1, min(length, _LONGEST[tokens])), "tokens": tokens}
+    return {"length": max(1, min(length, most)), "tokens": tokens}
 
 
 def _left_out(column: ColumnSummary, texts: Sequence[str], tokens: Tokens, about: str, sure: float) -> Proposal:
-    return Proposal(sure, _sizes(texts, np.array(column.counts), tokens), about, use=False)
+    sizes = _sizes(texts, np.array(column.counts), tokens, most=max(map(len, texts)))
+    return Proposal(sure, sizes, about, use=False)
