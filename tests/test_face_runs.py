@@ -62,7 +62,9 @@ def test_what_is_known_of_a_vector_is_enough_to_sample_from(tmp_path: Path) -> N
         assert {cell for name, cell in row.items() if name != "image"} == {"1", "-1"}  # the rest is predicted
         assert Image.open(tmp_path / row["image"]).size == (64, 64)
     face(3).save(tmp_path / "face.jpg")
-    done = mmt("sample", tmp_path / "run", "--given", f"image={tmp_path / 'face.jpg'}", "-n", "2", "--out", out)
+    done = mmt(
+        "sample", tmp_path / "run", "--given", f"image={tmp_path / 'face.jpg'}", "-n", "2", "--out", out, "--overwrite"
+    )
     assert done.status == 0, done.err
 
 
