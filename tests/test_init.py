@@ -235,6 +235,15 @@ def test_a_word_that_is_a_class_elsewhere_marks_nothing(tmp_path: Path) -> None:
     assert "10 cells such as none are no numbers and count as missing" in first.choices[0].proposal.about
 
 
+def test_an_abbreviation_among_numbers_marks_every_column(tmp_path: Path) -> None:
+    years, places = [*NORMAL[:50], *["k.A."] * 10], ["town", "land", "k.A."] * 20
+    first = proposed(written(tmp_path, {"year": years, "place": places}))
+    assert first.schema.data.model_dump()["missing"][-1] == "k.A."
+    assert first.choices[1].proposal.options["classes"] == ["land", "town"]
+    first = proposed(written(tmp_path, {"year": NORMAL[:60], "place": places}))
+    assert "k.A." in first.choices[1].proposal.options["classes"]
+
+
 # Pictures.
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,10 +20,11 @@ _PLAIN = (str, int, float, bool)
 _TRAIN = {"train", "training"}
 _SPLITS = _TRAIN | {"valid", "val", "validation", "dev", "test", "testing"}
 
-# What stands for a missing cell beside the usual: signs in any column, words only among numbers.
+# What stands for a missing cell beside the usual: signs in any table, words where they stand among numbers.
 _SIGNS = {"?", "??", "-", "--", "---", ".", "..", "…", "n/a", "N/a", "n.a.", "N.A.", "#N/A", "#NA", "<NA>", "\\N"}
 _SIGNS |= {"#VALUE!", "#DIV/0!", "#REF!"}
 _WORDS = {"unknown", "missing", "none", "nil", "undefined", "na", "nd", "n.d.", "not available", "not known", "void"}
+_ABBREVIATION = re.compile(r"[^\W\d]{1,2}([./][^\W\d]{1,2}){1,3}\.?")
 
 
 def look(table: TableFile, beside: FilesBeside) -> list[ColumnSummary]:
@@ -135,8 +137,9 @@ def names_splits(column: ColumnSummary) -> bool:
 def markers(columns: Sequence[ColumnSummary]) -> list[str]:
     """Texts that stand for a missing cell, beside the usual ones, in order of appearance.
 
-    A sign such as "?" is one where its columns hold two other values or more; a word such as "unknown", which may be a
-    class as well, only where its columns hold numbers otherwise.
+    A sign such as "?" is one where its columns hold two other values or more. A word such as "unknown", which
+    may be a class as well, only where all its columns hold numbers otherwise; an abbreviation such as "k.A." where one
+    of them does.
     """
     found = dict.fromkeys(cell for column in columns for cell in column.cells if _is_sign(cell) or _is_word(cell))
     return [marker for marker in found if _is_marker(marker, [c for c in columns if marker in c.cells])]
@@ -147,14 +150,20 @@ def _is_sign(cell: Any) -> bool:
 
 
 def _is_word(cell: Any) -> bool:
-    return isinstance(cell, str) and cell.lower() in _WORDS
+    return isinstance(cell, str) and (cell.lower() in _WORDS or _ABBREVIATION.fullmatch(cell) is not None)
+
+
+def _is_number(cell: Any) -> bool:
+    try:
+        float(cell)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def _is_marker(marker: str, holders: Sequence[ColumnSummary]) -> bool:
-    others = [[cell for cell in c.cells if not (_is_sign(cell) or _is_word(cell))] for c in holders]
-    if _is_sign(marker):
-        return all(len(cells) >= 2 for cells in others)
-    try:
-        return all(len(set(map(float, cells))) >= 2 for cells in others)
-    except (TypeError, ValueError, OverflowError):
+    others = [{cell for cell in c.cells if not (_is_sign(cell) or _is_word(cell))} for c in holders]
+    if any(len(cells) < 2 for cells in others):
         return False
+    numeric = [all(map(_is_number, cells)) for cells in others]
+    return _is_sign(marker) or all(numeric) or (any(numeric) and _ABBREVIATION.fullmatch(marker) is not None)
