@@ -38,7 +38,7 @@ def shown(width: int) -> list[str]:
     return text.getvalue().splitlines()
 
 
-@pytest.mark.parametrize(("width", "tables"), [(60, 4), (80, 2), (120, 1), (200, 1)])
+@pytest.mark.parametrize(("width", "tables"), [(60, 3), (80, 2), (120, 1), (200, 1)])
 def test_names_and_numbers_are_whole(width: int, tables: int) -> None:
     lines = shown(width)
     assert max(map(len, lines)) <= width

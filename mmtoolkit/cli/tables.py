@@ -13,6 +13,7 @@ from mmtoolkit.report import entry_name, number, score_columns
 # What the names of results have at least, where they are as long, and what lies between two columns.
 _NAME, _GAP = 28, 3
 _MOST_RESULTS = 40
+_ASIDE = {"incomplete"}  # worth no table of its own
 
 
 def table(title: str, *columns: str) -> Table:
@@ -32,7 +33,8 @@ def _heading(key: str) -> str:
 def score_tables(score: dict[str, Any], width: int) -> list[Table]:
     """One evaluator's first results; in a narrow terminal several tables, each with the names and some of the columns.
 
-    Columns that say 0 of all of them are left out, and the last table tells how many results are.
+    Columns that say 0 of all of them are left out, and so is how many rows were incomplete where there is no room; the
+    last table tells how many results are not shown.
     """
     results, left_out = score["results"][:_MOST_RESULTS], len(score["results"][_MOST_RESULTS:])
     cells = {key: [number(result.get(key)) for result in results] for key in score_columns(results)}
@@ -43,6 +45,8 @@ def score_tables(score: dict[str, Any], width: int) -> list[Table]:
     left = room
     for key, texts in cells.items():
         taken = _GAP + max(map(len, (*texts, *_heading(key).split("\n"))))
+        if taken > left and key in _ASIDE:
+            continue
         if taken > left and parts[-1]:
             parts.append([])
             left = room
