@@ -52,12 +52,14 @@ class Batch:
             n: o.value if len(self._rows[n]) == self.size else _select(o.value, self._rows[n])
             for n, o in observed.items()
         }
+        self._tiled: dict[str, Tensor] = {}
 
     @classmethod
     def of_present(cls, size: int, values: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> Batch:
         """A batch from the present rows alone: values (N, *event) and their places, rows (N,) ascending."""
         batch = cls.__new__(cls)
         batch.size, batch._values, batch._rows = size, dict(values), dict(rows)
+        batch._tiled = {}
         return batch
 
     @property
@@ -81,6 +83,19 @@ class Batch:
     def value(self, name: str) -> Tensor:
         """The rows that have the modality: (N, *event)."""
         return self._values[name]
+
+    def tiled(self, name: str, draws: int) -> Tensor:
+        """Those values once for each draw of z, draw-major: (draws N, *event).
+
+        The longest asked for is kept: estimates score the same rows in many chunks of draws.
+        """
+        value = self._values[name]
+        if draws == 1:
+            return value
+        tiled = self._tiled.get(name)
+        if tiled is None or len(tiled) < draws * len(value):
+            tiled = self._tiled[name] = value.repeat(draws, *[1] * (value.ndim - 1))
+        return tiled[: draws * len(value)]
 
     def rows(self, name: str) -> Tensor:
         """Which rows those are: (N,) int64, ascending, on the host."""

@@ -75,12 +75,12 @@ class Gaussian:
 
     def rsample(self, noise: Tensor) -> Tensor:
         """Draws mean + exp(logvar / 2) * noise, noise (..., D) standard normal (Kingma & Welling 2013)."""
-        return self.mean + torch.exp(0.5 * self.logvar) * noise
+        return torch.addcmul(self.mean, torch.exp(0.5 * self.logvar), noise)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """The log-density log N(z; mean, exp(logvar)), summed over D: (...,), nats."""
         squares = (z - self.mean).square() * torch.exp(-self.logvar)
-        return -0.5 * (squares + self.logvar + math.log(2 * math.pi)).sum(-1)
+        return -0.5 * (squares.sum(-1) + (self.logvar + math.log(2 * math.pi)).sum(-1))
 
     def kl(self, noise: Tensor | None = None) -> Tensor:
         """KL(q || N(0, I)) = 1/2 sum(mean² + variance - 1 - logvar): (...,), nats. It needs no noise."""

@@ -17,7 +17,7 @@ from torch.distributions import Distribution
 from mmtoolkit.batch import Batch
 from mmtoolkit.components import Evaluator, Modality, Network
 from mmtoolkit.dataset import Dataset, Presence, Report, prepare
-from mmtoolkit.devices import resolve_device
+from mmtoolkit.devices import choose_kernels, resolve_device
 from mmtoolkit.errors import UserError
 from mmtoolkit.figures import safe_name, save_figure
 from mmtoolkit.files import make_folder
@@ -349,6 +349,7 @@ def load(
     load_weights(network, folder / "weights.safetensors")
     baselines = _baselines(folder, schema.modalities)
     where = resolve_device(device)
+    choose_kernels()
     return TrainedRun(folder, schema, network.to(where).eval(), where, baselines, plugins, say)
 
 

@@ -155,14 +155,11 @@ class Network(nn.Module, ABC):
             if not len(rows) or name not in self.targets:
                 continue
             have, needed = batch, z
-            places = (torch.arange(draws).unsqueeze(1) * batch.size + rows).flatten()
             if len(rows) < batch.size:
-                places = sent(places, z.device)
+                places = sent((torch.arange(draws).unsqueeze(1) * batch.size + rows).flatten(), z.device)
                 have = batch.only({name, *self.conditions}).take(rows)
                 needed = z.index_select(0, places)
-            x = have.value(name)
-            x = x.repeat(draws, *[1] * (x.ndim - 1)) if draws > 1 else x
-            log_prob = self.decode(needed, have, [name])[name].log_prob(x)
+            log_prob = self.decode(needed, have, [name])[name].log_prob(batch.tiled(name, draws))
             if len(rows) < batch.size:
                 log_prob = log_prob.new_zeros(len(z)).index_copy(0, places, log_prob)
             log_probs[name] = log_prob
