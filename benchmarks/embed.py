@@ -2,8 +2,9 @@
 
 The bare encoder is handed what it reads: rows in memory as the networks take them, in the batches that `mmt embed`
 makes, so its time is that of `infer_all` and nothing else. `mmt embed` is handed a file: it reads and parses cells,
-infers, and writes a Parquet file of 2 D columns. Both are run in turn, in one process, after one round to warm up; what
-is printed is the median over rounds of the bare time over the time of `mmt embed`, 1 where the table costs nothing.
+infers, and writes a Parquet file of 2 D columns. Both multiply matrices as `mmt` chooses (`devices.choose_kernels`; with
+--as-it-stands as PyTorch does). They are run in turn, in one process, after one round to warm up; what is printed is the
+median over rounds of the bare time over the time of `mmt embed`, 1 where the table costs nothing.
 
     python benchmarks/embed.py                  # 200,000 rows of two numbers and a label
     python benchmarks/embed.py --images         # 40,000 rows of a 28x28 picture, a number and a label
@@ -25,6 +26,7 @@ import torch
 from mmt_attributes import Label, Numeric
 from mmt_image import Image
 from mmtoolkit import MVAE, Batch, Modality, Schema, TrainedRun, UserError, build, load_plugins
+from mmtoolkit.devices import choose_kernels
 from mmtoolkit.embedding import embed_table
 from mmtoolkit.run_tables import RunTable, open_source, table_source
 from mmtoolkit.sources import TableSource
@@ -81,10 +83,13 @@ def main() -> None:
     parser.add_argument("--missing", type=float, default=0.2)
     parser.add_argument("--latent-dim", type=int, default=64)
     parser.add_argument("--format", default="parquet", choices=("parquet", "csv", "arrow"))
+    parser.add_argument("--as-it-stands", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
     if asked.images and asked.format == "csv":
         raise SystemExit("--format csv: holds no arrays; take parquet or arrow")
+    if not asked.as_it_stands:
+        choose_kernels()
     rows = asked.rows or (40_000 if asked.images else 200_000)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -49,8 +49,9 @@ class Split:
         """
         values: dict[str, Tensor] = {}
         places: dict[str, Tensor] = {}
+        present = self.present.index_select(0, rows)
         for m, (name, modality) in enumerate(self.modalities.items()):
-            place = self.present[rows, m].nonzero().squeeze(1)
+            place = present[:, m].nonzero().squeeze(1)
             chosen = rows if len(place) == len(rows) else rows[place]
             stored = self.stored[name]
             stored = sent(stored.index_select(0, sent(chosen, stored.device)), device)

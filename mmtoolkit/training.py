@@ -167,7 +167,7 @@ class Trainer:
     def _epoch(self, interrupted: threading.Event) -> None:
         progress, options = self.progress, self.options
         order = self._order(progress.epoch)
-        tally = Tally(progress.sums, self.fabric.device)
+        tally = Tally(progress.sums)
         self.network.train()
         begun = looked = saved = time.monotonic()
         before = progress.seconds

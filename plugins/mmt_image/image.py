@@ -142,7 +142,7 @@ class Image(Modality):
 
     def prepare(self, stored: Tensor, generator: torch.Generator | None, keys: Tensor | None) -> Tensor:
         """Pixels in [0, 1], binarised where asked."""
-        x = stored.to(torch.float32) / 255
+        x = stored.to(torch.float32).div_(255)
         if self.binarize == "none":
             return x
         if keys is None:
