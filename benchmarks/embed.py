@@ -2,9 +2,9 @@
 
 The bare encoder is handed what it reads: rows in memory as the networks take them, in the batches that `mmt embed`
 makes, so its time is that of `infer_all` and nothing else. `mmt embed` is handed a file: it reads and parses cells,
-infers, and writes a Parquet file of 2 D columns. Both multiply matrices as `mmt` chooses (`devices.choose_kernels`),
-or, with --as-it-stands, as PyTorch does. They are run in turn, in one process, after one round to warm up; what is printed
-is the median over rounds of the bare time over the time of `mmt embed`, 1 where the table costs nothing.
+infers, and writes a Parquet file of 2 D columns. Both multiply matrices as `mmt` chooses (`devices.choose_kernels`) or,
+with --as-it-stands, as PyTorch does. They run in turn, in one process, after one round to warm up; what is printed is
+the median over rounds of the bare time over the time of `mmt embed`, 1 where the table costs nothing.
 
     python benchmarks/embed.py                  # 200,000 rows of two numbers and a label
     python benchmarks/embed.py --images         # 40,000 rows of a 28x28 picture, a number and a label

@@ -38,14 +38,14 @@ def choose_kernels() -> None:
     have tiles for it, which a product tells: there, as wherever somebody has chosen already or CUDA would be touched
     too, everything stays as it is.
     """
-    chosen = torch.backends.mkldnn.matmul.fp32_precision != "none"
-    if chosen or torch.cuda.is_available() or not _made_by_amd():
+    if not _made_by_amd() or torch.cuda.is_available():
         return
-    before = torch.get_float32_matmul_precision()
+    if torch.backends.mkldnn.matmul.fp32_precision != "none":  # type: ignore[attr-defined]
+        return
     torch.set_float32_matmul_precision("medium")
     x = torch.linspace(0, 1, 256**2).view(256, 256)
     if not torch.allclose(x @ x, (x.double() @ x.double()).float(), rtol=1e-5):
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision("highest")
 
 
 def _made_by_amd() -> bool:
