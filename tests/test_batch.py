@@ -48,6 +48,13 @@ def test_presence_is_given_back(present):
     assert torch.equal(batch(present).present, present)
 
 
+def test_values_are_given_once_for_each_draw_in_whatever_order_numbers_of_draws_come():
+    rows = batch()
+    for draws in (2, 1, 3, 2):
+        assert rows.tiled("a", draws).tolist() == [11, 12] * draws
+    assert rows.tiled("b", 3).tolist() == []
+
+
 def test_a_batch_of_present_rows_alone_is_the_same_batch():
     whole = batch()
     stored = Batch.of_present(3, {n: whole.value(n) for n in whole.names}, {n: whole.rows(n) for n in whole.names})
