@@ -324,6 +324,19 @@ def test_a_damaged_arrow_file_is_told_rather_than_followed(tmp_path: Path) -> No
     assert all(message.startswith(str(path)) for message in faults)
 
 
+@pytest.mark.parametrize("coded", [True, False])
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_texts_of_a_parquet_file_that_are_not_utf8(tmp_path: Path, kind: pa.DataType, coded: bool) -> None:
+    path = tmp_path / "x.parquet"
+    table = pa.table({"a": [1, 2], "b": pa.array(["pear", "plum"], kind)})
+    pyarrow.parquet.write_table(table, path, compression="none", use_dictionary=coded, write_statistics=False)
+    whole = path.read_bytes()
+    assert whole.count(b"plum") == 1
+    told = fault(written(path, whole.replace(b"plum", b"pl\xffm")))
+    assert told.startswith("FILE: cannot be read: In column 1: ")
+    assert "UTF8 sequence at string index 1" in told
+
+
 def test_two_typed_columns_of_one_name(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     pyarrow.parquet.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), path)

@@ -61,7 +61,7 @@ class Parquet(Columnar):
         try:
             with pa.parquet.ParquetFile(self.path) as file:
                 for batch in file.iter_batches(batch_size=size, columns=names):
-                    yield from self._pieces(batch, names, size)
+                    yield from self._pieces(_checked(batch), names, size)
         except (pa.ArrowException, OSError) as error:
             raise unreadable(self.path, error) from error
 
@@ -128,6 +128,9 @@ def _without_runs(schema: pa.Schema) -> pa.Schema:
 
 
 def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The same batch; Arrow takes a file's word for where its cells lie, and a damaged one would end the process."""
+    """The same batch; Arrow takes a file's word for where its cells lie and that texts are UTF-8.
+
+    A damaged file would end the process, or fail where a cell is looked at.
+    """
     batch.validate(full=True)
     return batch
