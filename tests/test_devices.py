@@ -36,24 +36,31 @@ def test_products_are_as_exact_as_before(shape: tuple[int, int, int]) -> None:
     assert (x @ y - exact).abs().max() < 1e-5 * inner**0.5
 
 
-def test_where_nobody_chose_products_are_exact_or_left_alone() -> None:
-    assert in_a_fresh_process() in (["medium", "bf16"], ["highest", "none"], ["highest", "ieee"])
-
-
 def test_a_choice_of_the_user_is_kept() -> None:
     assert in_a_fresh_process("torch.set_float32_matmul_precision('highest')") == ["highest", "ieee"]
 
 
-def test_products_that_round_are_not_chosen() -> None:
-    """As on a CPU that multiplies tiles of bfloat16: every product is rounded once the choice is made."""
-    rounding = """
+MAKER = """
 import mmtoolkit.devices
+mmtoolkit.devices._made_by_amd = lambda: {amd}
+torch.cuda.is_available = lambda: {cuda}
 product = torch.Tensor.__matmul__
-def rounded(x, y):
+def through(x, y):
     if torch.backends.mkldnn.matmul.fp32_precision == "bf16" and x.dtype == torch.float32:
-        return product(x.bfloat16().float(), y.bfloat16().float())
-    return product(x, y)
-torch.Tensor.__matmul__ = rounded
-mmtoolkit.devices._made_by_amd = lambda: True
+        x, y = x.{kept}(), y.{kept}()
+    return product(x.double(), y.double()).to(torch.float32)
+torch.Tensor.__matmul__ = through
 """
-    assert in_a_fresh_process(rounding) == ["highest", "ieee"]
+
+
+@pytest.mark.parametrize(
+    ("maker", "found"),
+    [
+        ({"amd": True, "cuda": False, "kept": "float"}, ["medium", "bf16"]),
+        ({"amd": True, "cuda": False, "kept": "bfloat16"}, ["highest", "ieee"]),  # as on CPUs with tiles of bfloat16
+        ({"amd": False, "cuda": False, "kept": "float"}, ["highest", "none"]),
+        ({"amd": True, "cuda": True, "kept": "float"}, ["highest", "none"]),
+    ],
+)
+def test_only_exact_products_of_amd_without_cuda_are_chosen(maker: dict[str, object], found: list[str]) -> None:
+    assert in_a_fresh_process(MAKER.format(**maker)) == found
