@@ -120,7 +120,8 @@ def _caption(stem: str, modalities: list[str]) -> tuple[int, str, str]:
             name = "".join(modalities[int(number)] for number in match.groups())
             title, text = (part.replace("{}", name) for part in words)
             return place, title, text
-    return len(_CAPTIONS), stem.replace("_", " ").replace("-", ": "), ""
+    # An evaluator's: its place and the figure's number come first.
+    return len(_CAPTIONS), re.sub(r"^\d+_\d+_", "", stem).replace("_", " ").replace("-", ": "), ""
 
 
 def _figures(folder: Path, modalities: list[str]) -> dict[str, dict[str, str]]:

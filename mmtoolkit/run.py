@@ -294,8 +294,10 @@ class TrainedRun:
             scores.append(score)
             if figures is not None and found.figures:
                 make_folder(figures)
-                for name, figure in found.figures.items():
-                    save_figure(figure, figures / f"{evaluator.kind}_{safe_name(name, place)}.png")
+                for number, (name, figure) in enumerate(found.figures.items()):
+                    # The numbers come first, so that no kind or name can look like them: no two figures share a file.
+                    file = f"{place}_{safe_name(f'{evaluator.kind}_{name}', number)}.png"
+                    save_figure(figure, figures / file)
         return scores
 
 

@@ -277,12 +277,12 @@ def test_a_score_is_the_same_whatever_else_is_drawn(kind: str, run_of: Callable[
 
 
 def test_figures_and_report_hold_what_the_evaluator_drew(run_folder: Path) -> None:
-    (figure,) = run_folder.glob("figures/retrieval_*.png")
+    (figure,) = run_folder.glob("figures/*_0_retrieval_*.png")
     assert figure.stat().st_size > 1000
     (run_folder / "report.html").unlink()
     assert with_plugins("report", run_folder).status == 0
     report = (run_folder / "report.html").read_text(encoding="utf-8")
-    assert "retrieved" in report
+    assert "<h2>retrieval retrieved</h2>" in report
     assert "angular_error" in report.replace("angular error", "angular_error")
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image as PILImage
 from safetensors.torch import load_file
 
 import mmtoolkit
+from mmtoolkit.components import Evaluator, Run, Scores
 from mmtoolkit.posterior import Posterior
 from mmtoolkit.sources import FashionMini
 from runs import SMALL, mmt, sets
@@ -116,6 +119,22 @@ def test_the_elbo_agrees_with_an_explicit_sum(run: mmtoolkit.TrainedRun) -> None
             total += float((torch.stack(p).mean(0) - q.kl()).sum())
             rows += batch.size
     assert scores[0]["results"][0]["value"] == pytest.approx(total / rows, rel=1e-5)
+
+
+class Drawing(Evaluator):
+    """An evaluator that scores nothing and draws figures whose names look alike as files."""
+
+    kind: Literal["drawing"] = "drawing"  # type: ignore[assignment]
+    names: tuple[str, ...]
+
+    def evaluate(self, run: Run, split: str) -> Scores:
+        return Scores([], {name: Figure(figsize=(1, 1)) for name in self.names})
+
+
+def test_no_two_figures_share_a_file(run: mmtoolkit.TrainedRun, tmp_path: Path) -> None:
+    run.evaluate([Drawing(names=("a/b", "a b")), Drawing(names=("a b", "A B"))], "valid", tmp_path)
+    names = [path.name.lower() for path in tmp_path.iterdir()]  # some file systems take a and A for one
+    assert len(set(names)) == 4
 
 
 def test_scores_on_the_same_split_are_the_same_again(folder: Path, run: mmtoolkit.TrainedRun) -> None:

@@ -12,7 +12,7 @@ _LONGEST_NAME = 40
 
 
 def safe_name(name: str, place: int) -> str:
-    """A file name for the modality of any name at a place of the schema: no two are the same."""
+    """A file name for what has any name and a place in a list, as a modality has: no two of the list are the same."""
     plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
     return f"{place}_{plain[:_LONGEST_NAME]}"
 
