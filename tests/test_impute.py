@@ -403,6 +403,14 @@ def test_lines_of_json_change_only_where_they_are_filled(run: TrainedRun, tmp_pa
     assert set(json.loads(third)) == set(FILLED)
 
 
+def test_json_keeps_its_encoding(run: TrainedRun, tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"the sort": null, "price": 1, "note": "ü"}\n', encoding="latin-1")
+    impute(run.folder, tmp_path / "t.jsonl", tmp_path / "out.jsonl", "--set", "data.encoding=latin-1")
+    (line,) = (tmp_path / "out.jsonl").read_text(encoding="latin-1").splitlines()
+    assert line.startswith('{"the sort": "')
+    assert '"note": "ü"' in line
+
+
 def test_from_one_format_to_another(run: TrainedRun, new: Path) -> None:
     impute(run.folder, new, new.with_name("a.csv"))
     made = read_csv(new.with_name("a.csv"))

@@ -88,6 +88,25 @@ def test_a_letter_that_the_encoding_has_not(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16"])
+def test_json_lines_keep_their_encoding(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "t.jsonl").write_bytes('{"a": "ü", "b":1}\r\n{"b":2 }\n'.encode(encoding))
+    copied(tmp_path / "t.jsonl", tmp_path / "u.jsonl", encoding=encoding)
+    assert (tmp_path / "u.jsonl").read_bytes() == (tmp_path / "t.jsonl").read_bytes()
+
+
+def test_letters_that_the_encoding_of_json_lines_has_not_are_escaped(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_bytes('{"a": "ü"}\n'.encode("latin-1"))
+    table = open_table(tmp_path / "t.jsonl", Reading(encoding="latin-1"))
+    with new_table(tmp_path / "u.jsonl", fields_of(table), table) as writer:
+        for rows in table.rows(1):
+            writer.write({"a": ["ü€𝄞"]}, rows.lines, {"a": [0]})
+            writer.write({"a": ["ü€𝄞"]})
+    made = (tmp_path / "u.jsonl").read_bytes()
+    assert made == '{"a": "ü\\u20ac\\ud834\\udd1e"}\n'.encode("latin-1") * 2
+    assert [json.loads(line)["a"] for line in made.decode("latin-1").splitlines()] == ["ü€𝄞"] * 2
+
+
 # Between formats.
 
 COLUMNS = {

@@ -356,6 +356,19 @@ def test_json_lines_hold_values_of_any_type(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-8", "utf-16", "utf-16-le"])
+def test_json_lines_are_read_in_their_encoding(tmp_path: Path, encoding: str) -> None:
+    path = written(tmp_path / "x.jsonl", '{"a": "ü"}\r\n\n{"a": "\u2028\\u010a"}'.encode(encoding, "ignore"))
+    assert read(path, encoding=encoding)["a"] == ["ü", "Ċ" if encoding in ("latin-1", "cp1252") else "\u2028Ċ"]
+
+
+def test_json_lines_of_another_encoding(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.jsonl", '{"a": 1}\n{"a": "ü"}\n'.encode("latin-1"))
+    assert fault(path).startswith("FILE:2: is not utf-8 text (byte 8 of the line, ")
+    assert fault(path).endswith("; save it as UTF-8, or give its encoding, such as cp1252")
+    assert fault(written(path, '{"a": 1}\n'.encode("utf-16"))).endswith("; give the encoding utf-16")
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [

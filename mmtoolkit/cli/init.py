@@ -27,7 +27,7 @@ def init(
     delimiter: Annotated[
         str | None, typer.Option(metavar="CHARACTER", help="What separates the cells of a CSV. Default: as it looks.")
     ] = None,
-    encoding: Annotated[str, typer.Option(help="Of a CSV, such as cp1252.")] = "utf-8",
+    encoding: Annotated[str, typer.Option(help="Of a CSV or of JSON Lines, such as cp1252.")] = "utf-8",
     format_: Annotated[
         str | None, typer.Option("--format", help="csv, parquet, arrow or jsonl. Default: as the ending says.")
     ] = None,

@@ -32,7 +32,7 @@ class TableSource(CutSource):
     """What separates cells of a csv. Where left out a tab in .tsv, else a comma, or where the head has none the
     semicolon, tab or bar that it has."""
     encoding: str = "utf-8"
-    """The encoding of csv, such as utf-8, cp1252 or utf-16."""
+    """The encoding of csv and jsonl, such as utf-8, cp1252 or utf-16."""
     missing: tuple[str, ...] = MISSING
     """Texts that stand for a missing cell, beside null and NaN."""
     absent_files: Literal["error", "missing"] = "error"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import csv
-import gzip
-import io
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -17,7 +14,8 @@ import pyarrow.csv
 
 from mmtoolkit.errors import UserError
 from mmtoolkit.tables.rows import Rows
-from mmtoolkit.tables.table_file import TableFile, pieces, unreadable
+from mmtoolkit.tables.table_file import pieces, unreadable
+from mmtoolkit.tables.text_file import MARKS, TextFile
 
 _BLOCK = 1 << 23
 _LONGEST_CELL = _BLOCK // 2
@@ -25,10 +23,6 @@ _SHOWN = 5
 _TOLD = 60
 _DELIMITERS = (",", ";", "\t", "|")
 _START = 1024
-_MARKS = {
-    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),  # before UTF-16, whose mark it begins with
-    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
-}
 # What other files begin with.
 _OTHERS = {
     b"PAR1": "Parquet, not text; name it .parquet, or say format: parquet",
@@ -38,7 +32,7 @@ _OTHERS = {
 _EXCEL = re.compile(rb"(?:\xef\xbb\xbf)?sep=(.)\r?\n", re.IGNORECASE)
 
 
-class Delimited(TableFile):
+class Delimited(TextFile):
     """Rows of text. Every cell is a string, as it stands between the delimiters, its quotes taken off.
 
     Arrow reads it, some twenty times as fast as Python's own reader, which goes through it once before: Arrow
@@ -84,7 +78,7 @@ class Delimited(TableFile):
             raise unreadable(self.path, error) from error
         if what := next((what for mark, what in _OTHERS.items() if start.startswith(mark)), None):
             raise UserError(f"{self.path}: holds {what}")
-        marked = any(start.startswith(marks) for marks in _MARKS.values())
+        marked = any(start.startswith(marks) for marks in MARKS.values())
         in_bytes = b",".decode(self.reading.encoding, "replace") == ","
         if in_bytes and not marked and 4 * start.count(0) > len(start):
             raise UserError(
@@ -153,7 +147,7 @@ class Delimited(TableFile):
         records = None
         before = csv.field_size_limit(_LONGEST_CELL)
         try:
-            with self._text() as text:
+            with self._text("") as text:
                 records = csv.reader(text, delimiter=delimiter, strict=True)
                 yield records
         except UnicodeError as error:
@@ -164,30 +158,6 @@ class Delimited(TableFile):
             raise unreadable(self.path, error) from error
         finally:
             csv.field_size_limit(before)
-
-    def _text(self) -> io.TextIOWrapper:
-        return io.TextIOWrapper(self._bytes(), _without_mark(self.reading.encoding), newline="")
-
-    def _bytes(self) -> io.BufferedReader:
-        return io.BufferedReader(gzip.open(self.path)) if self.path.suffix == ".gz" else self.path.open("rb")
-
-    def _not_text(self, error: UnicodeError) -> str:
-        """Where the text is not of its encoding, and what it may be."""
-        encoding = self.reading.encoding
-        with self._bytes() as file:
-            start = file.peek(4)
-            for other, marks in _MARKS.items():
-                if start.startswith(marks):
-                    said = f"is not {encoding} text but {other.upper()}, as its first bytes say"
-                    return f"{self.path}: {said}; give the encoding {other}"
-            for number, line in enumerate(file, 1):
-                try:
-                    line.decode(encoding)
-                except UnicodeError as fault:
-                    byte = f"byte {fault.start + 1} of the line, " if isinstance(fault, UnicodeDecodeError) else ""
-                    remedy = "save it as UTF-8, or give its encoding, such as cp1252"
-                    return f"{self.path}:{number}: is not {encoding} text ({byte}{line[:20]!r}); {remedy}"
-        return f"{self.path}: is not {encoding} text ({error}); save it as UTF-8, or give its encoding"
 
     def _broken(self, error: csv.Error, line: int, delimiter: str) -> str:
         if "unexpected end of data" in str(error):
@@ -204,17 +174,12 @@ class Delimited(TableFile):
 
     def _last_record(self, delimiter: str) -> int:
         """The line in which the last record begins."""
-        with self._text() as text:
+        with self._text("") as text:
             records, begins = csv.reader(text, delimiter=delimiter, strict=True), 1
             with contextlib.suppress(csv.Error):
                 for _ in records:
                     begins = records.line_num + 1
         return begins
-
-
-def _without_mark(encoding: str) -> str:
-    """The same encoding, with a byte order mark at the front left out."""
-    return "utf-8-sig" if encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else encoding
 
 
 def _shown(text: str) -> str:

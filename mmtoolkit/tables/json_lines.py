@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import string
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
@@ -10,12 +10,13 @@ from pydantic_core import from_json
 
 from mmtoolkit.errors import UserError
 from mmtoolkit.tables.rows import Rows
-from mmtoolkit.tables.table_file import TableFile, unreadable
+from mmtoolkit.tables.table_file import unreadable
+from mmtoolkit.tables.text_file import TextFile
 
 _SHOWN = 5
 
 
-class JsonLines(TableFile):
+class JsonLines(TextFile):
     """Rows of plain values of any type; a key that a line lacks is null. Its columns are all keys that any line has."""
 
     @cached_property
@@ -51,7 +52,7 @@ class JsonLines(TableFile):
         return self._looked_through[1]
 
     def _read(self, size: int, names: list[str]) -> Iterator[Rows]:
-        lines: list[bytes] = []
+        lines: list[str] = []
         for _, line in self._lines():
             lines.append(line)
             if len(lines) == size:
@@ -59,17 +60,18 @@ class JsonLines(TableFile):
                 lines = []
         yield self._piece(lines, names)
 
-    def _piece(self, lines: list[bytes], names: list[str]) -> Rows:
+    def _piece(self, lines: list[str], names: list[str]) -> Rows:
         rows = [from_json(line) for line in lines]
         return Rows({name: [row.get(name) for row in rows] for name in names}, self.reading.missing, lines)
 
-    def _lines(self) -> Iterator[tuple[int, bytes]]:
-        """The lines that are not empty, as UTF-8, and their numbers from 1."""
+    def _lines(self) -> Iterator[tuple[int, str]]:
+        """The lines that are not empty, with their ends, and their numbers from 1."""
         try:
-            with gzip.open(self.path) if self.path.suffix == ".gz" else self.path.open("rb") as file:
-                for number, line in enumerate(file, 1):
-                    text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-                    if text.strip():
-                        yield number, text
+            with self._text("\n") as text:
+                for number, line in enumerate(text, 1):
+                    if line.strip(string.whitespace):
+                        yield number, line
+        except UnicodeError as error:
+            raise UserError(self._not_text(error)) from error
         except (OSError, EOFError) as error:
             raise unreadable(self.path, error) from error

@@ -32,7 +32,7 @@ class Rows:
 
     raw: Mapping[str, Raw]
     missing: Collection[str]
-    lines: Sequence[bytes] = ()
+    lines: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.raw.values()), ()))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import csv
 import gzip
 import io
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from mmtoolkit.tables.columnar import Columnar
 from mmtoolkit.tables.delimited import Delimited
 from mmtoolkit.tables.fitting import as_text, is_bytes, is_text, json_text
 from mmtoolkit.tables.formats import format_of
+from mmtoolkit.tables.json_lines import JsonLines
 from mmtoolkit.tables.json_object import with_values
 from mmtoolkit.tables.reading import Format
 from mmtoolkit.tables.rows import Raw
@@ -75,7 +78,7 @@ class TableWriter(ABC):
         self.names = list(names)
 
     @abstractmethod
-    def write(self, columns: Mapping[str, Raw], lines: Sequence[bytes] = (), changed: Changed = _NOTHING) -> None:
+    def write(self, columns: Mapping[str, Raw], lines: Sequence[str] = (), changed: Changed = _NOTHING) -> None:
         """Add rows.
 
         Args:
@@ -123,7 +126,9 @@ def _writer(
         return _Columns(fields, stack.enter_context(pa.ipc.new_file(str(new), fields, options=options)), out)
     opened: Callable[..., Any] = gzip.open if out.suffix.lower() == ".gz" else open
     if kind == "jsonl":
-        return _JsonLines(fields.names, stack.enter_context(opened(new, "wb")), out)
+        encoding = like.reading.encoding if isinstance(like, JsonLines) else "utf-8"
+        json_file = opened(new, "wt", encoding=encoding, errors=_ESCAPED, newline="")
+        return _JsonLines(fields.names, stack.enter_context(json_file), out)
     style = CsvStyle.of(like, out) if isinstance(like, Delimited) else CsvStyle(_delimiter(out))
     text = stack.enter_context(opened(new, "wt", encoding=style.encoding, newline=""))
     return _Delimited(fields.names, text, style, out)
@@ -158,7 +163,7 @@ class _Columns(TableWriter):
         self.rows = self.bytes = 0
         self.dictionaries: dict[str, pa.Array] = {}
 
-    def write(self, columns: Mapping[str, Raw], lines: Sequence[bytes] = (), changed: Changed = _NOTHING) -> None:
+    def write(self, columns: Mapping[str, Raw], lines: Sequence[str] = (), changed: Changed = _NOTHING) -> None:
         """Keep the rows until there are enough for a group."""
         try:
             arrays = [self._array(columns[field.name], field) for field in self.fields]
@@ -210,7 +215,7 @@ class _Delimited(TableWriter):
         self._special = f'["\r\n{delimiter}]'
         self._put([pa.array([name]) for name in self.names])
 
-    def write(self, columns: Mapping[str, Raw], lines: Sequence[bytes] = (), changed: Changed = _NOTHING) -> None:
+    def write(self, columns: Mapping[str, Raw], lines: Sequence[str] = (), changed: Changed = _NOTHING) -> None:
         """Write the rows."""
         try:
             self._put([_texts(columns[name]) for name in self.names])
@@ -275,6 +280,17 @@ def _texts(column: Raw) -> pa.Array:
     return _texts(column.to_pylist())
 
 
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """Letters of JSON that an encoding has not, as escapes, which every encoding has."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+_ESCAPED = "mmtoolkit.json"
+codecs.register_error(_ESCAPED, _escaped)
+
+
 class _JsonLines(TableWriter):
     """An object a line; a new one has every key, with null where its cell is missing."""
 
@@ -282,7 +298,7 @@ class _JsonLines(TableWriter):
         super().__init__(names)
         self.file, self.out = file, out
 
-    def write(self, columns: Mapping[str, Raw], lines: Sequence[bytes] = (), changed: Changed = _NOTHING) -> None:
+    def write(self, columns: Mapping[str, Raw], lines: Sequence[str] = (), changed: Changed = _NOTHING) -> None:
         """Write the rows: as they were where `lines` are given, but for what changed."""
         try:
             self.file.writelines(self._changed(columns, lines, changed) if lines else self._new(columns))
@@ -291,21 +307,21 @@ class _JsonLines(TableWriter):
                 f"{self.out}: cannot be written: {error}; write another format, such as .parquet"
             ) from error
 
-    def _new(self, columns: Mapping[str, Raw]) -> Iterator[bytes]:
+    def _new(self, columns: Mapping[str, Raw]) -> Iterator[str]:
         cells = {name: _values(columns[name]) for name in self.names}
         for row in range(len(next(iter(cells.values()), ()))):
-            yield f"{json_text({name: column[row] for name, column in cells.items()})}\n".encode()
+            yield f"{json_text({name: column[row] for name, column in cells.items()})}\n"
 
-    def _changed(self, columns: Mapping[str, Raw], lines: Sequence[bytes], changed: Changed) -> Iterator[bytes]:
+    def _changed(self, columns: Mapping[str, Raw], lines: Sequence[str], changed: Changed) -> Iterator[str]:
         new: dict[int, dict[str, str]] = {}
         for name, places in changed.items():
             cells = _values(columns[name])
             for row in places:
                 new.setdefault(row, {})[name] = json_text(cells[row])
         for row, line in enumerate(lines):
-            yield with_values(line.decode(), new[row]).encode() if row in new else line
-            if not line.endswith(b"\n"):  # the last
-                yield b"\n"
+            yield with_values(line, new[row]) if row in new else line
+            if not line.endswith("\n"):  # the last
+                yield "\n"
 
     def close(self) -> None:
         """The file is closed by who opened it."""
