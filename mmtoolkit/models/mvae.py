@@ -46,7 +46,7 @@ class MVAE(Model):
     """The random subsets."""
     banks: bool = False
     """Run modalities that are alike, such as one attribute each, in one call where their plugin offers it. The results
-    are the same; whether it is faster depends on the device (`benchmarks/bank.py`)."""
+    are the same; whether it is faster depends on the device."""
 
     @classmethod
     def examples(cls) -> Iterable[Self]:
