@@ -85,6 +85,27 @@ def test_core_loop_learns() -> None:
     assert float(last) < 0.2 * float(first)
 
 
+def test_the_overview_names_every_kind_of_ours() -> None:
+    overview = (DOCS / "index.md").read_text(encoding="utf-8")
+    ours = [kind for (_, kind), cls in load_plugins().components.items() if cls.__module__ != "mmt_counts"]
+    assert len(ours) > 20
+    assert [kind for kind in ours if f"`{kind}`" not in overview] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_table_has_a_head(page: Path) -> None:
+    blocks_of_lines = page.read_text(encoding="utf-8").split("\n\n")
+    tables = [block.strip().splitlines() for block in blocks_of_lines if block.lstrip().startswith("|")]
+    assert [table[0] for table in tables if not re.fullmatch(r"[|:\- ]+", "".join(table[1:2]))] == []
+
+
+def test_every_benchmark_that_is_named_is_there() -> None:
+    files = [*PAGES, *(DOCS.parent / "mmtoolkit").rglob("*.py"), *DOCS.parent.glob("*.md")]
+    named = {name for file in files for name in re.findall(r"benchmarks/\w+\.py", file.read_text(encoding="utf-8"))}
+    assert named
+    assert [name for name in named if not (DOCS.parent / name).is_file()] == []
+
+
 def component(family: str, kind: str) -> Any:
     return load_plugins(PLUGINS).components[family, kind]
 
