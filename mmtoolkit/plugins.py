@@ -42,12 +42,16 @@ class Plugins:
     origins: dict[type[Component], Plugin] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     """A line for each plugin that does not work; the others do."""
+    empty: list[Plugin] = field(default_factory=list)
+    """The plugins that work and add no component."""
 
     def of_family(self, family: str) -> dict[str, type[Component]]:
         """Kind -> class of one family."""
         return {kind: cls for (of, kind), cls in self.components.items() if of == family}
 
     def _add(self, classes: Sequence[type[Component]], plugin: Plugin) -> None:
+        if not classes:
+            self.empty.append(plugin)
         added: dict[tuple[str, str], type[Component]] = {}
         for cls in classes:
             kind = _kind(cls)

@@ -177,6 +177,51 @@ def test_check_tells_each_promise(tmp_path: Path) -> None:
     assert done.err == "the plugin: 1 promise is broken; mend what the lines say, and check again\n"
 
 
+@pytest.mark.parametrize("words", [["FILE"], ["FILE", "--json"], ["--plugin", "FILE"], ["--plugin", "FILE", "FILE"]])
+def test_check_of_a_file(words: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "reading.py"
+    file.write_text(BROKEN)
+    done = mmt("plugins", "check", *(word.replace("FILE", str(file)) for word in words))
+    assert "modality reading (" in done.out or json.loads(done.out)[0]["kind"] == "reading"
+    assert done.status == 2
+    assert done.err.endswith(": 1 promise is broken; mend what the lines say, and check again\n")
+
+
+def test_check_of_a_file_is_of_that_file_alone(tmp_path: Path) -> None:
+    file, other = tmp_path / "reading.py", tmp_path / "other.py"
+    file.write_text(BROKEN)
+    other.write_text(BROKEN.replace("Reading", "Other").replace('"reading"', '"other"'))
+    done = mmt("plugins", "check", "--plugin", other, file)
+    assert "modality reading (" in done.out
+    assert "modality other (" not in done.out
+
+
+@pytest.mark.parametrize("json_", [(), ("--json",)])
+def test_check_of_a_plugin_without_components(json_: tuple[str, ...], tmp_path: Path) -> None:
+    file = tmp_path / "empty.py"
+    file.write_text(BROKEN.replace("return [Reading]", "return []"))
+    for words in ([file], ["--plugin", file]):
+        done = mmt("plugins", "check", *words, *json_)
+        assert done.status == 2
+        assert done.err == f"{file}: adds no component; return your classes from its mmt_components\n"
+
+
+def test_check_of_an_installed_plugin_without_components(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mmt_empty.py").write_text(BROKEN.replace("return [Reading]", "return []"))
+    info = tmp_path / "mmt_empty-1.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mmt-empty\nVersion: 1.5\n")
+    (info / "entry_points.txt").write_text("[mmtoolkit]\nempty = mmt_empty\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("mmt-empty", "empty"):
+        done = mmt("plugins", "check", name)
+        assert done.status == 2
+        assert (
+            done.err
+            == "plugin empty of mmt-empty 1.5: adds no component; return your classes from its mmt_components\n"
+        )
+
+
 def test_check_by_plugin_distribution_and_kind() -> None:
     elbo = json.loads(mmt("plugins", "check", "elbo", "--json").out)
     assert [(trial["family"], trial["kind"]) for trial in elbo] == [("evaluator", "elbo")]
@@ -193,11 +238,14 @@ def test_check_by_plugin_distribution_and_kind() -> None:
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
-        ([], "mmt plugins check: name a plugin or a kind, or a file with --plugin FILE.py"),
+        ([], "mmt plugins check: name a plugin, a kind or a plugin's file, such as my_modality.py"),
         (
             ["binery"],
             "binery: is no plugin, distribution or kind that is installed; did you mean 'binary'?; the plugins",
         ),
+        (["none.py"], "none.py: there is no such file; give the path of a Python file"),
+        (["tests/none.py"], "tests/none.py: there is no such file; give the path of a Python file"),
+        ([str(Path(__file__).parent)], f"{Path(__file__).parent}: is a folder; give "),
     ],
 )
 def test_check_of_what_is_not_there(words: list[str], fault: str) -> None:

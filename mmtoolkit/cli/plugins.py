@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +16,7 @@ from mmtoolkit.errors import UserError
 
 if TYPE_CHECKING:
     from mmtoolkit.components import Component
-    from mmtoolkit.plugins import Plugins
+    from mmtoolkit.plugins import Plugin, Plugins
     from mmtoolkit.testing.examples import Trial
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -66,15 +68,14 @@ def new(
         console.print(f"  {escape(command)}", soft_wrap=True)
 
 
-@plugins.command(
-    "check", epilog="Examples:\n\n  mmt plugins check mmt-rainfall\n\n  mmt plugins check --plugin my_modality.py"
-)
+@plugins.command("check", epilog="Examples:\n\n  mmt plugins check mmt-rainfall\n\n  mmt plugins check my_modality.py")
 def check(
     ctx: typer.Context,
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="NAME", help="A plugin, its distribution, or a kind. Default: the files named by --plugin."
+            metavar="NAME",
+            help="A plugin, its distribution, a kind, or a plugin's Python file. Default: the files named by --plugin.",
         ),
     ] = None,
     json: JsonOption = False,
@@ -85,6 +86,10 @@ def check(
     """
     from mmtoolkit.testing.examples import tried
 
+    if name is not None and _is_file(name):
+        if not os.path.isfile(name):  # False, where Path's own raises, for a name too long
+            raise UserError(f"{name}: there is no such file; give the path of a Python file")
+        ctx.obj = [*ctx.obj, Path(name)]
     found = plugins_of(ctx)
     trials = (trial for cls in _chosen(found, name, ctx.obj) for trial in tried(cls))
     if json:
@@ -112,24 +117,54 @@ def _shown(trial: Trial) -> int:
     return broken
 
 
+def _is_file(name: str) -> bool:
+    """Whether a name is meant as the path of a plugin's file."""
+    return name.endswith(".py")
+
+
 def _chosen(found: Plugins, name: str | None, files: list[Path]) -> list[type[Component]]:
-    """The classes of a plugin, a distribution or a kind; of the files given with --plugin where there is no name."""
-    origins = found.origins.items()
-    if name is None:
-        if not files:
-            raise UserError("mmt plugins check: name a plugin or a kind, or a file with --plugin FILE.py")
-        return [cls for cls, plugin in origins if plugin.checksum]
-    chosen = [cls for cls, plugin in origins if name in (plugin.name, plugin.distribution)]
+    """The classes of a plugin, a distribution, a kind or a file; of the files given with --plugin without a name."""
+    if not files and name is None:
+        raise UserError("mmt plugins check: name a plugin, a kind or a plugin's file, such as my_modality.py")
+
+    def named(plugin: Plugin) -> bool:
+        if name is None:
+            return plugin.checksum is not None
+        return (
+            plugin.distribution == str(Path(name).resolve())
+            if _is_file(name)
+            else name in (plugin.name, plugin.distribution)
+        )
+
+    for plugin in filter(named, found.empty):
+        of = f"plugin {plugin.name} of {plugin.distribution} {plugin.version}"
+        raise UserError(
+            f"{plugin.distribution if plugin.checksum else of}: adds no component; "
+            "return your classes from its mmt_components"
+        )
+    chosen = [cls for cls, plugin in found.origins.items() if named(plugin)]
     chosen = chosen or [cls for (_, kind), cls in found.components.items() if kind == name]
     if not chosen:
-        from mmtoolkit.catalogue import did_you_mean
-
-        if name in others.distributions():
-            raise UserError(f"{name}: adds commands alone, for which there is no contract; test them by calling them")
-        known = sorted({*(p.name for _, p in origins), *(p.distribution for _, p in origins if not p.checksum)})
-        kinds = [kind for _, kind in found.components]
-        raise UserError(
-            f"{name}: is no plugin, distribution or kind that is installed{did_you_mean(name, [*known, *kinds])}; "
-            f"the plugins are {', '.join(known)}, and `mmt plugins` shows the kinds"
-        )
+        assert name is not None  # a file adds something, or is empty
+        raise UserError(_unknown(found, name))
     return chosen
+
+
+def _unknown(found: Plugins, name: str) -> str:
+    """Why a name is nothing to check, and what to give instead."""
+    from mmtoolkit.catalogue import did_you_mean
+
+    if name in others.distributions():
+        return f"{name}: adds commands alone, for which there is no contract; test them by calling them"
+    if os.path.isdir(name):
+        return (
+            f"{name}: is a folder; give a plugin's Python file in it, or install it with "
+            f"`pip install -e {shlex.quote(name)}` and give its name"
+        )
+    plugins = found.origins.values()
+    known = sorted({*(p.name for p in plugins), *(p.distribution for p in plugins if not p.checksum)})
+    kinds = [kind for _, kind in found.components]
+    return (
+        f"{name}: is no plugin, distribution or kind that is installed{did_you_mean(name, [*known, *kinds])}; "
+        f"the plugins are {', '.join(known)}, and `mmt plugins` shows the kinds"
+    )
