@@ -26,7 +26,7 @@ from mmtoolkit.checking import check
 from mmtoolkit.components import ColumnSummary, Proposal
 from mmtoolkit.errors import UserError
 from mmtoolkit.first_schema import Choice, FirstSchema, first_schema, name_of, sizes
-from mmtoolkit.plugins import load_plugins
+from mmtoolkit.plugins import Plugins, load_plugins
 from mmtoolkit.schema import parse_schema, read_schema
 from mmtoolkit.tables import Reading
 from mmtoolkit.yaml12 import read_yaml
@@ -602,6 +602,37 @@ def test_a_plugin_takes_part(tmp_path: Path) -> None:
     assert "  # 0% missing; grades of school\n  maths: {kind: grade, top: 5}\n" in text
     assert "  art: {kind: label, " in text
     assert mmt("check", path.with_suffix(".yaml"), "--plugin", plugin).status == 0
+
+
+HEIRS = """
+from typing import Literal
+from mmt_attributes import Label, Numeric
+from mmtoolkit import hookimpl
+
+class Heir(Numeric):
+    kind: Literal["heir"] = "heir"
+
+class Keen(Label):
+    kind: Literal["keen"] = "keen"
+
+    @classmethod
+    def propose(cls, column):
+        return super().propose(column)
+
+@hookimpl
+def mmt_components():
+    return [Heir, Keen]
+"""
+
+
+def test_a_subclass_takes_part_only_by_a_propose_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "heirs.py"
+    file.write_text(HEIRS, encoding="utf-8")
+    plugins = load_plugins([file])
+    heirs_first = Plugins(dict(reversed(plugins.components.items())), plugins.origins)
+    path = written(tmp_path, {"height": NORMAL, "word": ["a", "b", "c"] * 20})
+    for found, label in ((plugins, "label"), (heirs_first, "keen")):
+        assert [choice.kind for choice in proposed(path, plugins=found).choices] == ["numeric", label]
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,8 @@ class Modality(Component):
     def propose(cls, column: ColumnSummary) -> Proposal | None:
         """How a modality of this class would read a column, for a first schema of a table; None where it cannot.
 
-        What it proposes reads the cells that were seen, or says in `about` which it does not. Default: None.
+        What it proposes reads the cells that were seen, or says in `about` which it does not. Default: None. `mmt init`
+        asks only classes that define it themselves: an inherited one would compete with the parent's own.
         """
         return None
 

@@ -64,7 +64,13 @@ def choose(
 
 
 def _kinds(plugins: Plugins) -> dict[str, type[Modality]]:
-    return {k: cls for k, cls in plugins.of_family("modality").items() if issubclass(cls, Modality)}
+    """The kinds that take part: those whose class defines `propose` itself.
+
+    By an inherited one a class would be as sure as its parent, and which of the two reads a column would depend on
+    the order in which plugins are loaded.
+    """
+    modalities = plugins.of_family("modality").items()
+    return {kind: cls for kind, cls in modalities if issubclass(cls, Modality) and "propose" in vars(cls)}
 
 
 def _chosen(column: ColumnSummary, kinds: Mapping[str, type[Modality]], report: Report) -> Choice:
