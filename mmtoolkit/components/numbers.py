@@ -31,7 +31,8 @@ def split_entries(x: Tensor, single: bool) -> tuple[Tensor, Tensor]:
         (N, K), zero where unknown, and (N, K) bool; K = 1 for single numbers.
     """
     if single:
-        return x.unsqueeze(1), torch.ones(len(x), 1, dtype=torch.bool, device=x.device)
+        # Not len(x), by which an export would fix the number of rows.
+        return x.unsqueeze(1), torch.ones(x.shape[0], 1, dtype=torch.bool, device=x.device)
     values, known = x.unbind(1)
     known = known > 0.5
     return torch.where(known, values, torch.zeros((), dtype=x.dtype, device=x.device)), known

@@ -41,7 +41,8 @@ class TextReader(nn.Module):
         stop = lengths(x)
         places = torch.arange(x.shape[1], device=x.device)
         flipped = x.gather(1, (stop.unsqueeze(1) - places).clamp(min=0))
-        ends = torch.arange(len(x), device=x.device) * x.shape[1] + stop
+        # Not len(x), by which an export would fix the number of rows.
+        ends = torch.arange(x.shape[0], device=x.device) * x.shape[1] + stop
         onward, backward = (
             self._outputs(gru, read).flatten(0, 1).index_select(0, ends)
             for gru, read in ((self.onward, x), (self.reverse, flipped))
