@@ -20,7 +20,6 @@ from mmtoolkit.testing.promises import close, double, finite, shape
 from mmtoolkit.testing.stand_ins import batch_of, stand_in_modalities, stand_in_values, with_holes
 
 ROWS = 16
-_ = 3
 _STEPS = 60
 _MOST_SETS = 8
 
