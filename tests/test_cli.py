@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image as PILImage
 
-import mmtoolkit
 from mmtoolkit.plugins import load_plugins
 from mmtoolkit.schema import json_schema
-from runs import SMALL, Ended, mmt, mmt_process, sets
+from runs import Ended, mmt, mmt_process, sets
 
 SCHEMA = """\
 name: mine
@@ -343,10 +342,6 @@ def test_the_plugin_option_may_stand_anywhere(tmp_path: Path) -> None:
     for arguments in (["--plugin", plugin, "plugins", "--json"], ["plugins", "--json", f"--plugin={plugin}"]):
         kinds = [row["kind"] for row in json.loads(mmt(*arguments).out)["components"]]
         assert "mine" in kinds
-
-
-def test_small_settings_are_read() -> None:
-    assert mmtoolkit.read_schema("fashion_mini", SMALL).train.epochs == 2
 
 
 def test_an_entry_of_an_evaluator_is_checked_before_anything_is_trained(schema: Path) -> None:

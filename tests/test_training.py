@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -146,10 +148,12 @@ def test_a_column_that_supervision_emptied_leaves_its_networks_as_initialised(tm
 
 
 def test_rows_with_nothing_are_not_trained_on(tmp_path: Path) -> None:
-    made = trainer(tmp_path, dataset(supervision={"keep": 0.3}))
-    have = made.train.present.any(1).sum()
-    assert made.epochs.size == have < 60
+    data = dataset(supervision={"keep": 0.3})
+    made, present = trainer(tmp_path, data, epochs=1), []
+    made.network.register_forward_pre_hook(lambda _, inputs: present.append(inputs[0].present))
     made.run()
+    assert torch.cat(present).all()
+    assert len(torch.cat(present)) == data.splits["train"].present.sum() < 60
 
 
 def test_history_has_a_line_an_epoch(tmp_path: Path) -> None:
@@ -172,10 +176,35 @@ def test_the_order_is_a_permutation_that_depends_on_seed_and_epoch(tmp_path: Pat
     assert not torch.equal(first, other._order(0))
 
 
-def test_what_was_set_before_training_is_set_after_it(tmp_path: Path) -> None:
-    assert not torch.are_deterministic_algorithms_enabled()
-    trainer(tmp_path).run()
-    assert not torch.are_deterministic_algorithms_enabled()
+@pytest.fixture
+def settings() -> Iterator[Callable[..., tuple[int, bool]]]:
+    """PyTorch's settings of determinism: sets those that are given, and gives all; as they were after the test."""
+    deterministic = torch.utils.deterministic
+
+    def set_and_get(*new: Any) -> tuple[int, bool]:
+        if new:
+            torch.set_deterministic_debug_mode(new[0])
+            deterministic.fill_uninitialized_memory = new[1]  # type: ignore[attr-defined]
+        return torch.get_deterministic_debug_mode(), deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+
+    before = set_and_get()
+    yield set_and_get
+    set_and_get(*before)
+
+
+@pytest.mark.parametrize("before", [(0, True), (1, False), (2, True)])
+@pytest.mark.parametrize("fails", [False, True])
+def test_training_is_deterministic_and_leaves_settings_as_they_were(
+    tmp_path: Path, settings: Callable[..., tuple[int, bool]], before: tuple[int, bool], fails: bool
+) -> None:
+    data = dataset({"bad": Broken(classes=LABEL.classes, column="label")}) if fails else dataset()
+    made, during = trainer(tmp_path, data, epochs=5), set()
+    made.network.register_forward_pre_hook(lambda *_: during.add(settings()))
+    settings(*before)
+    with pytest.raises(mmtoolkit.UserError) if fails else nullcontext():
+        made.run()
+    assert during == {(2, False)}
+    assert settings() == before
 
 
 def test_seeds_depend_on_every_part() -> None:
