@@ -52,11 +52,11 @@ from torch.nn import functional as F
 
 from mmt_attributes import Label
 from mmt_image import Image
-from mmtoolkit.batch import Batch, Observed
-from mmtoolkit.devices import choose_kernels
+from mmtoolkit.core.batch import Batch, Observed
 from mmtoolkit.evaluators.importance import estimate
 from mmtoolkit.models import MVAE
-from mmtoolkit.networks import build
+from mmtoolkit.training.devices import choose_kernels
+from mmtoolkit.training.networks import build
 
 LATENT = 64
 MEMORY = 16 * 2**20

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 import mmtoolkit
-from mmtoolkit.run import TrainedRun
+from mmtoolkit.runs.run import TrainedRun
 
 
 def nearest_label(images: Tensor, train_images: Tensor, train_labels: Tensor) -> Tensor:

@@ -26,11 +26,11 @@ import torch
 from mmt_attributes import Label, Numeric
 from mmt_image import Image
 from mmtoolkit import MVAE, Batch, Modality, Schema, TrainedRun, UserError, build, load_plugins
-from mmtoolkit.devices import choose_kernels
-from mmtoolkit.embedding import embed_table
-from mmtoolkit.run_tables import RunTable, open_source, table_source
 from mmtoolkit.sources import TableSource
 from mmtoolkit.tables.writing import new_table
+from mmtoolkit.training.devices import choose_kernels
+from mmtoolkit.using.embedding import embed_table
+from mmtoolkit.using.run_table import RunTable, open_source, table_source
 
 CLASSES = tuple("abcdefghij")
 

@@ -26,12 +26,12 @@ from torch.nn import functional as F
 from mmt_attributes import Label
 from mmt_image import Image
 from mmtoolkit.components import Columns, Source, Table
-from mmtoolkit.dataset import prepare
-from mmtoolkit.devices import new_fabric
+from mmtoolkit.data.dataset import prepare
 from mmtoolkit.models import MVAE
-from mmtoolkit.networks import build
-from mmtoolkit.schema import TrainOptions
-from mmtoolkit.training import Trainer
+from mmtoolkit.schema.train import TrainOptions
+from mmtoolkit.training.devices import new_fabric
+from mmtoolkit.training.networks import build
+from mmtoolkit.training.trainer import Trainer
 
 BATCH, LATENT = 100, 64
 CLASSES = tuple("0123456789")

@@ -26,17 +26,17 @@ from torch import Tensor, nn
 
 from mmt_binary import Binary
 from mmt_image import Image
+from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Modality
-from mmtoolkit.dataset import Dataset, Split
-from mmtoolkit.devices import new_fabric
+from mmtoolkit.core.subsets import draw_subsets
+from mmtoolkit.data.dataset import Dataset, Split
 from mmtoolkit.models import MVAE
 from mmtoolkit.models.mvae import SubsetOptions
-from mmtoolkit.networks import build
-from mmtoolkit.schema import TrainOptions
-from mmtoolkit.seeds import seed_for
+from mmtoolkit.schema.train import TrainOptions
 from mmtoolkit.sources import CelebA
-from mmtoolkit.subsets import draw_subsets
-from mmtoolkit.training import Trainer
+from mmtoolkit.training.devices import new_fabric
+from mmtoolkit.training.networks import build
+from mmtoolkit.training.trainer import Trainer
 
 BATCH, LATENT, ATTRIBUTES = 100, 100, 18
 

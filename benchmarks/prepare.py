@@ -1,8 +1,8 @@
 """How long it takes to prepare MultiMNIST, CelebA and its six views, and to open them again from the cache.
 
 The data lies in $MMT_DATA (`mnist/`, `celeba/`); what is prepared goes to a cache in a new temporary folder. Each
-measurement is a process of its own, as `mmt run` is, and its seconds are those of `mmtoolkit.dataset.prepare`, without
-imports. The data's files may lie in the system's memory already: run it twice to know that they do.
+measurement is a process of its own, as `mmt run` is, and its seconds are those of `mmtoolkit.prepare`,
+without imports. The data's files may lie in the system's memory already: run it twice to know that they do.
 
     MMT_DATA=/data python benchmarks/prepare.py [--only celeba]
 """
@@ -26,7 +26,7 @@ def measured(name: str) -> dict[str, Any]:
     """Prepare one data set in this process: its rows, notes and seconds."""
     from mmt_image import Image
     from mmtoolkit.components import Source
-    from mmtoolkit.dataset import prepare
+    from mmtoolkit.data.dataset import prepare
     from mmtoolkit.sources import CelebA, CelebAVision, MultiMNIST
 
     source: Source

@@ -8,9 +8,9 @@ No data is needed: the networks are built from the schemas of the catalogue.
 from __future__ import annotations
 
 from mmtoolkit import build, load_plugins, read_schema
-from mmtoolkit.catalogue import registry
-from mmtoolkit.networks import parameter_counts
-from mmtoolkit.yaml12 import read_yaml
+from mmtoolkit.base.yaml12 import read_yaml
+from mmtoolkit.catalogue.shipped import registry
+from mmtoolkit.training.networks import parameter_counts
 
 # Cells that cannot be the count of the networks they stand for, and why; docs/models has the long form.
 EXPLAINED = {

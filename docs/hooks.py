@@ -144,8 +144,8 @@ _FAMILIES = {
 
 def components() -> str:
     """A section for each family of components, and in it one for each component that ships with mmtoolkit."""
+    from mmtoolkit.catalogue.plugins import load_plugins
     from mmtoolkit.components import FAMILIES
-    from mmtoolkit.plugins import load_plugins
 
     plugins = load_plugins()
     if plugins.broken:
@@ -179,7 +179,7 @@ def _differs(cls: type[BaseModel], family: type[BaseModel]) -> bool:
 
 def top_level() -> str:
     """The keys of a schema."""
-    from mmtoolkit.schema import DEFAULT_EVALUATE, Schema
+    from mmtoolkit.schema.schema import DEFAULT_EVALUATE, Schema
 
     words = {
         "data": ("mapping", "See [Sources](#source)."),
@@ -202,7 +202,7 @@ def top_level() -> str:
 
 def train_options() -> str:
     """The options of training."""
-    from mmtoolkit.schema import TrainOptions
+    from mmtoolkit.schema.train import TrainOptions
 
     return f"{_docstring(TrainOptions)}\n\n{options_table(TrainOptions)}"
 

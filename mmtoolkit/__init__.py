@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmtoolkit.batch import Batch, Observed
+    from mmtoolkit.base.errors import UserError
+    from mmtoolkit.catalogue.plugins import Plugins, load_plugins
     from mmtoolkit.components import (
         Banked,
-        Cells,
         Columns,
         ColumnSummary,
         Component,
@@ -33,24 +33,24 @@ if TYPE_CHECKING:
         Table,
         split_entries,
     )
-    from mmtoolkit.dataset import Dataset, Split, prepare
-    from mmtoolkit.devices import new_fabric
-    from mmtoolkit.errors import UserError
+    from mmtoolkit.components.entries import Entry, EntryEvaluator, scored_rows
+    from mmtoolkit.components.hooks import hookimpl
+    from mmtoolkit.components.listed import ListedNetwork
+    from mmtoolkit.components.means import MeanWithError
+    from mmtoolkit.core.batch import Batch, Observed
+    from mmtoolkit.core.keyed import keyed_uniform
+    from mmtoolkit.core.posterior import Gaussian, Posterior, at_least_float32, product_of_experts, product_with_prior
+    from mmtoolkit.core.subsets import draw_subsets, supports
+    from mmtoolkit.data.dataset import Dataset, Split, prepare
     from mmtoolkit.evaluators import Classifier, Elbo, Imputation, LogLikelihood, Prediction
-    from mmtoolkit.evaluators.entries import Entry, EntryEvaluator, scored_rows
-    from mmtoolkit.evaluators.means import MeanWithError
-    from mmtoolkit.execution import execute
-    from mmtoolkit.hookspecs import hookimpl
-    from mmtoolkit.keyed import keyed_uniform
     from mmtoolkit.models import CVAE, JMVAE, MVAE, VAE, BiVCCA
-    from mmtoolkit.models.listed import ListedNetwork
     from mmtoolkit.models.mvae import SubsetOptions
-    from mmtoolkit.networks import build
-    from mmtoolkit.plugins import Plugins, load_plugins
-    from mmtoolkit.posterior import Gaussian, Posterior, at_least_float32, product_of_experts, product_with_prior
-    from mmtoolkit.report import write_report
-    from mmtoolkit.run import TrainedRun, load
-    from mmtoolkit.schema import Schema, TrainOptions, parse_schema, read_schema
+    from mmtoolkit.runs.execution import execute
+    from mmtoolkit.runs.loading import load
+    from mmtoolkit.runs.report import write_report
+    from mmtoolkit.runs.run import TrainedRun
+    from mmtoolkit.schema.schema import Schema, parse_schema, read_schema
+    from mmtoolkit.schema.train import TrainOptions
     from mmtoolkit.sources import (
         MNIST,
         Arrays,
@@ -62,84 +62,86 @@ if TYPE_CHECKING:
         MultiMNIST,
         TableSource,
     )
-    from mmtoolkit.subsets import draw_subsets, supports
-    from mmtoolkit.training import Trainer
+    from mmtoolkit.tables.cells import Cells
+    from mmtoolkit.training.devices import new_fabric
+    from mmtoolkit.training.networks import build
+    from mmtoolkit.training.trainer import Trainer
 
 _HOME = {
     "Arrays": "sources",
     "Banked": "components",
-    "Batch": "batch",
+    "Batch": "core.batch",
     "BiVCCA": "models",
     "CVAE": "models",
     "CelebA": "sources",
     "CelebAVision": "sources",
-    "Cells": "components",
+    "Cells": "tables.cells",
     "Classifier": "evaluators",
     "ColumnSummary": "components",
     "Columns": "components",
     "Component": "components",
     "DataPath": "components",
-    "Dataset": "dataset",
+    "Dataset": "data.dataset",
     "Elbo": "evaluators",
     "Entries": "components",
-    "Entry": "evaluators.entries",
-    "EntryEvaluator": "evaluators.entries",
+    "Entry": "components.entries",
+    "EntryEvaluator": "components.entries",
     "Evaluator": "components",
     "FashionMNIST": "sources",
     "FashionMini": "sources",
-    "Gaussian": "posterior",
+    "Gaussian": "core.posterior",
     "HuggingFace": "sources",
     "Imputation": "evaluators",
     "JMVAE": "models",
-    "ListedNetwork": "models.listed",
+    "ListedNetwork": "components.listed",
     "LogLikelihood": "evaluators",
     "MNIST": "sources",
     "MVAE": "models",
-    "MeanWithError": "evaluators.means",
+    "MeanWithError": "components.means",
     "Modality": "components",
     "Model": "components",
     "MultiMNIST": "sources",
     "Network": "components",
     "NumberModality": "components",
-    "Observed": "batch",
+    "Observed": "core.batch",
     "Parsed": "components",
-    "Plugins": "plugins",
-    "Posterior": "posterior",
+    "Plugins": "catalogue.plugins",
+    "Posterior": "core.posterior",
     "Prediction": "evaluators",
     "Proposal": "components",
     "Records": "components",
     "Run": "components",
-    "Schema": "schema",
+    "Schema": "schema.schema",
     "Scores": "components",
     "Source": "components",
-    "Split": "dataset",
+    "Split": "data.dataset",
     "SubsetOptions": "models.mvae",
     "Supervision": "components",
     "Table": "components",
     "TableSource": "sources",
-    "TrainOptions": "schema",
-    "TrainedRun": "run",
-    "Trainer": "training",
-    "UserError": "errors",
+    "TrainOptions": "schema.train",
+    "TrainedRun": "runs.run",
+    "Trainer": "training.trainer",
+    "UserError": "base.errors",
     "VAE": "models",
-    "at_least_float32": "posterior",
-    "build": "networks",
-    "draw_subsets": "subsets",
-    "execute": "execution",
-    "hookimpl": "hookspecs",
-    "keyed_uniform": "keyed",
-    "load": "run",
-    "load_plugins": "plugins",
-    "new_fabric": "devices",
-    "parse_schema": "schema",
-    "prepare": "dataset",
-    "product_of_experts": "posterior",
-    "product_with_prior": "posterior",
-    "read_schema": "schema",
-    "scored_rows": "evaluators.entries",
+    "at_least_float32": "core.posterior",
+    "build": "training.networks",
+    "draw_subsets": "core.subsets",
+    "execute": "runs.execution",
+    "hookimpl": "components.hooks",
+    "keyed_uniform": "core.keyed",
+    "load": "runs.loading",
+    "load_plugins": "catalogue.plugins",
+    "new_fabric": "training.devices",
+    "parse_schema": "schema.schema",
+    "prepare": "data.dataset",
+    "product_of_experts": "core.posterior",
+    "product_with_prior": "core.posterior",
+    "read_schema": "schema.schema",
+    "scored_rows": "components.entries",
     "split_entries": "components",
-    "supports": "subsets",
-    "write_report": "report",
+    "supports": "core.subsets",
+    "write_report": "runs.report",
 }
 
 __all__ = [

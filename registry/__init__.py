@@ -1,1 +1,1 @@
-"""The catalogue of mmtoolkit: data only, read by `mmtoolkit.catalogue`."""
+"""The catalogue of mmtoolkit: data only, read by `mmtoolkit.catalogue.shipped`."""

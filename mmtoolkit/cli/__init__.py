@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import typer
 
-MODULES = ("init", "runs", "using", "sample", "study", "compare", "registry", "plugins", "extend")
+MODULES = ("init", "runs", "impute", "sample", "study", "compare", "catalogue", "plugins", "schema")
 """The modules of this package that define commands, in the order in which --help shows them."""
 
 

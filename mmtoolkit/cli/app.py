@@ -13,11 +13,11 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from mmtoolkit.cli import others
-from mmtoolkit.errors import UserError
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.cli import plugin_commands as others
 
 if TYPE_CHECKING:
-    from mmtoolkit.plugins import Plugins
+    from mmtoolkit.catalogue.plugins import Plugins
 
 
 class _Group(TyperGroup):
@@ -107,7 +107,7 @@ def with_global_options_first(args: list[str]) -> list[str]:
 
 def plugins_of(ctx: typer.Context) -> Plugins:
     """The plugins of this call; a line on stderr for each that does not work."""
-    from mmtoolkit.plugins import load_plugins
+    from mmtoolkit.catalogue.plugins import load_plugins
 
     plugins = load_plugins(ctx.obj)
     for line in plugins.broken:

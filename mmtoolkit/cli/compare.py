@@ -9,12 +9,12 @@ import typer
 from rich.markup import escape
 
 from mmtoolkit.cli.app import app, out, print_json, say
-from mmtoolkit.cli.runs import OverwriteOption
+from mmtoolkit.cli.options import OverwriteOption
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mmtoolkit.comparison_table import Line
+    from mmtoolkit.compare.table import Line
 
 # What a table takes between two columns and at both edges, and a label at least where there is more to it.
 _GAP, _EDGES, _LABEL = 3, 2, 18
@@ -36,8 +36,8 @@ def compare(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Show runs side by side: every score, the best of each, and which others differ from it significantly."""
-    from mmtoolkit.comparison import compare as compared
-    from mmtoolkit.comparison_table import LEGEND, check_comparison_output, document, lines, write_comparison
+    from mmtoolkit.compare.comparison import compare as compared
+    from mmtoolkit.compare.table import LEGEND, check_comparison_output, document, lines, write_comparison
 
     if out_file is not None:
         check_comparison_output(out_file, overwrite)

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from mmtoolkit.base.errors import UserError
 from mmtoolkit.cli.app import app, out, plugins_of, say
-from mmtoolkit.errors import UserError
 
 
 @app.command(
@@ -36,7 +36,7 @@ def init(
     """Write a first schema for a table of your own: commented, and ready to be trained as it is."""
     from pydantic import ValidationError
 
-    from mmtoolkit.files import make_folder, write_text
+    from mmtoolkit.base.files import make_folder, write_text
     from mmtoolkit.tables import Reading
 
     if os.path.isdir(table):

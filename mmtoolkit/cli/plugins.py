@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from mmtoolkit.cli import others
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.cli import plugin_commands
 from mmtoolkit.cli.app import app, out, plugins_of, print_json
-from mmtoolkit.errors import UserError
 
 if TYPE_CHECKING:
+    from mmtoolkit.catalogue.plugins import Plugin, Plugins
     from mmtoolkit.components import Component
-    from mmtoolkit.plugins import Plugin, Plugins
     from mmtoolkit.testing.examples import Trial
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -59,7 +59,7 @@ def new(
     folder: Annotated[Path | None, typer.Argument(metavar="DIR", help="A folder to make. Default: ./NAME.")] = None,
 ) -> None:
     """Make a plugin project: a modality that works, its tests, and a schema that trains at once."""
-    from mmtoolkit.scaffold import write_project
+    from mmtoolkit.scaffold.project import write_project
 
     project = write_project(name, folder or Path(name), plugins_of(ctx))
     console = out()
@@ -152,9 +152,9 @@ def _chosen(found: Plugins, name: str | None, files: list[Path]) -> list[type[Co
 
 def _unknown(found: Plugins, name: str) -> str:
     """Why a name is nothing to check, and what to give instead."""
-    from mmtoolkit.catalogue import did_you_mean
+    from mmtoolkit.base.words import did_you_mean
 
-    if name in others.distributions():
+    if name in plugin_commands.distributions():
         return f"{name}: adds commands alone, for which there is no contract; test them by calling them"
     if os.path.isdir(name):
         return (

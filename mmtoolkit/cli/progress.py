@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from mmtoolkit.cli.app import say
+
+if TYPE_CHECKING:
+    from mmtoolkit.study.grid import Cell
+    from mmtoolkit.study.running import Outcome
+    from mmtoolkit.study.table import Number
+
 import sys
 import time
 from typing import Any
@@ -10,6 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 _SHOWN_TERMS = 4
+_SECONDS = 15
 
 
 def _terms(loss: float, terms: dict[str, float]) -> str:
@@ -107,3 +119,105 @@ def watcher() -> PlainWatcher | BarWatcher:
     """A bar where stderr is a terminal, else plain lines."""
     console = Console(stderr=True, highlight=False)
     return BarWatcher(console) if console.is_terminal else PlainWatcher()
+
+
+@contextlib.contextmanager
+def rows_shown(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows how many rows are done of how many: a bar in a terminal, a line now and then elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, highlight=False)
+    if console.is_terminal:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task(what, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
+    started = last = time.monotonic()
+
+    def told(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _SECONDS and done < total:
+            last = now
+            say(f"{what}: {done:,} of {total:,} rows, about {(now - started) / done * (total - done):,.0f} s left")
+
+    yield told
+
+
+_SHOWN_SCORES = 4
+
+
+class StudyLines:
+    """A line on stderr for each run; what runs have to say is said once."""
+
+    def __init__(self) -> None:
+        self.said: set[str] = set()
+
+    def begin(self, runs: int, done: int) -> None:
+        """Say what is to be done."""
+        self.runs, self.done = runs, done
+        self.print(f"{runs} runs" + (f", {done} of them finished before" if done else ""))
+
+    def share(self, cell: Cell, share: float) -> None:
+        """Nothing within runs."""
+
+    def ended(self, cell: Cell, outcome: Outcome, numbers: Sequence[Number]) -> None:
+        """The run's line, and what is new of what it has to say."""
+        self.done += 1
+        for note in outcome.notes:
+            if note not in self.said:
+                self.said.add(note)
+                self.print(f"{cell.title}: {note}")
+        for fault in outcome.faults:
+            self.print(f"{cell.title}: {fault}")
+        found = [f"{n.score} {n.value:.4g}" for n in numbers if n.value is not None]
+        more = f" (+{len(found) - _SHOWN_SCORES})" if len(found) > _SHOWN_SCORES else ""
+        text = "failed" if outcome.faults else ", ".join(found[:_SHOWN_SCORES]) + more
+        self.print(f"run {self.done}/{self.runs}  {cell.title}: {text}  ({outcome.seconds:.0f} s)")
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def print(self, line: str) -> None:
+        """Print a line."""
+        print(line, file=sys.stderr, flush=True)
+
+
+class StudyBar(StudyLines):
+    """A bar over the runs, under the lines of those that have ended."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.bar = Progress(
+            TextColumn("{task.description}", style="bold", markup=False),
+            BarColumn(),
+            TextColumn("{task.percentage:.0f} %"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+        )
+
+    def begin(self, runs: int, done: int) -> None:
+        """Show the bar."""
+        super().begin(runs, done)
+        self.task = self.bar.add_task(f"{runs - done} runs", total=runs, completed=done)
+        self.bar.start()
+
+    def share(self, cell: Cell, share: float) -> None:
+        """Move the bar within a run."""
+        text = f"{self.done + 1}/{self.runs}  {cell.title}"
+        self.bar.update(self.task, completed=self.done + share, description=text)
+
+    def ended(self, cell: Cell, outcome: Outcome, numbers: Sequence[Number]) -> None:
+        """Move the bar to the end of a run."""
+        super().ended(cell, outcome, numbers)
+        self.bar.update(self.task, completed=self.done)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        self.bar.stop()
+
+    def print(self, line: str) -> None:
+        """Print a line over the bar."""
+        self.bar.console.print(line, markup=False, highlight=False, soft_wrap=True)

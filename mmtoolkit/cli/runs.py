@@ -4,32 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from mmtoolkit.base.errors import UserError
 from mmtoolkit.cli.app import app, out, plugins_of, print_json, say
-from mmtoolkit.errors import UserError
-
-SchemaArgument = Annotated[
-    str, typer.Argument(metavar="SCHEMA", help="A schema file, or a name from `mmt list schemas`.")
-]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the schema, as train.epochs=10; may be repeated."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-BadCellOption = Annotated[
-    Literal["error", "missing"] | None,
-    typer.Option(
-        "--on-bad-cell",
-        help="What a cell of TABLE that cannot be read is: an error, or missing and counted. Default: as in the run.",
-    ),
-]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the file that --out names.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+from mmtoolkit.cli.options import (
+    BadCellOption,
+    DeviceOption,
+    JsonOption,
+    RunArgument,
+    SchemaArgument,
+    SetOption,
+)
 
 
 @app.command(
@@ -52,11 +41,11 @@ def run(
     """Train a model, score it, and write the run folder with its report."""
     plugins = plugins_of(ctx)
     from mmtoolkit.cli.progress import watcher
-    from mmtoolkit.execution import execute
-    from mmtoolkit.figures import draw_figures
-    from mmtoolkit.report import write_report
-    from mmtoolkit.run_folder import holds_run, resume_command
-    from mmtoolkit.schema import read_schema
+    from mmtoolkit.runs.execution import execute
+    from mmtoolkit.runs.folder import holds_run, resume_command
+    from mmtoolkit.runs.pictures import draw_figures
+    from mmtoolkit.runs.report import write_report
+    from mmtoolkit.schema.schema import read_schema
 
     read = read_schema(schema, set_ or (), plugins)
     for note in read.notes:
@@ -108,8 +97,8 @@ def _print_scores(scores: list[dict[str, Any]]) -> None:
 def check(ctx: typer.Context, schema: SchemaArgument, set_: SetOption = None, json: JsonOption = False) -> None:
     """Check a schema, its data and its networks, without training."""
     plugins = plugins_of(ctx)
-    from mmtoolkit.checking import check as checked
-    from mmtoolkit.schema import read_schema
+    from mmtoolkit.runs.checking import check as checked
+    from mmtoolkit.schema.schema import read_schema
 
     read = read_schema(schema, set_ or (), plugins)
     for note in read.notes:
@@ -176,11 +165,11 @@ def evaluate(
     json: JsonOption = False,
 ) -> None:
     """Score a run again: other evaluators, another split, a new table. Kept in RUN/evaluations/N.json."""
-    from mmtoolkit.evaluating import evaluate_table
-    from mmtoolkit.files import make_folder, write_json
-    from mmtoolkit.run import load
-    from mmtoolkit.run_tables import reading_sets, table_source
-    from mmtoolkit.schema import read_schema
+    from mmtoolkit.base.files import make_folder, write_json
+    from mmtoolkit.runs.loading import load
+    from mmtoolkit.runs.run import evaluate_table
+    from mmtoolkit.schema.schema import read_schema
+    from mmtoolkit.using.run_table import reading_sets, table_source
 
     if table is not None and split is not None:
         raise UserError(f"--split {split}: is of the run's own data; leave it out to score on {table}")
@@ -215,7 +204,7 @@ def evaluate(
 
 def _what_is_set(sets: Sequence[str], table: Path | None) -> tuple[list[str], list[str]]:
     """What `--set` says of what is scored, and of how a table is read."""
-    from mmtoolkit.overrides import parse_override
+    from mmtoolkit.schema.overrides import parse_override
 
     scored, read = [], []
     for text in sets:
@@ -242,7 +231,8 @@ def report(
     ] = None,
 ) -> None:
     """Write the HTML report of a run again, from its folder alone."""
-    from mmtoolkit.report import redraw_latent_space, write_report
+    from mmtoolkit.runs.pictures import redraw_latent_space
+    from mmtoolkit.runs.report import write_report
 
     if colour or projection:
         redraw_latent_space(run_folder, colour or (), projection or "pca")

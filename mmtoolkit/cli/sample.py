@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from mmtoolkit.base.errors import UserError
 from mmtoolkit.cli.app import app, out, say
-from mmtoolkit.cli.runs import DeviceOption, OverwriteOption, RunArgument
-from mmtoolkit.errors import UserError
+from mmtoolkit.cli.options import DeviceOption, OverwriteOption, RunArgument
 
 if TYPE_CHECKING:
     from mmtoolkit.components import Modality
@@ -59,8 +59,8 @@ def sample(
 ) -> None:
     """Generate from the prior, given any values, or given modalities of the data's rows."""
     from mmtoolkit.figures import COLUMNS
-    from mmtoolkit.run import load
-    from mmtoolkit.sampling import check_samples_output, write_direction, write_samples
+    from mmtoolkit.runs.loading import load
+    from mmtoolkit.using.sampling import check_samples_output, write_direction, write_samples
 
     out_file = out_file or _first_free(run_folder / "samples")
     check_samples_output(out_file, overwrite)

@@ -8,7 +8,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from mmtoolkit.report import entry_name, number, score_columns
+from mmtoolkit.runs.scores import entry_name, number, score_columns
 
 # What the names of results have at least, where they are as long, and what lies between two columns.
 _NAME, _GAP = 28, 3

@@ -1,7 +1,7 @@
 """The base classes of everything a schema names by `kind`, and what they are handed."""
 
 from mmtoolkit.components.bank import Banked
-from mmtoolkit.components.component import Cells, Component, DataPath
+from mmtoolkit.components.component import Component, DataPath
 from mmtoolkit.components.evaluator import Evaluator, Run, Scores
 from mmtoolkit.components.modality import Modality, Parsed
 from mmtoolkit.components.model import Model
@@ -11,6 +11,7 @@ from mmtoolkit.components.proposal import ColumnSummary, Proposal
 from mmtoolkit.components.records import Records
 from mmtoolkit.components.source import Columns, Source, Table
 from mmtoolkit.components.supervision import Supervision
+from mmtoolkit.tables.cells import Cells
 
 FAMILIES: tuple[type[Component], ...] = (Modality, Source, Model, Evaluator)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
-from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 
 
@@ -53,9 +52,6 @@ def _resolve(path: Path, info: ValidationInfo) -> Path:
         raise ValueError(f"{path}: is no path here: {error}; correct it") from error
     return resolved
 
-
-Cells = Sequence[Any] | NDArray[Any]
-"""Cells of a column, None where missing; or a whole array, in which none is."""
 
 DataPath = Annotated[Path, AfterValidator(_resolve)]
 """A path in a schema: relative to the schema file, kept absolute."""

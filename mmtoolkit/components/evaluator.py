@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from mmtoolkit.batch import Batch
 from mmtoolkit.components.component import Component
 from mmtoolkit.components.modality import Modality
 from mmtoolkit.components.network import Network
+from mmtoolkit.components.source import Source
+from mmtoolkit.core.batch import Batch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +31,10 @@ class Run(Protocol):
     @property
     def model(self) -> Network:
         """The trained networks, in evaluation mode."""
+
+    @property
+    def source(self) -> Source:
+        """Where its data came from; reading it again is for nobody but the run."""
 
     @property
     def baselines(self) -> Mapping[str, Tensor]:

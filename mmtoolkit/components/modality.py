@@ -13,8 +13,9 @@ import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
-from mmtoolkit.components.component import Cells, Component
+from mmtoolkit.components.component import Component
 from mmtoolkit.components.proposal import ColumnSummary, Proposal
+from mmtoolkit.tables.cells import Cells
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from mmtoolkit.batch import Batch, sent
+from mmtoolkit.base.errors import UserError
 from mmtoolkit.components.modality import Modality
-from mmtoolkit.errors import UserError
-from mmtoolkit.normalisation import guard_normalisation
-from mmtoolkit.posterior import Gaussian, Posterior
-from mmtoolkit.subsets import informed
+from mmtoolkit.core.batch import Batch, sent
+from mmtoolkit.core.normalisation import guard_normalisation
+from mmtoolkit.core.posterior import Gaussian, Posterior
+from mmtoolkit.core.subsets import informed
 
 
 class ByName(nn.ModuleList):

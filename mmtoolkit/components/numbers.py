@@ -13,11 +13,11 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
-from mmtoolkit.components.component import Cells
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.yaml12 import read_yaml
 from mmtoolkit.components.modality import Modality, Parsed
 from mmtoolkit.components.records import Records
-from mmtoolkit.errors import UserError
-from mmtoolkit.yaml12 import read_yaml
+from mmtoolkit.tables.cells import Cells
 
 
 def split_entries(x: Tensor, single: bool) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
-from mmtoolkit.components.component import Cells
+from mmtoolkit.tables.cells import Cells
 
 
 class Records(Sequence[dict[str, Any] | None]):

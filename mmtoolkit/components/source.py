@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
 from pydantic import Field, PositiveInt
 
-from mmtoolkit.components.component import Cells, Component
+from mmtoolkit.components.component import Component
 from mmtoolkit.components.supervision import Supervision
+from mmtoolkit.tables.cells import Cells
 
 if TYPE_CHECKING:
     from mmtoolkit.tables import FilesBeside, Reading

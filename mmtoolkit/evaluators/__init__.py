@@ -1,5 +1,9 @@
-"""The evaluators that ship with mmtoolkit."""
+"""The evaluators that ship with mmtoolkit, registered as any plugin registers its own."""
 
+from collections.abc import Iterable
+
+from mmtoolkit.components.component import Component
+from mmtoolkit.components.hooks import hookimpl
 from mmtoolkit.evaluators.classifier import Classifier
 from mmtoolkit.evaluators.elbo import Elbo
 from mmtoolkit.evaluators.imputation import Imputation
@@ -7,3 +11,9 @@ from mmtoolkit.evaluators.log_likelihood import LogLikelihood
 from mmtoolkit.evaluators.prediction import Prediction
 
 __all__ = ["Classifier", "Elbo", "Imputation", "LogLikelihood", "Prediction"]
+
+
+@hookimpl
+def mmt_components() -> Iterable[type[Component]]:
+    """The evaluators that ship with mmtoolkit."""
+    return [Classifier, Elbo, Imputation, LogLikelihood, Prediction]

@@ -11,11 +11,11 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from mmtoolkit.batch import Batch
 from mmtoolkit.components import ByName, Modality, Network, Run, Scores
-from mmtoolkit.evaluators.entries import Entry, EntryEvaluator, described
+from mmtoolkit.components.entries import Entry, EntryEvaluator, described
+from mmtoolkit.core.batch import Batch
+from mmtoolkit.core.normalisation import guard_normalisation
 from mmtoolkit.evaluators.points import PointScores
-from mmtoolkit.normalisation import guard_normalisation
 
 if TYPE_CHECKING:
     from torch.distributions import Distribution

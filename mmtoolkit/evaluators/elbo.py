@@ -8,7 +8,7 @@ import torch
 from pydantic import PositiveInt
 
 from mmtoolkit.components import Run, Scores
-from mmtoolkit.evaluators.entries import Entry, EntryEvaluator, described, scored_rows
+from mmtoolkit.components.entries import Entry, EntryEvaluator, described, scored_rows
 from mmtoolkit.evaluators.progress import told
 
 
@@ -27,7 +27,7 @@ class Elbo(EntryEvaluator[Entry]):
 
     def evaluate(self, run: Run, split: str) -> Scores:
         """One result an entry: {target, given, value, stderr, examples, incomplete}."""
-        from mmtoolkit.evaluators.means import MeanWithError  # torchmetrics takes seconds to import
+        from mmtoolkit.components.means import MeanWithError  # torchmetrics takes seconds to import
 
         names = tuple(run.modalities)
         alone = [Entry(target=(name,), given=(name,)) for name in names]

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmtoolkit.components.means import MeanWithError
 from mmtoolkit.evaluators.importance import FEW, Estimate
-from mmtoolkit.evaluators.means import MeanWithError
 
 
 class MeanEstimate(MeanWithError):  # noqa: N818

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mmtoolkit.batch import Batch
 from mmtoolkit.components import Network
-from mmtoolkit.posterior import Gaussian
+from mmtoolkit.core.batch import Batch
+from mmtoolkit.core.posterior import Gaussian
 
 # How many copies of a value a likelihood makes on the way to its log-probability.
 _COPIES = 4

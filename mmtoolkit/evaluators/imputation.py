@@ -16,10 +16,10 @@ from pydantic import (
 )
 from torch import Tensor
 
-from mmtoolkit.batch import Batch, sent
+from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Evaluator, Network, Run, Scores
-from mmtoolkit.errors import UserError
-from mmtoolkit.evaluators.entries import Entry, described, in_order, undecoded
+from mmtoolkit.components.entries import Entry, described, in_order, undecoded
+from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.evaluators.neighbours import Neighbours
 from mmtoolkit.evaluators.points import PointScores
 from mmtoolkit.evaluators.progress import told

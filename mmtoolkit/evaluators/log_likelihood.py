@@ -10,9 +10,8 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from mmtoolkit.batch import Batch
 from mmtoolkit.components import Network, Run, Scores
-from mmtoolkit.evaluators.entries import (
+from mmtoolkit.components.entries import (
     Entry,
     EntryEvaluator,
     described,
@@ -22,9 +21,10 @@ from mmtoolkit.evaluators.entries import (
     undecoded,
     uninferred,
 )
+from mmtoolkit.core.batch import Batch
+from mmtoolkit.core.subsets import supports
 from mmtoolkit.evaluators.importance import FEW, Estimate, estimate
 from mmtoolkit.evaluators.progress import told
-from mmtoolkit.subsets import supports
 
 Names = tuple[str, ...]
 

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from mmtoolkit.batch import Batch, sent
 from mmtoolkit.components import Modality, Run
+from mmtoolkit.core.batch import Batch, sent
 
 _MOST_FEATURES = 512  # of a modality; more are projected to so many, and squared distances then err by some 6 %
 _ROWS_AT_ONCE = 100

@@ -12,7 +12,7 @@ from mmtoolkit.components import Modality
 if TYPE_CHECKING:
     from torch.distributions import Distribution
 
-    from mmtoolkit.evaluators.means import MeanWithError
+    from mmtoolkit.components.means import MeanWithError
 
 
 class PointScores:
@@ -90,7 +90,7 @@ class PointScores:
 
 
 def _add(means: dict[str, MeanWithError], scores: dict[str, Tensor]) -> None:
-    from mmtoolkit.evaluators.means import MeanWithError  # torchmetrics takes seconds to import
+    from mmtoolkit.components.means import MeanWithError  # torchmetrics takes seconds to import
 
     for metric, values in scores.items():
         means.setdefault(metric, MeanWithError()).update(values)

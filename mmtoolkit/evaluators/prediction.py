@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import PositiveInt
 
-from mmtoolkit.batch import Batch
 from mmtoolkit.components import Run, Scores
-from mmtoolkit.evaluators.entries import Entry, EntryEvaluator, described, scored_rows
+from mmtoolkit.components.entries import Entry, EntryEvaluator, described, scored_rows
+from mmtoolkit.core.batch import Batch
 from mmtoolkit.evaluators.points import PointScores
 from mmtoolkit.evaluators.progress import told
 

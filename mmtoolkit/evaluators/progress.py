@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
-from mmtoolkit.batch import Batch
 from mmtoolkit.components import Run
+from mmtoolkit.core.batch import Batch
 
 _SECONDS = 15
 

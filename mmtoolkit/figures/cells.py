@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from matplotlib.figure import Figure
 
+from mmtoolkit.components import Run
 from mmtoolkit.figures.lines import COLUMNS, Line, draw_lines, groups, title_of
 
-if TYPE_CHECKING:
-    from mmtoolkit.run import TrainedRun
 
-
-def cells(run: TrainedRun, split: str, n: int = COLUMNS) -> Figure | None:
+def cells(run: Run, split: str, n: int = COLUMNS) -> Figure | None:
     """Rows of a split, a column each, as the networks get them; None where no row has anything.
 
     Args:
@@ -21,12 +17,12 @@ def cells(run: TrainedRun, split: str, n: int = COLUMNS) -> Figure | None:
         split: its name.
         n: how many rows: from the first to the last that has anything, evenly.
     """
-    modalities, data = run.modalities, run.dataset.split(split)
-    rows = data.present.any(1).nonzero().squeeze(1)
+    modalities = run.modalities
+    rows = run.present[split].any(1).nonzero().squeeze(1)
     if not len(rows):
         return None
     shown = torch.linspace(0, len(rows) - 1, min(n, len(rows))).round().long()
-    batch = data.batch(rows[shown], run.device)
+    (batch,) = run.batches(split, [rows[shown]])
     own = {name: dict(zip(batch.rows(name).tolist(), batch.value(name), strict=True)) for name in modalities}
     lines = [
         Line([{name: own[name].get(row) for name in group} for row in range(batch.size)], title_of(group), apart=True)

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mmtoolkit.batch import Batch
-from mmtoolkit.components import Network
+from mmtoolkit.base.seeds import seed_for
+from mmtoolkit.components import Network, Run
+from mmtoolkit.core.batch import Batch
+from mmtoolkit.core.subsets import supports
 from mmtoolkit.figures.colours import DATA, GIVEN
 from mmtoolkit.figures.lines import Cell, Line, draw_lines, groups, title_of
-from mmtoolkit.seeds import seed_for
-from mmtoolkit.subsets import supports
-
-if TYPE_CHECKING:
-    from mmtoolkit.run import TrainedRun
 
 _LOOKED_AT = 512  # rows, for those to show
 
@@ -28,29 +24,33 @@ def offers(model: Network, given: Collection[str]) -> bool:
     return supports(model.subsets(), given) and set(model.conditions) <= set(given)
 
 
-def rows_with(run: TrainedRun, split: str, given: Sequence[str], n: int) -> Tensor:
+def rows_with(run: Run, split: str, given: Sequence[str], n: int) -> Tensor:
     """Up to n rows of a split to show what `given` tells of the rest: (n,) int64, ascending.
 
     Rows that have all of it come before those that have a part; of these, as many different values of it as there
     are; of these, the first. Rows with none of it, or without what the model decodes given, are left out.
     """
-    data = run.dataset.split(split)
+    present = run.present[split]
     places = {name: place for place, name in enumerate(run.modalities)}
-    has = data.present[:, [places[name] for name in given]].sum(1)
-    has *= data.present[:, [places[name] for name in run.model.conditions]].all(1)
+    has = present[:, [places[name] for name in given]].sum(1)
+    has *= present[:, [places[name] for name in run.model.conditions]].all(1)
     fullest = has.argsort(descending=True, stable=True)[: min(int(has.count_nonzero()), _LOOKED_AT)]
+    if not len(fullest):
+        return fullest
+    (batch,) = run.batches(split, [fullest])
+    values = {name: dict(zip(batch.rows(name).tolist(), batch.value(name).cpu(), strict=True)) for name in given}
     seen: Counter[bytes] = Counter()
     order = []
-    for row in fullest.tolist():
-        known = [name for name in given if data.present[row, places[name]]]
-        value = b"".join(data.stored[name][row].cpu().numpy().tobytes() for name in known)
+    for place, row in enumerate(fullest.tolist()):
+        known = [of_row[place].numpy().tobytes() for of_row in values.values() if place in of_row]
+        value = b"".join(known)
         order.append((-len(known), seen[value], row))
         seen[value] += 1
     return torch.tensor(sorted(row for _, _, row in sorted(order)[:n]), dtype=torch.int64)
 
 
 @torch.no_grad()
-def direction(run: TrainedRun, split: str, given: Sequence[str], rows: Tensor, draws: int = 0, seed: int = 0) -> Figure:
+def direction(run: Run, split: str, given: Sequence[str], rows: Tensor, draws: int = 0, seed: int = 0) -> Figure:
     """Rows of the data, a column each: the given, and what q(z | given) makes of every modality that is decoded.
 
     Each given stands, framed, over its reconstruction. Of each other modality follow the prediction from the mean of
@@ -68,7 +68,7 @@ def direction(run: TrainedRun, split: str, given: Sequence[str], rows: Tensor, d
         UserError: the model cannot infer z from `given`.
     """
     modalities, targets = run.modalities, run.model.targets
-    batch = run.dataset.split(split).batch(rows, run.device)
+    (batch,) = run.batches(split, [rows])
     own = {name: dict(zip(batch.rows(name).tolist(), batch.value(name), strict=True)) for name in modalities}
     made = _made(run, batch, given, draws, seed)
 
@@ -94,7 +94,7 @@ def direction(run: TrainedRun, split: str, given: Sequence[str], rows: Tensor, d
     return draw_lines(modalities, lines)
 
 
-def _made(run: TrainedRun, batch: Batch, given: Sequence[str], draws: int, seed: int) -> dict[str, Tensor]:
+def _made(run: Run, batch: Batch, given: Sequence[str], draws: int, seed: int) -> dict[str, Tensor]:
     """What the mean of q(z | given), and each draw from it, make of every target: (1 + draws, B, *event)."""
     q = run.model.infer(batch, given)
     generator = torch.Generator(run.device).manual_seed(seed_for("direction", seed))

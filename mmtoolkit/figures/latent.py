@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mmtoolkit.errors import UserError
+from mmtoolkit.base.errors import UserError
 from mmtoolkit.figures.colours import DATA, DPI, GIVEN, GROUPS, INK, SOFT
 from mmtoolkit.figures.curves import short
-from mmtoolkit.latent import project
+from mmtoolkit.figures.latent_rows import project
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mmtoolkit.components import Modality
+from mmtoolkit.components import Modality, Run
 from mmtoolkit.figures.lines import COLUMNS, Line, draw_lines, groups, title_of
-
-if TYPE_CHECKING:
-    from mmtoolkit.run import TrainedRun
 
 _MOST_VALUES = 10
 _LOOKED_AT = 4096  # rows for them
+_AT_ONCE = 512
 
 
 def samples(modalities: Mapping[str, Modality], values: Mapping[str, Tensor]) -> Figure:
@@ -41,23 +37,13 @@ def samples(modalities: Mapping[str, Modality], values: Mapping[str, Tensor]) ->
     return draw_lines(modalities, lines, panel=0.95 if square else 0.7)
 
 
-def samples_given(run: TrainedRun, name: str, values: Sequence[Tensor], n: int = COLUMNS) -> Figure:
-    """A line for each value of one modality: n draws of z given it, shown by the first picture, or else in words."""
-    modality = run.modalities[name]
-    shown = groups(run.modalities, [other for other in run.model.targets if other != name], together=True)[0]
-    lines = []
-    for seed, value in enumerate(values):
-        drawn = run.sample(n, {name: modality.cell(value)}, seed)
-        cells = [{other: drawn[other][place] for other in shown} for place in range(n)]
-        lines.append(Line(cells, modality.text(value)))
-    return draw_lines(run.modalities, lines)
-
-
-def distinct_values(run: TrainedRun, split: str, name: str) -> list[Tensor]:
+def distinct_values(run: Run, split: str, name: str) -> list[Tensor]:
     """Up to ten distinct values of a modality in a split, in order and from the first to the last."""
     found: dict[str, Tensor] = {}
-    for value in next(run.dataset.split(split).values(name, _LOOKED_AT), torch.zeros(0)):
-        found.setdefault(run.modalities[name].text(value), value)
+    rows = run.present[split][:, list(run.modalities).index(name)].nonzero().squeeze(1)[:_LOOKED_AT]
+    for batch in run.batches(split, rows.split(_AT_ONCE)) if len(rows) else ():
+        for value in batch.value(name).cpu():
+            found.setdefault(run.modalities[name].text(value), value)
     values = sorted(found.values(), key=lambda value: value.flatten().tolist())
     shown = min(len(values), _MOST_VALUES)
     return [values[round(i * (len(values) - 1) / max(shown - 1, 1))] for i in range(shown)]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
+from mmtoolkit.catalogue.plugins import Plugins
 from mmtoolkit.components import ColumnSummary, Modality, Proposal
-from mmtoolkit.plugins import Plugins
 
 _MOST = 32  # modalities; every one is an expert with networks of its own
 

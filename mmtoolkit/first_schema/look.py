@@ -8,8 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from mmtoolkit.components import Cells, ColumnSummary
+from mmtoolkit.components import ColumnSummary
 from mmtoolkit.tables import FilesBeside, Rows, TableFile
+from mmtoolkit.tables.cells import Cells
 
 _PIECE = 20_000
 _MOST_DISTINCT = 20_000

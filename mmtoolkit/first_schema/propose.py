@@ -11,16 +11,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mmtoolkit.components import Cells, Modality, Source
-from mmtoolkit.errors import UserError
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.yaml12 import read_yaml
+from mmtoolkit.catalogue.plugins import Plugins
+from mmtoolkit.components import Modality, Source
+from mmtoolkit.components.reading import read_cells
 from mmtoolkit.first_schema import sizes
 from mmtoolkit.first_schema.choose import Choice, Report, choose
 from mmtoolkit.first_schema.look import copies, look, markers, names_splits
 from mmtoolkit.first_schema.write import document
-from mmtoolkit.plugins import Plugins
-from mmtoolkit.schema import Schema, parse_schema
-from mmtoolkit.tables import FilesBeside, Reading, open_table, read_cells
-from mmtoolkit.yaml12 import read_yaml
+from mmtoolkit.schema.schema import Schema, parse_schema
+from mmtoolkit.tables import FilesBeside, Reading, open_table
+from mmtoolkit.tables.cells import Cells
 
 _CHUNK, _CHUNKS = 4096, 5
 _PIECE = 64

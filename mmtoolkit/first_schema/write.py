@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmtoolkit.base.yaml12 import write_entry
 from mmtoolkit.components import ColumnSummary
 from mmtoolkit.first_schema.choose import Choice
-from mmtoolkit.yaml12 import write_entry
 
 # What keys say, beside them.
 _NOTES = {

@@ -1,5 +1,9 @@
-"""The models that ship with mmtoolkit."""
+"""The models that ship with mmtoolkit, registered as any plugin registers its own."""
 
+from collections.abc import Iterable
+
+from mmtoolkit.components.component import Component
+from mmtoolkit.components.hooks import hookimpl
 from mmtoolkit.models.bivcca import BiVCCA
 from mmtoolkit.models.cvae import CVAE
 from mmtoolkit.models.jmvae import JMVAE
@@ -7,3 +11,9 @@ from mmtoolkit.models.mvae import MVAE
 from mmtoolkit.models.vae import VAE
 
 __all__ = ["CVAE", "JMVAE", "MVAE", "VAE", "BiVCCA"]
+
+
+@hookimpl
+def mmt_components() -> Iterable[type[Component]]:
+    """The models that ship with mmtoolkit."""
+    return [MVAE, VAE, CVAE, BiVCCA, JMVAE]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from mmtoolkit.batch import sent
 from mmtoolkit.components import Banked, Network
+from mmtoolkit.core.batch import sent
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mmtoolkit.batch import Batch, sent
+from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Modality, Model
-from mmtoolkit.errors import UserError
-from mmtoolkit.models.listed import ListedNetwork
-from mmtoolkit.posterior import Gaussian
+from mmtoolkit.components.listed import ListedNetwork
+from mmtoolkit.core.batch import Batch, sent
+from mmtoolkit.core.posterior import Gaussian
 
 
 class BiVCCA(Model):

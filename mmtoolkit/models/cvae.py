@@ -11,12 +11,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.distributions import Distribution
 
-from mmtoolkit.batch import Batch, sent
+from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Modality, Model
-from mmtoolkit.errors import UserError
-from mmtoolkit.models.listed import ListedNetwork
+from mmtoolkit.components.listed import ListedNetwork
+from mmtoolkit.core.batch import Batch, sent
+from mmtoolkit.core.posterior import Gaussian
 from mmtoolkit.models.names import known
-from mmtoolkit.posterior import Gaussian
 
 
 class CVAE(Model):

@@ -9,12 +9,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from mmtoolkit.batch import Batch, sent
+from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Modality, Model, Network
-from mmtoolkit.errors import UserError
+from mmtoolkit.core.batch import Batch, sent
+from mmtoolkit.core.posterior import Gaussian, product_of_experts, product_with_prior
+from mmtoolkit.core.subsets import Sampling, distinct_terms, draw_subsets
 from mmtoolkit.models.bank import Bank, banks
-from mmtoolkit.posterior import Gaussian, product_of_experts, product_with_prior
-from mmtoolkit.subsets import Sampling, distinct_terms, draw_subsets
 
 
 class SubsetOptions(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from difflib import get_close_matches
 
-from mmtoolkit.errors import UserError
+from mmtoolkit.base.errors import UserError
 
 
 def known(name: str, modalities: Collection[str], option: str) -> str:

@@ -8,11 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mmtoolkit.batch import Batch
 from mmtoolkit.components import Modality, Model
-from mmtoolkit.models.listed import ListedNetwork
+from mmtoolkit.components.listed import ListedNetwork
+from mmtoolkit.core.batch import Batch
+from mmtoolkit.core.posterior import Gaussian
 from mmtoolkit.models.names import known
-from mmtoolkit.posterior import Gaussian
 
 
 class VAE(Model):

@@ -1,5 +1,9 @@
-"""The sources that ship with mmtoolkit."""
+"""The sources that ship with mmtoolkit, registered as any plugin registers its own."""
 
+from collections.abc import Iterable
+
+from mmtoolkit.components.component import Component
+from mmtoolkit.components.hooks import hookimpl
 from mmtoolkit.sources.arrays import Arrays
 from mmtoolkit.sources.celeba import CELEBA_ATTRIBUTES, CelebA
 from mmtoolkit.sources.celeba_vision import CelebAVision
@@ -21,3 +25,9 @@ __all__ = [
     "MultiMNIST",
     "TableSource",
 ]
+
+
+@hookimpl
+def mmt_components() -> Iterable[type[Component]]:
+    """The sources that ship with mmtoolkit."""
+    return [MNIST, FashionMNIST, FashionMini, MultiMNIST, CelebA, CelebAVision, TableSource, Arrays, HuggingFace]

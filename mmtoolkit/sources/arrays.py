@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import PrivateAttr
 
-from mmtoolkit.errors import UserError
+from mmtoolkit.base.errors import UserError
 from mmtoolkit.sources.cut import CutSource
 from mmtoolkit.tables import MISSING, RowTable
 from mmtoolkit.tables.frames import frame_of, is_table

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
-from mmtoolkit.components import Cells, DataPath, Source, Table
-from mmtoolkit.errors import UserError
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.components import DataPath, Source, Table
 from mmtoolkit.sources.celeba_release import SPLITS, Release, read_release
+from mmtoolkit.tables.cells import Cells
 
 CELEBA_ATTRIBUTES = (
     "Bald",

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from mmtoolkit.errors import UserError
+from mmtoolkit.base.errors import UserError
 
 SPLITS = ("train", "valid", "test")
 """What 0, 1 and 2 stand for in the list of the partition."""

@@ -12,12 +12,13 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from mmtoolkit.components import Cells, Table
-from mmtoolkit.errors import UserError
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.components import Table
 from mmtoolkit.sources.celeba import MOST_ROWS, CelebASource, Faces
 from mmtoolkit.sources.celeba_release import FOLDERS, opened
 from mmtoolkit.sources.landmarks import LANDMARK_FILE, FoundLandmarks, KeptLandmarks
 from mmtoolkit.sources.transformations import edges, grey, mask, obscured, watermarked
+from mmtoolkit.tables.cells import Cells
 
 _BLOCK = 16  # rows that a thread makes before it asks for more
 

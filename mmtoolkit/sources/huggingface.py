@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mmtoolkit.components import Cells, DataPath, Source
-from mmtoolkit.errors import UserError
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.components import DataPath, Source
+from mmtoolkit.tables.cells import Cells
 from mmtoolkit.tables.rows import Rows
 
 _SPLITS = {"train": "train", "valid": "validation", "test": "test"}

@@ -13,8 +13,8 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Columns, DataPath, Source, Table
-from mmtoolkit.errors import UserError
 
 _MOST_DIMENSIONS = 32
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmtoolkit.errors import UserError
+from mmtoolkit.base.errors import UserError
 
 Points = NDArray[np.float64]
 """(68, 2), (x, y) in pixels of a picture, whose top left pixel has its centre at (0, 0)."""

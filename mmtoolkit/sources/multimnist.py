@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field, model_validator
 
+from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Columns, DataPath, Source, Table
-from mmtoolkit.errors import UserError
 from mmtoolkit.sources.idx import MNIST, IdxSource
 
 CANVAS = 50

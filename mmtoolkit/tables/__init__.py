@@ -1,6 +1,6 @@
 """Tables in files: reading them some rows at a time, the files that their cells name, and writing them."""
 
-from mmtoolkit.tables.beside import FilesBeside, read_cells
+from mmtoolkit.tables.beside import FilesBeside
 from mmtoolkit.tables.formats import open_table
 from mmtoolkit.tables.reading import MISSING, Format, Reading
 from mmtoolkit.tables.row_table import RowTable
@@ -16,6 +16,5 @@ __all__ = [
     "Rows",
     "TableFile",
     "open_table",
-    "read_cells",
     "row_of",
 ]

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from mmtoolkit.components import Cells, Modality, Parsed
+from mmtoolkit.tables.cells import Cells
 
 
 @dataclass(frozen=True)
@@ -94,13 +92,3 @@ class FilesBeside:
                     digest.update(f"{cell}\0{known.st_size}\0{known.st_mtime_ns}\n".encode())
                 except (OSError, ValueError):
                     digest.update(f"{cell!r}\0absent\n".encode())
-
-
-def read_cells(modality: Modality, cells: Cells, beside: FilesBeside | None) -> Parsed:
-    """Cells as a modality parses them, those that name files opened first where the modality reads files."""
-    numbers = isinstance(cells, np.ndarray) and cells.dtype.kind in "biuf"
-    if beside is None or not modality.reads_files or numbers:
-        return modality.parse_column(cells)
-    opened, faults = beside.opened(cells)
-    parsed = modality.parse_column(opened)
-    return Parsed(parsed.stored, parsed.present, {**parsed.faults, **faults})

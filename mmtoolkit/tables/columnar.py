@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from mmtoolkit.errors import UserError
+from mmtoolkit.base.errors import UserError
 from mmtoolkit.tables.rows import Rows
 from mmtoolkit.tables.table_file import TableFile, pieces, unreadable
 

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
-from mmtoolkit.errors import UserError
+from mmtoolkit.base.errors import UserError
 from mmtoolkit.tables.rows import Rows
 from mmtoolkit.tables.table_file import pieces, unreadable
 from mmtoolkit.tables.text_file import MARKS, TextFile

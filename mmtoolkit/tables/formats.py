@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmtoolkit.errors import UserError
+from mmtoolkit.base.errors import UserError
 from mmtoolkit.tables.columnar import Arrow, Parquet
 from mmtoolkit.tables.delimited import Delimited
 from mmtoolkit.tables.json_lines import JsonLines

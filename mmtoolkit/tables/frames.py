@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mmtoolkit.errors import UserError
+from mmtoolkit.base.errors import UserError
 from mmtoolkit.tables.fitting import combined, fitted, is_bytes, is_picture, is_text, plain, replaced
 from mmtoolkit.tables.row_table import RowTable
 from mmtoolkit.tables.rows import Raw, Rows

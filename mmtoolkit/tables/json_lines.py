@@ -8,7 +8,7 @@ from functools import cached_property
 
 from pydantic_core import from_json
 
-from mmtoolkit.errors import UserError
+from mmtoolkit.base.errors import UserError
 from mmtoolkit.tables.rows import Rows
 from mmtoolkit.tables.table_file import unreadable
 from mmtoolkit.tables.text_file import TextFile

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
-from mmtoolkit.components import Cells
+from mmtoolkit.tables.cells import Cells
 from mmtoolkit.tables.rows import Rows
 
 _PIECE = 1 << 16

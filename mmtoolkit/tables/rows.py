@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mmtoolkit.components.component import Cells
+from mmtoolkit.tables.cells import Cells
 from mmtoolkit.tables.nested import numbers_of_lists
 
 Raw: TypeAlias = pa.Array | list[Any]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from mmtoolkit.errors import UserError
+from mmtoolkit.base.errors import UserError
 from mmtoolkit.tables.reading import Reading
 from mmtoolkit.tables.row_table import RowTable
 from mmtoolkit.tables.rows import Rows

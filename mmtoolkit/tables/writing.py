@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from mmtoolkit.errors import UserError
-from mmtoolkit.files import make_folder, replacing
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.files import make_folder, replacing
 from mmtoolkit.tables.columnar import Columnar
 from mmtoolkit.tables.delimited import Delimited
 from mmtoolkit.tables.fitting import as_text, is_bytes, is_text, json_text

@@ -20,7 +20,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mmtoolkit.components import Cells, Component, Evaluator, Modality, Model, Source
+from mmtoolkit.components import Component, Evaluator, Modality, Model, Source
+from mmtoolkit.tables.cells import Cells
 from mmtoolkit.testing import cells as data
 from mmtoolkit.testing import evaluators, inference, models, networks, sampling, sources, subjects
 from mmtoolkit.testing.promises import Outcome, assert_kept, examined

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmtoolkit.components import Cells, Component, Modality, NumberModality, Parsed
+from mmtoolkit.components import Component, Modality, NumberModality, Parsed
+from mmtoolkit.tables.cells import Cells
 from mmtoolkit.testing.promises import close, finite, shape
 from mmtoolkit.testing.subjects import Subject, Untouchable, is_open, shown
 

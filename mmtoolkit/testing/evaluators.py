@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
+from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Evaluator, Modality, Model, Run, Scores
-from mmtoolkit.errors import UserError
 from mmtoolkit.models import CVAE, MVAE, VAE
-from mmtoolkit.networks import build
-from mmtoolkit.run_folder import check_result
+from mmtoolkit.runs.folder import check_result
 from mmtoolkit.testing.cells import round_trip
 from mmtoolkit.testing.stand_ins import StandInRun, stand_in_modalities
+from mmtoolkit.training.networks import build
 
 
 class Subject:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mmtoolkit.catalogue import find_data_set
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.catalogue.shipped import find_data_set
 from mmtoolkit.components import Component, Source
-from mmtoolkit.errors import UserError
 from mmtoolkit.testing import examine
 from mmtoolkit.testing.promises import Outcome, raised
 

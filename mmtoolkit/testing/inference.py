@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmtoolkit.batch import Batch
-from mmtoolkit.posterior import Posterior
+from mmtoolkit.core.batch import Batch
+from mmtoolkit.core.posterior import Posterior
 from mmtoolkit.testing.models import ROWS, Subject
 from mmtoolkit.testing.promises import close, finite, refusal, shape
 from mmtoolkit.testing.stand_ins import batch_of

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmtoolkit.batch import Batch
+from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Modality, Model, Network
-from mmtoolkit.errors import UserError
-from mmtoolkit.networks import build
+from mmtoolkit.core.batch import Batch
 from mmtoolkit.testing.cells import round_trip
 from mmtoolkit.testing.promises import close, double, finite, shape
 from mmtoolkit.testing.stand_ins import batch_of, stand_in_modalities, stand_in_values, with_holes
+from mmtoolkit.training.networks import build
 
 ROWS = 16
 _STEPS = 60

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from mmtoolkit.components import Banked, NumberModality
-from mmtoolkit.posterior import at_least_float32
+from mmtoolkit.core.posterior import at_least_float32
 from mmtoolkit.testing.promises import close, double, finite, networks_of, shape, without_gradient
 from mmtoolkit.testing.subjects import EXTRA, SIZE, WIDTH, Subject
 

@@ -14,8 +14,8 @@ import pydantic
 import torch
 from torch import Tensor, nn
 
-from mmtoolkit.errors import UserError
-from mmtoolkit.normalisation import guard_normalisation
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.core.normalisation import guard_normalisation
 
 T = TypeVar("T")
 Check = Callable[[T], Iterator[str]]

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmtoolkit.components import Cells, Source, Table
+from mmtoolkit.components import Source, Table
+from mmtoolkit.tables.cells import Cells
 from mmtoolkit.testing.cells import round_trip
 
 _CHUNKS = (7, 1000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,10 +12,10 @@ from pydantic import PositiveInt
 from torch import Tensor, distributions, nn
 from torch.distributions import Distribution
 
-from mmtoolkit.batch import Batch, Observed
-from mmtoolkit.components import Modality, Network
-from mmtoolkit.errors import UserError
-from mmtoolkit.posterior import at_least_float32
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.components import Columns, Modality, Network, Source, Table
+from mmtoolkit.core.batch import Batch, Observed
+from mmtoolkit.core.posterior import at_least_float32
 
 
 class Point(Modality):
@@ -188,6 +188,27 @@ def batch_of(values: Mapping[str, Tensor], present: Tensor) -> Batch:
     return Batch({name: Observed(value, present[:, m]) for m, (name, value) in enumerate(values.items())})
 
 
+class StandInSource(Source):
+    """Where the rows of a `StandInRun` came from: example cells, again and again."""
+
+    kind: Literal["stand_in"] = "stand_in"
+    cells: dict[str, list[Any]]
+    """Column -> example cells."""
+
+    def splits(self) -> tuple[str, ...]:
+        """Train, valid and test."""
+        return ("train", "valid", "test")
+
+    def files(self) -> Sequence[Path]:
+        """None."""
+        return ()
+
+    def load(self, split: str) -> Table:
+        """As many rows as the column with the fewest example cells has."""
+        rows = min(map(len, self.cells.values()))
+        return Columns({name: cells[:rows] for name, cells in self.cells.items()})
+
+
 @dataclass
 class StandInRun:
     """A run of three small splits, each with missing cells, that offers what `Run` promises and no more."""
@@ -203,6 +224,13 @@ class StandInRun:
         splits = ("train", "valid", "test")
         values = {split: stand_in_values(self.modalities, self.rows, seed) for seed, split in enumerate(splits)}
         self._batches = {split: with_holes(values[split], seed) for seed, split in enumerate(splits)}
+        self.source = StandInSource(
+            cells={
+                column: list(cells)
+                for name, m in self.modalities.items()
+                for column, cells in m.by_column(name, list(m.example_cells())).items()
+            }
+        )
         self.present = {split: batch.present for split, batch in self._batches.items()}
         self.baselines = {name: m.baseline(iter([values["train"][name]])) for name, m in self.modalities.items()}
 

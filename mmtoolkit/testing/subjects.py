@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from mmtoolkit.components import Cells, Modality, Parsed
+from mmtoolkit.components import Modality, Parsed
+from mmtoolkit.tables.cells import Cells
 from mmtoolkit.testing.promises import networks_of
 
 ROWS = 12

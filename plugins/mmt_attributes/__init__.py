@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from mmt_attributes.attributes import Attributes
 from mmt_attributes.label import Label
 from mmt_attributes.numeric import Numeric
-from mmtoolkit.components import Modality
-from mmtoolkit.hookspecs import hookimpl
+from mmtoolkit import Modality, hookimpl
 
 __all__ = ["Attributes", "Label", "Numeric"]
 

@@ -14,8 +14,7 @@ from torch.distributions import Distribution
 
 from mmt_attributes.mlp import WIDTH, Encoder, mlp
 from mmt_attributes.yes_no import YesNo
-from mmtoolkit.components import Cells, Entries, NumberModality, Parsed, Records, split_entries
-from mmtoolkit.posterior import at_least_float32
+from mmtoolkit import Cells, Entries, NumberModality, Parsed, Records, at_least_float32, split_entries
 
 
 class Attributes(YesNo, NumberModality):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from mmtoolkit.components import split_entries
+from mmtoolkit import split_entries
 
 
 class CalibrationError(Metric):

@@ -15,8 +15,7 @@ from torch.distributions import Distribution
 
 from mmt_attributes.mlp import WIDTH, Encoder, mlp
 from mmt_attributes.proposals import label_proposal
-from mmtoolkit.components import Cells, ColumnSummary, Modality, Parsed, Proposal
-from mmtoolkit.posterior import at_least_float32
+from mmtoolkit import Cells, ColumnSummary, Modality, Parsed, Proposal, at_least_float32
 
 if TYPE_CHECKING:
     from torchmetrics import Metric

@@ -19,7 +19,7 @@ from torch.distributions import Distribution
 
 from mmt_attributes.mlp import WIDTH, Encoder, mlp
 from mmt_attributes.proposals import numeric_proposal, together_proposal
-from mmtoolkit.components import Cells, ColumnSummary, NumberModality, Proposal, split_entries
+from mmtoolkit import Cells, ColumnSummary, NumberModality, Proposal, split_entries
 
 _DEGREES = 4.0
 _LEAST_SCALE = 1e-3  # of a learned scale, in standard deviations of the column

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmtoolkit.components import ColumnSummary, NumberModality, Proposal
+from mmtoolkit import ColumnSummary, NumberModality, Proposal
 
 _FEW, _MANY = 100, 1000  # classes that are written into the schema, and that a label may have
 _CODES = 12  # the most whole numbers that may be names of classes rather than counts

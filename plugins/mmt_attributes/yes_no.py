@@ -13,7 +13,7 @@ from pydantic import field_validator
 from torch import Tensor, distributions
 from torch.distributions import Distribution
 
-from mmtoolkit.components import Cells, Modality
+from mmtoolkit import Cells, Modality
 
 if TYPE_CHECKING:
     from torchmetrics import Metric

@@ -13,8 +13,7 @@ from torch.distributions import Distribution
 
 from mmt_attributes.mlp import WIDTH, Encoder, mlp
 from mmt_attributes.yes_no import YesNo, ordered, spelling
-from mmtoolkit.components import Banked, Cells, ColumnSummary, Parsed, Proposal
-from mmtoolkit.posterior import at_least_float32
+from mmtoolkit import Banked, Cells, ColumnSummary, Parsed, Proposal, at_least_float32
 
 _Module = TypeVar("_Module", bound=nn.Module)
 

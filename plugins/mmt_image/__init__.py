@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from mmt_image.image import Image
-from mmtoolkit.hookspecs import hookimpl
+from mmtoolkit import hookimpl
 
 __all__ = ["Image"]
 

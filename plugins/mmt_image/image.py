@@ -17,8 +17,7 @@ from torch.distributions import Distribution
 from mmt_image import networks, pictures
 from mmt_image.likelihoods import Bernoulli, Likelihood, LocationScale
 from mmt_image.proposals import image_proposal
-from mmtoolkit.components import Cells, ColumnSummary, Modality, Parsed, Proposal
-from mmtoolkit.keyed import keyed_uniform
+from mmtoolkit import Cells, ColumnSummary, Modality, Parsed, Proposal, keyed_uniform
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

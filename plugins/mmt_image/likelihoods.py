@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, distributions, nn
 
-from mmtoolkit.posterior import at_least_float32
+from mmtoolkit import at_least_float32
 
 _LEAST_SCALE = 0.01
 

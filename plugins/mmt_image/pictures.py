@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from mmtoolkit.errors import UserError
+from mmtoolkit import UserError
 
 Pixels = NDArray[np.uint8]
 _MODES = {1: "L", 3: "RGB"}

@@ -12,7 +12,7 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
-from mmtoolkit.components import ColumnSummary, Proposal
+from mmtoolkit import ColumnSummary, Proposal
 
 _LOOKED_AT = 24
 _SMALL = 32  # pixels, up to which pictures of one size keep it

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from mmt_text.text import Text
-from mmtoolkit.hookspecs import hookimpl
+from mmtoolkit import hookimpl
 
 __all__ = ["Text"]
 

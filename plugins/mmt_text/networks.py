@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmt_text.likelihood import Feedback, TextDistribution
 from mmt_text.symbols import lengths, stopped
-from mmtoolkit.posterior import at_least_float32
+from mmtoolkit import at_least_float32
 
 State = Literal["last", "last_position"]
 _WIDTH = 200

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mmt_text.tokens import Tokens, split, text_of
-from mmtoolkit.components import ColumnSummary, Proposal
+from mmtoolkit import ColumnSummary, Proposal
 
 _DATE = re.compile(
     r"\s*(\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})?([T ]?\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?)?"

@@ -18,7 +18,7 @@ from mmt_text.likelihood import Feedback, TextDistribution
 from mmt_text.proposals import text_proposal
 from mmt_text.symbols import FIRST, STOP, lengths, stopped
 from mmt_text.tokens import SINGULAR, UNKNOWN, Tokens, checked_alphabet, frequent, join, shown, split, text_of
-from mmtoolkit.components import Cells, ColumnSummary, Modality, Parsed, Proposal
+from mmtoolkit import Cells, ColumnSummary, Modality, Parsed, Proposal
 
 if TYPE_CHECKING:
     from torchmetrics import Metric

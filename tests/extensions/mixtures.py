@@ -8,17 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mmtoolkit import (
-    Batch,
-    Component,
-    Gaussian,
-    Modality,
-    Model,
-    Network,
-    UserError,
-    hookimpl,
-    product_of_experts,
-)
+from mmtoolkit import Batch, Component, Gaussian, Modality, Model, Network, UserError, hookimpl, product_of_experts
 
 MOST = 10  # modalities of a MoPoE, which has 2^M - 1 products: 1,023 of them
 

@@ -32,7 +32,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 import mmtoolkit
-from mmtoolkit.latent import latent_rows
+from mmtoolkit.figures.latent_rows import latent_rows
 
 PHOTO = "kind: image, shape: [1, 8, 8]"
 KINDS = {

@@ -1,0 +1,1 @@
+"""Errors, words, files and seeds: what every other package stands on. It needs no PyTorch."""

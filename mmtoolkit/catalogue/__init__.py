@@ -1,0 +1,1 @@
+"""What is installed (plugins) and what ships (the registry)."""

@@ -1,0 +1,175 @@
+"""Finding plugins and the components they add: a fresh registry for each call, nothing global."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+import pluggy
+from pydantic.fields import FieldInfo
+
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.files import checksum
+from mmtoolkit.components import FAMILIES, Component, hooks
+
+GROUP = hooks.PROJECT
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """Where components come from: an installed entry point, or a file named by `--plugin`."""
+
+    name: str
+    distribution: str
+    version: str
+    checksum: str | None = None
+    """The SHA-256 of a `--plugin` file."""
+
+
+@dataclass(frozen=True)
+class Plugins:
+    """The components found: (family, kind) -> class, and the plugin that each class comes from."""
+
+    components: dict[tuple[str, str], type[Component]] = field(default_factory=dict)
+    origins: dict[type[Component], Plugin] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+    """A line for each plugin that does not work; the others do."""
+    empty: list[Plugin] = field(default_factory=list)
+    """The plugins that work and add no component."""
+
+    def of_family(self, family: str) -> dict[str, type[Component]]:
+        """Kind -> class of one family."""
+        return {kind: cls for (of, kind), cls in self.components.items() if of == family}
+
+    def _add(self, classes: Sequence[type[Component]], plugin: Plugin) -> None:
+        if not classes:
+            self.empty.append(plugin)
+        added: dict[tuple[str, str], type[Component]] = {}
+        for cls in classes:
+            kind = _kind(cls)
+            known = self.components.get((cls.family, kind)) or added.get((cls.family, kind))
+            if known is not None and known is not cls:
+                raise UserError(
+                    f"two classes are the {cls.family} {kind!r}: {_name(known)} and {_name(cls)}; "
+                    "rename the kind of one, or uninstall one (MMT_PLUGINS names those to load)"
+                )
+            added[cls.family, kind] = cls
+        self.components.update(added)
+        self.origins.update(dict.fromkeys(added.values(), plugin))
+
+
+def _name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _kind(cls: type[Component]) -> str:
+    if not (isinstance(cls, type) and issubclass(cls, FAMILIES)):
+        raise TypeError(f"{cls!r} is not a Modality, Source, Model or Evaluator class")
+    kind: FieldInfo = cls.model_fields["kind"]
+    if not isinstance(kind.default, str):
+        raise TypeError(f'{_name(cls)} needs a kind, such as `kind: Literal["name"] = "name"`')
+    if missing := sorted(getattr(cls, "__abstractmethods__", ())):
+        raise TypeError(f"{_name(cls)} does not define {', '.join(missing)}")
+    cls.model_rebuild()  # raises where the type of an option is unknown
+    return kind.default
+
+
+def _classes(module: object) -> list[type[Component]]:
+    """What one plugin's hook returns, asked through a manager of its own, so that its faults are its own."""
+    manager = pluggy.PluginManager(hooks.PROJECT)
+    manager.add_hookspecs(hooks)
+    manager.register(module)
+    manager.check_pending()  # a misspelt hook is an error
+    found = manager.hook.mmt_components()
+    if not found:
+        raise TypeError("it has no @hookimpl function mmt_components")
+    return [cls for classes in found for cls in classes]
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+
+
+def load_plugins(files: Sequence[str | Path] = ()) -> Plugins:
+    """Load the installed plugins, or those of them that $MMT_PLUGINS names, and the given files.
+
+    Our own components come through the same entry points as anybody's; those of mmtoolkit itself are always
+    loaded.
+
+    Args:
+        files: Python files, each a plugin, as `--plugin FILE.py` names them.
+
+    Raises:
+        UserError: two classes have one kind, or a given file is no working plugin. An installed plugin that
+            does not work is only a line in `broken`.
+    """
+    plugins = Plugins()
+    wanted = os.environ.get("MMT_PLUGINS")
+    names = None if wanted is None else {name.strip() for name in wanted.split(",") if name.strip()}
+    entry_points = sorted(metadata.entry_points(group=GROUP), key=lambda point: (not _ours(point), point.name))
+    if names is not None and (unknown := names - {point.name for point in entry_points}):
+        raise UserError(
+            f"MMT_PLUGINS: no plugin {', '.join(sorted(unknown))} is installed; "
+            f"there are {', '.join(point.name for point in entry_points)}"
+        )
+    for point in entry_points:
+        if names is not None and point.name not in names and not _ours(point):
+            continue
+        distribution = point.dist.name if point.dist else "unknown"
+        plugin = Plugin(point.name, distribution, point.dist.version if point.dist else "unknown")
+        try:
+            classes = _classes(point.load())
+            for cls in classes:
+                _kind(cls)
+        except (Exception, SystemExit) as error:
+            plugins.broken.append(
+                f"plugin {point.name} of {distribution} {plugin.version} does not work: {_one_line(error)}; "
+                f"mend or uninstall {distribution}"
+            )
+            continue
+        plugins._add(classes, plugin)
+    for file in files:
+        module, plugin = _load_file(Path(file))
+        try:
+            classes = _classes(module)
+            for cls in classes:
+                _kind(cls)
+        except (Exception, SystemExit) as error:
+            raise UserError(f"--plugin {file}: {_one_line(error)}; mend the file") from error
+        plugins._add(classes, plugin)
+    return plugins
+
+
+def _ours(point: metadata.EntryPoint) -> bool:
+    """Whether an entry point names a package of mmtoolkit itself."""
+    return point.value.startswith("mmtoolkit.")
+
+
+def _load_file(path: Path) -> tuple[ModuleType, Plugin]:
+    if not os.path.isfile(path):  # False, where Path's own raises, for a name too long
+        raise UserError(f"--plugin {path}: there is no such file; give the path of a Python file")
+    try:
+        digest = checksum(path)
+    except OSError as error:
+        raise UserError(f"--plugin {path}: cannot be read: {error.strerror}; check its permissions") from error
+    name = f"mmt_plugin_{path.stem}_{digest[:12]}"
+    plugin = Plugin(path.stem, str(path.resolve()), digest[:12], digest)
+    if name in sys.modules:  # the same contents: the same classes
+        return sys.modules[name], plugin
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"--plugin {path}: is not a Python file; give a file that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # pydantic looks annotations up there
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        sys.modules.pop(name, None)
+        raise UserError(f"--plugin {path}: {_one_line(error)}; mend the file") from error
+    return module, plugin

@@ -1,0 +1,84 @@
+"""`mmt list` and `mmt data`: the catalogue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.markup import escape
+
+from mmtoolkit.cli.app import app, out, print_json, say
+
+Kind = Literal["schemas", "studies", "datasets", "plugins", "results"]
+
+data = typer.Typer(no_args_is_help=True, help="Fetch data sets, and clean what is prepared from them.")
+app.add_typer(data, name="data")
+
+
+@app.command("list", epilog="Example:\n\n  mmt list datasets")
+def list_(
+    what: Annotated[
+        Kind | None, typer.Argument(help="schemas, studies, datasets, plugins or results; all where left out.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Show the catalogue: schemas and studies to run, data sets, plugins to install, published results."""
+    from mmtoolkit.base.errors import UserError
+    from mmtoolkit.catalogue import shipped
+    from mmtoolkit.cli.tables import table
+
+    found: dict[str, dict[str, dict[str, str]]] = {
+        "schemas": _abouts(shipped.schemas()),
+        "studies": _abouts(shipped.studies()),
+        "datasets": {},
+        "plugins": {
+            name: {"about": card.about, "install": card.install} for name, card in shipped.plugin_cards().items()
+        },
+        "results": _abouts(shipped.results()),
+    }
+    for name, card in shipped.data_cards().items():
+        try:
+            where = "bundled" if card.bundled else str(shipped.find_data_set(name))
+        except UserError:
+            where = f"by hand: mmt data get {name} says how" if card.by_hand else f"mmt data get {name}"
+        rows = " + ".join(f"{rows:,} {split}" for split, rows in card.splits.items())
+        found["datasets"][name] = {"about": card.title, "rows": rows, "licence": card.licence, "where": where}
+    if what is not None:
+        found = {what: found[what]}
+    if json:
+        print_json(found)
+        return
+    for title, entries in found.items():
+        if not entries:
+            out().print(f"[bold]{title}[/]: none")
+            continue
+        columns = list(next(iter(entries.values())))
+        made = table(title, "name", *columns)
+        for name, entry in entries.items():
+            made.add_row(name, *(escape(entry[column]) for column in columns))
+        out().print(made)
+
+
+def _abouts(documents: dict[str, Path]) -> dict[str, dict[str, str]]:
+    from mmtoolkit.catalogue import shipped
+
+    return {name: {"about": shipped.about(path)} for name, path in documents.items()}
+
+
+@data.command("get", epilog="Example:\n\n  mmt data get mnist")
+def get(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A data set from `mmt list datasets`.")],
+) -> None:
+    """Fetch a data set into $MMT_DATA or the user's data folder, checksums verified."""
+    from mmtoolkit.catalogue import shipped
+
+    out().print(escape(str(shipped.get_data_set(name, say))), soft_wrap=True)
+
+
+@data.command("clean")
+def clean() -> None:
+    """Delete all prepared data; it is made again when it is needed."""
+    from mmtoolkit.base.locations import clean_prepared, prepared_folder
+
+    out().print(escape(f"{clean_prepared() / 1e6:,.1f} MB freed in {prepared_folder()}"), soft_wrap=True)

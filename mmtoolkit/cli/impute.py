@@ -1,0 +1,85 @@
+"""`mmt impute` and `mmt embed`: a run on a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from mmtoolkit.cli.app import app, out, say
+from mmtoolkit.cli.options import BadCellOption, DeviceOption, OverwriteOption, ReadOption, RunArgument, TableArgument
+from mmtoolkit.cli.progress import rows_shown
+
+
+def _written(out_file: Path, notes: Iterable[str]) -> None:
+    """Tell what there is to know of a table that was written, and where it is."""
+    for note in notes:
+        say(note)
+    out().print(escape(str(out_file)), soft_wrap=True)
+
+
+@app.command(
+    epilog="Examples:\n\n  mmt impute runs/shop new.csv --out filled.csv\n\n"
+    "  mmt impute runs/shop new.parquet --out filled.parquet --samples 50"
+)
+def impute(
+    ctx: typer.Context,
+    run_folder: RunArgument,
+    table: TableArgument,
+    out_file: Annotated[Path, typer.Option("--out", metavar="FILE", help="The table to write.")],
+    samples: Annotated[
+        int | None, typer.Option(min=1, metavar="K", help="Join K draws of z a row, and add columns of their spread.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Fixes the draws.")] = 0,
+    on_bad_cell: BadCellOption = None,
+    set_: ReadOption = None,
+    overwrite: OverwriteOption = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Fill the missing cells of a table; those that are there stay as they are."""
+    from mmtoolkit.runs.loading import load
+    from mmtoolkit.tables.output import check_output
+    from mmtoolkit.using.imputed_table import impute_table
+    from mmtoolkit.using.run_table import reading_sets, table_source
+
+    check_output(out_file, overwrite, table)
+    run = load(run_folder, ctx.obj, device, say)
+    source = table_source(run, table, reading_sets(set_, on_bad_cell))
+    with rows_shown("impute") as progress:
+        notes = impute_table(run, source, out_file, samples or 0, seed, overwrite, progress)
+    _written(out_file, notes)
+
+
+@app.command(
+    epilog="Examples:\n\n  mmt embed runs/shop shop.csv --out z.parquet\n\n"
+    "  mmt embed runs/shop shop.csv --out z.csv --keep id"
+)
+def embed(
+    ctx: typer.Context,
+    run_folder: RunArgument,
+    table: TableArgument,
+    out_file: Annotated[Path, typer.Option("--out", metavar="FILE", help="The table to write.")],
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Copy a column of the table, such as an id; may be repeated."),
+    ] = None,
+    on_bad_cell: BadCellOption = None,
+    set_: ReadOption = None,
+    overwrite: OverwriteOption = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Write mean and log-variance of q(z | what the row has), a row for each of a table's."""
+    from mmtoolkit.runs.loading import load
+    from mmtoolkit.tables.output import check_output
+    from mmtoolkit.using.embedding import embed_table
+    from mmtoolkit.using.run_table import reading_sets, table_source
+
+    check_output(out_file, overwrite, table)
+    run = load(run_folder, ctx.obj, device, say)
+    source = table_source(run, table, reading_sets(set_, on_bad_cell))
+    with rows_shown("embed") as progress:
+        notes = embed_table(run, source, out_file, keep or (), overwrite, progress)
+    _written(out_file, notes)

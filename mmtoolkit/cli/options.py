@@ -1,0 +1,36 @@
+"""Arguments and options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+SchemaArgument = Annotated[
+    str, typer.Argument(metavar="SCHEMA", help="A schema file, or a name from `mmt list schemas`.")
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the schema, as train.epochs=10; may be repeated."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+BadCellOption = Annotated[
+    Literal["error", "missing"] | None,
+    typer.Option(
+        "--on-bad-cell",
+        help="What a cell of TABLE that cannot be read is: an error, or missing and counted. Default: as in the run.",
+    ),
+]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the file that --out names.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+TableArgument = Annotated[
+    Path, typer.Argument(metavar="TABLE", help="A table: .csv, .tsv, .parquet, .arrow, .feather or .jsonl.")
+]
+ReadOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="data.KEY=VALUE", help="How the table is read, as data.encoding=cp1252; may be repeated."
+    ),
+]

@@ -1,0 +1,82 @@
+"""Commands of plugins: found by their entry points, loaded when they are called."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+from mmtoolkit.base.errors import UserError
+
+GROUP = "mmtoolkit.commands"
+
+
+class Lazy(TyperCommand):
+    """Stands for a plugin's command until it is called: help lists it without importing anything.
+
+    Args:
+        name: of the command.
+        points: the entry points that have it; one, unless plugins clash.
+    """
+
+    def __init__(self, name: str, points: Sequence[metadata.EntryPoint]) -> None:
+        self.places = [f"{point.value} of {_origin(point)}" for point in points]
+        super().__init__(name, help=f"From the plugin {' and '.join(map(_origin, points))}.")
+        self.point = points[0]
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """The context of the command itself, which runs in its own right from here on.
+
+        Raises:
+            UserError: several plugins have the command, or it does not work.
+        """
+        if len(self.places) > 1:
+            places = " and ".join(self.places)
+            raise UserError(f"mmt {self.name}: several plugins have this command, {places}; uninstall all but one")
+        return _loaded(self.point).make_context(info_name, args, parent=parent, **extra)
+
+
+def names() -> list[str]:
+    """The names of the commands that installed plugins add, sorted."""
+    return sorted({point.name for point in metadata.entry_points(group=GROUP)})
+
+
+def distributions() -> set[str]:
+    """The names of the distributions that add commands."""
+    return {point.dist.name for point in metadata.entry_points(group=GROUP) if point.dist}
+
+
+def find(name: str) -> Lazy | None:
+    """The command of that name that an installed plugin adds, not loaded yet; None where there is none."""
+    points = {point.value: point for point in metadata.entry_points(group=GROUP, name=name)}
+    return Lazy(name, [points[value] for value in sorted(points)]) if points else None
+
+
+def _origin(point: metadata.EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+
+
+def _loaded(point: metadata.EntryPoint) -> Any:
+    """The command that an entry point names.
+
+    Raises:
+        UserError: it cannot be imported, or is neither a Typer application nor a function.
+    """
+    try:
+        found = point.load()
+        if inspect.isfunction(found):
+            application = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
+            application.command(point.name)(found)
+        elif isinstance(found, typer.Typer):
+            application = found
+        else:
+            raise TypeError(f"{point.value} is {type(found).__name__}, neither a typer.Typer nor a function")
+        return typer.main.get_command(application)
+    except (Exception, SystemExit) as error:
+        text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+        remedy = f"mend or uninstall {point.dist.name if point.dist else 'the plugin'}"
+        raise UserError(f"mmt {point.name}: the command of {_origin(point)} does not work: {text}; {remedy}") from error

@@ -1,0 +1,184 @@
+"""A comparison of runs as a table: line by line, in Markdown, as CSV and as plain data."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.files import check_free, make_folder, write_text
+from mmtoolkit.compare.comparison import Cell, Comparison, Row
+from mmtoolkit.runs.scores import entry_name, number
+
+LEGEND = "* best, ≈ not significantly different from the best (5 %), ≠ significantly different, ? no standard error"
+_MARKS = {"alone": "", "best": "*", "level": "≈", "worse": "≠", "untested": "?"}
+_MOST_DIGITS = 6
+_LONGEST_VALUE = 24
+_MOST_DIFFERENCES = 12
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table: a label and a text for each run, or a heading, which has no texts."""
+
+    label: str
+    texts: tuple[str, ...] = ()
+    best: tuple[bool, ...] = ()
+
+
+def lines(found: Comparison) -> Iterator[Line]:
+    """The table: what the runs are, what differs in their schemas, and their scores under headings."""
+    plain = (False,) * len(found.runs)
+    facts = {"parameters": ("parameters", "total"), "for inference": ("parameters", "inference")}
+    facts |= {"epochs": ("training", "epochs"), "epoch kept": ("training", "kept_epoch")}
+    for label, (part, key) in facts.items():
+        yield Line(label, tuple(number(run.results[part][key]) for run in found.runs), plain)
+    for key, values in list(found.differences.items())[:_MOST_DIFFERENCES]:
+        yield Line(key, tuple(map(_value, values)), plain)
+    if (left := len(found.differences) - _MOST_DIFFERENCES) > 0:
+        yield Line(f"({left} more keys differ)", ("",) * len(found.runs), plain)
+    for heading, rows in groupby(found.rows, key=lambda row: _heading(row, found.rows)):
+        yield Line(heading)
+        group = list(rows)
+        for row in group:
+            alike = [other for other in group if other.entry == row.entry]
+            label = entry_name(dict(row.entry)) + (f" ({number(row.examples)} rows)" if len(alike) > 1 else "")
+            best = tuple(cell is not None and cell.standing == "best" for cell in row.cells)
+            yield Line(label, tuple(map(_score, row.cells)), best)
+
+
+def _heading(row: Row, rows: tuple[Row, ...]) -> str:
+    """`prediction on test (samples: 10)`: with the options that tell it from other rows of its evaluator and split."""
+    alike = [other.options for other in rows if (other.kind, other.split) == (row.kind, row.split)]
+    told = [
+        f"{key}: {json.dumps(value)}" for key, value in row.options.items() if any(o.get(key) != value for o in alike)
+    ]
+    return f"{row.kind} on {row.split}" + (f" ({', '.join(told)})" if told else "")
+
+
+def _value(value: Any) -> str:
+    """A value of a schema; nothing for none."""
+    text = "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
+
+
+def _score(cell: Cell | None) -> str:
+    """A score and its mark; with its standard error both have the digits of that error's first two figures."""
+    if cell is None:
+        return ""
+    text = number(float(cell.value))
+    if cell.stderr:
+        digits = min(max(1 - math.floor(math.log10(cell.stderr)), 0), _MOST_DIGITS)
+        text = f"{cell.value:,.{digits}f} ± {cell.stderr:,.{digits}f}"
+    return f"{text} {_MARKS[cell.standing]}".rstrip()
+
+
+def markdown(found: Comparison) -> str:
+    """A Markdown table, the best scores bold, with the notes under it."""
+    written = [_md_row("", *(_md(run.name) for run in found.runs)), _md_row("---", *("---:" for _ in found.runs))]
+    for line in lines(found):
+        if not line.texts:
+            written.append(_md_row(f"**{_md(line.label)}**", *("" for _ in found.runs)))
+            continue
+        texts = [f"**{_md(text)}**" if best else _md(text) for text, best in zip(line.texts, line.best, strict=True)]
+        written.append(_md_row(_md(line.label), *texts))
+    notes = [*found.notes, *([LEGEND] if len(found.runs) > 1 else [])]
+    return "\n".join(written) + "\n" + "".join(f"\n{_md(note[0].upper() + note[1:])}.\n" for note in notes)
+
+
+def _md_row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _md(text: str) -> str:
+    """Text that means itself in a cell of a Markdown table."""
+    return "".join(f"\\{c}" if c in "\\|*`<[" else c for c in " ".join(text.split()))
+
+
+_COLUMNS = ("run", "kind", "entry", "metric", "split", "value", "stderr", "examples", "best", "significant", "options")
+_SIGNIFICANT = {"level": "false", "worse": "true"}
+
+
+def csv_text(found: Comparison) -> str:
+    """A line a run and score; `significant` says whether it differs from the best, where that can be told."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in found.rows:
+        for run, cell in zip(found.runs, row.cells, strict=True):
+            if cell is None:
+                continue
+            writer.writerow(
+                {
+                    "run": run.name,
+                    "kind": row.kind,
+                    "entry": entry_name({**row.entry, "metric": None}),
+                    "metric": row.entry.get("metric"),
+                    "split": row.split,
+                    "value": cell.value,
+                    "stderr": cell.stderr,
+                    "examples": row.examples,
+                    "best": str(cell.standing == "best").lower(),
+                    "significant": _SIGNIFICANT.get(cell.standing),
+                    "options": json.dumps(dict(row.options), ensure_ascii=False),
+                }
+            )
+    return text.getvalue()
+
+
+def document(found: Comparison) -> dict[str, Any]:
+    """The comparison as plain data."""
+    names = [run.name for run in found.runs]
+    return {
+        "runs": [
+            {"name": run.name, "path": str(run.path), **{key: run.results[key] for key in ("parameters", "training")}}
+            for run in found.runs
+        ],
+        "differences": {key: dict(zip(names, values, strict=True)) for key, values in found.differences.items()},
+        "scores": [
+            {
+                "kind": row.kind,
+                "split": row.split,
+                "options": dict(row.options),
+                **row.entry,
+                "examples": row.examples,
+                "runs": {
+                    name: {"value": cell.value, "stderr": cell.stderr, "standing": cell.standing}
+                    for name, cell in zip(names, row.cells, strict=True)
+                    if cell is not None
+                },
+            }
+            for row in found.rows
+        ],
+        "notes": list(found.notes),
+    }
+
+
+FORMATS = {".md": markdown, ".csv": csv_text}
+
+
+def check_comparison_output(out: Path, overwrite: bool) -> None:
+    """Raise where a file's ending is not one that comparisons can be written to, or it may not be replaced."""
+    if out.suffix not in FORMATS:
+        raise UserError(
+            f"{out}: comparisons are written to {', '.join(FORMATS)}; give a file that ends in one of these"
+        )
+    check_free(out, overwrite)
+
+
+def write_comparison(found: Comparison, out: Path, overwrite: bool = False) -> None:
+    """Write a comparison to a .md or .csv file.
+
+    Raises:
+        UserError: the file's ending is neither, it is there already and not to be replaced, or it cannot be written.
+    """
+    check_comparison_output(out, overwrite)
+    make_folder(out.parent)
+    write_text(out, FORMATS[out.suffix](found))

@@ -1,0 +1,1 @@
+"""The data of a schema, prepared once: columns in a cache, splits, batches."""

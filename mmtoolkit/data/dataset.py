@@ -1,0 +1,339 @@
+"""Prepared data: parsed once into a memory-mapped cache, then batches by index."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import did_you_mean
+from mmtoolkit.catalogue import shipped
+from mmtoolkit.components import Modality, Source, Table
+from mmtoolkit.core.batch import Batch, sent
+from mmtoolkit.data.columns import Column, ColumnStore
+
+CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows of one split: a stored column for each modality, and which rows have it.
+
+    Attributes:
+        name: of the split.
+        modalities: name -> modality, in schema order.
+        stored: name -> (N, *event) in its compact type, on any device.
+        present: (N, M) bool, on the host.
+    """
+
+    name: str
+    modalities: Mapping[str, Modality]
+    stored: Mapping[str, Tensor]
+    present: Tensor
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    def batch(self, rows: Tensor, device: torch.device, redraw: bool = False) -> Batch:
+        """The given rows as the networks read them.
+
+        Args:
+            rows: (B,) int64, on the host.
+            device: where the values go.
+            redraw: whether modalities that draw anew in training do so, from PyTorch's default generator.
+        """
+        values: dict[str, Tensor] = {}
+        places: dict[str, Tensor] = {}
+        present = self.present.index_select(0, rows)
+        for m, (name, modality) in enumerate(self.modalities.items()):
+            place = present[:, m].nonzero().squeeze(1)
+            chosen = rows if len(place) == len(rows) else rows[place]
+            stored = self.stored[name]
+            stored = sent(stored.index_select(0, sent(chosen, stored.device)), device)
+            keys = None if redraw and modality.redraws else sent(chosen + self._first_key, device)
+            values[name] = modality.prepare(stored, None, keys) if len(chosen) else _empty(modality, device)
+            places[name] = place
+        return Batch.of_present(len(rows), values, places)
+
+    @property
+    def _first_key(self) -> int:
+        return zlib.crc32(self.name.encode()) << 31
+
+    def batches(self, size: int, device: torch.device) -> Iterator[Batch]:
+        """All rows in order, `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self.batch(torch.arange(start, min(start + size, len(self))), device)
+
+    def values(self, name: str, size: int = 512) -> Iterator[Tensor]:
+        """The present values of one modality, prepared: (N, *event) at a time, few enough for the processor's cache."""
+        m = list(self.modalities).index(name)
+        rows = self.present[:, m].nonzero().squeeze(1)
+        for chosen in rows.split(size) if len(rows) else ():
+            stored = self.stored[name].index_select(0, sent(chosen, self.stored[name].device))
+            yield self.modalities[name].prepare(stored, None, sent(chosen + self._first_key, stored.device)).cpu()
+
+    def on(self, device: torch.device) -> Split:
+        """The same split with its stored columns on a device."""
+        stored = {name: column.to(device) for name, column in self.stored.items()}
+        return Split(self.name, self.modalities, stored, self.present)
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the stored columns."""
+        return sum(column.nbytes for column in self.stored.values())
+
+
+def _empty(modality: Modality, device: torch.device) -> Tensor:
+    return torch.zeros(0, *modality.event_shape(), device=device)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The prepared splits of a source.
+
+    Attributes:
+        source: with its data located.
+        modalities: with what they learned from the data filled in.
+        splits: name -> split.
+        notes: what the user should know: cells taken as missing, columns that supervision emptied.
+    """
+
+    source: Source
+    modalities: Mapping[str, Modality]
+    splits: Mapping[str, Split]
+    notes: list[str] = field(default_factory=list)
+
+    def split(self, name: str) -> Split:
+        """One split.
+
+        Raises:
+            UserError: there is no such split.
+        """
+        if name not in self.splits:
+            raise UserError(
+                f"there is no split {name!r}{did_you_mean(name, list(self.splits))}; "
+                f"the data has {', '.join(self.splits)}"
+            )
+        return self.splits[name]
+
+
+class Presence(Mapping[str, Tensor]):
+    """For each split which rows have which modality: (N, M) bool. A split is read when it is asked for."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._dataset.split(name).present
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._dataset.splits
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._dataset.splits)
+
+    def __len__(self) -> int:
+        return len(self._dataset.splits)
+
+
+Report = Callable[[str], None]
+At = Callable[..., str]
+
+
+def _plain_path(*path: str | int) -> str:
+    return ".".join(map(str, path))
+
+
+def locate(source: Source, at: At = _plain_path) -> Source:
+    """The source with its data's folder filled in.
+
+    Raises:
+        UserError: the data is nowhere on this machine.
+    """
+    try:
+        return source.located(shipped.find_data_set)
+    except UserError as error:
+        raise UserError([f"{at('data')}: {fault}" for fault in error.faults]) from error
+
+
+def prepare(
+    source: Source,
+    modalities: Mapping[str, Modality],
+    at: At = _plain_path,
+    report: Report = lambda line: None,
+) -> Dataset:
+    """Read all splits of a source through the cache.
+
+    Args:
+        source: where the rows come from.
+        modalities: name -> modality, in schema order; options left open are learned from the training cells.
+        at: names a place in the schema for a fault, as `Schema.at` does.
+        report: told what is being prepared.
+
+    Raises:
+        UserError: data is missing, empty or broken, or a cell cannot be read; the lines name split, row and column.
+    """
+    source = locate(source, at)
+    store = ColumnStore(source, report)
+    tables = _Tables(source)
+    if unknown := [split for split in source.rows if split not in source.splits()]:
+        raise UserError(
+            [
+                f"{at('data', 'rows', split)}: there is no split {split!r}{did_you_mean(split, source.splits())}; "
+                f"the splits are {', '.join(source.splits())}"
+                for split in unknown
+            ]
+        )
+    if "train" not in source.splits():
+        raise UserError(f"{at('data')}: has no split train; the splits are {', '.join(source.splits())}")
+    modalities = {name: _fitted(name, modality, tables, store, at) for name, modality in modalities.items()}
+    splits: dict[str, Split] = {}
+    notes = list(source.notes())
+    faults: list[str] = []
+    for split in source.splits():
+        columns = store.columns(split, modalities, lambda split=split: tables.load(split, modalities, at))  # type: ignore[misc]
+        for name, column in columns.items():
+            told = bad_cells(source, split, columns_text(name, modalities[name]), column)
+            (faults if source.on_bad_cell == "error" else notes).extend(told)
+        splits[split] = Split(
+            split,
+            modalities,
+            {name: column.stored for name, column in columns.items()},
+            torch.stack([column.present for column in columns.values()], dim=1),
+        )
+    if faults:
+        raise UserError(faults)
+    _check_filled(splits["train"], modalities, at, notes)
+    splits["train"], warnings = _supervised(source, splits["train"])
+    return Dataset(source, modalities, splits, notes + warnings)
+
+
+_SHOWN_FAULTS = 5
+_SHOWN_COLUMNS = 3
+
+
+def columns_text(name: str, modality: Modality) -> str:
+    """`column a`, or `columns a, b, c, …`."""
+    columns = modality.source_columns(name)
+    more = ", …" if len(columns) > _SHOWN_COLUMNS else ""
+    return f"column{'s' * (len(columns) > 1)} {', '.join(columns[:_SHOWN_COLUMNS])}{more}"
+
+
+def bad_cells(source: Source, split: str, columns: str, column: Column, named: str | None = None) -> list[str]:
+    """What is told of the cells of a column that cannot be read; nothing where all can.
+
+    A line for each of the first, or one for all where they count as missing.
+
+    Args:
+        source: whose rows they are.
+        split: of them.
+        columns: as the user knows them.
+        column: as it was read.
+        named: how the user knows the split; by its name where left out.
+    """
+    if not column.fault_count:
+        return []
+    named = named or split
+    places = [(source.place(split, row), fault) for row, fault in column.faults[:_SHOWN_FAULTS]]
+    if source.on_bad_cell == "missing":
+        return [
+            f"{named}, {columns}: {column.fault_count} of {column.length} cells cannot be read and count as missing; "
+            f"first, {places[0][0]}: {places[0][1]}"
+        ]
+    remedy = "mend the cell, or set data.on_bad_cell to missing"
+    lines = [f"{place}, {columns}: {fault}; {remedy}" for place, fault in places]
+    if column.fault_count > _SHOWN_FAULTS:
+        lines.append(
+            f"{named}, {columns}: and {column.fault_count - _SHOWN_FAULTS} more of its {column.length} cells "
+            "cannot be read; mend them too"
+        )
+    return lines
+
+
+class _Tables:
+    """The source's tables, each loaded once and only when it is needed, with its columns checked."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._tables: dict[str, Table] = {}
+
+    def load(self, split: str, modalities: Mapping[str, Modality], at: At) -> Table:
+        if split not in self._tables:
+            self._tables[split] = self.source.load(split)
+        table = self._tables[split]
+        faults = [
+            f"{at('modalities', name)}: the data has no column {column!r}"
+            f"{did_you_mean(column, list(table.names))}; its columns are {', '.join(table.names)}: "
+            f"set {'columns to some' if len(modality.source_columns(name)) > 1 else 'column to one'} of them"
+            for name, modality in modalities.items()
+            for column in modality.source_columns(name)
+            if column not in table.names
+        ]
+        if faults:
+            raise UserError(faults)
+        return table
+
+
+def _fitted(name: str, modality: Modality, tables: _Tables, store: ColumnStore, at: At) -> Modality:
+    columns = modality.source_columns(name)
+
+    def cells() -> Iterator[list[object]]:  # the table is loaded when the first are asked for
+        table = tables.load("train", {name: modality}, at)
+        if not len(table):
+            raise UserError(_empty_split(at))
+        left, beside = tables.source.rows.get("train", len(table)), tables.source.beside("train")
+        for chunk in table.chunks(columns, CHUNK):
+            found = modality.assembled(name, chunk)[:left]
+            left -= len(found)
+            if beside is not None and modality.reads_files:
+                found, _ = beside.opened(found)  # faults are told where the column is prepared
+            yield [cell for cell in found if cell is not None]
+
+    read = columns_text(name, modality)
+
+    def learn() -> Modality:
+        try:
+            return modality.fit(cells())
+        except ValidationError as error:
+            text = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise UserError(f"{at('modalities', name)}: cannot learn from {read}: {text}") from error
+        except ValueError as error:
+            raise UserError(f"{at('modalities', name)}: cannot learn from {read}: {error}") from error
+
+    return store.fitted(name, modality, learn)
+
+
+def _empty_split(at: At) -> str:
+    return f"{at('data')}: the training split is empty; give it rows"
+
+
+def _check_filled(train: Split, modalities: Mapping[str, Modality], at: At, notes: list[str]) -> None:
+    if not len(train):
+        raise UserError(_empty_split(at))
+    faults = [
+        f"{at('modalities', name)}: no value of {columns_text(name, modality)} is there in any of the "
+        f"{len(train)} training rows; remove the modality, or mend the data"
+        for m, (name, modality) in enumerate(modalities.items())
+        if not train.present[:, m].any()
+    ]
+    if faults:
+        raise UserError(faults + notes)  # the notes may say why
+
+
+def _supervised(source: Source, train: Split) -> tuple[Split, list[str]]:
+    """The training split with the cells hidden that weak supervision hides."""
+    if source.supervision is None:
+        return train, []
+    kept = torch.from_numpy(source.supervision.kept(list(train.modalities), len(train)))
+    present = train.present & kept
+    notes = [
+        f"data.supervision leaves no training value of {name}: its networks stay as they are initialised"
+        for m, name in enumerate(train.modalities)
+        if not present[:, m].any()
+    ]
+    return Split(train.name, train.modalities, train.stored, present), notes

@@ -1,0 +1,22 @@
+"""What there is to tell of prepared data: how many rows, and what is missing of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmtoolkit.data.dataset import Dataset
+
+
+def summary(dataset: Dataset) -> dict[str, Any]:
+    """The rows of each split, the share of them that lack each modality (None where there are none), and the notes."""
+    splits = {
+        name: {
+            "rows": len(split),
+            "missing": {
+                modality: 1 - float(split.present[:, m].double().mean()) if len(split) else None
+                for m, modality in enumerate(dataset.modalities)
+            },
+        }
+        for name, split in dataset.splits.items()
+    }
+    return {"splits": splits, "notes": dataset.notes}

@@ -1,0 +1,107 @@
+"""Where rows lie in the latent space, as plain data, and how it is brought to two dimensions."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.components import Run
+
+_PROJECTIONS = ("pca", "umap")
+
+_ROWS = 2000
+_AT_ONCE = 500
+_DIGITS = 6
+_FEWEST = 3
+
+
+@torch.no_grad()
+def latent_rows(run: Run, split: str) -> dict[str, Any]:
+    """Rows of a split, up to 2,000 drawn at random: the mean of q(z | all a row has), and what can colour its point.
+
+    Rows without anything that z is inferred from are left out.
+
+    Returns:
+        What latent.json holds: `split`; `rows`, which they are; `means`, a list of D numbers each; `shades`, for each
+        column that some row has a shade of the shades of all rows, None where missing (see `Modality.shades`).
+    """
+    model = run.model
+    rows = model.informed(run.present[split]).nonzero().squeeze(1)
+    if len(rows) > _ROWS:
+        order = torch.randperm(len(rows), generator=run.generator, device=run.device).cpu()
+        rows = rows[order[:_ROWS].sort().values]
+    means: list[list[float]] = []
+    found: dict[tuple[str, str], dict[int, float | str]] = {}  # (modality, column) -> row -> shade
+    for batch in run.batches(split, rows.split(_AT_ONCE)) if len(rows) else ():
+        for name, modality in run.modalities.items():
+            for row, value in zip(batch.rows(name).tolist(), batch.value(name).cpu(), strict=True):
+                for column, shade in modality.shades(name, value).items():
+                    if (plain := _plain(shade)) is not None:
+                        found.setdefault((name, column), {})[len(means) + row] = plain
+        means += [[float(f"{x:.{_DIGITS}g}") for x in mean] for mean in model.infer_all(batch).mean.tolist()]
+    columns = [column for _, column in found]
+    shades = {
+        f"{name}: {column}" if columns.count(column) > 1 else column: [of_row.get(row) for row in range(len(means))]
+        for (name, column), of_row in found.items()
+    }
+    return {"split": split, "rows": rows.tolist(), "means": means, "shades": shades}
+
+
+def _plain(shade: Any) -> float | str | None:
+    """A number, None where it is not finite, or a word: True is one."""
+    if isinstance(shade, bool) or not isinstance(shade, Real):
+        return str(shade)
+    return float(shade) if math.isfinite(shade) else None
+
+
+def project(means: NDArray[np.float64], projection: str) -> tuple[NDArray[np.float64], tuple[str, str]]:
+    """Points (N, D) in two dimensions, (N, 2), and the names of these.
+
+    Raises:
+        UserError: there is no such projection; UMAP is asked for and is not installed, or cannot be made of so few
+            points.
+    """
+    if projection not in _PROJECTIONS:
+        raise UserError(f"--projection {projection}: there is none of that name; take {' or '.join(_PROJECTIONS)}")
+    if projection == "umap":
+        return _umap(means), ("UMAP 1", "UMAP 2")
+    points, shares = principal_components(means)
+    first, second = (f"principal component {k + 1} ({share:.0%} of the variance)" for k, share in enumerate(shares))
+    return points, (first, second)
+
+
+def principal_components(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Points (N, D) along the two directions of greatest variance, and the share of the variance that each has.
+
+    The sign of a direction is such that its largest entry is positive. Of a single dimension the second is zero.
+
+    Returns:
+        (N, 2) and (2,).
+    """
+    centred = x - x.mean(0)
+    _, sizes, directions = np.linalg.svd(centred, full_matrices=False)
+    signs = np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(1)])
+    points = centred @ (directions * signs[:, None])[:2].T
+    shares = sizes[:2] ** 2 / max((sizes**2).sum(), np.finfo(float).tiny)
+    missing = 2 - len(shares)
+    return np.pad(points, ((0, 0), (0, missing))), np.pad(shares, (0, missing))
+
+
+def _umap(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """UMAP (McInnes, Healy & Melville 2018) with its defaults and a fixed seed."""
+    try:
+        from umap import UMAP
+    except ImportError:
+        raise UserError(
+            "--projection umap: needs the package umap-learn; install it with pip install 'mmtoolkit[umap]'"
+        ) from None
+    if len(x) <= _FEWEST:
+        raise UserError(f"--projection umap: {len(x)} rows are too few for it; take pca")
+    made = UMAP(n_components=2, n_neighbors=min(15, len(x) - 1), random_state=0, n_jobs=1)
+    return np.asarray(made.fit_transform(x), dtype=np.float64)

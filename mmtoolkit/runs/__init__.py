@@ -1,0 +1,1 @@
+"""A run from schema to report, and its folder."""

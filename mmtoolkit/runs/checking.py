@@ -1,0 +1,83 @@
+"""`mmt check`: everything short of training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.components import ByName
+from mmtoolkit.data.dataset import Dataset, Report, prepare
+from mmtoolkit.data.summary import summary
+from mmtoolkit.schema.schema import Schema
+from mmtoolkit.training.networks import build, generated_batch, parameter_counts, unused_rows, usable_rows
+
+_ROWS = 4
+
+
+def _absent(fault: UserError) -> Iterator[list[Any]]:
+    """The cells of data that is not there: raises its fault when they are asked for."""
+
+    def ask() -> list[Any]:
+        raise fault
+
+    return iter(ask, None)
+
+
+def _size(networks: ByName, name: str) -> int:
+    """The number of parameters of a modality's network; 0 where the model has none."""
+    return sum(p.numel() for p in networks.of(name).parameters()) if name in networks.names else 0
+
+
+def check(schema: Schema, report: Report) -> tuple[dict[str, Any], UserError | None]:
+    """What `mmt check` prints, and the fault of the data where it has one.
+
+    The shapes and parameter counts are given even where the data is absent, unless something must be learned from it.
+
+    Raises:
+        UserError: the networks cannot be built, or a modality must learn from data that has a fault.
+    """
+    dataset: Dataset | None = None
+    fault: UserError | None = None
+    try:
+        dataset = prepare(schema.data, schema.modalities, schema.at, report)
+        schema = schema.with_learned(dataset.source, dataset.modalities)
+    except UserError as error:
+        for modality in schema.modalities.values():
+            modality.fit(_absent(error))
+        fault = error
+    found: dict[str, Any] = {"name": schema.name}
+    if dataset is not None:
+        found |= summary(dataset)
+    network = build(schema.model, schema.modalities, schema.train.seed)
+    for evaluator in schema.evaluate:
+        evaluator.check_model(network)
+    if dataset is not None:
+        usable_rows(network, dataset.splits["train"])
+        found["notes"] = [*dataset.notes, *unused_rows(network, dataset)]
+    with torch.random.fork_rng():
+        batch = generated_batch(network, _ROWS)
+        network.train()
+        loss, terms = network(batch)
+        loss.backward()
+    for name, modality in network.modalities.items():
+        x = batch.value(name)
+        modality.scores(x, x)
+        modality.text(x[0])
+    if not torch.isfinite(loss):
+        raise UserError(f"model: the loss of a first step is {loss.item()}; {', '.join(terms)} are its parts")
+    found["modalities"] = {
+        name: {
+            "kind": modality.kind,
+            "shape": list(modality.event_shape()),
+            "encoder": _size(network.encoders, name),
+            "decoder": _size(network.decoders, name),
+        }
+        for name, modality in network.modalities.items()
+    }
+    found["latent_dim"] = network.latent_dim
+    found["terms"] = list(terms)
+    found["parameters"] = parameter_counts(network)
+    return found, fault

@@ -1,0 +1,1 @@
+"""The typed schema: reading it, `--set`, and faults with their places."""

@@ -1,0 +1,165 @@
+"""`--set key.path=value`: changes to a schema from the command line."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import did_you_mean
+from mmtoolkit.base.yaml12 import Path, read_yaml
+from mmtoolkit.catalogue.plugins import Plugins
+from mmtoolkit.schema.faults import Origins, family_at, key_path
+
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
+_KEY = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^."'=]+))\s*(\.|=|$)""")
+
+
+def parse_override(text: str) -> tuple[Path, Any]:
+    """`key.path=value` to its path and value; quotes go round a name with a dot, the value is YAML.
+
+    Raises:
+        UserError: it is not of that form.
+    """
+    path: list[str | int] = []
+    place, end = 0, "."
+    while end == ".":
+        match = _KEY.match(text, place)
+        if match is None:
+            break
+        double, single, bare, end = match.groups()
+        name = next(group for group in (double, single, bare) if group is not None)
+        name = name if bare is None else name.strip()
+        path.append(int(name) if bare is not None and _INDEX.fullmatch(name) else name)
+        place = match.end()
+    if not path or end != "=":
+        raise UserError(f"--set {text}: is not key.path=value; write for instance --set train.epochs=10")
+    value = text[place:]
+    if not value.strip():
+        return tuple(path), None
+    name = f"--set {key_path(tuple(path))}"
+    if value.lstrip().startswith("#"):
+        raise UserError(f"{name}: has no value, since # begins a comment; put quotes round it")
+    try:
+        return tuple(path), read_yaml(value, name).data
+    except UserError as error:  # a value has one line, whose number says nothing
+        raise UserError([fault.replace(f"{name}:1: ", f"{name}: ", 1) for fault in error.faults]) from error
+
+
+def apply_overrides(
+    data: dict[str, Any],
+    overrides: Sequence[str],
+    origins: Origins,
+    plugins: Plugins,
+    schema: type[BaseModel],
+) -> tuple[dict[str, Any], list[str]]:
+    """The schema's data with the overrides applied in order, and a line for each that could not be.
+
+    `null` deletes a key. A new `kind` drops the keys that its class does not have, each named in the origins' notes.
+    """
+    data = copy.deepcopy(data)
+    faults: list[str] = []
+    for text in overrides:
+        try:
+            path, value = parse_override(text)
+            before = copy.deepcopy(data)
+            path, written = _put(data, path, value, schema)
+        except UserError as error:
+            faults += error.faults
+            continue
+        origins.override(written)
+        if path[-1] == "kind" and isinstance(value, str):
+            _drop_foreign_keys(data, before, path[:-1], value, origins, plugins)
+    return data, faults
+
+
+def _put(data: Any, path: Path, value: Any, schema: type[BaseModel]) -> tuple[Path, Path]:
+    """Put a value into the data.
+
+    Returns:
+        The path, its names told from its places in lists by the data there, and the part of it that is now written
+        by the override: less than all of it where mappings were made on the way, or a list's entries moved up.
+    """
+    shown = f"--set {key_path(path)}"
+    if str(path[0]) not in schema.model_fields:
+        known = list(schema.model_fields)
+        raise UserError(f"{shown}: unknown key{did_you_mean(str(path[0]), known)}; the keys are {', '.join(known)}")
+    done: Path = ()
+    made: Path | None = None
+    for key in path[:-1]:
+        if isinstance(data, list):
+            data = data[_index(data, key, shown)]
+            done = (*done, key)
+        elif isinstance(data, dict):
+            done = (*done, str(key))
+            if data.get(str(key)) is None:
+                if value is None:  # nothing there to delete
+                    return path, path
+                data[str(key)], made = {}, made or done
+            data = data[str(key)]
+        else:
+            raise UserError(f"{shown}: {key_path(done)} has no keys; set it as a whole")
+    last = path[-1]
+    if isinstance(data, list):
+        index = _index(data, last, shown)
+        if value is None:
+            del data[index]
+            return (*done, last), done
+        data[index] = value
+        return (*done, last), (*done, last)
+    if not isinstance(data, dict):
+        raise UserError(f"{shown}: {key_path(done)} has no keys; set it as a whole")
+    if value is None:
+        data.pop(str(last), None)
+    else:
+        data[str(last)] = value
+    return (*done, str(last)), made or (*done, str(last))
+
+
+def _index(data: list[Any], key: str | int, shown: str) -> int:
+    if not isinstance(key, int) or key >= len(data):
+        raise UserError(f"{shown}: {key!r} is no place in a list of {len(data)}; count from 0")
+    return key
+
+
+def _drop_foreign_keys(
+    data: dict[str, Any], before: dict[str, Any], path: Path, kind: str, origins: Origins, plugins: Plugins
+) -> None:
+    """Drop what belonged to the kind that was there before: keys the new class lacks, or means something else by."""
+    family = family_at(path)
+    cls = plugins.components.get((family, kind)) if family else None
+    if family is None or cls is None:  # validation says so
+        return
+    options, was = _at(data, path), _at(before, path)
+    old = plugins.components.get((family, str(was.get("kind")))) if isinstance(was, dict) else None
+    for key in [key for key in options if key not in ("kind", "each")]:
+        if key not in cls.model_fields:
+            why = f"which {kind} does not have"
+        elif old is not None and _fits(old, key, options[key]) and not _fits(cls, key, options[key]):
+            why = f"which {kind} means something else by"
+        else:
+            continue
+        del options[key]
+        origins.notes.append(f"--set {key_path(path)}.kind={kind}: dropped {key}, {why}")
+
+
+def _at(data: Any, path: Path) -> Any:
+    for key in path:
+        data = data.get(key, {}) if isinstance(data, dict) else data[key]
+    return data
+
+
+def _fits(cls: type[BaseModel], key: str, value: Any) -> bool:
+    """Whether a value is one that a class's option may have, by itself."""
+    if (info := cls.model_fields.get(key)) is None:
+        return False
+    annotation: Any = Annotated[info.annotation, info]  # type: ignore[valid-type, unused-ignore]
+    try:
+        TypeAdapter(annotation).validate_python(value)
+    except ValidationError:
+        return False
+    return True

@@ -1,0 +1,310 @@
+"""The grid of a study: its runs, and the schema of each."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import did_you_mean
+from mmtoolkit.base.yaml12 import Path as KeyPath
+from mmtoolkit.catalogue import shipped
+from mmtoolkit.catalogue.plugins import Plugins, load_plugins
+from mmtoolkit.schema.faults import Origins, fault_lines, key_path
+from mmtoolkit.schema.overrides import parse_override
+from mmtoolkit.schema.schema import Schema, read_schema
+from mmtoolkit.study.file import COLUMNS, Study, offers, told
+
+_LONGEST_FOLDER = 80
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study.
+
+    Attributes:
+        labels: axis -> the value of a key, or the label of several.
+        seed: of this run.
+        title: what tells it from the others.
+        folder: a folder's name, other than that of any cell whose run is another.
+        base: the path or the catalogue's name of its schema.
+        overrides: what changes it, `key.path=value` each.
+        schema: as they give it.
+    """
+
+    labels: Mapping[str, Any]
+    seed: int
+    title: str
+    folder: str
+    base: str
+    overrides: tuple[str, ...]
+    schema: Schema
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A key of the schema that a study sets: where it says so, the key, the value."""
+
+    place: str
+    key: str
+    value: Any
+
+    @property
+    def text(self) -> str:
+        return f"{self.key}={json.dumps(self.value, ensure_ascii=False)}"
+
+    def explains(self, fault: str) -> bool:
+        """Whether a fault of the changed schema is at this key, below it, or at a mapping that it made."""
+        place = re.split(r": |=", fault.removeprefix("--set "), maxsplit=1)[0]
+        return f"{place}.".startswith(f"{self.key}.") or f"{self.key}.".startswith(f"{place}.")
+
+
+@dataclass(frozen=True)
+class _Level:
+    """One place on an axis: its value or label, how it is told, and what it changes."""
+
+    label: Any
+    told: str
+    changes: tuple[_Change, ...]
+
+
+def study_path(name: str | Path) -> Path:
+    """The file of a study named by its path, or by its name in the catalogue.
+
+    Raises:
+        UserError: there is neither.
+    """
+    return shipped.find_document(name, "study", "studies", shipped.studies())
+
+
+def read_study(
+    name: str | Path, overrides: Sequence[str] = (), plugins: Plugins | None = None
+) -> tuple[Study, list[Cell]]:
+    """Read and check a study and the schema of every run in it.
+
+    Args:
+        name: a path, or a name in the catalogue.
+        overrides: `key.path=value` each, keys of the schema, added to the study's own `set`.
+        plugins: the components to build the schemas from; the installed ones where left out.
+
+    Returns:
+        The study, and its runs in the order of axes and seeds.
+
+    Raises:
+        UserError: every fault at once, one line each: `FILE:LINE: key.path: fault; remedy`.
+    """
+    plugins = plugins if plugins is not None else load_plugins()
+    path = study_path(name)
+    document = shipped.read_document(path)
+    origins = Origins(str(path), document.lines)
+    if not isinstance(document.data, dict):
+        raise UserError(f"{path}: is not a mapping; a study has the keys {', '.join(Study.model_fields)}")
+    try:
+        study = Study.model_validate(document.data)
+    except ValidationError as error:
+        raise UserError(fault_lines(error, document.data, origins, plugins, Study)) from error
+    if (beside := path.parent / study.base).is_file():
+        study = study.model_copy(update={"base": str(beside.resolve())})
+    return _Reader(study, origins, plugins).read(overrides)
+
+
+class _Reader:
+    """Makes a study's grid, and notes every fault instead of stopping at the first."""
+
+    def __init__(self, study: Study, origins: Origins, plugins: Plugins) -> None:
+        self.study, self.origins, self.plugins = study, origins, plugins
+        self.faults: list[str] = []
+
+    def fault(self, path: KeyPath, text: str) -> None:
+        self.faults.append(f"{self.origins.at(path)}: {text}")
+
+    def refuse(self) -> None:
+        """Raise where there are faults."""
+        if self.faults:
+            raise UserError(list(dict.fromkeys(self.faults)))
+
+    def read(self, overrides: Sequence[str]) -> tuple[Study, list[Cell]]:
+        shared = {change.key: change for change in self.changes(("set",), self.study.set)}
+        for text in overrides:
+            path, value = parse_override(text)
+            shared.pop(key_path(path), None)  # the last word is had by what is last
+            shared[key_path(path)] = _Change("--set ", key_path(path), value)
+        levels = {axis: self.levels(axis, written) for axis, written in self.study.axes.items()}
+        seeds = {seed: self.seed(seed) for seed in self.study.seeds.values}
+        varied = {change.key for axis in levels.values() for change in self.of_all(axis)}
+        varied |= {change.key for seeding in seeds.values() for change in seeding}
+        for change in shared.values():
+            if change.key in varied:
+                self.faults.append(f"{change.place}{change.key}: every run changes it again; change or remove its axis")
+        self.leave_out(levels)
+        self.figure(levels)
+        self.refuse()
+        cells = list(self.cells(list(shared.values()), levels, seeds))
+        self.refuse()
+        self.scores([cell.schema for cell in cells])
+        self.reference()
+        self.refuse()
+        settings = {change.key: change.value for change in shared.values()}
+        return self.study.model_copy(update={"set": settings} if settings else {}), cells
+
+    # What varies.
+
+    def changes(self, path: KeyPath, settings: Mapping[str, Any]) -> Iterator[_Change]:
+        """The keys of the schema that a mapping in the study's file sets."""
+        for written, value in settings.items():
+            if change := self.change((*path, written), path, written, value):
+                yield change
+
+    def change(self, path: KeyPath, within: KeyPath, written: str, value: Any) -> _Change | None:
+        try:
+            key = key_path(parse_override(f"{written}=")[0])
+        except UserError:
+            self.fault(path, "is no key of a schema; write it as --set takes it, such as train.epochs")
+            return None
+        place = f"{self.origins.at(path).removesuffix(key_path(path))}{key_path(within)}."
+        return _Change(place, key, value)
+
+    def levels(self, axis: str, written: Any) -> list[_Level]:
+        path: KeyPath = ("axes", axis)
+        if axis in COLUMNS:
+            self.fault(path, "is a column of the study's table; call the axis something else")
+        if isinstance(written, list) and written:
+            labels = [told(value) for value in written]
+            for place, label in enumerate(labels):
+                if label in labels[:place]:
+                    self.fault((*path, place), f"{label} stands twice; remove one")
+            short = axis.rsplit(".", 1)[-1]
+            made = [(value, self.change((*path, n), ("axes",), axis, value)) for n, value in enumerate(written)]
+            return [_Level(value, f"{short}={told(value)}", (change,)) for value, change in made if change]
+        if isinstance(written, dict) and written:
+            found = []
+            for label, settings in written.items():
+                if not isinstance(settings, dict):
+                    self.fault((*path, label), "must be a mapping {key: value, ...} of keys of the schema; give one")
+                    continue
+                found.append(_Level(label, label, tuple(self.changes((*path, label), settings))))
+            return found
+        self.fault(path, "must be a list of values, or a mapping label -> {key: value, ...}; give one of them")
+        return []
+
+    def seed(self, seed: int) -> list[_Change]:
+        path: KeyPath = ("seeds", "keys")
+        found = [self.change((*path, n), ("seeds",), k, seed) for n, k in enumerate(self.study.seeds.keys)]
+        return [change for change in found if change]
+
+    def of_all(self, levels: Sequence[_Level]) -> list[_Change]:
+        """The changes of the first level whose keys every level changes."""
+        keys = [{change.key for change in level.changes} for level in levels]
+        return [c for level in levels[:1] for c in level.changes if all(c.key in of_level for of_level in keys)]
+
+    def leave_out(self, levels: Mapping[str, list[_Level]]) -> None:
+        for place, combination in enumerate(self.study.without):
+            for axis, label in combination.items():
+                path: KeyPath = ("without", place, axis)
+                if axis not in levels:
+                    hint = did_you_mean(axis, list(levels))
+                    self.fault(path, f"there is no such axis{hint}; the axes are {', '.join(levels)}")
+                elif label not in (labels := [level.label for level in levels[axis]]):
+                    self.fault(path, f"{told(label)} is not on this axis; it has {', '.join(map(told, labels))}")
+
+    def cells(
+        self, shared: list[_Change], levels: Mapping[str, list[_Level]], seeds: Mapping[int, list[_Change]]
+    ) -> Iterator[Cell]:
+        some = False
+        for combination in itertools.product(*levels.values()):
+            labels = {axis: level.label for axis, level in zip(levels, combination, strict=True)}
+            if any(all(labels[axis] == label for axis, label in left.items()) for left in self.study.without):
+                continue
+            some = True
+            for seed, seeding in seeds.items():
+                changes = [*shared, *(change for level in combination for change in level.changes), *seeding]
+                overrides = tuple(change.text for change in changes)
+                try:
+                    schema = read_schema(self.study.base, overrides, self.plugins)
+                except UserError as error:
+                    self.faults += [self.explained(fault, changes) for fault in error.faults]
+                    continue
+                words = [*(level.told for level in combination), f"seed {seed}"]
+                yield Cell(labels, seed, "  ".join(words), _folder(words, schema), self.study.base, overrides, schema)
+        if not some:
+            self.fault(("without",), "leaves no run; remove an entry")
+
+    def explained(self, fault: str, changes: Sequence[_Change]) -> str:
+        """A fault of a run's schema, told of the place in the study that makes it."""
+        guilty = [change for change in changes if change.explains(fault)]
+        if not guilty:
+            return f"{self.origins.at(('base',))}: {fault}"
+        return max(guilty, key=lambda change: len(change.key)).place + fault.removeprefix("--set ")
+
+    # What is kept and shown.
+
+    def scores(self, schemas: Sequence[Schema]) -> None:
+        names = list(dict.fromkeys(name for schema in schemas for name in schema.modalities))
+        evaluators = [evaluator for schema in schemas for evaluator in schema.evaluate]
+        kinds = list(dict.fromkeys(evaluator.kind for evaluator in evaluators))
+        seen: set[str] = set()
+        for place, score in enumerate(self.study.scores):
+            path: KeyPath = ("scores", place)
+            for key in ("target", "each", "given", "proposal"):
+                for name in getattr(score, key) or ():
+                    if name not in names:
+                        hint = did_you_mean(name, names)
+                        text = f"there is no modality {name!r}{hint}; the modalities are {', '.join(names)}"
+                        self.fault((*path, key), text)
+            if score.kind not in kinds:
+                hint = did_you_mean(score.kind, kinds)
+                text = (
+                    f"no run evaluates {score.kind!r}{hint}; evaluated are {', '.join(kinds) or 'none'}: set evaluate"
+                )
+                self.fault((*path, "kind"), text)
+            elif not any(offers(e.kind, e.model_dump(mode="json"), score) for e in evaluators):
+                self.fault((*path, "options"), f"no {score.kind} of any run has these options; change one of the two")
+            for one in score.expanded():
+                if one.name in seen:
+                    self.fault((*path, "name"), f"{one.name!r} stands twice; give each score a name of its own")
+                seen.add(one.name)
+
+    def figure(self, levels: Mapping[str, Any]) -> None:
+        if self.study.figure.x is not None and self.study.figure.x not in levels:
+            hint = did_you_mean(self.study.figure.x, list(levels))
+            self.fault(("figure", "x"), f"there is no such axis{hint}; the axes are {', '.join(levels) or 'none'}")
+
+    def reference(self) -> None:
+        reference = self.study.reference
+        named = [(place, score.reference) for place, score in enumerate(self.study.scores) if score.reference]
+        if reference is None:
+            for place, _ in named:
+                self.fault(("scores", place, "reference"), "the study names no published results; add reference")
+            return
+        if reference.by not in self.study.axes:
+            hint = did_you_mean(reference.by, list(self.study.axes))
+            self.fault(("reference", "by"), f"there is no such axis{hint}; the axes are {', '.join(self.study.axes)}")
+        try:
+            tables = shipped.published(reference.results)
+        except UserError as error:
+            self.fault(("reference", "results"), str(error))
+            return
+        for place, (table, row) in named:
+            found = tables.get(table)
+            path: KeyPath = ("scores", place, "reference")
+            if not isinstance(found, dict) or not isinstance(found.get(row), dict):
+                self.fault(path, f"{reference.results} has no row {row!r} in a table {table!r}; name one that it has")
+            elif reference.column not in found["columns"]:
+                columns = ", ".join(found["columns"])
+                self.fault(("reference", "column"), f"{table} has no column {reference.column!r}; it has {columns}")
+
+
+def _folder(words: Sequence[str], schema: Schema) -> str:
+    """A readable name with a digest of all that the run was told, so that no other run's results pass for its own."""
+    declared = [list(words), schema.model_dump(mode="json", exclude_unset=True)]
+    digest = hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()[:10]
+    plain = re.sub(r"[^0-9A-Za-z=.+_-]", "-", "_".join(words))
+    return f"{plain[:_LONGEST_FOLDER].lstrip('.')}_{digest}"

@@ -1,0 +1,191 @@
+"""The numbers of a study: one a run and score, and their means over seeds, as tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmtoolkit.study.file import COLUMNS, Kept, Reference, Study, offers, told
+from mmtoolkit.study.grid import Cell
+
+# More scores than these are shown below each other.
+_MOST_BESIDE = 6
+
+
+@dataclass(frozen=True)
+class Number:
+    """A score of one run, or its mean over seeds.
+
+    Attributes:
+        labels: axis -> value or label.
+        seeds: of the runs that it comes from; those that gave none are left out.
+        score: its name.
+        value: None where no run gave it.
+        stderr: of one run's, over rows; of a mean over two seeds or more, over seeds.
+        examples: rows it is a mean over; None for a mean over seeds.
+        reference: the published number.
+    """
+
+    labels: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    score: str
+    value: float | None
+    stderr: float | None
+    examples: int | None
+    reference: float | None
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain data, the axes first."""
+        rest = {"score": self.score, "value": self.value, "stderr": self.stderr, "reference": self.reference}
+        return {**self.labels, "seeds": list(self.seeds), **rest}
+
+
+def kept_numbers(
+    study: Study, cell: Cell, results: Mapping[str, Any] | None, published: Mapping[str, Any]
+) -> tuple[list[Number], dict[str, str]]:
+    """The scores that a study keeps of one run; and those that its results do not have, name -> why.
+
+    A score whose evaluator the run does not have is none of that run.
+
+    Args:
+        study: the study.
+        cell: the run.
+        results: what its results.json holds; None where it failed, and its scores have no value.
+        published: the tables of published results.
+    """
+    numbers: list[Number] = []
+    absent: dict[str, str] = {}
+    declared = [(evaluator.kind, evaluator.model_dump(mode="json")) for evaluator in cell.schema.evaluate]
+    for score in study.kept:
+        if not any(offers(kind, options, score) for kind, options in declared):
+            continue
+        found: list[Mapping[str, Any]] = [{}] if results is None else list(_matching(results["scores"], score))
+        if len(found) != 1:
+            several = "several results fit, name the metric, the proposal or options"
+            absent[score.name] = several if found else "no result fits"
+            continue
+        (result,) = found
+        value = result.get(score.field)
+        numbers.append(
+            Number(
+                cell.labels,
+                (cell.seed,),
+                score.name,
+                float(value) if isinstance(value, (int, float)) else None,
+                result.get("stderr") if score.field == "value" else None,
+                result.get("examples"),
+                _published(study.reference, score, cell, published),
+            )
+        )
+    return numbers, absent
+
+
+def _matching(scores: Iterable[Mapping[str, Any]], score: Kept) -> Iterator[Mapping[str, Any]]:
+    for evaluated in scores:
+        if offers(evaluated["kind"], evaluated["options"], score):
+            for result in evaluated["results"]:
+                if (
+                    set(result["target"]) == set(score.target)
+                    and set(result["given"]) == set(score.given)
+                    and (score.proposal is None or set(result.get("proposal") or ()) == set(score.proposal))
+                    and (score.metric is None or result.get("metric") == score.metric)
+                ):
+                    yield result
+
+
+def _published(reference: Reference | None, score: Kept, cell: Cell, tables: Mapping[str, Any]) -> float | None:
+    if reference is None or score.reference is None:
+        return None
+    table, row = score.reference
+    line: list[float | None] | None = tables[table][row].get(told(cell.labels[reference.by]))
+    return line[tables[table]["columns"].index(reference.column)] if line else None
+
+
+def means(numbers: Sequence[Number]) -> list[Number]:
+    """The mean over seeds of each score at each combination, with its standard error over seeds.
+
+    Of one seed it is that run's own number and standard error.
+    """
+    groups: dict[tuple[Any, ...], list[Number]] = {}
+    for number in numbers:
+        groups.setdefault((*map(told, number.labels.values()), number.score), []).append(number)
+    found = []
+    for group in groups.values():
+        first, given = group[0], [number for number in group if number.value is not None]
+        values = [number.value for number in given if number.value is not None]
+        stderr = given[0].stderr if len(given) == 1 else None
+        if len(values) > 1:
+            stderr = statistics.stdev(values) / math.sqrt(len(values))
+        mean = statistics.fmean(values) if values else None
+        seeds = tuple(number.seeds[0] for number in given)
+        found.append(Number(first.labels, seeds, first.score, mean, stderr, None, first.reference))
+    return found
+
+
+def csv_text(study: Study, numbers: Sequence[Number]) -> str:
+    """table.csv: a line a run and score."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*study.axes, *COLUMNS])
+    for n in numbers:
+        labels = [told(n.labels[axis]) for axis in study.axes]
+        writer.writerow([*labels, n.seeds[0], n.score, n.value, n.stderr, n.examples, n.reference])
+    return out.getvalue()
+
+
+def table_of(study: Study, averaged: Sequence[Number]) -> tuple[list[str], list[list[str]]]:
+    """The means as a table in words: its head and its lines.
+
+    A line is a combination, with a column for each score; where there are many scores, or published numbers, a line is
+    a score at a combination.
+    """
+    axes, given = list(study.axes), {n.score for n in averaged}
+    names = [score.name for score in study.kept if score.name in given]
+    combinations = list(dict.fromkeys(tuple(told(n.labels[axis]) for axis in axes) for n in averaged))
+    at = {(tuple(told(n.labels[axis]) for axis in axes), n.score): n for n in averaged}
+    if study.reference is None and len(names) <= _MOST_BESIDE:
+        lines = [[*c, *(_with_error(at[c, s]) if (c, s) in at else "" for s in names)] for c in combinations]
+        return [*axes, *names], lines
+    found = [(s, c, at[c, s]) for s in names for c in combinations if (c, s) in at]
+    if study.reference is None:
+        return ["score", *axes, "value"], [[s, *c, _with_error(n)] for s, c, n in found]
+    head = ["score", *axes, "here", "published", "difference"]
+    return head, [[s, *c, _with_error(n), _decimals(n.reference, n.reference), _difference(n)] for s, c, n in found]
+
+
+def _difference(number: Number) -> str:
+    if number.value is None or number.reference is None:
+        return ""
+    return _decimals(number.value - number.reference, number.reference)
+
+
+def _with_error(number: Number) -> str:
+    text = _decimals(number.value, number.value)
+    return text if number.stderr is None or not text else f"{text} ± {_decimals(number.stderr, number.value)}"
+
+
+def _decimals(value: float | None, like: float | None) -> str:
+    """A number with as many decimals as suit another: four below ten, else two."""
+    if value is None or like is None:
+        return ""
+    return f"{value:.4f}" if abs(like) < 10 else f"{value:,.2f}"
+
+
+def markdown_text(study: Study, averaged: Sequence[Number]) -> str:
+    """table.md: means over seeds."""
+    head, lines = table_of(study, averaged)
+    n = len(study.seeds.values)
+    error = f"mean over {n} seeds ± standard error over them" if n > 1 else "± standard error over rows"
+    words = 1 + (len(study.axes) if head[0] == "score" else len(study.axes) - 1)
+    marks = ["---" if place < words else "---:" for place in range(len(head))]
+    rows = [head, marks, *lines]
+    return f"{study.name}: {error}.\n\n" + "".join(f"| {' | '.join(map(_cell, row))} |\n" for row in rows)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,0 +1,11 @@
+"""A column of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+Cells = Sequence[Any] | NDArray[Any]
+"""Cells of a column, None where missing; or a whole array, in which none is."""

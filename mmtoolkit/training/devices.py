@@ -1,0 +1,104 @@
+"""Where networks run: devices, precision and processes, which are Lightning Fabric's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from mmtoolkit.base.errors import UserError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+PRECISIONS = ("32-true", "bf16-mixed")
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of a name: auto is CUDA where there is one, else the CPU.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda"):
+        raise UserError(f"--device {name}: is not supported; give auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: PyTorch finds no CUDA device here; give --device cpu")
+    return torch.device(name)
+
+
+def choose_kernels() -> None:
+    """Have oneDNN multiply float32 matrices, in place of MKL, on AMD's CPUs with AVX-512, which MKL makes no use of.
+
+    PyTorch hands such products to oneDNN only where they may be rounded to bfloat16. oneDNN rounds them on CPUs that
+    have tiles for it, which a product tells: there, as wherever somebody has chosen already or CUDA would be touched
+    too, everything stays as it is.
+    """
+    if not _made_by_amd() or torch.cuda.is_available():
+        return
+    if torch.backends.mkldnn.matmul.fp32_precision != "none":  # type: ignore[attr-defined]
+        return
+    torch.set_float32_matmul_precision("medium")
+    x = torch.linspace(0, 1, 256**2).view(256, 256)
+    if not torch.allclose(x @ x, (x.double() @ x.double()).float(), rtol=1e-5):
+        torch.set_float32_matmul_precision("highest")
+
+
+def _made_by_amd() -> bool:
+    try:
+        with Path("/proc/cpuinfo").open() as lines:
+            return any(line.startswith("vendor_id") and "AuthenticAMD" in line for line in lines)
+    except OSError:
+        return False  # Linux alone says it there
+
+
+def seed_generators(seed: int, device: torch.device) -> None:
+    """Seed PyTorch's default generators of the host and of a device: a hundredth of the time of `torch.manual_seed`."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+
+
+def new_fabric(device: str = "auto", devices: int = 1, precision: str = "32-true") -> Fabric:
+    """A launched Fabric.
+
+    Started by torchrun, it takes the processes that torchrun made.
+
+    Args:
+        device: auto, cpu or cuda.
+        devices: how many processes, one a device.
+        precision: 32-true, or bf16-mixed.
+
+    Raises:
+        UserError: there is no such device or precision here.
+    """
+    from lightning_fabric import Fabric  # takes seconds to import
+
+    if precision not in PRECISIONS:
+        raise UserError(f"--precision {precision}: is not supported; give one of {', '.join(PRECISIONS)}")
+    accelerator = resolve_device(device).type
+    choose_kernels()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products cannot repeat
+    nodes = 1
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // devices
+    # Modalities that a process's rows lack leave parameters unused there.
+    strategy = "ddp_find_unused_parameters_true" if devices * nodes > 1 else "auto"
+    try:
+        fabric = Fabric(
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=nodes,
+            precision=precision,  # type: ignore[arg-type]
+            strategy=strategy,
+        )
+    except Exception as error:
+        text = " ".join(str(error).split())[:200]
+        raise UserError(f"--device {device} --devices {devices}: {text}; give --device cpu, or fewer") from error
+    fabric.launch()
+    return fabric

@@ -1,0 +1,89 @@
+"""A model's networks from its components: building, counting and trying them without any data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.seeds import seed_for
+from mmtoolkit.components import Modality, Model, Network
+from mmtoolkit.core.batch import Batch
+from mmtoolkit.core.normalisation import guard_normalisation
+from mmtoolkit.data.dataset import Dataset, Split
+
+
+def build(model: Model, modalities: Mapping[str, Modality], seed: int | None = None) -> Network:
+    """The networks of a model over modalities, newly initialised.
+
+    Args:
+        model: such as `MVAE(latent_dim=16)`.
+        modalities: name -> modality, in order.
+        seed: fixes the initial weights; PyTorch's default generator is used as it stands where left out.
+    """
+    with torch.random.fork_rng(enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed_for("weights", seed))
+        network = model.build(modalities)
+    guard_normalisation(network)  # those layers too that a model adds to its modalities' networks
+    return network
+
+
+def parameter_counts(network: Network) -> dict[str, int]:
+    """The number of parameters, in all and in the inference networks."""
+    inference = {id(p): p for module in network.inference_modules() for p in module.parameters()}
+    return {
+        "total": sum(p.numel() for p in network.parameters()),
+        "inference": sum(p.numel() for p in inference.values()),
+    }
+
+
+@torch.no_grad()
+def generated_batch(network: Network, rows: int) -> Batch:
+    """Rows that decoders with fresh weights generate: values of the right shapes, with no data needed.
+
+    Raises:
+        UserError: a decoder's distribution is not of the shapes that its modality promises.
+    """
+    device = next(network.parameters()).device
+    values = {}
+    for name, modality in network.modalities.items():  # by decoders of their own: a model need not have them all
+        p = modality.decoder(network.latent_dim).to(device)(torch.randn(rows, network.latent_dim, device=device))
+        event = tuple(modality.event_shape())
+        if tuple(p.batch_shape) != (rows,) or tuple(p.event_shape) != event:
+            raise UserError(
+                f"modalities.{name}: its decoder gives a distribution of batch shape {tuple(p.batch_shape)} and event "
+                f"shape {tuple(p.event_shape)} for {rows} rows, not ({rows},) and {event}; wrap it in "
+                "torch.distributions.Independent, or correct event_shape"
+            )
+        values[name] = p.sample()
+    return Batch.of_present(rows, values, dict.fromkeys(network.modalities, torch.arange(rows)))
+
+
+def usable_rows(network: Network, train: Split) -> Tensor:
+    """The training rows that the model can learn from: (n,) int64, ascending.
+
+    Raises:
+        UserError: there is none.
+    """
+    rows = network.usable(train.present).nonzero().squeeze(1)
+    if not len(rows):
+        raise UserError(
+            f"no training row has what the model learns from ({', '.join(network.inputs)}); "
+            "mend the data, hide less by data.supervision where it is set, or choose another model, such as mvae"
+        )
+    return rows
+
+
+def unused_rows(network: Network, dataset: Dataset) -> list[str]:
+    """How many training rows that have something the model cannot learn from; nothing where there is none."""
+    present = dataset.splits["train"].present
+    unused = int((present.any(1) & ~network.usable(present)).sum())
+    if not unused or not network.usable(present).any():
+        return []
+    return [
+        f"{unused:,} of {len(present):,} training rows are not used: they lack some of what the model learns from "
+        f"({', '.join(network.inputs)})"
+    ]

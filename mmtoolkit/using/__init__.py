@@ -1,0 +1,1 @@
+"""A trained run on tables: filling, embedding, sampling, scoring rows."""

@@ -1,0 +1,105 @@
+"""A run on a table in memory: what `TrainedRun.impute`, `embed` and `evaluate_on` do."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.files import filling_folder, safe_name
+from mmtoolkit.components import Run
+from mmtoolkit.tables import FilesBeside, Reading
+from mmtoolkit.tables.fitting import is_picture
+from mmtoolkit.tables.frames import Frame, New, frame_of
+from mmtoolkit.using.embedding import Embedder, check_kept, embedding_columns, read_by
+from mmtoolkit.using.imputing import Filling, Imputer
+from mmtoolkit.using.run_table import Policy, RunTable
+
+_Kept = Callable[[Image.Image, int, str], str]
+
+
+def read_frame(
+    run: Run, data: Any, on_bad_cell: Policy | None, used: Sequence[str] | None = None
+) -> tuple[Frame, RunTable]:
+    """A table in memory as a run reads it. Paths in it are relative to the current folder, and may leave it."""
+    if on_bad_cell not in (None, "error", "missing"):
+        raise UserError(f"on_bad_cell={on_bad_cell!r}: is no policy; give 'error' or 'missing'")
+    own = run.source
+    frame = frame_of(data, (own.reading() or Reading()).missing)
+    beside = own.beside("train") or FilesBeside(Path.cwd())
+    beside = dataclasses.replace(beside, folder=Path.cwd(), outside=True, _inside={})
+    return frame, RunTable(run, frame, beside, on_bad_cell or own.on_bad_cell, used)
+
+
+def impute_frame(
+    run: Run, data: Any, samples: int, seed: int, on_bad_cell: Policy | None, images: Path | str | None
+) -> Any:
+    """A table like `data` with its missing cells filled; see `TrainedRun.impute`."""
+    frame, table = read_frame(run, data, on_bad_cell)
+    imputer = Imputer(run, table, samples, seed)
+    cells: dict[str, tuple[list[int], list[Any]]] = {}
+    spread: dict[str, NDArray[np.float64]] = {name: np.full(len(frame), np.nan) for name in imputer.spread}
+    with contextlib.ExitStack() as stack:
+        kept = None if images is None else _pictures_in(run, Path(images), stack)
+        for filling in imputer.fillings(names=()):
+            _collect(filling, cells, kept)
+            for name, numbers in filling.spread.items():
+                spread[name][filling.start : filling.start + len(numbers)] = numbers
+    added: dict[str, New] = {name: _whole(*cells.pop(name, ([], [])), len(frame)) for name in imputer.added}
+    filled, unfit = frame.with_filled(cells, {**added, **spread})
+    for name, count in unfit.items():
+        imputer.refused(name, count)
+    for note in imputer.notes():
+        run.say(note)
+    return filled
+
+
+def _whole(places: Sequence[int], cells: Sequence[Any], length: int) -> list[Any]:
+    """A new column, of which a model that decodes given something may not fill all."""
+    column: list[Any] = [None] * length
+    for place, cell in zip(places, cells, strict=True):
+        column[place] = cell
+    return column
+
+
+def _collect(filling: Filling, cells: dict[str, tuple[list[int], list[Any]]], kept: _Kept | None) -> None:
+    for column, (places, new) in filling.cells.items():
+        rows = [filling.start + place for place in places]
+        if kept is not None:
+            new = [kept(cell, row, column) if is_picture(cell) else cell for row, cell in zip(rows, new, strict=True)]
+        into = cells.setdefault(column, ([], []))
+        into[0].extend(rows)
+        into[1].extend(new)
+
+
+def _pictures_in(run: Run, folder: Path, stack: contextlib.ExitStack) -> _Kept:
+    """What keeps a picture in a folder and gives its path."""
+    new = stack.enter_context(filling_folder(folder))
+    columns = [column for name, modality in run.modalities.items() for column in modality.source_columns(name)]
+
+    def kept(picture: Image.Image, row: int, column: str) -> str:
+        file = f"{row:05}_{safe_name(column, columns.index(column))}.png"
+        picture.save(new / file, format="png")
+        return str(folder / file)
+
+    return kept
+
+
+def embed_frame(run: Run, data: Any, keep: Sequence[str], on_bad_cell: Policy | None) -> Any:
+    """A table of mean and log-variance of q(z | what a row has); see `TrainedRun.embed`."""
+    frame, table = read_frame(run, data, on_bad_cell, read_by(run))
+    names = embedding_columns(run.model.latent_dim)
+    check_kept(frame, keep, names)
+    embedder = Embedder(run, table)
+    parts = [values.numpy() for _, values in embedder.pieces()]
+    numbers = np.concatenate([np.zeros((len(names), 0), dtype=np.float32), *parts], axis=1)
+    for note in embedder.notes():
+        run.say(note)
+    return frame.alongside(keep, dict(zip(names, numbers, strict=True)))

@@ -1,0 +1,174 @@
+"""`mmt impute`: a table in a file with its missing cells filled, and all else as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mmtoolkit.components import Run
+from mmtoolkit.sources import TableSource
+from mmtoolkit.tables import TableFile
+from mmtoolkit.tables.delimited import Delimited
+from mmtoolkit.tables.fitting import as_text, is_bytes, is_picture, is_text, replaced, type_of
+from mmtoolkit.tables.formats import format_of
+from mmtoolkit.tables.json_lines import JsonLines
+from mmtoolkit.tables.output import PicturesBeside, check_output, pictures_beside, png
+from mmtoolkit.tables.rows import Raw
+from mmtoolkit.tables.writing import fields_of, new_table, unwritable, value_types
+from mmtoolkit.using.imputing import Filling, Imputer
+from mmtoolkit.using.run_table import RunTable, open_source
+
+
+def impute_table(
+    run: Run,
+    source: TableSource,
+    out: Path,
+    samples: int = 0,
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[str]:
+    """Write a table with its missing cells filled; the rows are read and written some at a time.
+
+    Args:
+        run: fills them.
+        source: the table.
+        out: the file to write; pictures go to the folder NAME_images beside it.
+        samples: draws of z a row; 0 for the mean.
+        seed: fixes the draws.
+        overwrite: whether `out` may be there.
+        progress: told how many rows are done of how many.
+
+    Returns:
+        How many cells of each column were filled, and what else the user should know, a line each.
+
+    Raises:
+        UserError: the table cannot be read or written, or a cell of it cannot; nothing half-written stays.
+    """
+    table = open_source(source)
+    check_output(out, overwrite, table.path)
+    read = RunTable(run, table, source.beside("train"), source.on_bad_cell)
+    imputer = Imputer(run, read, samples, seed)
+    total = len(table)
+    with pictures_beside(out) as pictures:
+        if any(is_picture(cell) for cell in imputer.examples.values()):
+            pictures.check(overwrite)
+        output = _Output(table, out, imputer, pictures)
+        with new_table(out, output.fields, table if output.alike else None) as writer:
+            for filling in imputer.fillings(progress=lambda done: progress(done, total)):
+                columns = output.columns(filling)
+                lines = filling.rows.lines if output.alike else ()
+                writer.write(columns, lines, output.changed(filling) if lines else {})
+    counts = ", ".join(f"{count:,} of {column}" for column, count in imputer.filled.items() if count)
+    return [f"filled {counts or 'no cell'}", *imputer.notes(), *_dangling(run, read, table, out)]
+
+
+class _Output:
+    """The columns of the new table.
+
+    Attributes:
+        fields: with their types.
+        alike: whether it has the format of the old one.
+    """
+
+    def __init__(self, table: TableFile, out: Path, imputer: Imputer, pictures: PicturesBeside) -> None:
+        self.table, self.out, self.imputer, self.pictures = table, out, imputer, pictures
+        kind = format_of(out)
+        self.alike = kind == (table.reading.format or format_of(table.path))
+        self.typed = kind in ("parquet", "arrow")
+        self.places = {
+            column: (name, place)
+            for place, (name, modality) in reversed(list(enumerate(imputer.run.modalities.items())))
+            for column in modality.source_columns(name)
+        }
+        self.known = value_types(table, markers=False) if self._untyped else {}
+        old = pa.schema([(name, pa.null()) for name in table.names]) if self._untyped else fields_of(table)
+        new = [(column, type_of(imputer.examples[column])) for column in imputer.added]
+        fields = [self._filled_type(field) for field in old]
+        fields += [pa.field(*field) for field in [*new, *((column, pa.float64()) for column in imputer.spread)]]
+        self.fields = pa.schema(fields, old.metadata)
+
+    @property
+    def _untyped(self) -> bool:
+        return isinstance(self.table, JsonLines) and not self.typed
+
+    def _filled_type(self, field: pa.Field) -> pa.Field:
+        """A column that was all null takes the type of what fills it."""
+        if field.type != pa.null() or field.name not in self.imputer.examples:
+            return field
+        return field.with_type(type_of(self.imputer.examples[field.name]))
+
+    def columns(self, filling: Filling) -> dict[str, Raw]:
+        """The columns of some rows."""
+        columns: dict[str, Raw] = {}
+        for field in self.fields:
+            if field.name in filling.spread:
+                columns[field.name] = pa.array(filling.spread[field.name], field.type, from_pandas=True)
+                continue
+            column = self._old(filling, field)
+            if field.name in filling.cells:
+                places, cells = filling.cells[field.name]
+                rows = [filling.start + place for place in places]
+                column, unfit = replaced(column, places, self._storable(cells, rows, field), self.known.get(field.name))
+                self.imputer.refused(field.name, unfit)
+            columns[field.name] = column
+        return columns
+
+    def _old(self, filling: Filling, field: pa.Field) -> Raw:
+        """What the table holds, in the type of the new one."""
+        if field.name not in self.table.names:
+            return pa.nulls(len(filling.rows), field.type)
+        column = filling.rows.raw[field.name]
+        if isinstance(self.table, Delimited) and not self.alike and field.name in self.imputer.table.columns:
+            return pa.array(filling.rows.cells(field.name), field.type)  # which has null, where text has a marker
+        if isinstance(column, list):
+            if not self.typed:
+                return column
+            if is_text(field.type):
+                column = [None if cell is None else as_text(cell) for cell in column]
+            try:
+                return pa.array(column, field.type)
+            except pa.ArrowException as error:  # a whole number of many digits in a column of others
+                raise unwritable(self.out, error) from error
+        return column.cast(field.type) if pa.types.is_null(column.type) else column
+
+    def _storable(self, cells: Sequence[Any], rows: Sequence[int], field: pa.Field) -> Sequence[Any]:
+        """Pictures as the column holds them: the path of a file, or its bytes."""
+        if not any(map(is_picture, cells)):
+            return cells
+        name, place = self.places[field.name]
+        if is_bytes(field.type):
+            return [png(cell) for cell in cells]
+        if is_text(field.type) or self._untyped:
+            return [self.pictures.path_of(cell, row, name, place) for cell, row in zip(cells, rows, strict=True)]
+        return cells
+
+    def changed(self, filling: Filling) -> dict[str, Sequence[int]]:
+        """The places of the rows in which a line of JSON is no longer as it was."""
+        changed: dict[str, Sequence[int]] = {column: places for column, (places, _) in filling.cells.items()}
+        for name in filling.spread:
+            changed[name] = np.flatnonzero(~np.isnan(filling.spread[name])).tolist()
+        return changed
+
+
+def _dangling(run: Run, read: RunTable, table: TableFile, out: Path) -> list[str]:
+    """A note where paths in cells are relative to another folder than that of the new table."""
+    if out.parent.resolve() == table.path.parent.resolve():
+        return []
+    columns = [
+        column
+        for name, modality in run.modalities.items()
+        if modality.reads_files
+        for column in modality.source_columns(name)
+        if column in read.columns
+    ]
+    if not columns:
+        return []
+    return [
+        f"{out}: paths in the column {', '.join(columns)} stand as they were, relative to the folder of {table.path}, "
+        "which is another"
+    ]

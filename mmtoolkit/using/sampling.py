@@ -1,0 +1,114 @@
+"""What a run generates as files: a picture, or a table with images beside."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+from torch import Tensor
+
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.files import check_free, make_folder
+from mmtoolkit.components import Modality, Run
+from mmtoolkit.components.entries import unconditioned
+from mmtoolkit.figures import direction, rows_with, samples, save_figure
+from mmtoolkit.tables.fitting import fitted, is_picture, type_of
+from mmtoolkit.tables.output import PicturesBeside, pictures_beside
+from mmtoolkit.tables.writing import new_table
+
+FORMATS = (".png", ".csv", ".tsv", ".parquet", ".arrow", ".feather", ".jsonl")
+_MOST_COLUMNS = 100
+
+
+def write_samples(
+    modalities: Mapping[str, Modality], values: Mapping[str, Tensor], out: Path, overwrite: bool = False
+) -> None:
+    """Write samples, as `TrainedRun.sample` gives them, to a .png file or a table.
+
+    In a table each row is a sample, and its columns are those that the modalities are read from; cells that are
+    pictures are written to the folder NAME_images beside it, and their paths stand in the table.
+
+    Args:
+        modalities: name -> modality.
+        values: name -> samples (N, *event).
+        out: the file to write.
+        overwrite: whether it, or that folder, may be there.
+
+    Raises:
+        UserError: the file's ending is none of these, it is there already, or it cannot be written.
+    """
+    check_samples_output(out, overwrite)
+    make_folder(out.parent)
+    if out.suffix == ".png":
+        save_figure(samples(modalities, values), out)
+        return
+    with pictures_beside(out) as pictures:
+        columns = _columns(modalities, values, pictures, overwrite)
+        fields = pa.schema([(column, cells.type) for column, cells in columns.items()])
+        with new_table(out, fields) as writer:
+            writer.write(columns)
+
+
+def _columns(
+    modalities: Mapping[str, Modality], values: Mapping[str, Tensor], pictures: PicturesBeside, overwrite: bool
+) -> dict[str, pa.Array]:
+    """The columns that modalities are read from; one that several are read from stands under the name of each."""
+    readers = Counter(column for name in values for column in modalities[name].source_columns(name))
+    columns: dict[str, pa.Array] = {}
+    for place, (name, modality) in enumerate(modalities.items()):
+        if name not in values:
+            continue
+        made = modality.by_column(name, [modality.cell(value) for value in values[name].cpu()])
+        for column, cells in made.items():
+            if any(map(is_picture, cells)):
+                pictures.check(overwrite)
+            kept = [
+                pictures.path_of(cell, row, name, place) if is_picture(cell) else cell for row, cell in enumerate(cells)
+            ]
+            alone = name if len(made) == 1 else f"{name}.{column}"
+            kind = next((type_of(cell) for cell in kept if cell is not None), pa.string())
+            columns[column if readers[column] == 1 else alone] = fitted(kept, kind)
+    return columns
+
+
+def write_direction(
+    run: Run,
+    given: Sequence[str],
+    out: Path,
+    split: str,
+    n: int,
+    draws: int = 0,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> None:
+    """Draw what modalities of n rows of a split tell of all, as `figures.direction` does, to a .png file.
+
+    Raises:
+        UserError: the file is no .png, is there already or cannot be written, there is no such split or no row of it
+            has the given, or the model cannot infer z from the given or decode with them alone.
+    """
+    if out.suffix != ".png":
+        raise UserError(
+            f"{out}: what rows of the data tell is drawn; give a file that ends in .png, or --given NAME=VALUE"
+        )
+    check_free(out, overwrite)
+    if n > _MOST_COLUMNS:
+        raise UserError(f"-n {n}: a figure has a column for each row, and {_MOST_COLUMNS} at most; take fewer")
+    names = ", ".join(given)
+    if fault := unconditioned(given, run.model):
+        raise UserError(f"--given {names}: {fault}; name what it decodes given too, each with --given")
+    rows = rows_with(run, split, given, n)
+    if not len(rows):
+        raise UserError(f"--given {names}: no row of the split {split!r} has it; choose another with --split")
+    figure = direction(run, split, given, rows, draws, seed)
+    make_folder(out.parent)
+    save_figure(figure, out)
+
+
+def check_samples_output(out: Path, overwrite: bool) -> None:
+    """Raise where a file's ending is not one that samples can be written to, or it may not be replaced."""
+    if out.suffix not in FORMATS:
+        raise UserError(f"{out}: samples are written to {', '.join(FORMATS)}; give a file that ends in one of these")
+    check_free(out, overwrite)

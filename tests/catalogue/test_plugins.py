@@ -1,0 +1,274 @@
+"""Finding plugins: what loads, what is left out, and one line for what does not work."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.catalogue.plugins import load_plugins
+from mmtoolkit.components import FAMILIES
+from mmtoolkit.schema.schema import json_schema, parse_schema
+
+MODALITY = """\
+from typing import Literal
+
+import torch
+from torch import nn
+
+from mmtoolkit import Modality, hookimpl
+
+
+class Reading(Modality):
+    kind: Literal["reading"] = "reading"
+    size: int = 2
+
+    def event_shape(self):
+        return (self.size,)
+
+    def parse(self, cell):
+        return torch.tensor(cell)
+
+    def encoder(self, width, extra=0):
+        return nn.Linear(self.size, width)
+
+    def decoder(self, size):
+        return nn.Linear(size, self.size)
+
+
+@hookimpl
+def mmt_components():
+    return [Reading]
+"""
+
+
+@pytest.fixture
+def plugin_file(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str, name: str = "my_modality.py") -> Path:
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Puts a distribution with one module and its entry point on the path."""
+
+    def make(name: str, text: str | None, metadata: str | None = None) -> None:
+        site = tmp_path / "site"
+        module = name.replace("-", "_")
+        info = site / f"{module}-1.5.dist-info"
+        info.mkdir(parents=True)
+        if text is not None:
+            (site / f"{module}.py").write_text(text)
+        metadata = metadata if metadata is not None else f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.5\n"
+        (info / "METADATA").write_text(metadata)
+        (info / "entry_points.txt").write_text(f"[mmtoolkit]\n{module} = {module}\n")
+        monkeypatch.syspath_prepend(str(site))
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+    return make
+
+
+def error_of(*files: Path) -> str:
+    with pytest.raises(UserError) as raised:
+        load_plugins(files)
+    (line,) = raised.value.faults
+    return line
+
+
+# Installed plugins.
+
+
+def test_our_own_components_come_through_entry_points() -> None:
+    plugins = load_plugins()
+    assert {("model", "mvae"), ("modality", "image"), ("modality", "label"), ("source", "mnist")} <= set(
+        plugins.components
+    )
+    assert plugins.broken == []
+    image = plugins.origins[plugins.components["modality", "image"]]
+    assert (image.name, image.distribution, image.checksum) == ("image", "mmtoolkit", None)
+    assert all(issubclass(cls, FAMILIES) for cls in plugins.components.values())
+
+
+def test_each_call_makes_a_registry_of_its_own(plugin_file: Callable[[str], Path]) -> None:
+    with_file = load_plugins([plugin_file(MODALITY)])
+    assert ("modality", "reading") in with_file.components
+    assert ("modality", "reading") not in load_plugins().components
+
+
+def test_a_strangers_distribution_is_used_like_ours(install: Callable[..., None]) -> None:
+    install("mmt-reading", MODALITY)
+    plugins = load_plugins()
+    origin = plugins.origins[plugins.components["modality", "reading"]]
+    assert (origin.distribution, origin.version) == ("mmt-reading", "1.5")
+    data = {"data": {"kind": "mnist"}, "modalities": {"r": {"kind": "reading", "size": 3}}, "model": {"kind": "mvae"}}
+    assert parse_schema({"name": "x", **data}, plugins=plugins).modalities["r"].event_shape() == (3,)
+
+
+def test_two_classes_of_one_name_live_side_by_side(install: Callable[..., None]) -> None:
+    install("mmt-other", MODALITY.replace("Reading", "Image").replace('"reading"', '"other"'))
+    plugins = load_plugins()
+    described = json_schema(plugins)["properties"]["modalities"]["additionalProperties"]["discriminator"]["mapping"]
+    assert described["image"] != described["other"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("raise ValueError('two\\nlines')", "ValueError: two lines"),
+        ("import a_module_that_is_nowhere", "ModuleNotFoundError: No module named 'a_module_that_is_nowhere'"),
+        ("def f(:", "SyntaxError: invalid syntax (mmt_bad.py, line 1)"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("x = 1", "TypeError: it has no @hookimpl function mmt_components"),
+        (None, "ModuleNotFoundError: No module named 'mmt_bad'"),
+        (
+            MODALITY.replace("def mmt_components", "def mmt_component"),
+            "PluginValidationError: unknown hook 'mmt_component' in plugin ",
+        ),
+        (MODALITY.replace("[Reading]", "1 / 0"), "ZeroDivisionError: division by zero"),
+        (MODALITY.replace("[Reading]", "['Reading']"), "TypeError: 'Reading' is not a Modality, Source, Model or Ev"),
+        (MODALITY.replace("[Reading]", "[Reading(), Modality]"), "is not a Modality, Source, Model or Evaluator class"),
+        (
+            MODALITY.replace('    kind: Literal["reading"] = "reading"\n', ""),
+            'TypeError: mmt_bad.Reading needs a kind, such as `kind: Literal["name"] = "name"`',
+        ),
+        (
+            MODALITY.replace("def parse(", "def parze(").replace("def decoder(", "def dekoder("),
+            "TypeError: mmt_bad.Reading does not define decoder, parse",
+        ),
+        (
+            "from __future__ import annotations\n" + MODALITY.replace("size: int", "size: Nonsense"),
+            "PydanticUndefinedAnnotation: name 'Nonsense' is not defined",
+        ),
+    ],
+)
+def test_a_broken_plugin_is_one_line_and_the_others_work(
+    text: str | None, said: str, install: Callable[..., None]
+) -> None:
+    install("mmt-bad", text)
+    plugins = load_plugins()
+    (line,) = plugins.broken
+    assert line.startswith("plugin mmt_bad of mmt-bad 1.5 does not work: ")
+    assert said in line
+    assert line.endswith("; mend or uninstall mmt-bad")
+    assert "\n" not in line
+    assert ("modality", "reading") not in plugins.components
+    data = {"data": {"kind": "mnist"}, "modalities": {"l": {"kind": "label"}}, "model": {"kind": "mvae"}}
+    assert parse_schema({"name": "x", **data}, plugins=plugins).name == "x"
+
+
+def test_a_distribution_without_a_name_is_no_reason_to_stop(install: Callable[..., None]) -> None:
+    install("mmt-bad", "x = 1", metadata="")
+    (line,) = load_plugins().broken
+    assert line.startswith("plugin mmt_bad of ")
+
+
+def test_a_clash_names_both_classes(install: Callable[..., None]) -> None:
+    install("mmt-clash", MODALITY.replace('"reading"', '"image"'))
+    assert error_of() == (
+        "two classes are the modality 'image': mmt_image.image.Image and mmt_clash.Reading; rename the kind of one, "
+        "or uninstall one (MMT_PLUGINS names those to load)"
+    )
+
+
+def test_one_kind_in_two_families_is_no_clash(install: Callable[..., None]) -> None:
+    install("mmt-fine", MODALITY.replace('"reading"', '"mvae"'))
+    assert {("modality", "mvae"), ("model", "mvae")} <= set(load_plugins().components)
+
+
+# MMT_PLUGINS.
+
+
+def test_mmt_plugins_limits_what_is_loaded(monkeypatch: pytest.MonkeyPatch, install: Callable[..., None]) -> None:
+    install("mmt-bad", "raise ValueError")
+    monkeypatch.setenv("MMT_PLUGINS", " image ,")
+    plugins = load_plugins()
+    assert set(plugins.of_family("modality")) == {"image"}
+    assert "mvae" in plugins.of_family("model")  # our own sources and models are always there
+    assert plugins.broken == []
+    assert "mmt_bad" not in sys.modules
+
+
+def test_mmt_plugins_leaves_files_alone(monkeypatch: pytest.MonkeyPatch, plugin_file: Callable[[str], Path]) -> None:
+    monkeypatch.setenv("MMT_PLUGINS", "")
+    assert set(load_plugins([plugin_file(MODALITY)]).of_family("modality")) == {"reading"}
+
+
+def test_an_unknown_name_in_mmt_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMT_PLUGINS", "image,imag,zoo")
+    line = error_of()
+    assert line.startswith("MMT_PLUGINS: no plugin imag, zoo is installed; there are evaluators, models, sources, ")
+    assert "image" in line.split("; there are ")[1].split(", ")
+
+
+# --plugin FILE.
+
+
+def test_a_plugin_file_has_its_checksum(plugin_file: Callable[[str], Path]) -> None:
+    path = plugin_file(MODALITY)
+    plugins = load_plugins([path])
+    origin = plugins.origins[plugins.components["modality", "reading"]]
+    assert origin.checksum == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert origin.distribution == str(path)
+    assert (
+        load_plugins([str(path), path]).components["modality", "reading"] is plugins.components["modality", "reading"]
+    )
+
+
+def test_a_changed_plugin_file_is_another_class(plugin_file: Callable[[str], Path]) -> None:
+    before = load_plugins([plugin_file(MODALITY)]).components["modality", "reading"]
+    after = load_plugins([plugin_file(MODALITY.replace("= 2", "= 5"))]).components["modality", "reading"]
+    assert (before().event_shape(), after().event_shape()) == ((2,), (5,))
+
+
+def test_a_plugin_file_clashes_by_name_too(plugin_file: Callable[[str], Path]) -> None:
+    line = error_of(plugin_file(MODALITY.replace('"reading"', '"label"')))
+    assert line.startswith(
+        "two classes are the modality 'label': mmt_attributes.label.Label and mmt_plugin_my_modality_"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def f(:\n", "SyntaxError: invalid syntax (my_modality.py, line 1); mend the file"),
+        ("raise RuntimeError('no')", "RuntimeError: no; mend the file"),
+        ("import sys; sys.exit('bye')", "SystemExit: bye; mend the file"),
+        ("", "TypeError: it has no @hookimpl function mmt_components; mend the file"),
+        ("x = '\0'", "source code string cannot contain null bytes"),
+        (MODALITY.replace("def mmt_components", "def mmt_component"), "unknown hook 'mmt_component'"),
+        (MODALITY.replace("def encoder(", "def encode("), "Reading does not define encoder; mend the file"),
+    ],
+)
+def test_a_plugin_file_that_does_not_work(text: str, said: str, plugin_file: Callable[[str], Path]) -> None:
+    path = plugin_file(text)
+    line = error_of(path)
+    assert line.startswith(f"--plugin {path}: ")
+    assert said in line
+
+
+def test_a_plugin_file_that_failed_is_read_anew(plugin_file: Callable[[str], Path], tmp_path: Path) -> None:
+    text = f"import pathlib\nif not pathlib.Path({str(tmp_path / 'flag')!r}).exists(): raise ValueError\n" + MODALITY
+    path = plugin_file(text)
+    error_of(path)
+    (tmp_path / "flag").touch()
+    assert ("modality", "reading") in load_plugins([path]).components
+
+
+def test_plugin_files_that_are_none(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere.py"
+    assert error_of(nowhere) == f"--plugin {nowhere}: there is no such file; give the path of a Python file"
+    assert error_of(tmp_path) == f"--plugin {tmp_path}: there is no such file; give the path of a Python file"
+    long = Path("x" * 5000)
+    assert error_of(long) == f"--plugin {long}: there is no such file; give the path of a Python file"
+    (tmp_path / "notes.txt").write_text(MODALITY)
+    assert error_of(tmp_path / "notes.txt") == (
+        f"--plugin {tmp_path / 'notes.txt'}: is not a Python file; give a file that ends in .py"
+    )

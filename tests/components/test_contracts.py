@@ -1,0 +1,115 @@
+"""Every component that ships with mmtoolkit keeps the promises that plugin authors test their own by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmtoolkit.catalogue.plugins import load_plugins
+from mmtoolkit.catalogue.shipped import find_data_set
+from mmtoolkit.components import Component, Evaluator, Modality, Model
+from mmtoolkit.evaluators import Prediction
+from mmtoolkit.models import CVAE, JMVAE, BiVCCA
+from mmtoolkit.sources import FashionMini
+from mmtoolkit.testing import check_evaluator, check_modality, check_model, check_source
+from mmtoolkit.testing.stand_ins import stand_in_modalities
+
+PLUGINS = load_plugins()
+# What each kind must refuse, beside what the kit thinks of; for examples of one column, and of several.
+BAD: dict[str, tuple[list[Any], list[Any]]] = {
+    "label": ([], []),
+    "numeric": (["many", True, "1e999"], [{"height": "many"}, {"depth": 1}, 3]),
+    "attributes": ([], [{"Male": "maybe"}, {"Old": 1}, "yes"]),
+    "binary": (["maybe", 2], []),
+    "image": (["nowhere.png", 3, b"no picture"], []),
+    "text": (["much too long a text", True], []),
+}
+# Data that a test would have to make first; each has tests of its own.
+ELSEWHERE = {"mnist", "fashion_mnist", "multimnist", "celeba", "celeba_vision", "table", "huggingface", "arrays"}
+
+
+def examples(family: type[Component]) -> list[Any]:
+    return [
+        pytest.param(example, id=f"{kind}-{place}")
+        for kind, cls in sorted(PLUGINS.of_family(family.family).items())
+        for place, example in enumerate(cls.examples())
+    ]
+
+
+@pytest.mark.parametrize("modality", examples(Modality))
+def test_modalities(modality: Modality) -> None:
+    one, several = BAD[modality.kind]
+    check_modality(modality, bad=several if len(modality.source_columns("it")) > 1 else one)
+
+
+BINARY = PLUGINS.components["modality", "binary"]
+TEXT = PLUGINS.components["modality", "text"]
+IMAGE = PLUGINS.components["modality", "image"]
+NUMERIC = PLUGINS.components["modality", "numeric"]
+
+
+@pytest.mark.parametrize(
+    "modality",
+    [
+        BINARY(values=("-1", "1")),
+        TEXT(length=3, alphabet="abc", feedback="argmax"),
+        IMAGE(shape=(1, 8, 8), network="mlp", likelihood="laplace", scale=0.1, binarize="static"),
+        NUMERIC(columns=("height", "weight"), likelihood="student_t", degrees=3.0),
+    ],
+    ids=lambda modality: modality.kind,
+)
+def test_modalities_of_other_options(modality: Modality) -> None:
+    check_modality(modality)
+
+
+@pytest.mark.parametrize("model", examples(Model))
+def test_models(model: Model) -> None:
+    check_model(model)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        CVAE(latent_dim=2, target="other point", given=("point",)),
+        JMVAE(latent_dim=2, width=16, subsets=(("point", "choice"),), alpha=1.0),
+    ],
+    ids=lambda model: model.kind,
+)
+def test_models_of_other_options(model: Model) -> None:
+    check_model(model)
+
+
+def test_a_model_over_our_modalities() -> None:
+    named = {"numbers": NUMERIC(columns=("height", "weight")), "yes": BINARY(), "text": TEXT(length=3)}
+    check_model(PLUGINS.components["model", "mvae"](latent_dim=2), named)
+
+
+def test_a_model_of_two_modalities() -> None:
+    two = {name: modality for name, modality in stand_in_modalities().items() if name != "choice"}
+    check_model(BiVCCA(latent_dim=2), two)
+
+
+def test_sources(tmp_path: Path) -> None:
+    check_source(FashionMini().located(find_data_set))
+    rows = [f"{n},{'' if n % 3 == 0 else n * n},{'train' if n % 2 else 'test'}" for n in range(40)]
+    (tmp_path / "table.csv").write_text("\n".join(["a,b,part", *rows]) + "\n")
+    table = PLUGINS.components["source", "table"]
+    check_source(table(path=tmp_path / "table.csv"))
+    check_source(table(path=tmp_path / "table.csv", split="part"))
+
+
+def test_no_source_is_forgotten() -> None:
+    assert set(PLUGINS.of_family("source")) == {"fashion_mini", *ELSEWHERE}
+
+
+@pytest.mark.parametrize("evaluator", [*examples(Evaluator), Prediction(samples=3, predict="sample", details=True)])
+def test_evaluators(evaluator: Evaluator) -> None:
+    check_evaluator(evaluator)
+
+
+@pytest.mark.parametrize("family", [Modality, Model, Evaluator])
+def test_each_kind_has_an_example(family: type[Component]) -> None:
+    tried = {example.values[0].kind for example in examples(family)}
+    assert tried == set(PLUGINS.of_family(family.family))

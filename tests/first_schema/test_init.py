@@ -1,0 +1,789 @@
+"""`mmt init`: what is made of a column, the schema that is written, and what is told where there is none."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import re
+import shutil
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image as PILImage
+
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.yaml12 import read_yaml
+from mmtoolkit.catalogue.plugins import Plugins, load_plugins
+from mmtoolkit.components import ColumnSummary, Proposal
+from mmtoolkit.first_schema import Choice, FirstSchema, first_schema, name_of, sizes
+from mmtoolkit.runs.checking import check
+from mmtoolkit.schema.schema import parse_schema, read_schema
+from mmtoolkit.tables import Reading
+from own_tables import holed, shop, sklearn_table
+from runs import mmt
+
+PLUGINS = load_plugins()
+
+
+def proposed(path: Path, reading: Reading | None = None, **more: Any) -> FirstSchema:
+    return first_schema(path, path.with_suffix(".yaml"), reading or Reading(), more.pop("plugins", PLUGINS), **more)
+
+
+def written(folder: Path, columns: dict[str, Sequence[Any]]) -> Path:
+    return holed(folder / "t.csv", {name: list(map(str, cells)) for name, cells in columns.items()}, 0.0).path
+
+
+def checked(path: Path) -> list[str]:
+    """The notes of `mmt check`; it must end well."""
+    found, fault = check(read_schema(path), lambda line: None)
+    assert fault is None
+    return list(found["notes"])
+
+
+# What is made of a column.
+
+DRAW = random.Random(0)
+NORMAL = [f"{DRAW.gauss(170, 10):.1f}" for _ in range(60)]
+KINDS: dict[str, tuple[list[Any], str, str]] = {
+    "0 and 1": ([0, 1, 1] * 20, "binary", "67% 1"),
+    "-1 and 1": ([-1, 1] * 30, "binary", "50% 1"),
+    "words of yes and no": (["Yes", "no", "NO", "yes"] * 15, "binary", "50%"),
+    "t and f": (["t", "f"] * 30, "binary", "50% t"),
+    "two other words": (["m", "f"] * 30, "label", "2 classes: m (30), f (30)"),
+    "few words": (["red", "green", "blue"] * 20, "label", "3 classes: red (20)"),
+    "names that read as numbers": (["Nan", "Inf", "Bob"] * 20, "label", "3 classes: Nan (20)"),
+    "three codes": ([1, 2, 3] * 20, "label", "3 classes"),
+    "ten digits, even": (list(range(10)) * 6, "label", "10 classes"),
+    "counts, uneven": ([0] * 30 + [1] * 15 + [2] * 7 + [3] * 4 + [4, 5, 6, 8], "numeric", "0, 1, 2, 3"),
+    "forty whole numbers": ([n % 40 for n in range(60)], "numeric", "0, 1, 2, 3"),
+    "years": ([1990 + n % 30 for n in range(60)], "numeric", "1990"),
+    "real numbers": (NORMAL, "numeric", NORMAL[0]),
+    "numbers far out": ([f"{n / 10:.1f}" for n in range(57)] + ["900", "1200", "1"], "numeric", "some lie far out"),
+    "numbers and a word": ([*NORMAL[:55], *["varies"] * 5], "numeric", "5 cells such as varies are no numbers"),
+    "phrases": ([f"a {a} {b} hat" for a in ("big", "old") for b in ("red", "blue")] * 15, "label", "4 classes"),
+    "captions": (
+        [f"a {DRAW.choice('abcde') * 3} {DRAW.choice('fghij') * 3} {DRAW.choice('klmno') * 3} hat" for _ in range(60)],
+        "text",
+        "texts: a ",
+    ),
+    "words and many numbers": ([*(f"{n}.5" for n in range(30)), *(["low", "high", "mid"] * 10)], "text", "texts: 0.5"),
+    "codes that come back": ([f"{n % 30:03d}x" for n in range(60)], "text", "texts: 000x"),
+}
+
+
+@pytest.mark.parametrize("case", KINDS)
+def test_a_column_is_read_as_the_kind_that_fits(tmp_path: Path, case: str) -> None:
+    cells, kind, about = KINDS[case]
+    (choice,) = proposed(written(tmp_path, {"seen": cells})).choices
+    assert (choice.kind, choice.used) == (kind, True)
+    assert about in choice.proposal.about
+    checked_path = tmp_path / "t.yaml"
+    checked_path.write_text(proposed(tmp_path / "t.csv").text, encoding="utf-8")
+    assert checked(checked_path) == [] or case == "numbers and a word"
+
+
+LEFT_OUT: dict[str, tuple[list[Any], str | None, str]] = {
+    "constant": (["EUR"] * 60, None, "holds one value alone, EUR"),
+    "all missing": (["NA", ""] * 30, None, "all of its cells are missing"),
+    "row numbers": (list(range(1, 61)), "numeric", "counts the rows"),
+    "row numbers, shuffled": (DRAW.sample(range(60), 60), "numeric", "counts the rows"),
+    "ids": ([f"T{n:x}" for n in range(1000, 1060)], "text", "nearly all different, as names are: T3e8, T3e9, T3ea"),
+    "dates": ([f"2024-01-{n % 28 + 1:02d}" for n in range(60)], "text", "dates or times: 2024-01-01"),
+    "times of day": ([f"2024-01-01T{n % 24:02d}:15:00Z" for n in range(60)], "text", "dates or times"),
+    "addresses": ([f"https://x.org/{n}.png" for n in range(60)], "text", "addresses: https://x.org/0.png"),
+    "mail": ([f"a{n}@b.org" for n in range(60)], "text", "addresses: a0@b.org"),
+    "units": ([f"{n}.5 kg" for n in range(60)], "numeric", "write them as 1200 and 3.5"),
+    "thousands": ([f"1,{n:03d}" for n in range(60)], "numeric", "write them as 1200 and 3.5"),
+    "decimal comma": ([f"{n},5" for n in range(60)], "numeric", "write them as 1200 and 3.5"),
+    "row numbers, some missing": ([None if n % 3 == 0 else n for n in range(60)], "numeric", "counts the rows"),
+    "words that do not come back": (
+        [f"a{n} b{n} c{n}" for n in range(60)],
+        "text",
+        "few of its words come back: a0 b0 c0, a1 b1 c1, …",
+    ),
+    "long": ([f"{n} " + "word " * 90 for n in range(60)], "text", "long texts, 453 characters on average"),
+    "pictures that are not there": ([f"{n % 5}.png" for n in range(60)], "image", "there is no such file"),
+}
+
+
+def test_words_of_texts_that_come_back_whole_are_known(tmp_path: Path) -> None:
+    notes = [f"a{n} pain here, b{n} low" for n in range(16)]
+    first = proposed(written(tmp_path, {"note": notes * 5, "other": ["a", "b"] * 40}))
+    choice = first.choices[0]
+    assert (choice.kind, choice.used) == ("text", True)
+    assert choice.proposal.options["vocabulary_size"] == 2 * 16 + 3
+
+
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_a_column_that_says_nothing_is_left_out_with_the_reason(tmp_path: Path, case: str) -> None:
+    cells, kind, about = LEFT_OUT[case]
+    first = proposed(written(tmp_path, {"seen": cells, "other": ["a", "b"] * 30}))
+    choice = first.choices[0]
+    assert (choice.kind, choice.used) == (kind, False)
+    assert about in choice.proposal.about
+    assert list(first.schema.modalities) == ["other"]
+    comment = next(line for line in first.text.splitlines() if line.startswith("  # seen: "))
+    assert about in comment
+    if kind is not None:  # without its # the modality is there
+        text = re.sub(r"^  # (seen: \{kind)", r"  \1", first.text, flags=re.MULTILINE)
+        assert list(parse_schema(read_yaml(text, "t").data, folder=tmp_path).modalities) == ["other", "seen"]
+
+
+def test_a_text_that_is_far_longer_than_the_others_sets_no_length(tmp_path: Path) -> None:
+    texts = [f"one {DRAW.choice('abcdefgh')} {DRAW.choice('ijklmnop')}" for _ in range(99)]
+    first = proposed(written(tmp_path, {"seen": [*texts, "one " * 20]}))
+    assert first.choices[0].proposal.options == {"length": 3, "tokens": "words", "vocabulary_size": 17}
+    (tmp_path / "t.yaml").write_text(first.text, encoding="utf-8")
+    (note,) = checked(tmp_path / "t.yaml")
+    assert "has 20 words, and length is 3" in note
+
+
+def test_id_numbers_are_told_by_their_name(tmp_path: Path) -> None:
+    numbers = DRAW.sample(range(10_000, 99_999), 60)
+    first = proposed(written(tmp_path, {"customer_id": numbers, "height": numbers[::-1]}))
+    assert [choice.used for choice in first.choices] == [False, True]
+    assert first.choices[0].proposal.about == "all different, as numbers that name rows are"
+
+
+def test_codes_that_begin_with_zero_are_no_numbers(tmp_path: Path) -> None:
+    (choice,) = proposed(written(tmp_path, {"zip": [f"0{n % 20}134" for n in range(60)]})).choices
+    assert choice.kind == "text"
+
+
+def test_a_copy_of_a_column_is_left_out(tmp_path: Path) -> None:
+    cells = [DRAW.choice("abc") for _ in range(60)]
+    other = [DRAW.choice("abc") for _ in range(60)]
+    first = proposed(written(tmp_path, {"a": cells, "b": cells, "c": other, "d": cells}))
+    assert [choice.used for choice in first.choices] == [True, False, True, False]
+    assert {first.choices[place].proposal.about for place in (1, 3)} == {"the same as a in every row"}
+
+
+def test_columns_of_the_same_cells_in_another_order_are_no_copies(tmp_path: Path) -> None:
+    first = proposed(written(tmp_path, {"a": ["x", "y", "x", "y"] * 15, "b": ["x", "y", "y", "x"] * 15}))
+    assert all(choice.used for choice in first.choices)
+
+
+def test_a_column_of_splits_splits(tmp_path: Path) -> None:
+    path = written(tmp_path, {"part": ["train", "train", "val", "test"] * 15, "word": ["a", "b", "a"] * 20})
+    first = proposed(path)
+    assert first.schema.data.model_dump()["split"] == "part"
+    assert set(first.schema.data.splits()) == {"train", "valid", "test"}
+    assert list(first.schema.modalities) == ["word"]
+
+
+def test_a_column_of_splits_with_holes_does_not(tmp_path: Path) -> None:
+    path = written(tmp_path, {"part": ["train", "train", "val", ""] * 15, "word": ["a", "b", "a"] * 20})
+    assert list(proposed(path).schema.modalities) == ["part", "word"]
+
+
+def test_there_is_an_end_to_modalities(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    first = proposed(written(tmp_path, {f"w{n}": [draw.choice("abc") for _ in range(30)] for n in range(40)}))
+    assert list(first.schema.modalities) == [f"w{n}" for n in range(32)]
+    about = first.choices[39].proposal.about
+    assert about.startswith("there are 40 such columns, and the first 32 are enough to begin with: 3 classes")
+
+
+def test_many_columns_of_numbers_are_one_modality(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    numbers = {f"x{n}": [f"{value:.2f}" for value in draw.normal(size=50)] for n in range(20)}
+    path = holed(tmp_path / "t.csv", {**numbers, "class": [str(n % 3) for n in range(50)]}, 0.3).path
+    first = proposed(path)
+    vector, label = first.choices
+    assert (vector.name, len(vector.columns), label.kind) == ("numerics", 20, "label")
+    assert "20 columns of numbers" in vector.proposal.about
+    assert first.schema.modalities["numerics"].source_columns("numerics") == tuple(numbers)
+    few = written(tmp_path, dict(list(numbers.items())[:10]))
+    assert len(proposed(few).schema.modalities) == 10
+
+
+# Missing markers.
+
+
+def test_signs_and_words_that_stand_for_missing_cells(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        {
+            "width": [*NORMAL[:50], *["unknown"] * 5, *["?"] * 5],
+            "colour": [*["red", "blue"] * 20, *["?"] * 10, *["-"] * 10],
+            "strand": ["+", "-"] * 30,
+            "state": ["known", "unclear", "none"] * 20,
+        },
+    )
+    first = proposed(path)
+    assert first.schema.data.model_dump()["missing"][-2:] == ("unknown", "?")  # "-" is a strand, "none" a state
+    assert [choice.columns[0].missing for choice in first.choices] == [10, 10, 0, 0]
+    assert first.choices[2].proposal.options["classes"] == ["+", "-"]
+    assert first.choices[3].proposal.options["classes"] == ["known", "none", "unclear"]
+
+
+def test_a_word_that_is_a_class_elsewhere_marks_nothing(tmp_path: Path) -> None:
+    path = written(tmp_path, {"n": [*NORMAL[:50], *["none"] * 10], "pets": ["none", "cat", "dog"] * 20})
+    first = proposed(path)
+    assert "none" not in first.schema.data.model_dump()["missing"]
+    assert "10 cells such as none are no numbers and count as missing" in first.choices[0].proposal.about
+
+
+def test_an_abbreviation_among_numbers_marks_every_column(tmp_path: Path) -> None:
+    years, places = [*NORMAL[:50], *["k.A."] * 10], ["town", "land", "k.A."] * 20
+    first = proposed(written(tmp_path, {"year": years, "place": places}))
+    assert first.schema.data.model_dump()["missing"][-1] == "k.A."
+    assert first.choices[1].proposal.options["classes"] == ["land", "town"]
+    first = proposed(written(tmp_path, {"year": NORMAL[:60], "place": places}))
+    assert "k.A." in first.choices[1].proposal.options["classes"]
+
+
+# Pictures.
+
+
+def pictures(folder: Path, sizes: Sequence[tuple[int, int]], mode: str = "RGB") -> list[str]:
+    (folder / "p").mkdir(exist_ok=True)
+    for place, size in enumerate(sizes):
+        colour = (place % 250, 40, 90) if mode == "RGB" else place % 250
+        PILImage.new(mode, size, colour).save(folder / f"p/{place}.png")
+    return [f"p/{place}.png" for place in range(len(sizes))]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "mode", "shape", "network", "about"),
+    [
+        ([(28, 28)] * 12, "L", [1, 28, 28], "mlp", "grey pictures of 28x28 pixels"),
+        ([(28, 28)] * 12, "RGB", [3, 28, 28], "dcgan", "colour pictures of 28x28 pixels"),
+        ([(8, 16)] * 12, "L", [1, 16, 8], "mlp", "grey pictures of 16x8 pixels"),
+        ([(60, 40), (80, 50)] * 6, "RGB", [3, 32, 32], "dcgan", "colour pictures of 40-50x60-80 pixels"),
+        ([(20, 28), (28, 20)] * 6, "L", [1, 28, 28], "mlp", "grey pictures of 20-28x20-28 pixels"),
+        ([(2, 2)] * 12, "L", [1, 28, 28], "mlp", "grey pictures of 2x2 pixels"),
+    ],
+)
+def test_pictures_get_a_shape(
+    tmp_path: Path, sizes: list[tuple[int, int]], mode: str, shape: list[int], network: str, about: str
+) -> None:
+    path = written(tmp_path, {"photo": pictures(tmp_path, sizes, mode)})
+    (choice,) = proposed(path).choices
+    assert choice.proposal.options == {"shape": shape, "network": network}
+    assert choice.proposal.about == about
+    out = tmp_path / "t.yaml"
+    out.write_text(proposed(path).text, encoding="utf-8")
+    assert checked(out) == []
+
+
+def test_one_picture_with_colours_makes_them_colour_pictures(tmp_path: Path) -> None:
+    names = pictures(tmp_path, [(8, 8)] * 12, "L")
+    PILImage.new("RGB", (8, 8), (9, 99, 200)).save(tmp_path / names[7])
+    (choice,) = proposed(written(tmp_path, {"photo": names})).choices
+    assert choice.proposal.options["shape"] == [3, 8, 8]
+
+
+def test_pictures_outside_the_folder_are_left_out(tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    names = [f"../{name}" for name in pictures(tmp_path, [(8, 8)] * 12)]
+    choice = proposed(written(inner, {"photo": names, "word": ["a", "b"] * 6})).choices[0]
+    assert not choice.used
+    assert "leads out of the table's folder" in choice.proposal.about
+    assert "set data.files_outside to true" in choice.proposal.about
+
+
+def test_some_pictures_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    names = pictures(tmp_path, [(8, 8)] * 12)
+    (tmp_path / names[3]).write_bytes(b"\x89PNG half")
+    (tmp_path / names[5]).unlink()
+    (choice,) = proposed(written(tmp_path, {"photo": names})).choices
+    assert choice.used
+    assert choice.proposal.about == "colour pictures of 8x8 pixels; 2 of the first 12 cannot be read"
+
+
+def test_bytes_of_pictures(tmp_path: Path) -> None:
+    names = pictures(tmp_path, [(8, 8)] * 12)
+    cells = [(tmp_path / name).read_bytes() for name in names]
+    pa.parquet.write_table(pa.table({"photo": cells, "word": ["a", "b"] * 6}), tmp_path / "t.parquet")
+    choice = proposed(tmp_path / "t.parquet").choices[0]
+    assert (choice.kind, choice.proposal.options["shape"]) == ("image", [3, 8, 8])
+
+
+# Formats.
+
+TYPED = {
+    "flag": [True, False, None] * 20,
+    "size": [1.5 * n for n in range(59)] + [float("nan")],
+    "word": ["a", "b", None] * 20,
+    "day": [date(2024, 1, n % 28 + 1) for n in range(60)],
+    "list": [[n, n + 1] for n in range(60)],
+}
+
+
+@pytest.mark.parametrize("ending", ["parquet", "feather", "jsonl"])
+def test_typed_tables(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"t.{ending}"
+    if ending == "jsonl":
+        rows = [dict(zip(TYPED, values, strict=True)) for values in zip(*TYPED.values(), strict=True)]
+        lines = [json.dumps({k: v for k, v in row.items() if v == v}, default=str) for row in rows]
+        path.write_text("\n".join(lines), encoding="utf-8")
+    else:
+        table = pa.table(TYPED).set_column(2, "word", pa.array(TYPED["word"]).dictionary_encode())
+        pa.parquet.write_table(table, path) if ending == "parquet" else pa.feather.write_feather(table, path)
+    first = proposed(path)
+    kinds = [choice.kind if choice.used else None for choice in first.choices]
+    assert kinds == ["binary", "numeric", "label", None, None]
+    assert [choice.columns[0].missing for choice in first.choices] == [20, 1, 20, 0, 0]
+    assert first.choices[3].proposal.about.startswith("dates or times: 2024-01-01, 2024-01-02")
+    assert first.choices[4].proposal.about == "no kind of modality reads it (list: [0, 1], [1, 2], …)"
+    out = tmp_path / "t.yaml"
+    out.write_text(first.text, encoding="utf-8")
+    assert checked(out) == []
+
+
+def test_delimiter_and_encoding_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes("größe|farbe\n".encode("cp1252") + "1.5|blau\n2.5|grün\n".encode("cp1252") * 30)
+    first = proposed(path, Reading(delimiter="|", encoding="cp1252"))
+    assert list(first.schema.modalities) == ["größe", "farbe"]
+    assert first.choices[1].proposal.options["classes"] == ["blau", "grün"]
+    data = read_yaml(first.text, "t").data["data"]
+    assert (data["delimiter"], data["encoding"], data["path"]) == ("|", "cp1252", "t.csv")
+    out = tmp_path / "t.yaml"
+    out.write_text(first.text, encoding="utf-8")
+    assert checked(out) == []
+
+
+# The whole.
+
+
+def test_a_table_with_everything(tmp_path: Path) -> None:
+    own = shop(tmp_path, rows=120, missing=0.3)
+    first = proposed(own.path)
+    kinds = {choice.name: choice.kind if choice.used else None for choice in first.choices}
+    assert kinds == {
+        "id": None,
+        "photo": "image",
+        "caption": "text",
+        "kind": "label",
+        "colour": "label",
+        "weight": "numeric",
+        "price": "numeric",
+        "stars": "numeric",
+        "fragile": "binary",
+        "added": None,
+        "currency": None,
+    }
+    for choice in first.choices:
+        assert choice.columns[0].missing == sum(cell is None for cell in own.columns[choice.name])
+    assert first.schema.modalities["caption"].model_dump()["tokens"] == "words"
+    document = read_yaml(first.text, "shop").data
+    assert document["data"]["on_bad_cell"] == "missing"
+    assert document["model"]["subsets"] == {"k": 3}
+    assert document["train"]["warmup_epochs"] == document["train"]["epochs"] // 2
+    (tmp_path / "shop.yaml").write_text(first.text, encoding="utf-8")
+    assert checked(tmp_path / "shop.yaml") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("iris", ["numeric"] * 4 + ["label"]),
+        ("wine", ["numeric"] * 13 + ["label"]),
+        ("breast_cancer", ["numeric", "label"]),
+        ("digits", ["numeric", "binary", "binary", "binary", "label"]),
+    ],
+)
+def test_tables_that_many_know(tmp_path: Path, name: str, kinds: list[str]) -> None:
+    pytest.importorskip("sklearn")
+    first = proposed(sklearn_table(tmp_path, name).path)
+    assert [modality.kind for modality in first.schema.modalities.values()] == kinds
+
+
+def test_from_a_table_with_holes_to_filled_cells(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    kind = draw.choice(3, 200, p=[0.5, 0.3, 0.2])
+    truth = {
+        "kind": [("oak", "elm", "fir")[k] for k in kind],
+        "height": [f"{value:.1f}" for value in 10 + 8 * kind + draw.normal(0, 1, 200)],
+        "girth": [f"{value:.2f}" for value in 2 - 0.7 * kind + draw.normal(0, 0.1, 200)],
+        "needles": ["yes" if k == 2 else "no" for k in kind],
+    }
+    own = holed(tmp_path / "trees.csv", truth, 0.35, seed=9, markers=("", "NA", "?"))
+    schema, run, filled = tmp_path / "trees.yaml", tmp_path / "run", tmp_path / "filled.csv"
+    shorter = ["--set", "train.epochs=2", "--set", "train.warmup_epochs=2", "--set", "evaluate=[{kind: imputation}]"]
+    for words in (
+        ["init", own.path],
+        ["check", schema],
+        ["run", schema, "--out", run, *shorter],
+        ["impute", run, own.path, "--out", filled],
+        ["embed", run, own.path, "--out", tmp_path / "z.csv"],
+        ["sample", run, "--given", "kind=fir", "-n", "3", "--out", tmp_path / "firs.csv"],
+    ):
+        done = mmt(*words)
+        assert done.status == 0, (words, done.err)
+    with filled.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    right = {name: [row[name] == cell for row, cell in zip(rows, truth[name], strict=True)] for name in truth}
+    for name, cells in own.columns.items():
+        assert all(row[name] == cell for row, cell in zip(rows, cells, strict=True) if cell is not None)
+        assert all(row[name] not in ("", "NA", "?") for row in rows)
+    holes = [place for place, cell in enumerate(own.columns["kind"]) if cell is None]
+    assert len(holes) > 50
+    mode = np.mean([truth["kind"][place] == own.mode("kind") for place in holes])
+    assert np.mean([right["kind"][place] for place in holes]) > mode + 0.2
+
+
+def test_the_page_on_a_table_of_your_own_shows_what_is_written(tmp_path: Path) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    shutil.copy(docs / "examples" / "teas.csv", tmp_path)
+    page = (docs / "own-table.md").read_text(encoding="utf-8")
+    shown = re.search(r"^```yaml[^\n]*\n(# A first schema.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    first = first_schema(tmp_path / "teas.csv", tmp_path / "teas.yaml", Reading(), PLUGINS)
+    assert first.text.replace(str(tmp_path / "teas.csv"), "teas.csv") == shown[1]
+
+
+def test_a_class_that_is_in_the_test_split_alone_is_a_class(tmp_path: Path) -> None:
+    cells = ["a", "b"] * 50
+    path = written(tmp_path, {"word": cells})
+    place = parse_schema(read_yaml(proposed(path).text, "t").data, folder=tmp_path).data.place("test", 0)
+    cells[int(place.rpartition(" ")[2]) - 1] = "rare"
+    (tmp_path / "t.yaml").write_text(proposed(written(tmp_path, {"word": cells})).text, encoding="utf-8")
+    assert checked(tmp_path / "t.yaml") == []
+    left = {"modalities": {"word": {"kind": "label"}}}
+    data = read_yaml((tmp_path / "t.yaml").read_text(encoding="utf-8"), "t").data
+    found, _ = check(parse_schema({**data, **left}, folder=tmp_path), lambda line: None)
+    assert "'rare' is none of the 2 classes" in found["notes"][0]  # what it would be without its name
+
+
+def test_values_that_are_in_no_training_row_are_left_out(tmp_path: Path) -> None:
+    path = written(tmp_path, {"word": ["a", "b"] * 50, "few": [""] * 100})
+    source = parse_schema(read_yaml(proposed(path).text, "t").data, folder=tmp_path).data
+    few = [""] * 100
+    for row, cell in enumerate(("1.5", "2.5")):
+        few[int(source.place("test", row).rpartition(" ")[2]) - 1] = cell
+    first = proposed(written(tmp_path, {"word": ["a", "b"] * 50, "few": few}))
+    assert list(first.schema.modalities) == ["word"]
+    assert first.choices[1].proposal.about == "its few values are all in rows that are not trained on"
+
+
+@pytest.mark.parametrize(
+    ("rows", "split"), [(1, {"train": 1}), (9, {"train": 1}), (10, {"train": 0.8, "valid": 0.1, "test": 0.1})]
+)
+def test_a_table_of_a_few_rows_is_all_trained_on(tmp_path: Path, rows: int, split: dict[str, float]) -> None:
+    path = written(tmp_path, {"a": [f"{n}.5" for n in range(rows)], "b": [f"{n}.25" for n in range(rows)]})
+    if rows == 1:
+        with pytest.raises(UserError, match=r"none of its columns can be used.*\n.*holds one value alone, 0\.5"):
+            proposed(path)
+        return
+    first = proposed(path)
+    assert read_yaml(first.text, "t").data["data"]["split"] == split
+    (tmp_path / "t.yaml").write_text(first.text, encoding="utf-8")
+    assert checked(tmp_path / "t.yaml") == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "train"),
+    [
+        (100, {"epochs": 16, "sampling": {"rows": 1_000}, "batch_size": 32, "learning_rate": 1e-3}),
+        (300, {"epochs": 48, "sampling": {"rows": 1_000}, "batch_size": 32, "learning_rate": 5e-4}),
+        (5_000, {"epochs": 25, "sampling": {"rows": 4_000}, "batch_size": 64, "learning_rate": 5e-4}),
+        (10_000_000, {"epochs": 10, "sampling": {"rows": 10_000}, "batch_size": 64, "learning_rate": 5e-4}),
+    ],
+)
+def test_training_takes_minutes_however_large_the_table(rows: int, train: dict[str, Any]) -> None:
+    column = ColumnSummary("a", rows, rows // 2, (1, 2), (1, 1))
+    choices = [Choice(name, (column,), "numeric", Proposal(0.8, {}, "", cost=0.8)) for name in "abc"]
+    found = sizes.train(choices, rows)
+    assert found == {**train, "warmup_epochs": train["epochs"] // 2}
+    assert found["epochs"] * found["sampling"]["rows"] * 3 * 0.8 * 0.5 <= 120_000  # milliseconds
+
+
+CELLS = st.one_of(
+    st.sampled_from(["", "NA", "?", "-", "unknown", " ", "yes", "no", "0", "1", "red", "1.5", "-2", "2024-01-02"]),
+    st.sampled_from(["a b c d", "d c b a", "x.png", "../x.png", "https://a.b/c", "1,5", "3 kg", "007", "1e60", "inf"]),
+    st.integers(-5, 40).map(str),
+    st.floats().map(str),
+    st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=12),
+)
+COLUMN = st.one_of(
+    st.lists(CELLS, min_size=2, max_size=24),
+    st.lists(st.sampled_from(["yes", "no", ""]), min_size=2, max_size=24),
+    st.lists(st.sampled_from(["1", "2", "3", "NA"]), min_size=2, max_size=24),
+    st.lists(st.floats(-1e3, 1e3).map(str), min_size=2, max_size=24),
+)
+NAMES = st.one_of(
+    st.sampled_from(["type", "kind", "a.b", "a/b", "ü", "", "null", "true", "1", "- x", "{a}", "# b", "each", "="]),
+    st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=8),
+    st.just("long " * 60),
+)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(columns=st.dictionaries(NAMES, COLUMN, min_size=1, max_size=4))
+def test_whatever_the_table_the_schema_checks(
+    tmp_path_factory: pytest.TempPathFactory, columns: dict[str, list[str]]
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    rows = min(map(len, columns.values()))
+    truth = {name: cells[:rows] for name, cells in columns.items()}
+    if list(truth) == [""]:  # a first line that is empty is no head
+        truth = {"x": truth[""]}
+    path = holed(folder / "t.csv", truth, 0.0).path
+    try:
+        first = proposed(path)
+    except UserError as error:
+        faults = error.faults
+    else:
+        faults = []
+    if faults:
+        reasons = "none of its columns can be used" in faults[0]
+        assert (len(faults) == 1 + len(truth)) if reasons else re.search(r"the head|row", faults[0])
+        return
+    out = folder / "t.yaml"
+    out.write_text(first.text, encoding="utf-8")
+    assert read_schema(out) == first.schema
+    checked(out)
+
+
+# Plugins.
+
+PLUGIN = """
+import torch
+from torch import nn
+from typing import Literal
+from mmtoolkit import Modality, Proposal, hookimpl
+
+class Grade(Modality):
+    kind: Literal["grade"] = "grade"
+    top: int = 6
+
+    @classmethod
+    def propose(cls, column):
+        {body}
+
+    def event_shape(self):
+        return ()
+
+    def parse(self, cell):
+        return torch.tensor(float(cell))
+
+    def encoder(self, width, extra=0):
+        return nn.Sequential(nn.Unflatten(0, (-1, 1)), nn.Linear(1, width))
+
+    def decoder(self, size):
+        return Head(size)
+
+class Head(nn.Linear):
+    def __init__(self, size):
+        super().__init__(size, 1)
+
+    def forward(self, z):
+        return torch.distributions.Normal(super().forward(z).squeeze(1), 1.0, validate_args=False)
+
+@hookimpl
+def mmt_components():
+    return [Grade]
+"""
+
+
+def test_a_plugin_takes_part(tmp_path: Path) -> None:
+    plugin = tmp_path / "grade.py"
+    body = 'return Proposal(0.9, {"top": 5}, "grades of school") if column.name == "maths" else None'
+    plugin.write_text(PLUGIN.format(body=body), encoding="utf-8")
+    path = written(tmp_path, {"maths": [n % 5 + 1 for n in range(60)], "art": [n % 4 + 1 for n in range(60)]})
+    done = mmt("init", path, "--plugin", plugin)
+    assert done.status == 0
+    text = path.with_suffix(".yaml").read_text(encoding="utf-8")
+    assert "  # 0% missing; grades of school\n  maths: {kind: grade, top: 5}\n" in text
+    assert "  art: {kind: label, " in text
+    assert mmt("check", path.with_suffix(".yaml"), "--plugin", plugin).status == 0
+
+
+HEIRS = """
+from typing import Literal
+from mmt_attributes import Label, Numeric
+from mmtoolkit import hookimpl
+
+class Heir(Numeric):
+    kind: Literal["heir"] = "heir"
+
+class Keen(Label):
+    kind: Literal["keen"] = "keen"
+
+    @classmethod
+    def propose(cls, column):
+        return super().propose(column)
+
+@hookimpl
+def mmt_components():
+    return [Heir, Keen]
+"""
+
+
+def test_a_subclass_takes_part_only_by_a_propose_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "heirs.py"
+    file.write_text(HEIRS, encoding="utf-8")
+    plugins = load_plugins([file])
+    heirs_first = Plugins(dict(reversed(plugins.components.items())), plugins.origins)
+    path = written(tmp_path, {"height": NORMAL, "word": ["a", "b", "c"] * 20})
+    for found, label in ((plugins, "label"), (heirs_first, "keen")):
+        assert [choice.kind for choice in proposed(path, plugins=found).choices] == ["numeric", label]
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ("raise KeyError('x')", "KeyError: 'x'"),
+        ('return Proposal(0.99, {"bottom": 1}, "")', "Extra inputs are not permitted"),
+    ],
+)
+def test_a_broken_plugin_does_not_stop_the_others(tmp_path: Path, body: str, fault: str) -> None:
+    plugin = tmp_path / "grade.py"
+    plugin.write_text(PLUGIN.format(body=body), encoding="utf-8")
+    said: list[str] = []
+    first = proposed(written(tmp_path, {"a": [1, 2, 3] * 20}), plugins=load_plugins([plugin]), report=said.append)
+    assert first.choices[0].kind == "label"
+    assert said == [f"the modality grade cannot propose to read column a: {fault}; mend its plugin"]
+
+
+def test_a_summary_counts_what_was_seen() -> None:
+    column = ColumnSummary("a", 10, 3, ("x", "y\ty", "?"), (4, 2, 1))
+    assert (column.counted, column.repeats, column.texts) == (7, 7 / 3, ("x", "y\ty", "?"))
+    assert column.share([True, False, True]) == 5 / 7
+    assert column.examples(2) == "x, y y, …"
+    without = column.without(["?"])
+    assert (without.missing, without.cells, without.counts) == (4, ("x", "y\ty"), (4, 2))
+    assert column.files(3) == ([], [])
+
+
+# The command, and what it refuses.
+
+
+def table_of(folder: Path, text: str | bytes, name: str = "t.csv") -> Path:
+    path = folder / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+SOUND = "size,word\n" + "1.5,a\n2.5,b\n3.5,a\n" * 20
+
+
+def test_the_command_says_what_it_wrote_and_what_is_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    table_of(tmp_path / "in", SOUND)
+    done = mmt("init", "in/t.csv")
+    assert (done.status, done.err) == (0, "")
+    assert "in/t.yaml is written" in done.out
+    assert done.out.endswith("  mmt check in/t.yaml\n  mmt run in/t.yaml\n")
+    assert re.search(r"^ size +numeric +0% +1.5, 2.5, 3.5", done.out, re.MULTILINE)
+    done = mmt("init", "in/t.csv", "--out", "new folder/s.yaml")
+    assert done.out.endswith("  mmt run 'new folder/s.yaml'\n")
+    assert read_yaml((tmp_path / "new folder/s.yaml").read_text(), "s").data["data"]["path"] == "../in/t.csv"
+    assert checked(tmp_path / "new folder/s.yaml") == []
+
+
+def test_a_schema_that_is_there_is_kept(tmp_path: Path) -> None:
+    path = table_of(tmp_path, SOUND)
+    out = table_of(tmp_path, "mine", "t.yaml")
+    done = mmt("init", path)
+    assert done.status == 2
+    assert done.err == f"{out}: is there already; give --out another file, or --overwrite to replace it\n"
+    assert out.read_text() == "mine"
+    assert mmt("init", path, "--overwrite").status == 0
+    assert checked(out) == []
+
+
+def test_the_tab_is_written_as_a_shell_can(tmp_path: Path) -> None:
+    path = table_of(tmp_path, SOUND.replace(",", "\t"), "t.txt")
+    done = mmt("init", path)
+    assert "its ending names no format of a table" in done.err
+    path = path.rename(tmp_path / "t.csv")
+    assert mmt("init", path, "--delimiter", "\\t", "--format", "csv").status == 0
+    assert read_yaml(path.with_suffix(".yaml").read_text(), "t").data["data"]["delimiter"] == "\t"
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "fault"),
+    [
+        ("", (), "is empty, or its first line is; give it a head with the names of the columns"),
+        ("a,b\n", (), "has a head and no row; give it rows"),
+        ("a,b\n1,2\n1,2,3\n", (), ":3: row 2 has 3 cells and the head 2; mend the line"),
+        ("a,a\n1,2\n", (), "two columns are named 'a'; rename one"),
+        (b"a,b\n\xff\xfe,1\n", (), ":2: is not utf-8 text"),
+        (SOUND, ("--delimiter", ";;"), "--delimiter ';;': String should have at most 1 character"),
+        (SOUND, ("--format", "xlsx"), "--format 'xlsx': Input should be 'csv', 'parquet', 'arrow' or 'jsonl'"),
+        (SOUND, ("--encoding", "x"), "--encoding 'x': there is no encoding 'x'; give one such as utf-8"),
+        (SOUND, ("--out", "{folder}/t.csv/s.yaml"), "t.csv: cannot be written"),
+    ],
+)
+def test_what_cannot_be_done_is_told(tmp_path: Path, text: str | bytes, options: tuple[str, ...], fault: str) -> None:
+    path = table_of(tmp_path, text)
+    done = mmt("init", path, *(option.format(folder=tmp_path) for option in options))
+    assert done.status == 2
+    assert fault in done.err.splitlines()[0]
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "t.yaml").exists()
+
+
+@pytest.mark.parametrize("name", ["no.csv", ".", "..", "loop.csv", "x" * 300 + ".csv"])
+def test_a_table_that_is_no_file(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    done = mmt("init", name)
+    folder = "is a folder; give the path of a table in it"
+    said = folder if name.strip(".") == "" else "there is no such file; give the path of a table"
+    assert (done.status, done.err) == (2, f"{name}: {said}\n")
+
+
+def test_the_table_is_never_written_over(tmp_path: Path) -> None:
+    path = table_of(tmp_path, SOUND)
+    done = mmt("init", path, "--out", path, "--overwrite")
+    assert (done.status, done.err) == (2, f"{path}: is the table; give --out another file\n")
+    assert path.read_text() == SOUND
+
+
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [
+        ("my.data.csv", "my.data"),
+        ("a.csv.gz", "a"),
+        (".csv", "csv"),
+        ("a\nb.tsv", "a_b"),
+        ("ü" * 90 + ".csv", "ü" * 50),
+        ("....parquet", "table"),
+    ],
+)
+def test_a_schema_is_named_after_its_table(table: str, name: str) -> None:
+    assert name_of(Path("some") / table) == name
+
+
+def test_a_path_that_is_not_utf8_is_told(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.csv")
+    path.write_text(SOUND)
+    with pytest.raises(UserError, match="this path is not UTF-8, and a schema is; rename the file or its folder"):
+        proposed(path)
+
+
+def test_a_table_far_away_is_named_by_its_whole_path(tmp_path: Path) -> None:
+    path = table_of(tmp_path, SOUND)
+    out = tmp_path / "a" / "b" / "c" / "s.yaml"
+    data = read_yaml(first_schema(path, out, Reading(), PLUGINS).text, "s").data["data"]
+    assert data["path"] == str(path)
+
+
+def test_where_no_column_can_be_used_each_says_why(tmp_path: Path) -> None:
+    path = table_of(tmp_path, "id,word,nothing\n" + "".join(f"{n},x,\n" for n in range(30)))
+    done = mmt("init", path)
+    assert done.status == 2
+    assert done.err.splitlines() == [
+        f"{path}: none of its columns can be used as it is; mend one of them:",
+        f"{path}, column id: counts the rows",
+        f"{path}, column word: holds one value alone, x",
+        f"{path}, column nothing: all of its cells are missing",
+    ]

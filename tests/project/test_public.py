@@ -1,0 +1,140 @@
+"""What is public: the names of mmtoolkit.__all__ and mmtoolkit.testing, their documentation, and who keeps to them."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import FunctionType
+
+import pytest
+
+import mmtoolkit
+import mmtoolkit.testing
+from mmtoolkit import evaluators, models, sources
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
+_PYTHON = re.compile(r"^```python[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def listed(page: Path) -> list[str]:
+    """What the API page documents, in order."""
+    return re.findall(r"^:::\s+(\S+)\s*$", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_the_api_page_lists_the_public_names_and_no_others() -> None:
+    public = [f"mmtoolkit.{name}" for name in mmtoolkit.__all__]
+    public += [f"mmtoolkit.testing.{name}" for name in mmtoolkit.testing.__all__]
+    found = listed(DOCS / "reference.md")
+    assert sorted(found) == sorted(public)
+    assert not [page for page in PAGES if page.name != "reference.md" and listed(page)]
+
+
+def test_the_components_that_ship_are_public() -> None:
+    for cls in [*models.mmt_components(), *sources.mmt_components(), *evaluators.mmt_components()]:
+        assert getattr(mmtoolkit, cls.__name__) is cls
+
+
+@pytest.mark.parametrize("names", [["*"], *([name] for name in mmtoolkit.__all__)], ids=lambda names: names[0])
+def test_every_name_can_be_imported(names: list[str]) -> None:
+    space: dict[str, object] = {}
+    exec(f"from mmtoolkit import {', '.join(names)}", space)
+    assert set(space) - {"__builtins__"} == (set(mmtoolkit.__all__) if names == ["*"] else set(names))
+
+
+def documented_in(module: str, name: str) -> bool:
+    """Whether a text stands under `name = …` in a module, or in the one that it takes the name from."""
+    tree = ast.parse(Path(str(import_module(module).__file__)).read_text(encoding="utf-8")).body
+    for statement, following in zip(tree, [*tree[1:], None], strict=True):
+        if isinstance(statement, ast.ImportFrom) and name in {alias.name for alias in statement.names}:
+            return documented_in(str(statement.module), name)
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == name:
+            text = getattr(following, "value", None)
+            return isinstance(text, ast.Constant) and isinstance(text.value, str)
+    return False
+
+
+def members(cls: type) -> Iterator[tuple[str, object]]:
+    """The methods and properties that a class of ours defines itself."""
+    for name, member in vars(cls).items():
+        default = getattr(member, "__name__", "") == "<lambda>"  # of a dataclass's field
+        ours = isinstance(member, FunctionType | property | classmethod | staticmethod) and not default
+        if ours and not name.startswith("_"):
+            yield name, member
+
+
+@pytest.mark.parametrize("name", mmtoolkit.__all__)
+def test_every_public_name_says_what_it_is(name: str) -> None:
+    found = getattr(mmtoolkit, name)
+    if not isinstance(found, type | FunctionType):
+        assert documented_in(f"mmtoolkit.{mmtoolkit._HOME[name]}", name)
+        return
+    assert (found.__doc__ or "").strip()
+    assert not (found.__doc__ or "").startswith(f"{name}("), "that is what a dataclass says of itself"
+    for member, defined in members(found) if isinstance(found, type) else ():
+        assert inspect.getdoc(defined), f"{name}.{member}"
+
+
+@pytest.mark.parametrize("name", mmtoolkit.testing.__all__)
+def test_the_test_kit_says_what_it_is(name: str) -> None:
+    assert (getattr(mmtoolkit.testing, name).__doc__ or "").strip()
+
+
+# Who keeps to them.
+
+
+def strangers(text: str) -> set[str]:
+    """What a piece of Python imports of mmtoolkit, or reaches for by `mmtoolkit.…`, that is not public."""
+    public = {
+        "mmtoolkit": {*mmtoolkit.__all__, "testing"},
+        "mmtoolkit.testing": set(mmtoolkit.testing.__all__),
+    }
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {a.name for a in node.names if a.name.startswith("mmtoolkit.") and a.name not in public}
+        elif isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "mmtoolkit":
+            known = public.get(str(node.module), set())
+            found |= {f"{node.module}.{alias.name}" for alias in node.names if alias.name not in known}
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "mmtoolkit":
+            found |= {f"mmtoolkit.{node.attr}"} - {f"mmtoolkit.{name}" for name in public["mmtoolkit"]}
+    return found
+
+
+def test_strangers_are_found() -> None:
+    assert strangers("from mmtoolkit import Batch, build\nimport mmtoolkit\nmmtoolkit.load") == set()
+    assert strangers("from mmtoolkit.testing import check_model\nimport mmtoolkit.testing") == set()
+    assert strangers("from mmtoolkit.core.posterior import Gaussian") == {"mmtoolkit.core.posterior.Gaussian"}
+    assert strangers("import mmtoolkit.core.posterior as p") == {"mmtoolkit.core.posterior"}
+    assert strangers("import mmtoolkit\nmmtoolkit.core.posterior.Gaussian") == {"mmtoolkit.core"}
+    assert strangers("from mmtoolkit import Nonsense, _HOME") == {"mmtoolkit.Nonsense", "mmtoolkit._HOME"}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_examples_use_public_names_alone(path: Path) -> None:
+    assert strangers(path.read_text(encoding="utf-8")) == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_pages_show_public_names_alone(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for block in _PYTHON.findall(text):
+        assert block.startswith("--8<--") or strangers(block) == set()
+    for path in re.findall(r"`mmtoolkit\.([\w.]+)", text):
+        known = {*mmtoolkit.__all__, "testing", "__all__", "commands"}  # the last is a group of entry points
+        assert path.split(".")[0] in known, path
+
+
+def test_our_own_plugins_use_what_anybody_may() -> None:
+    for path in sorted((ROOT / "plugins").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "mmtoolkit":
+                for alias in node.names:
+                    public = {*mmtoolkit.__all__, *mmtoolkit.testing.__all__}
+                    assert alias.name in public, f"{path}: {node.module}.{alias.name}"

@@ -1,0 +1,385 @@
+"""Runs of VAE, CVAE, BiVCCA and JMVAE: scores, figures and samples that each can give, and lines for what it cannot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image as PILImage
+
+import mmtoolkit
+from mmtoolkit.data.dataset import prepare
+from mmtoolkit.figures import direction
+from mmtoolkit.training.networks import build, unused_rows
+from runs import SMALL, Ended, mmt, sets
+
+KINDS = ("vae", "cvae", "bivcca", "jmvae")
+EVERY = pytest.mark.parametrize("kind", KINDS)
+# Enough of each split, and no more: what is learned is not looked at.
+TINY = [*SMALL, "data.rows={train: 60, valid: 20, test: 30}", "train.epochs=1", "train.batch_size=30"]
+
+
+@dataclass
+class Small:
+    """A finished small run."""
+
+    folder: Path
+    ended: Ended
+
+    @property
+    def results(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / "results.json").read_text())
+        return found
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Small]:
+    """A run of each kind, made when it is first asked for."""
+    made: dict[str, Small] = {}
+
+    def of(kind: str) -> Small:
+        if kind not in made:
+            folder = tmp_path_factory.mktemp("runs") / kind
+            ended = mmt("run", "fashion_mini", *sets(*TINY, f"model.kind={kind}"), "--out", folder)
+            made[kind] = Small(folder, ended)
+        return made[kind]
+
+    return of
+
+
+def entries(score: dict[str, Any]) -> set[str]:
+    return {f"{', '.join(r['target'])} from {', '.join(r['given'])}" for r in score["results"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "elbo", "prediction"),
+    [
+        ("vae", {"image from image"}, {"image from image"}),
+        ("cvae", {"image from image, label"}, {"image from label"}),
+        (
+            "bivcca",
+            {"image from image", "label from label", "image, label from image"},
+            {"image from image", "image from label", "label from image", "label from label"},
+        ),
+        (
+            "jmvae",
+            {"image from image", "label from label", "image, label from image, label"},
+            {"image from image", "image from label", "label from image", "label from label"},
+        ),
+    ],
+)
+def test_a_run_scores_what_its_model_can_give(
+    kind: str, elbo: set[str], prediction: set[str], run: Callable[[str], Small]
+) -> None:
+    done = run(kind)
+    assert done.ended.status == 0, done.ended.err
+    scores = done.results["scores"]
+    assert [entries(score) for score in scores] == [elbo, prediction]
+    for score in scores:
+        assert all(r["examples"] == 30 and r["incomplete"] == 0 and r["value"] is not None for r in score["results"])
+
+
+LEFT_OUT = {
+    "vae": [
+        "elbo: left out: label from label: the model does not decode label",
+        "prediction: left out: image from label: the model does not infer z from label alone",
+        "prediction: left out: label from image: the model does not decode label",
+        "prediction: left out: label from label: the model does not decode label",
+    ],
+    "cvae": [
+        "elbo: left out: image from image: the model does not infer z from image alone",
+        "elbo: left out: label from label: the model does not decode label",
+        "prediction: left out: image from image: the model does not infer z from image alone",
+        "prediction: left out: label from image: the model does not decode label",
+        "prediction: left out: label from label: the model does not decode label",
+    ],
+    "bivcca": [],
+    "jmvae": [],
+}
+
+
+@EVERY
+def test_a_note_names_each_default_score_that_is_left_out(kind: str, run: Callable[[str], Small]) -> None:
+    assert [line for line in run(kind).ended.err.splitlines() if "left out" in line] == LEFT_OUT[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "figures"),
+    [
+        ("vae", {"samples", "from_0_image"}),
+        ("cvae", {"given_1_label", "from_1_label", "from_all"}),
+        ("bivcca", {"samples", "given_1_label", "from_0_image", "from_1_label"}),
+        ("jmvae", {"samples", "given_1_label", "from_0_image", "from_1_label", "from_all"}),
+    ],
+)
+def test_figures_and_report_show_what_the_model_can_give(
+    kind: str, figures: set[str], run: Callable[[str], Small]
+) -> None:
+    folder = run(kind).folder
+    always = {"learning_curves", "cells", "latent"}
+    assert {path.stem for path in (folder / "figures").iterdir()} == always | figures
+    for path in (folder / "figures").iterdir():
+        with PILImage.open(path) as picture:
+            assert picture.convert("L").getextrema()[0] < 100, path  # something is drawn on the white
+    assert (folder / "report.html").read_text().count("data:image/webp;base64,") == len(always | figures)
+
+
+def test_a_vae_of_the_labels_alone_shows_them(tmp_path: Path) -> None:
+    done = mmt("run", "fashion_mini", *sets(*TINY, "model.kind=vae", "model.modality=label"), "--out", tmp_path / "run")
+    assert done.status == 0, done.err
+    figures = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
+    assert figures == {"learning_curves", "samples", "from_1_label", "cells", "latent"}  # nothing else from labels
+
+
+@pytest.mark.parametrize(
+    ("kind", "terms"),
+    [
+        ("vae", {"log p(image)", "KL"}),
+        ("cvae", {"log p(image)", "KL"}),
+        ("bivcca", {"log p(image)", "log p(label)", "KL"}),
+        ("jmvae", {"log p(image)", "log p(label)", "KL", "KL(joint, image)", "KL(joint, label)"}),
+    ],
+)
+def test_history_has_the_parts_of_the_loss(kind: str, terms: set[str], run: Callable[[str], Small]) -> None:
+    (line,) = (json.loads(line) for line in (run(kind).folder / "history.jsonl").read_text().splitlines())
+    assert line["terms"].keys() == terms
+    assert line["validation"] < 0
+
+
+# Inference networks as in Table 1 of Wu & Goodman 2018 but for D, the latent size, which is 4 here.
+IMAGE = (784 + 1) * 512 + (512 + 1) * 512 + (512 + 1) * 8
+LABEL = 10 * 512 + (512 + 1) * 512 + (512 + 1) * 8
+JOINT = (784 + 1) * 512 + 10 * 512 + (1024 + 1) * 512 + (512 + 1) * 8
+COUNTS = {"vae": IMAGE, "cvae": IMAGE + 10 * 512, "bivcca": IMAGE + LABEL, "jmvae": IMAGE + LABEL + JOINT}
+
+
+@EVERY
+def test_check_and_run_count_the_inference_networks(kind: str, run: Callable[[str], Small]) -> None:
+    done = mmt("check", "fashion_mini", *sets(*TINY, f"model.kind={kind}"), "--json")
+    assert done.status == 0, done.err
+    found = json.loads(done.out)
+    assert found["parameters"]["inference"] == COUNTS[kind]
+    assert found["parameters"] == run(kind).results["parameters"]
+    assert found["modalities"]["label"]["decoder"] == 0 or kind in ("bivcca", "jmvae")
+    assert found["notes"] == []
+
+
+# Samples.
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "header"),
+    [
+        ("vae", [], "image"),
+        ("cvae", ["label=Bag"], "image,label"),
+        ("bivcca", [], "image,label"),
+        ("bivcca", ["label=Bag"], "image,label"),
+        ("jmvae", [], "image,label"),
+        ("jmvae", ["label=Bag"], "image,label"),
+    ],
+)
+def test_samples_are_written(
+    kind: str, given: list[str], header: str, run: Callable[[str], Small], tmp_path: Path
+) -> None:
+    words = [word for text in given for word in ("--given", text)]
+    done = mmt("sample", run(kind).folder, *words, "-n", "3", "--out", tmp_path / "s.csv")
+    assert done.status == 0, done.err
+    first, *lines = (tmp_path / "s.csv").read_text().splitlines()
+    assert first == header
+    assert len(lines) == 3
+    if given:
+        assert all(line.endswith(",Bag") for line in lines)
+    assert mmt("sample", run(kind).folder, *words, "-n", "3", "--out", tmp_path / "s.png").status == 0
+
+
+def test_an_image_given_to_a_vae_or_a_jmvae_is_encoded(run: Callable[[str], Small]) -> None:
+    dark, light = (PILImage.new("L", (28, 28), grey) for grey in (0, 255))
+    for kind in ("vae", "jmvae"):
+        loaded = mmtoolkit.load(run(kind).folder)
+        assert not torch.equal(loaded.infer([{"image": dark}], ["image"]).mean, torch.zeros(1, 4))
+        means = [loaded.infer([{"image": picture}], ["image"]).mean for picture in (dark, light)]
+        assert not torch.equal(*means)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "text"),
+    [
+        (
+            "cvae",
+            [],
+            "this cvae decodes image given label; give a value of label too",
+        ),
+        ("cvae", ["image=dark.png"], "this cvae decodes image given label; give a value of label too"),
+        ("vae", ["label=Bag"], "the model cannot infer z from label; it can from: image"),
+        (
+            "bivcca",
+            ["label=Bag", "image=dark.png"],
+            "the model cannot infer z from image, label; it can from: image; label",
+        ),
+    ],
+)
+def test_samples_that_the_model_cannot_give_are_refused(
+    kind: str, given: list[str], text: str, run: Callable[[str], Small], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    PILImage.new("L", (28, 28)).save("dark.png")
+    words = [word for pair in given for word in ("--given", pair)]
+    done = mmt("sample", run(kind).folder, *words, "-n", "2", "--out", "s.csv")
+    assert done.status == 2
+    assert text in done.err
+    assert not Path("s.csv").exists()
+
+
+def test_a_cvae_decodes_in_python_given_rows_of_cells(run: Callable[[str], Small]) -> None:
+    loaded = mmtoolkit.load(run("cvae").folder)
+    z = torch.zeros(2, 4)
+    images = loaded.decode(z, rows=[{"label": "Bag"}, {"label": "Coat"}])["image"].mean
+    assert images.shape == (2, 1, 28, 28)
+    assert not torch.equal(images[0], images[1])
+    text = "this cvae decodes image given label; give a value of label too"
+    for rows in (None, [{"label": "Bag"}, {}]):
+        with pytest.raises(mmtoolkit.UserError, match=text):
+            loaded.decode(z, rows=rows)
+
+
+# Scores that are asked for.
+
+IMPOSSIBLE = [
+    ("vae", "prediction", "[label]", "[image]", "label from image: the model does not decode label"),
+    ("vae", "elbo", "[image]", "[label]", "image from label: the model does not infer z from label alone"),
+    ("cvae", "elbo", "[image]", "[]", "image from nothing: the model decodes given label only"),
+    ("cvae", "prediction", "[image]", "[image]", "image from image: the model does not infer z from image alone"),
+    (
+        "bivcca",
+        "elbo",
+        "[label]",
+        "[label, image]",
+        "label from image, label: the model does not infer z from image, label together",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "evaluator", "target", "given", "text"), IMPOSSIBLE)
+def test_scores_that_the_model_cannot_give_are_refused_before_training_and_after(
+    kind: str, evaluator: str, target: str, given: str, text: str, run: Callable[[str], Small], tmp_path: Path
+) -> None:
+    possible = "{target: [image], given: [image, label]}" if kind == "cvae" else "{target: [image], given: [image]}"
+    asked = f"evaluate=[{{kind: {evaluator}, entries: [{possible}, {{target: {target}, given: {given}}}]}}]"
+    line = f"evaluate, {evaluator}: {text}; change or remove this entry"
+    for done in (
+        mmt("run", "fashion_mini", *sets(*TINY, f"model.kind={kind}", asked), "--out", tmp_path / "run"),
+        mmt("check", "fashion_mini", *sets(*TINY, f"model.kind={kind}", asked)),
+        mmt("evaluate", run(kind).folder, *sets(asked)),
+    ):
+        assert done.status == 2
+        assert done.err.splitlines()[-1] == line
+    assert not (tmp_path / "run" / "schema.yaml").exists()
+    assert not list((run(kind).folder / "evaluations").glob("*.json"))
+
+
+# Missing cells.
+
+
+@pytest.mark.parametrize(
+    ("kind", "unused", "learned_from"),
+    [("vae", 24, "image"), ("cvae", 48, "image, label"), ("bivcca", 0, ""), ("jmvae", 48, "image, label")],
+)
+def test_a_note_tells_how_many_training_rows_are_not_used(kind: str, unused: int, learned_from: str) -> None:
+    changed = [*TINY, f"model.kind={kind}", "data.supervision={paired: 0.2}"]
+    done = mmt("check", "fashion_mini", *sets(*changed), "--json")
+    assert done.status == 0, done.err
+    text = f"{unused} of 60 training rows are not used: they lack some of what the model learns from ({learned_from})"
+    assert json.loads(done.out)["notes"] == ([text] if unused else [])
+
+
+def test_the_note_does_not_count_rows_that_have_nothing() -> None:
+    schema = mmtoolkit.read_schema("fashion_mini", [*TINY, "model.kind=vae", "data.supervision={keep: 0.5}"])
+    dataset = prepare(schema.data, schema.modalities, schema.at, str)
+    image, label = dataset.splits["train"].present.unbind(1)
+    assert not (image | label).all()
+    (note,) = unused_rows(build(schema.model, dataset.modalities), dataset)
+    assert note.startswith(f"{int((label & ~image).sum())} of 60 training rows are not used")
+
+
+@pytest.mark.parametrize(
+    ("kind", "examples"),
+    [
+        # 60 rows: 12 with both, 24 with each alone; `elbo` of what each model learns from, `prediction` from the label
+        ("cvae", [12, 12]),
+        ("bivcca", [36, 36, 36, 12, 36, 12, 36]),
+    ],
+)
+def test_runs_on_missing_cells_train_and_score_the_rows_they_can(
+    kind: str, examples: list[int], tmp_path: Path
+) -> None:
+    changed = [*TINY, f"model.kind={kind}", "data.supervision={paired: 0.2}"]
+    schema = mmtoolkit.read_schema("fashion_mini", changed)
+    said: list[str] = []
+    run = mmtoolkit.execute(schema, tmp_path / "run", say=said.append)
+    assert any("of 60 training rows are not used" in line for line in said) == (kind == "cvae")
+    scores = run.evaluate(schema.evaluate, "train")
+    results = [r for score in scores for r in score["results"] if r.get("metric") != "calibration_error"]
+    assert [r["examples"] for r in results] == examples
+    assert all(r["incomplete"] == (24 if len(r["target"]) > 1 else 0) for r in results)
+
+
+@pytest.mark.parametrize("kind", ["cvae", "jmvae"])
+def test_a_run_without_a_usable_row_is_refused(kind: str, tmp_path: Path) -> None:
+    changed = [*TINY, f"model.kind={kind}", "data.supervision={paired: 0}"]
+    done = mmt("run", "fashion_mini", *sets(*changed), "--out", tmp_path / "run")
+    assert done.status == 2
+    assert done.err.splitlines()[-1] == (
+        "no training row has what the model learns from (image, label); mend the data, hide less by "
+        "data.supervision where it is set, or choose another model, such as mvae"
+    )
+    assert not (tmp_path / "run" / "schema.yaml").exists()
+
+
+# Several conditions, and sets of modalities.
+
+THREE = """\
+name: three
+data: {kind: fashion_mini, rows: {train: 60, valid: 20, test: 20}}
+modalities:
+  image: {kind: image, shape: [1, 28, 28], network: mlp}
+  "a.b": {kind: label, column: label}
+  type: {kind: label, column: label}
+train: {epochs: 1, batch_size: 30}
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "elbo", "titles"),
+    [
+        (
+            "{kind: cvae, latent_dim: 2, target: a.b, given: [type]}",
+            {"a.b from a.b, type"},
+            ["given a.b", "reconstructed", "given type"],
+        ),
+        (
+            "{kind: jmvae, latent_dim: 2, subsets: [[type, a.b]]}",
+            {f"{name} from {name}" for name in ("image", "a.b", "type", "image, a.b, type")},
+            [title for name in ("image", "a.b", "type") for title in (f"given {name}", "reconstructed")],
+        ),
+    ],
+)
+def test_three_modalities_of_odd_names_go_through(
+    model: str, elbo: set[str], titles: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "three.yaml"
+    path.write_text(f"{THREE}model: {model}\n")
+    done = mmt("run", path, "--out", tmp_path / "run")
+    assert done.status == 0, done.err
+    loaded = mmtoolkit.load(tmp_path / "run")
+    assert entries(loaded.results["scores"][0]) == elbo
+    figure = direction(loaded, "test", loaded.model.inputs, torch.arange(3))
+    assert [text.get_text() for text in figure.texts if text.get_ha() == "right"] == titles
+    sampled = mmt("sample", tmp_path / "run", "--given", "type=Coat", "-n", "2", "--out", tmp_path / "s.csv")
+    assert sampled.status == 0, sampled.err
+    expected = "a.b,type" if "cvae" in model else "image,a.b,type"
+    assert (tmp_path / "s.csv").read_text().splitlines()[0] == expected

@@ -1,0 +1,272 @@
+"""`--set key.path=value`: what it changes, what it drops, and how its faults read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.yaml12 import Path as KeyPath
+from mmtoolkit.catalogue.plugins import Plugins, load_plugins
+from mmtoolkit.schema.overrides import parse_override
+from mmtoolkit.schema.schema import Schema, read_schema
+
+SCHEMA = """\
+name: mine
+data: {kind: mnist}
+modalities:
+  image: {kind: image, shape: [1, 28, 28], network: mlp}
+  label: {kind: label}
+  a.b: {kind: label}
+  "0": {kind: label, weight: 3}
+model: {kind: mvae}
+train: {epochs: 3}
+evaluate: [{kind: elbo}, {kind: prediction, predict: sample}]
+"""
+
+
+@pytest.fixture(scope="module")
+def plugins() -> Iterator[Plugins]:
+    return load_plugins()
+
+
+@pytest.fixture(autouse=True)
+def _schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text(SCHEMA)
+
+
+def read(plugins: Plugins, *overrides: str) -> Schema:
+    return read_schema("s.yaml", overrides, plugins)
+
+
+def faults(plugins: Plugins, *overrides: str) -> list[str]:
+    with pytest.raises(UserError) as raised:
+        read(plugins, *overrides)
+    return raised.value.faults
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "value"),
+    [
+        ("train.epochs=10", ("train", "epochs"), 10),
+        ("train.learning_rate=1e-3", ("train", "learning_rate"), 0.001),
+        ("name=no", ("name",), "no"),
+        ("name='1'", ("name",), "1"),
+        ("name=a=b", ("name",), "a=b"),
+        ("evaluate=[{kind: elbo}]", ("evaluate",), [{"kind": "elbo"}]),
+        ("evaluate.1.samples=5", ("evaluate", 1, "samples"), 5),
+        ('modalities."a.b".weight=2', ("modalities", "a.b", "weight"), 2),
+        ("modalities.'a.b'.weight=2", ("modalities", "a.b", "weight"), 2),
+        ('modalities."0".weight=2', ("modalities", "0", "weight"), 2),
+        ("modalities.a/b.weight=2", ("modalities", "a/b", "weight"), 2),
+        ("modalities.x y.weight=2", ("modalities", "x y", "weight"), 2),
+        ("modalities.007.weight=2", ("modalities", "007", "weight"), 2),
+        ("modalities.²=2", ("modalities", "²"), 2),
+        (" train . epochs = 4 ", ("train", "epochs"), 4),
+        ("model.subsets=null", ("model", "subsets"), None),
+        ("model.subsets=", ("model", "subsets"), None),
+        ('modalities."".weight=2', ("modalities", "", "weight"), 2),
+    ],
+)
+def test_path_and_value(text: str, path: KeyPath, value: Any) -> None:
+    assert parse_override(text) == (path, value)
+
+
+@pytest.mark.parametrize("text", ["", "train.epochs", "=3", ".=3", "train..epochs=3", 'a."b=3', "train.=3", '"a"b=3'])
+def test_what_is_no_override(text: str) -> None:
+    with pytest.raises(UserError) as raised:
+        parse_override(text)
+    assert raised.value.faults == [f"--set {text}: is not key.path=value; write for instance --set train.epochs=10"]
+
+
+def test_values_are_set_and_later_ones_win(plugins: Plugins) -> None:
+    schema = read(plugins, "train.epochs=5", "model.subsets.k=2", "train.epochs=7", "train.learning_rate=1e-4")
+    assert (schema.train.epochs, schema.train.learning_rate) == (7, 1e-4)
+    assert schema.model.model_dump()["subsets"]["k"] == 2
+
+
+def test_a_place_in_a_list(plugins: Plugins) -> None:
+    schema = read(plugins, "evaluate.0.samples=7", "modalities.image.shape.0=3")
+    assert schema.evaluate[0].model_dump()["samples"] == 7
+    assert schema.modalities["image"].event_shape() == (3, 28, 28)
+
+
+@pytest.mark.parametrize("name", ['"a.b"', "'a.b'"])
+def test_quotes_go_round_a_name_with_a_dot(name: str, plugins: Plugins) -> None:
+    assert read(plugins, f"modalities.{name}.weight=2").modalities["a.b"].weight == 2
+
+
+def test_a_modality_named_by_a_number(plugins: Plugins) -> None:
+    schema = read(plugins, "modalities.0.weight=2", "modalities.1.kind=label")
+    assert schema.modalities["0"].weight == 2
+    assert list(schema.modalities)[-1] == "1"
+
+
+def test_null_deletes(plugins: Plugins) -> None:
+    schema = read(plugins, "modalities.label=null", "evaluate.0=null", "train=", "model.subsets.k=null")
+    assert list(schema.modalities) == ["image", "a.b", "0"]
+    assert [e.kind for e in schema.evaluate] == ["prediction"]
+    assert schema.train.epochs == 100
+    assert [e.kind for e in read(plugins, "evaluate=null").evaluate] == ["elbo", "prediction"]
+
+
+def test_deleting_what_is_not_there_leaves_nothing_behind(plugins: Plugins) -> None:
+    assert read(plugins, "data.supervision.keep=null") == read(plugins)
+
+
+def test_a_new_kind_drops_foreign_keys_and_names_each(plugins: Plugins) -> None:
+    schema = read(plugins, "modalities.image.kind=label", "evaluate.1.kind=elbo", "modalities.0.kind=label")
+    assert schema.modalities["image"].kind == "label"
+    assert schema.notes == [
+        "--set modalities.image.kind=label: dropped shape, which label does not have",
+        "--set modalities.image.kind=label: dropped network, which label does not have",
+        "--set evaluate.1.kind=elbo: dropped predict, which elbo does not have",
+    ]
+
+
+def test_a_new_kind_keeps_each(plugins: Plugins) -> None:
+    schema = read(plugins, "modalities.label.each=[x, y]", "modalities.label.kind=label")
+    assert {"x", "y"} <= set(schema.modalities)
+    assert schema.notes == []
+
+
+def test_overrides_reach_each_of_each(plugins: Plugins) -> None:
+    schema = read(plugins, "modalities.label.each=[x, y]", "modalities.label.weight=4")
+    assert [schema.modalities[name].weight for name in "xy"] == [4, 4]
+
+
+KINDS = "unknown key; the keys are name, data, modalities, model, train, evaluate"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["a=3"], [f"--set a: {KINDS}"]),
+        (
+            ["trian.epochs=3"],
+            [f"--set trian.epochs: {KINDS.replace('; ', '; did you mean ' + repr('train') + '?; ', 1)}"],
+        ),
+        (
+            ["train.epoch=3"],
+            [
+                "--set train.epoch: unknown key; did you mean 'epochs'?; the keys here are epochs, sampling, "
+                "batch_size, learning_rate, warmup_epochs, gradient_clip, early_stopping, seed"
+            ],
+        ),
+        (
+            ["train.epochs=x"],
+            [
+                "--set train.epochs: input should be a valid integer, unable to parse string as an integer, not 'x'; "
+                "give a whole number"
+            ],
+        ),
+        (
+            ["train={epochs: x}"],  # the file's own train.epochs is no more
+            [
+                "--set train.epochs: input should be a valid integer, unable to parse string as an integer, not 'x'; "
+                "give a whole number"
+            ],
+        ),
+        (
+            ["train.epochs=[1"],
+            [
+                "--set train.epochs: is not YAML: expected ',' or ']', but got '<stream end>'; "
+                "mend the line (indentation, quotes, brackets, colons)"
+            ],
+        ),
+        (
+            ["train.epochs=!!int 3"],
+            [
+                "--set train.epochs: tag:yaml.org,2002:int is a tag, which is not read; a schema is plain data, "
+                "so remove it"
+            ],
+        ),
+        (["train.epochs=*a"], ["--set train.epochs: *a is an alias, which is not read; write the value out"]),
+        (["name=#fff"], ["--set name: has no value, since # begins a comment; put quotes round it"]),
+        (["evaluate.2.kind=elbo"], ["--set evaluate.2.kind: 2 is no place in a list of 2; count from 0"]),
+        (["evaluate.x=1"], ["--set evaluate.x: 'x' is no place in a list of 2; count from 0"]),
+        (
+            ["modalities.image.shape.-1=3"],
+            ["--set modalities.image.shape.-1: '-1' is no place in a list of 3; count from 0"],
+        ),
+        (["name.x=3"], ["--set name.x: name has no keys; set it as a whole"]),
+        (["train.epochs.x.y=3"], ["--set train.epochs.x.y: train.epochs has no keys; set it as a whole"]),
+        (["data=null"], ["--set data: is missing; add it"]),
+        (
+            ["model.kind=mva"],
+            ["--set model.kind: there is no model of kind 'mva'; did you mean 'mvae'?; the kinds are MODELS"],
+        ),
+        (["model.foo.bar=1"], ["--set model.foo: unknown key; the keys here are kind, latent_dim, subsets, banks"]),
+        (
+            ["data.supervision.kep=1"],
+            [
+                "--set data.supervision.kep: unknown key; did you mean 'keep'?; the keys here are paired, groups, "
+                "rest, keep, seed"
+            ],
+        ),
+        (
+            ['modalities."a.b".weight=-1'],
+            ['--set modalities."a.b".weight: input should be greater than or equal to 0, not -1; give a larger number'],
+        ),
+        (
+            ["modalities.0.weight=-1"],
+            ["--set modalities.0.weight: input should be greater than or equal to 0, not -1; give a larger number"],
+        ),
+        (
+            ["modalities.0.kind=image"],
+            ["s.yaml:7: modalities.0.shape: is missing; add it"],
+        ),
+        (
+            ["evaluate.0=null", "evaluate.0.predict=pint"],
+            [
+                "--set evaluate.0.predict: input should be 'point' or 'sample', not 'pint'; did you mean 'point'?; "
+                "give one of these"
+            ],
+        ),
+        (
+            ["modalities.label.each=[a, image]"],
+            [
+                "--set modalities.label.each.1: the modality 'image' is there already, from modalities.image; "
+                "rename or remove one"
+            ],
+        ),
+        (
+            ["modalities.label.each=[x, y]", "modalities.label.weight=-1"],
+            [
+                f"--set modalities.{name}.weight: input should be greater than or equal to 0, not -1; give a larger "
+                "number"
+                for name in "xy"
+            ],
+        ),
+    ],
+)
+def test_faults_name_the_override(overrides: list[str], expected: list[str], plugins: Plugins) -> None:
+    models = ", ".join(plugins.of_family("model"))
+    assert faults(plugins, *overrides) == [line.replace("MODELS", models) for line in expected]
+
+
+def test_a_new_kind_drops_what_it_means_something_else_by(plugins: Plugins) -> None:
+    Path("s.yaml").write_text(SCHEMA.replace("kind: mvae", "kind: mvae, subsets: {k: 0}"))
+    schema = read_schema("s.yaml", ["model.kind=jmvae"], plugins)
+    assert schema.notes == ["--set model.kind=jmvae: dropped subsets, which jmvae means something else by"]
+    assert schema.model.subsets == ()
+
+
+def test_a_value_that_was_wrong_before_is_still_told(plugins: Plugins) -> None:
+    Path("s.yaml").write_text(SCHEMA.replace("kind: mvae", "kind: mvae, subsets: 7"))
+    [fault] = faults(plugins, "model.kind=jmvae")
+    assert fault.startswith("s.yaml:8: model.subsets: input should be a valid tuple, not 7")
+
+
+def test_faults_of_overrides_and_file_are_told_at_once(plugins: Plugins) -> None:
+    Path("s.yaml").write_text(SCHEMA.replace("epochs: 3", "epochs: -3"))
+    assert faults(plugins, "trian=1", "train.seed=-1", "train") == [
+        f"--set trian: {KINDS.replace('; ', '; did you mean ' + repr('train') + '?; ', 1)}",
+        "--set train: is not key.path=value; write for instance --set train.epochs=10",
+        "s.yaml:9: train.epochs: input should be greater than 0, not -3; give a larger number",
+        "--set train.seed: input should be greater than or equal to 0, not -1; give a larger number",
+    ]

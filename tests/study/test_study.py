@@ -1,0 +1,593 @@
+"""Studies: what their files may say, their grid, how they go on, their table and figure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+from PIL import Image
+
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.catalogue import shipped
+from mmtoolkit.catalogue.plugins import load_plugins
+from mmtoolkit.schema.schema import read_schema
+from mmtoolkit.study.figure import study_figure
+from mmtoolkit.study.file import Study
+from mmtoolkit.study.grid import read_study
+from mmtoolkit.study.table import Number, markdown_text, means, table_of
+from runs import mmt, sets
+
+PLUGIN = Path(__file__).parents[1] / "helpers" / "killing.py"
+STUDY = """\
+name: tiny
+base: fashion_mini
+set:
+  data.rows: {train: 120, valid: 20, test: 40}
+  train: {epochs: 2, batch_size: 30}
+  model.latent_dim: 2
+axes:
+  data.supervision.paired: [0.5, 1]
+  rows:
+    all rows: {data.supervision.rest: keep}
+    paired rows alone: {data.supervision.rest: drop}
+scores:
+  - {name: MVAE, kind: prediction, target: [label], given: [image], metric: accuracy}
+  - {name: bound, kind: elbo, target: [image, label], given: [label, image]}
+"""
+SMALLER = STUDY.replace("[0.5, 1]", "[0.5]").replace("    paired rows alone: {data.supervision.rest: drop}\n", "")
+
+
+def written(folder: Path, text: str = STUDY, name: str = "tiny.yaml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def changed(text: str, old: str, new: str) -> str:
+    assert old in text
+    return text.replace(old, new)
+
+
+def faults(path: Path, *overrides: str) -> list[str]:
+    with pytest.raises(UserError) as raised:
+        read_study(path, overrides)
+    return raised.value.faults
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO((folder / "table.csv").read_text())))
+
+
+# The grid.
+
+
+def test_every_combination_is_a_run(tmp_path: Path) -> None:
+    text = changed(STUDY, "scores:", "seeds: {keys: [train.seed, data.supervision.seed], values: [3, 7]}\nscores:")
+    study, cells = read_study(written(tmp_path, text))
+    assert [cell.title for cell in cells] == [
+        f"paired={paired}  {rows}  seed {seed}"
+        for paired in ("0.5", "1")
+        for rows in ("all rows", "paired rows alone")
+        for seed in (3, 7)
+    ]
+    by_hand = ["data.rows={train: 120, valid: 20, test: 40}", "train={epochs: 2, batch_size: 30}", "model.latent_dim=2"]
+    by_hand += ["data.supervision.paired=0.5", "data.supervision.rest=drop", "train.seed=7", "data.supervision.seed=7"]
+    assert cells[3].schema == read_schema("fashion_mini", by_hand)
+    assert cells[3].labels == {"data.supervision.paired": 0.5, "rows": "paired rows alone"}
+    assert len({cell.folder for cell in cells}) == 8
+    assert cells[3].folder.startswith("paired=0.5_paired-rows-alone_seed-7_")
+    assert study.x == "data.supervision.paired"
+
+
+def test_combinations_can_be_left_out(tmp_path: Path) -> None:
+    without = "without: [{data.supervision.paired: 1, rows: paired rows alone}]\nscores:"
+    _, cells = read_study(written(tmp_path, changed(STUDY, "scores:", without)))
+    assert [cell.title for cell in cells] == [
+        "paired=0.5  all rows  seed 0",
+        "paired=0.5  paired rows alone  seed 0",
+        "paired=1  all rows  seed 0",
+    ]
+
+
+def test_a_folder_follows_from_all_that_its_run_was_told(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    first = {cell.folder for cell in read_study(path)[1]}
+    assert {cell.folder for cell in read_study(path)[1]} == first
+    assert {cell.folder for cell in read_study(path, ["train.learning_rate=0.1"])[1]}.isdisjoint(first)
+    grown = changed(STUDY, "[0.5, 1]", "[0.25, 0.5, 1]")
+    assert {cell.folder for cell in read_study(written(tmp_path, grown))[1]} > first
+
+
+def test_labels_make_folders_that_a_file_system_takes(tmp_path: Path) -> None:
+    text = changed(STUDY, "all rows:", "'../ö/ #1':").replace("paired rows alone:", f"{'long ' * 60}:")
+    folders = [cell.folder for cell in read_study(written(tmp_path, text))[1]]
+    assert len(set(folders)) == 4
+    assert all(set(folder).isdisjoint("/ #ö") and len(folder) < 100 and folder[0] != "." for folder in folders)
+
+
+def test_set_is_the_last_of_what_all_runs_share(tmp_path: Path) -> None:
+    study, cells = read_study(written(tmp_path), ["train.epochs=5", "model.latent_dim=3"])
+    assert {(c.schema.train.epochs, c.schema.train.batch_size, c.schema.model.latent_dim) for c in cells} == {
+        (5, 30, 3)
+    }
+    resolved = written(tmp_path, study.to_yaml(), "resolved.yaml")
+    assert [cell.folder for cell in read_study(resolved)[1]] == [cell.folder for cell in cells]
+
+
+def test_a_base_beside_the_study(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(read_schema("fashion_mini").to_yaml())
+    study, cells = read_study(written(tmp_path, changed(STUDY, "base: fashion_mini", "base: base.yaml")))
+    assert study.base == str(tmp_path / "base.yaml")
+    assert cells[0].schema.train.batch_size == 30
+
+
+def test_each_is_a_score_for_each_target(tmp_path: Path) -> None:
+    each = "  - {name: accuracy, kind: prediction, each: [label, image], given: [image]}\n"
+    study, _ = read_study(written(tmp_path, STUDY + each))
+    assert [(s.name, s.target) for s in study.kept[2:]] == [
+        ("accuracy: label", ("label",)),
+        ("accuracy: image", ("image",)),
+    ]
+
+
+# Faults of the file.
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "fault"),
+    [
+        ("axes:", "axis:", 7, "axis: unknown key; did you mean 'axes'?; the keys here are name, base, set"),
+        ("name: tiny", "name: a/b", 1, "name: must be the name of a folder"),
+        ("data.supervision.paired:", "data.supervison.paired:", 8, "axes.data.supervison"),
+        ("train: {epochs: 2", "train: {epochs: many", 5, "set.train.epochs: "),
+        (
+            "model.latent_dim: 2",
+            "model.latent_dims: 2",
+            6,
+            "set.model.latent_dims: unknown key; did you mean 'latent_",
+        ),
+        ("rest: drop", "rest: dorp", 11, 'axes.rows."paired rows alone".data.supervision.rest: '),
+        ("[0.5, 1]", "[0.5, 1.5]", 8, "axes.data.supervision.paired: input should be less than or equal to 1"),
+        ("[0.5, 1]", "[0.5, 0.5]", 8, 'axes."data.supervision.paired".1: 0.5 stands twice; remove one'),
+        ("[0.5, 1]", "0.5", 8, 'axes."data.supervision.paired": must be a list of values, or a mapping label -> {key'),
+        (
+            "rows:\n    all rows: {data.supervision.rest: keep}",
+            "rows:\n    all rows: keep",
+            10,
+            "must be a mapping {key",
+        ),
+        ("base: fashion_mini", "base: fashon_mini", 2, "base: fashon_mini: is neither a file nor a schema of the cat"),
+        (
+            "kind: elbo",
+            "kind: elbow",
+            14,
+            "scores.1.kind: no run evaluates 'elbow'; did you mean 'elbo'?; evaluated",
+        ),
+        (
+            "kind: elbo",
+            "kind: elbo, options: {samples: 7}",
+            14,
+            "scores.1.options: no elbo of any run has these",
+        ),
+        (
+            "target: [label]",
+            "target: [lable]",
+            13,
+            "scores.0.target: there is no modality 'lable'; did you",
+        ),
+        ("target: [label], ", "", 13, "scores.0: needs target, or each for one score a target; give one of the two"),
+        ("name: bound", "name: MVAE", 14, "scores.1.name: 'MVAE' stands twice; give each score a name"),
+        ("scores:", "figure: {x: row}\nscores:", 12, "figure.x: there is no such axis; did you mean 'rows'"),
+        ("scores:", "without: [{row: all}]\nscores:", 12, "without.0.row: there is no such axis; did you mean 'rows'"),
+        (
+            "scores:",
+            "without: [{rows: all}]\nscores:",
+            12,
+            "without.0.rows: all is not on this axis; it has all rows",
+        ),
+        ("scores:", "without: [{}]\nscores:", 12, "without: leaves no run; remove an entry"),
+        ("scores:", "seeds: []\nscores:", 12, "seeds.values: tuple should have at least 1 item"),
+        (
+            "scores:",
+            "seeds: {keys: [train.sed], values: [1]}\nscores:",
+            12,
+            "seeds.train.sed: unknown key",
+        ),
+        ("  rows:", "  seed:", 9, "axes.seed: is a column of the study's table; call the axis something else"),
+        ("model.latent_dim: 2", "train.seed: 4", 6, "set.train.seed: every run changes it again; change or"),
+        (
+            "metric: accuracy",
+            "reference: [table2, log p(x)]",
+            13,
+            "scores.0.reference: the study names no published",
+        ),
+    ],
+)
+def test_faults_name_the_line_of_the_study(tmp_path: Path, old: str, new: str, line: int, fault: str) -> None:
+    path = written(tmp_path, changed(STUDY, old, new))
+    found = faults(path)
+    assert any(one.startswith(f"{path}:{line}: ") and fault in one for one in found), found
+    done = mmt("study", path)
+    assert (done.status, done.err.splitlines()) == (2, found)
+    assert not (tmp_path / "runs").exists()
+
+
+REFERRED = STUDY.replace("metric: accuracy", "reference: [table2, log p(x)]")
+
+
+@pytest.mark.parametrize(
+    ("reference", "fault"),
+    [
+        ("{results: wu, by: rows, column: mnist}", "reference.results: there are no results 'wu' in the catalogue"),
+        (
+            "{results: wu_goodman_2018, by: row, column: mnist}",
+            "reference.by: there is no such axis; did you mean 'rows'",
+        ),
+        (
+            "{results: wu_goodman_2018, by: rows, column: mnst}",
+            "reference.column: table2 has no column 'mnst'; it has",
+        ),
+    ],
+)
+def test_faults_of_references(tmp_path: Path, reference: str, fault: str) -> None:
+    (found,) = faults(written(tmp_path, f"{REFERRED}reference: {reference}\n"))
+    assert f"tiny.yaml:15: {fault}" in found
+
+
+def test_an_unknown_row_of_published_results(tmp_path: Path) -> None:
+    reference = "reference: {results: wu_goodman_2018, by: rows, column: mnist}\n"
+    (found,) = faults(written(tmp_path, changed(REFERRED, "log p(x)", "log p(y)") + reference))
+    fault = "wu_goodman_2018 has no row 'log p(y)' in a table 'table2'; name one that it has"
+    assert found.endswith(f"tiny.yaml:13: scores.0.reference: {fault}")
+
+
+def test_all_faults_at_once(tmp_path: Path) -> None:
+    path = written(tmp_path, changed(changed(STUDY, "latent_dim", "latent_dims"), "rest: drop", "rest: dorp"))
+    assert [fault.split(": ")[0] for fault in faults(path)] == [f"{path}:6", f"{path}:11"]
+
+
+def test_set_on_an_axis_is_refused_and_its_faults_stay_its_own(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    (fault,) = faults(path, "data.supervision.paired=0.1")
+    assert fault == "--set data.supervision.paired: every run changes it again; change or remove its axis"
+    (fault,) = faults(path, "train.epoch=1")
+    assert fault.startswith("--set train.epoch: unknown key; did you mean 'epochs'?")
+
+
+def test_a_study_that_is_not_there() -> None:
+    assert "figure4-mnits: is neither a file nor a study of the catalogue; did you mean 'figure4-mnist'?" in (
+        mmt("study", "figure4-mnits").err
+    )
+    assert "none.yaml: there is no such file; give a study file, or a name from `mmt list studies`" in (
+        mmt("study", "none.yaml").err
+    )
+
+
+# The catalogue.
+
+
+@pytest.mark.parametrize("name", shipped.studies())
+def test_every_study_of_the_catalogue_is_read_with_all_its_runs(name: str) -> None:
+    study, cells = read_study(name)
+    assert study.name == name
+    assert len(shipped.about(shipped.studies()[name])) > 20
+    assert len({cell.folder for cell in cells}) == len(cells)
+    assert len({score.name for score in study.kept}) == len(study.kept)
+    assert (f"{name}-small" in shipped.studies()) != name.endswith("-small")
+
+
+def test_the_catalogue_lists_studies_and_results() -> None:
+    found = json.loads(mmt("list", "--json").out)
+    assert found["studies"]["figure3"]["about"].startswith("Figure 3 of Wu & Goodman 2018")
+    assert set(found["results"]) == {"wu_goodman_2018"}
+
+
+def test_conditional_rows_of_the_paper_are_exchanged() -> None:
+    """log p(x, y) - log p(x | y) is log p(y), ln 0.1 on MNIST, with the rows exchanged and not as printed."""
+    tables = shipped.published("wu_goodman_2018")
+    column = tables["table2"]["columns"].index("mnist")
+
+    def log_p_y(joint: str, conditional: str) -> float:
+        read = [tables[joint]["log p(x, y)"], tables[conditional]["log p(x | y)"]]
+        return float(read[0]["jmvae"][column] - read[1]["jmvae"][column])
+
+    for joint, other in (("table2", "table3"), ("table3", "table2")):
+        assert log_p_y(joint, other) == pytest.approx(math.log(0.1), abs=0.04)
+        assert abs(log_p_y(joint, joint) - math.log(0.1)) > 0.2
+    study, _ = read_study("tables-mnist")
+    referred = {score.name: score.reference for score in study.kept}
+    assert referred["log p(x | y), z from x"] == ("table3", "log p(x | y)")
+    assert referred["variance of log p(x | y), z from x, y"] == ("table4", "conditional")
+
+
+# Running.
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Path:
+    """The folder of the tiny study, run in two processes."""
+    folder = tmp_path_factory.mktemp("study")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMT_CACHE", str(session_cache))
+        ended = mmt("study", written(folder), "--out", folder / "out", "--jobs", "2")
+    assert ended.status == 0, ended.err
+    (folder / "err").write_text(ended.err)
+    return folder / "out"
+
+
+def test_a_study_ends_in_a_table_and_a_figure(done: Path) -> None:
+    rows = {(row["data.supervision.paired"], row["rows"], row["score"]): row for row in table(done)}
+    _, cells = read_study(done / "study.yaml")
+    assert len(rows) == 8
+    for cell in cells:
+        results = json.loads((done / "runs" / cell.folder / "results.json").read_text())
+        bound, prediction = (score["results"] for score in results["scores"])
+        accuracy = next(r for r in prediction if (r["target"], r["given"]) == (["label"], ["image"]))
+        for name, result in (("MVAE", accuracy), ("bound", bound[2])):
+            row = rows[(str(cell.labels["data.supervision.paired"]), cell.labels["rows"], name)]
+            assert (float(row["value"]), float(row["stderr"])) == (result["value"], result["stderr"])
+            assert (row["examples"], row["seed"], row["reference"]) == ("40", "0", "")
+    assert "| data.supervision.paired | rows | MVAE | bound |" in (done / "table.md").read_text()
+    with Image.open(done / "figure.png") as picture:
+        assert picture.size[0] > 900
+    assert not list(done.rglob("checkpoint"))
+    lines = (done.parent / "err").read_text().splitlines()
+    assert lines[0] == "4 runs"
+    assert len([line for line in lines if line.startswith("run ")]) == 4
+    assert len([line for line in lines if "preparing train" in line]) <= 2  # each process may be the first
+
+
+def test_what_is_done_is_kept_and_axes_may_grow(done: Path, tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in done.glob("runs/*/results.json")}
+    again = mmt("study", done / "study.yaml", "--out", done, "--json")
+    assert again.status == 0
+    assert again.err.splitlines() == ["4 runs, 4 of them finished before"]
+    assert len(json.loads(again.out)["runs"]) == 8
+    ended = mmt("study", written(tmp_path, changed(STUDY, "[0.5, 1]", "[0.5, 0.75, 1]")), "--out", done)
+    assert ended.status == 0
+    assert ended.err.splitlines()[0] == "6 runs, 4 of them finished before"
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(table(done)) == 12
+    assert mmt("study", written(tmp_path), "--out", done).status == 0
+    assert len(table(done)) == 8
+
+
+def test_another_study_is_refused(done: Path, tmp_path: Path) -> None:
+    refused = mmt("study", written(tmp_path), "--out", done, *sets("train.epochs=3"))
+    assert refused.status == 2
+    assert refused.err == (
+        f"{done}: holds another study (set.train.epochs differ); axes, seeds and scores may change, the rest not: "
+        "undo the change, or write elsewhere with --out FOLDER\n"
+    )
+    other = changed(changed(STUDY, "name: tiny", "name: other"), "latent_dim: 2", "latent_dim: 3")
+    assert (
+        "holds another study (name, set.model.latent_dim differ)"
+        in mmt("study", written(tmp_path, other), "--out", done).err
+    )
+    run = next(done.glob("runs/*"))
+    assert mmt("study", written(tmp_path), "--out", run).err == (
+        f"{run}: holds a run; write the study elsewhere with --out FOLDER\n"
+    )
+
+
+def test_two_studies_do_not_write_one_folder(done: Path) -> None:
+    with FileLock(done / ".lock"):
+        refused = mmt("study", done / "study.yaml", "--out", done)
+    assert refused.status == 2
+    assert refused.err.splitlines()[-1] == (
+        f"{done}: another `mmt study` is writing there; wait until it ends, or write elsewhere with --out FOLDER"
+    )
+
+
+def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
+    text = changed(SMALLER, "data.supervision.paired: [0.5]", "train.learning_rate: [1.0e+30, 0.001]")
+    path = written(tmp_path, text.replace("{data.supervision.rest: keep}", "{}"))
+    ended = mmt("study", path, "--out", tmp_path / "out")
+    assert ended.status == 2
+    last = ended.err.splitlines()[-1]
+    assert last.startswith("learning_rate=1e+30  all rows  seed 0: training stopped ")
+    assert "Lower train.learning_rate" in last
+    values = [(row["train.learning_rate"], bool(row["value"])) for row in table(tmp_path / "out")]
+    assert values == [("1e+30", False)] * 2 + [("0.001", True)] * 2
+    assert "| 1e+30 | all rows |  |  |" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_a_score_that_a_run_does_not_give_is_named(tmp_path: Path) -> None:
+    """The VAE gives no label; two metrics fit where none is named."""
+    text = changed(SMALLER, "data.supervision.paired: [0.5]", "model.kind: [vae, mvae]")
+    text = text.replace("{data.supervision.rest: keep}", "{}").replace(", metric: accuracy", "")
+    ended = mmt("study", written(tmp_path, text), "--out", tmp_path / "out")
+    assert ended.status == 0
+    several = "several results fit, name the metric, the proposal or options"
+    assert ended.err.splitlines()[-2:] == [
+        "MVAE; bound: no result fits in 1 of 2 runs, such as kind=vae  all rows  seed 0",
+        f"MVAE: {several} in 1 of 2 runs, such as kind=mvae  all rows  seed 0",
+    ]
+    assert [row["score"] for row in table(tmp_path / "out")] == ["bound"]
+
+
+FRAGILE = (
+    SMALLER.replace("base: fashion_mini", "base: base.yaml")
+    .replace("    all rows: {data.supervision.rest: keep}", "    all rows: {}")
+    .replace("data.supervision.paired: [0.5]", "model.latent_dim: [2, 3]")
+    .replace("  model.latent_dim: 2\n", "")
+)
+
+
+@pytest.fixture
+def fragile(tmp_path: Path) -> Path:
+    """A study of two runs, 8 batches of training each."""
+    base = read_schema("fashion_mini", ["modalities.label={kind: label}"]).to_yaml()
+    (tmp_path / "base.yaml").write_text(changed(base, "kind: image", "kind: fragile_image"))
+    return written(tmp_path, FRAGILE)
+
+
+def fragile_calls() -> int:
+    """How many batches of training this process has prepared."""
+    calls: int = load_plugins([PLUGIN]).components["modality", "fragile_image"].calls  # type: ignore[attr-defined]
+    return calls
+
+
+def test_ctrl_c_keeps_what_was_done(fragile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    arguments = ("--plugin", PLUGIN, "study", fragile, "--out", out)
+    monkeypatch.setenv("MMT_TEST_CALL", str(fragile_calls() + 14))
+    monkeypatch.setenv("MMT_TEST_SIGNAL", "SIGINT")
+    stopped = mmt(*arguments)
+    assert stopped.status == 130
+    assert stopped.err.splitlines()[-1] == (
+        "interrupted; what was done is kept. Go on with: "
+        f"mmt --plugin {PLUGIN} study {out / 'study.yaml'} --out {out} --jobs 1 --device auto"
+    )
+    assert not (out / "table.csv").exists()
+    assert len(list(out.glob("runs/*/results.json"))) == 1
+    (checkpoint,) = out.glob("runs/*/checkpoint")
+    again = mmt(*arguments)
+    assert again.status == 0, again.err
+    assert again.err.splitlines()[0] == "2 runs, 1 of them finished before"
+    assert "going on after epoch 1, step 2" in again.err
+    assert len(table(out)) == 4
+    assert not checkpoint.exists()
+
+
+def test_a_worker_that_is_killed_is_told(fragile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMT_TEST_CALL", "6")
+    monkeypatch.setenv("MMT_TEST_SIGNAL", "SIGKILL")
+    out = tmp_path / "out"
+    killed = mmt("--plugin", PLUGIN, "study", fragile, "--out", out, "--jobs", "2")
+    assert killed.status == 2
+    assert killed.err.splitlines()[-1] == (
+        f"{out}: a process of the study was killed, perhaps for want of memory; what is done is kept: "
+        "give the same command again, with a smaller --jobs"
+    )
+
+
+def test_a_study_that_was_killed_takes_its_processes_along_and_goes_on(tmp_path: Path) -> None:
+    text = changed(SMALLER, "epochs: 2", "epochs: 20").replace("scores:", "seeds: [0, 1]\nscores:")
+    out, study = tmp_path / "out", written(tmp_path, text)
+    command = [sys.executable, "-m", "mmtoolkit", "study", str(study), "--out", str(out), "--jobs", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not (histories := list(out.glob("runs/*/history.jsonl"))):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.wait()
+    time.sleep(0.5)
+    lines = [history.read_text() for history in histories]
+    time.sleep(0.5)
+    assert [history.read_text() for history in histories] == lines
+    again = mmt("study", study, "--out", out)
+    assert again.status == 0, again.err
+    assert "going on after epoch" in again.err
+    assert [len(history.read_text().splitlines()) for history in histories] == [20] * len(histories)
+
+
+# Tables and figures.
+
+
+def study_of(names: str = "ab", **options: Any) -> Study:
+    kept = [{"name": name, "kind": "elbo", "target": ["image"]} for name in names]
+    return Study.model_validate({"name": "s", "base": "b", "scores": kept, **options})
+
+
+def number(x: Any, score: str, value: float | None, seed: int = 0, **options: Any) -> Number:
+    rest: dict[str, Any] = {"stderr": 0.5, "examples": 4, "reference": None, **options}
+    return Number({"x": x}, (seed,), score, value, **rest)
+
+
+def test_means_are_over_seeds_with_their_standard_error() -> None:
+    found = means([number(1, "a", 2.0), number(1, "a", 4.0, 1), number(1, "a", 9.0, 2), number(2, "a", None, 0)])
+    assert found[0].value == 5.0
+    assert found[0].stderr == pytest.approx(math.sqrt((9 + 1 + 16) / 2 / 3))
+    assert found[0].seeds == (0, 1, 2)
+    assert (found[1].value, found[1].stderr, found[1].seeds) == (None, None, ())
+
+
+def test_a_mean_of_one_seed_is_that_runs_own_number() -> None:
+    (found,) = means([number(1, "a", 2.0), number(1, "a", None, 1)])
+    assert (found.value, found.stderr, found.seeds) == (2.0, 0.5, (0,))
+
+
+def test_a_table_with_published_numbers_has_a_line_a_score() -> None:
+    study = study_of(axes={"x": {"vae": {}}}, reference={"results": "r", "by": "x", "column": "c"})
+    head, lines = table_of(study, [number("vae", "a", -90.5, reference=-91.126), number("vae", "b", 1.25)])
+    assert head == ["score", "x", "here", "published", "difference"]
+    assert lines == [["a", "vae", "-90.50 ± 0.50", "-91.13", "0.63"], ["b", "vae", "1.2500 ± 0.5000", "", ""]]
+
+
+def test_many_scores_stand_below_each_other() -> None:
+    study = study_of("gfedcba", axes={"x": {"p | q": {}}})
+    numbers = [number("p | q", name, 6.0) for name in "abcdefg"]
+    head, lines = table_of(study, numbers)
+    assert head == ["score", "x", "value"]
+    assert [line[0] for line in lines] == list("gfedcba")  # as the study has them
+    assert "| g | p \\| q | 6.0000 ± 0.5000 |\n" in markdown_text(study, numbers)
+    assert table_of(study_of("gfedcb", axes=study.axes), numbers[1:])[0] == ["x", *"gfedcb"]
+
+
+def drawn(study: Study, numbers: list[Number]) -> Any:
+    figure = study_figure(study, numbers)
+    figure.canvas.draw()
+    return figure
+
+
+def test_the_figure_has_a_line_for_each_score_with_error_bars() -> None:
+    study = study_of(axes={"x": [0.001, 0.1, 1]})
+    numbers = [number(x, score, 2 * x) for x in (1, 0.001, 0.1) for score in "ab"]
+    (axes,) = drawn(study, numbers).axes
+    lines = [c.lines[0] for c in axes.containers]
+    assert [list(line.get_xdata()) for line in lines] == [[0.001, 0.1, 1]] * 2
+    assert list(lines[0].get_ydata()) == [0.002, 0.2, 2]
+    assert axes.get_xscale() == "log"
+    assert axes.get_ylabel() == "elbo"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("xs", "scale", "expected"),
+    [([1, 2, 30], None, "linear"), ([0, 0.01, 1], None, "symlog"), ([-1, 100], None, "linear"), ([1, 2], "log", "log")],
+)
+def test_the_scale_suits_the_values(xs: list[float], scale: str | None, expected: str) -> None:
+    study = study_of(axes={"x": xs}, figure={"scale": scale})
+    (axes,) = drawn(study, [number(x, "a", 1.0) for x in xs]).axes
+    assert axes.get_xscale() == expected
+
+
+def test_categories_stand_side_by_side_and_published_numbers_are_hollow() -> None:
+    study = study_of(axes={"x": {"vae": {}, "mvae": {}}})
+    numbers = [number(x, score, 1.0, reference=2.0 if x == "vae" else None) for x in ("vae", "mvae") for score in "ab"]
+    (axes,) = drawn(study, numbers).axes
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["vae", "mvae"]
+    first, second = (list(c.lines[0].get_xdata()) for c in axes.containers)
+    assert all(-0.5 < x < y < 1.5 for x, y in zip(first, second, strict=True))
+    hollow = [line for line in axes.get_lines() if line.get_markerfacecolor() == "none"]
+    assert [list(line.get_ydata()) for line in hollow] == [[2.0]] * 2
+    assert axes.get_legend().get_texts()[-1].get_text() == "published"
+
+
+def test_a_panel_for_each_unit() -> None:
+    kept = [
+        {"name": "a", "kind": "prediction", "target": ["y"], "metric": "accuracy"},
+        {"name": "b", "kind": "log_likelihood", "target": ["x"], "field": "log_weight_variance"},
+    ]
+    study = study_of(axes={"x": [1, 2]}, scores=kept)
+    figure = drawn(study, [number(x, score, 1.0) for x in (1, 2) for score in "ab"])
+    assert [axes.get_ylabel() for axes in figure.axes] == ["accuracy", "log weight variance"]
+    assert figure.axes[1].get_xlabel() == "x"
+
+
+def test_a_study_whose_runs_all_failed_still_has_a_figure(tmp_path: Path) -> None:
+    study_figure(study_of(axes={"x": [1]}), [number(1, "a", None)]).savefig(tmp_path / "empty.png")
+    assert (tmp_path / "empty.png").stat().st_size > 0

@@ -1,0 +1,413 @@
+"""Tables in files: what is read of each format, and what is told of a broken one."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import math
+import os
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.tables import Reading, TableFile, open_table
+from toys import EXAMPLES
+
+
+def written(path: Path, data: str | bytes) -> Path:
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+def contents(table: TableFile, size: int = 3) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {name: [] for name in table.names}
+    for chunk in table.chunks(table.names, size):
+        for name, cells in chunk.items():
+            assert len(cells) <= size
+            found[name] += list(cells)
+    assert {len(cells) for cells in found.values()} == {len(table)}
+    return found
+
+
+def read(path: Path, **reading: Any) -> dict[str, list[Any]]:
+    return contents(open_table(path, Reading(**reading)))
+
+
+def fault(path: Path, **reading: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        read(path, **reading)
+    return str(caught.value).replace(str(path), "FILE")
+
+
+# Delimited text.
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("x.csv", 'a,b\n1,"x, ""y"""\nNA,\n'),
+        ("x.csv", 'a;b\r\n1;"x, ""y"""\r\nNA;\r\n'),
+        ("x.csv", 'a|b\n1|"x, ""y"""\nNA|'),
+        ("x.tsv", 'a\tb\n1\t"x, ""y"""\n\nNA\t\n'),
+        ("x.TAB", 'a\tb\n1\t"x, ""y"""\nNA\t\n'),
+        ("x.csv", '\ufeffa,b\n1,"x, ""y"""\nNA,\n'),
+    ],
+)
+def test_the_delimiter_is_that_of_the_ending_or_the_head(tmp_path: Path, name: str, text: str) -> None:
+    assert read(written(tmp_path / name, text)) == {"a": ["1", None], "b": ['x, "y"', None]}
+
+
+def test_line_breaks_in_quotes_are_of_the_cell(tmp_path: Path) -> None:
+    assert read(written(tmp_path / "x.csv", 'a,b\n"1\r\n2",3\n4,5')) == {"a": ["1\r\n2", "4"], "b": ["3", "5"]}
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-8-sig", "shift_jis"])
+def test_other_encodings(tmp_path: Path, encoding: str) -> None:
+    word = "日本" if encoding == "shift_jis" else "né"
+    path = written(tmp_path / "x.csv", f'a,b\n1,{word}\n2,"x\n{word}"\n'.encode(encoding))
+    assert read(path, encoding=encoding) == {"a": ["1", "2"], "b": [word, f"x\n{word}"]}
+
+
+def test_a_packed_table(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.csv.gz", gzip.compress(b"a,b\n1,2\n3,4\n"))
+    assert read(path) == {"a": ["1", "3"], "b": ["2", "4"]}
+    cut = written(tmp_path / "y.tsv.gz", gzip.compress(os.urandom(1000))[:200])
+    assert "FILE: cannot be read" in fault(cut)
+
+
+def test_only_what_is_listed_stands_for_missing(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.csv", "a,b\n?,NA\nnone,\n")
+    assert read(path, missing=["?", "none"]) == {"a": [None, None], "b": ["NA", ""]}
+    assert read(path, missing=[]) == {"a": ["?", "none"], "b": ["NA", ""]}
+
+
+def test_an_empty_line_is_a_row_where_there_is_one_column(tmp_path: Path) -> None:
+    assert read(written(tmp_path / "x.csv", "a\n1\n\n2\n")) == {"a": ["1", None, "2"]}
+    assert read(written(tmp_path / "y.csv", "a,b\n1,2\n\n3,4\n\n")) == {"a": ["1", "3"], "b": ["2", "4"]}
+
+
+def test_a_head_alone_has_no_rows(tmp_path: Path) -> None:
+    assert read(written(tmp_path / "x.csv", "a,b\n")) == {"a": [], "b": []}
+
+
+def test_a_cell_of_some_megabytes(tmp_path: Path) -> None:
+    long = "x" * 3_000_000
+    assert read(written(tmp_path / "x.csv", f'a,b\n1,"{long}"\n2,{long}\n')) == {"a": ["1", "2"], "b": [long, long]}
+    longer = "y" * 5_000_000
+    said = "FILE:2: a cell is longer than 4 MB, or its quote is never closed; mend the line"
+    assert fault(written(tmp_path / "y.csv", f"a,b\n1,{longer}\n")) == said
+
+
+QUOTES = "a cell that holds ',' or a line break stands in quotes"
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"a,b\n1,2\n3\n", f"FILE:3: row 2 has 1 cell and the head 2; mend the line: {QUOTES}"),
+        (b'a,b\n"1\n",2\n3,4,5\n', f"FILE:4: row 2 has 3 cells and the head 2; mend the line: {QUOTES}"),
+        (
+            b'a,b\n1,2\n1,"2\n3,4\n',
+            "FILE:3: a quote in the row that begins here is never closed; the file is cut off, or the quote must be "
+            "doubled or removed",
+        ),
+        (b'a,b\n1,"2"x\n', 'FILE:2: text follows a closing quote; write a quote within quotes twice, as ""'),
+        (
+            b"a,b\n1,2\n1,\xe9\n",
+            "FILE:3: is not utf-8 text (byte 3 of the line, b'1,\\xe9\\n'); save it as UTF-8, or give its encoding, "
+            "such as cp1252",
+        ),
+        (
+            "a,b\n1,2\n".encode("utf-16"),
+            "FILE: is not utf-8 text but UTF-16, as its first bytes say; give the encoding utf-16",
+        ),
+        (
+            "a,b\n1,2\n".encode("utf-32"),
+            "FILE: is not utf-8 text but UTF-32, as its first bytes say; give the encoding utf-32",
+        ),
+        (
+            "a,b\n1,2\n".encode("utf-16-le"),
+            "FILE: is full of zero bytes, as text of UTF-16 is; give its encoding, such as utf-16-le, or write the "
+            "file anew",
+        ),
+        (b"PAR1\x15\x04", "FILE: holds Parquet, not text; name it .parquet, or say format: parquet"),
+        (b"PK\x03\x04\x14\0", "FILE: holds a spreadsheet or a packed archive, not text; export it as CSV"),
+        (
+            b"sep=;\r\na;b\r\n1;2\r\n",
+            "FILE:1: is a note for Excel and no head; remove the line, and give ';' as the delimiter",
+        ),
+        (b"", "FILE: is empty, or its first line is; give it a head with the names of the columns"),
+        (b"\n\na,b\n", "FILE: is empty, or its first line is; give it a head with the names of the columns"),
+        (b"a,b,a\n1,2,3\n", "FILE: two columns are named 'a'; rename one"),
+    ],
+)
+def test_broken_text_is_told_with_its_line(tmp_path: Path, data: bytes, said: str) -> None:
+    assert fault(written(tmp_path / "x.csv", data)) == said
+
+
+def test_only_the_first_faults_are_told(tmp_path: Path) -> None:
+    lines = fault(written(tmp_path / "x.csv", "a,b\n" + "1\n" * 100)).split("\n")
+    assert lines[4].startswith("FILE:6: row 5 has 1 cell")
+    assert lines[5:] == ["FILE: and more lines like these"]
+
+
+def test_a_wrong_delimiter_is_told(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.csv", "a;b\n1;2\n")
+    assert (
+        fault(path, delimiter=",")
+        == "FILE:1: ',' separates nothing in the head 'a;b'; if ';' does, give that as the delimiter"
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"delimiter": '"'}, "cannot separate cells"),
+        ({"delimiter": "ab"}, "at most 1 character"),
+        ({"encoding": "utf-9"}, "there is no encoding 'utf-9'"),
+        ({"encoding": "rot13"}, "there is no encoding 'rot13'"),
+    ],
+)
+def test_options_that_make_no_sense(option: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Reading(**option)
+
+
+@EXAMPLES
+@given(
+    rows=st.lists(st.lists(st.text(st.characters(codec="utf-8"), max_size=6), min_size=2, max_size=2), max_size=8),
+    size=st.integers(1, 4),
+)
+def test_what_the_csv_module_writes_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], size: int
+) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows([["a", "b"], *rows])
+    table = open_table(written(tmp_path_factory.mktemp("t") / "x.csv", text.getvalue()), Reading(missing=()))
+    assert contents(table, size) == {"a": [row[0] for row in rows], "b": [row[1] for row in rows]}
+
+
+# Typed columns.
+
+TYPED = {
+    "whole": pa.array([1, None, 3], pa.int64()),
+    "full": pa.array([1, 2, 3], pa.int32()),
+    "real": pa.array([0.5, math.nan, None]),
+    "flag": pa.array([True, False, None]),
+    "word": pa.array(["a", "NA", None]),
+    "code": pa.array(["x", None, "x"]).dictionary_encode(),
+    "day": pa.array([date(2020, 1, 2), None, None]),
+    "exact": pa.array([Decimal("1.20"), None, None]),
+    "bytes": pa.array([b"\x00", None, b""]),
+    "list": pa.array([[1, 2], None, []]),
+    "nothing": pa.nulls(3),
+    "a.b": pa.array(["p", "q", "r"]),
+}
+AS_CELLS = {
+    "whole": [1, None, 3],
+    "full": [1, 2, 3],
+    "real": [0.5, None, None],
+    "flag": [True, False, None],
+    "word": ["a", None, None],
+    "code": ["x", None, "x"],
+    "day": ["2020-01-02", None, None],
+    "exact": [Decimal("1.20"), None, None],
+    "bytes": [b"\x00", None, b""],
+    "list": [[1, 2], None, []],
+    "nothing": [None, None, None],
+    "a.b": ["p", "q", "r"],
+}
+
+
+def write_typed(path: Path) -> Path:
+    table = pa.table(TYPED)
+    if path.suffix == ".parquet":
+        pyarrow.parquet.write_table(table, path, row_group_size=2)
+    elif path.suffix == ".feather":
+        pyarrow.feather.write_feather(table, path, chunksize=2)
+    elif path.stem == "stream":
+        with pa.ipc.new_stream(path, table.schema) as writer:
+            writer.write_table(table)
+    else:
+        with pa.ipc.new_file(path, table.schema) as writer:
+            writer.write_table(table)
+    return path
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.feather", "x.arrow", "stream.arrow"])
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_typed_columns_as_cells(tmp_path: Path, name: str, size: int) -> None:
+    table = open_table(write_typed(tmp_path / name))
+    assert contents(table, size) == AS_CELLS
+    assert list(next(iter(table.rows(2, ["a.b", "whole"]))).raw) == ["a.b", "whole"]
+
+
+FORMS: dict[str, tuple[Any, list[Any]]] = {
+    "views of texts": (pa.array(["a", None, "NA"], pa.string_view()), ["a", None, None]),
+    "views of bytes": (pa.array([b"a", None, b""], pa.binary_view()), [b"a", None, b""]),
+    "runs": (pa.RunEndEncodedArray.from_arrays([2, 3], ["a", "b"]), ["a", "a", "b"]),
+    "a dictionary of views": (
+        pa.DictionaryArray.from_arrays([1, None, 0], pa.array(["a", "b"], pa.string_view())),
+        ["b", None, "a"],
+    ),
+    "years that Python has not": (pa.array([2**62, None, 0], pa.timestamp("s")), [str(2**62), None, "0"]),
+    "durations that Python has not": (pa.array([2**62, None, 3], pa.duration("s")), [str(2**62), None, "3"]),
+    "a zone that nobody knows": (pa.array([1, None, 2], pa.timestamp("s", "Nowhere/X")), ["1", None, "2"]),
+    "months and days": (
+        pa.array([pa.MonthDayNano([1, 2, 3]), None, None], pa.month_day_nano_interval()),
+        [pa.MonthDayNano([1, 2, 3]), None, None],
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_typed_columns_of_rare_forms(tmp_path: Path, form: str) -> None:
+    column, cells = FORMS[form]
+    table = pa.table({"x": column})
+    with pa.ipc.new_file(tmp_path / "x.arrow", table.schema) as writer:
+        writer.write_table(table)
+    assert read(tmp_path / "x.arrow") == {"x": cells}
+
+
+def test_a_table_without_columns(tmp_path: Path) -> None:
+    pa.parquet.write_table(pa.table({}), tmp_path / "x.parquet")
+    remedy = "write the table anew, with one for each side of a row"
+    assert fault(tmp_path / "x.parquet") == f"FILE: has no column; {remedy}"
+
+
+def test_whole_numbers_without_holes_stay_an_array(tmp_path: Path) -> None:
+    cells = next(open_table(write_typed(tmp_path / "x.parquet")).chunks(["full"], 10))["full"]
+    assert isinstance(cells, np.ndarray)
+    assert cells.dtype == np.int32
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.arrow", "x.feather"])
+@pytest.mark.parametrize("data", [b"", b"PAR1", b"garbage" * 50])
+def test_broken_typed_files(tmp_path: Path, name: str, data: bytes) -> None:
+    said = fault(written(tmp_path / name, data))
+    assert said.startswith("FILE: cannot be read: ")
+    assert said.endswith("; check the file and its permissions")
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.arrow"])
+def test_typed_files_that_are_cut(tmp_path: Path, name: str) -> None:
+    whole = write_typed(tmp_path / name).read_bytes()
+    assert fault(written(tmp_path / name, whole[: len(whole) // 2])).startswith("FILE: cannot be read: ")
+
+
+def test_a_damaged_arrow_file_is_told_rather_than_followed(tmp_path: Path) -> None:
+    path = tmp_path / "x.arrow"
+    table = pa.table({"a": ["some", "words", None] * 20, "b": pa.array(["x", "y"] * 30).dictionary_encode()})
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table)
+    whole, read_through, faults = path.read_bytes(), 0, []
+    for place in range(8, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            read(path)
+            read_through += 1
+        except UserError as error:
+            faults.append(str(error))
+    assert min(read_through, len(faults)) > 10
+    assert all(message.startswith(str(path)) for message in faults)
+
+
+@pytest.mark.parametrize("coded", [True, False])
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_texts_of_a_parquet_file_that_are_not_utf8(tmp_path: Path, kind: pa.DataType, coded: bool) -> None:
+    path = tmp_path / "x.parquet"
+    table = pa.table({"a": [1, 2], "b": pa.array(["pear", "plum"], kind)})
+    pyarrow.parquet.write_table(table, path, compression="none", use_dictionary=coded, write_statistics=False)
+    whole = path.read_bytes()
+    assert whole.count(b"plum") == 1
+    told = fault(written(path, whole.replace(b"plum", b"pl\xffm")))
+    assert told.startswith("FILE: cannot be read: In column 1: ")
+    assert "UTF8 sequence at string index 1" in told
+
+
+def test_two_typed_columns_of_one_name(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pyarrow.parquet.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), path)
+    assert fault(path) == "FILE: two columns are named 'a'; rename one"
+
+
+# JSON Lines.
+
+
+def test_json_lines_hold_values_of_any_type(tmp_path: Path) -> None:
+    rows = [{"a": 1, "b": "x"}, {"c": [1], "a": "NA"}, {"a": 2.5, "b": None}, {"a": float("nan"), "b": {"k": 1}}]
+    path = written(tmp_path / "x.jsonl", "\ufeff" + "\n\n".join(map(json.dumps, rows)))
+    assert read(path) == {
+        "a": [1, None, 2.5, None],
+        "b": ["x", None, None, {"k": 1}],
+        "c": [None, [1], None, None],
+    }
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-8", "utf-16", "utf-16-le"])
+def test_json_lines_are_read_in_their_encoding(tmp_path: Path, encoding: str) -> None:
+    path = written(tmp_path / "x.jsonl", '{"a": "ü"}\r\n\n{"a": "\u2028\\u010a"}'.encode(encoding, "ignore"))
+    assert read(path, encoding=encoding)["a"] == ["ü", "Ċ" if encoding in ("latin-1", "cp1252") else "\u2028Ċ"]
+
+
+def test_json_lines_of_another_encoding(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.jsonl", '{"a": 1}\n{"a": "ü"}\n'.encode("latin-1"))
+    assert fault(path).startswith("FILE:2: is not utf-8 text (byte 8 of the line, ")
+    assert fault(path).endswith("; save it as UTF-8, or give its encoding, such as cp1252")
+    assert fault(written(path, '{"a": 1}\n'.encode("utf-16"))).endswith("; give the encoding utf-16")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ('{"a": 1}\n\n{"a": }\n', "FILE:3: is no JSON: expected value at line 1 column 7; write an object a line"),
+        ('{"a": 1}\n[1]\n', "FILE:2: is no JSON object; write an object a line"),
+        ('{"a": 1}\n"is no JSON x"\n', "FILE:2: is no JSON object; write an object a line"),
+        ("", "FILE: holds no row; write an object a line"),
+    ],
+)
+def test_broken_json_lines(tmp_path: Path, data: str, said: str) -> None:
+    assert fault(written(tmp_path / "x.jsonl", data)).startswith(said)
+
+
+# All formats.
+
+
+def test_files_that_are_no_table(tmp_path: Path) -> None:
+    assert fault(tmp_path / "none.csv") == "FILE: there is no such file; correct the path"
+    assert "its ending names no format of a table; name it with one of .csv, .tsv" in fault(
+        written(tmp_path / "x.xlsx", "")
+    )
+    (tmp_path / "folder.csv").mkdir()
+    assert fault(tmp_path / "folder.csv") == "FILE: is a folder; give the table's file"
+    assert read(written(tmp_path / "x.dat", "a,b\n1,2\n"), format="csv") == {"a": ["1"], "b": ["2"]}
+
+
+def test_a_table_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.csv", "a,b\n1,2\n")
+    table = open_table(path)
+    written(path, "a,b\n1,2\n3,4\n")
+    with pytest.raises(UserError, match="was changed while it was read; run the command again"):
+        contents(table)
+
+
+def test_rows_are_read_some_at_a_time(tmp_path: Path) -> None:
+    table = open_table(written(tmp_path / "x.csv", "a,b\n" + "1,2\n" * 1000))
+    before = pa.total_allocated_bytes()
+    for rows in table.rows(10, ["b"]):
+        assert list(rows.raw) == ["b"]
+        assert len(rows) <= 10
+    assert pa.total_allocated_bytes() - before < 1 << 20
+    assert len(table.column("a")) == 1000

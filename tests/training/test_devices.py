@@ -1,0 +1,66 @@
+"""Which kernels multiply matrices on the host."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from mmtoolkit.training.devices import choose_kernels
+
+FRESH = """
+import torch
+from mmtoolkit.training.devices import choose_kernels
+{before}
+choose_kernels()
+print(torch.get_float32_matmul_precision(), torch.backends.mkldnn.matmul.fp32_precision)
+"""
+
+
+def in_a_fresh_process(before: str = "") -> list[str]:
+    """What PyTorch says of float32 products after the choice."""
+    command = [sys.executable, "-c", FRESH.format(before=before)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 10), (100, 784, 512), (37, 512, 784), (4000, 64, 512)])
+def test_products_are_as_exact_as_before(shape: tuple[int, int, int]) -> None:
+    choose_kernels()
+    rows, inner, columns = shape
+    draw = torch.Generator().manual_seed(0)
+    x, y = torch.randn(rows, inner, generator=draw), torch.randn(inner, columns, generator=draw)
+    exact = x.double() @ y.double()
+    # rounding of the inputs to bfloat16 would be off by some 4e-3 of the terms, float32 by some 1e-7
+    assert (x @ y - exact).abs().max() < 1e-5 * inner**0.5
+
+
+def test_a_choice_of_the_user_is_kept() -> None:
+    assert in_a_fresh_process("torch.set_float32_matmul_precision('highest')") == ["highest", "ieee"]
+
+
+MAKER = """
+import mmtoolkit.training.devices
+mmtoolkit.training.devices._made_by_amd = lambda: {amd}
+torch.cuda.is_available = lambda: {cuda}
+product = torch.Tensor.__matmul__
+def through(x, y):
+    if torch.backends.mkldnn.matmul.fp32_precision == "bf16" and x.dtype == torch.float32:
+        x, y = x.{kept}(), y.{kept}()
+    return product(x.double(), y.double()).to(torch.float32)
+torch.Tensor.__matmul__ = through
+"""
+
+
+@pytest.mark.parametrize(
+    ("maker", "found"),
+    [
+        ({"amd": True, "cuda": False, "kept": "float"}, ["medium", "bf16"]),
+        ({"amd": True, "cuda": False, "kept": "bfloat16"}, ["highest", "ieee"]),  # as on CPUs with tiles of bfloat16
+        ({"amd": False, "cuda": False, "kept": "float"}, ["highest", "none"]),
+        ({"amd": True, "cuda": True, "kept": "float"}, ["highest", "none"]),
+    ],
+)
+def test_only_exact_products_of_amd_without_cuda_are_chosen(maker: dict[str, object], found: list[str]) -> None:
+    assert in_a_fresh_process(MAKER.format(**maker)) == found

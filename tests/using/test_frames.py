@@ -1,0 +1,277 @@
+"""A run on tables in memory: pandas, polars, Arrow, dictionaries. What comes back is of the same kind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+import mmtoolkit
+from mmt_attributes import Label
+from mmtoolkit import TrainedRun, UserError
+from mmtoolkit.evaluators import Elbo, Prediction
+from mmtoolkit.tables.frames import frame_of
+from table_runs import SORTS, read_csv, truth, with_holes, write_csv
+from untrained import untrained
+
+pandas = pytest.importorskip("pandas")
+polars = pytest.importorskip("polars")
+
+
+@pytest.fixture(scope="module")
+def run(things: Path) -> TrainedRun:
+    return mmtoolkit.load(things)
+
+
+@pytest.fixture
+def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """Rows with holes, whose pictures lie in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    return with_holes(truth(30, tmp_path, 5), 0.4)
+
+
+def columns(rows: list[dict[str, str]]) -> dict[str, list[Any]]:
+    """The rows as typed columns, None where missing."""
+    reads = {"price": float, "height": float, "width": int, "sweet": int}
+    return {
+        name: [None if row[name] in ("", "NA") else reads.get(name, str)(row[name]) for row in rows] for name in rows[0]
+    }
+
+
+FILLED = ("photo", "title", "the sort", "price", "width", "height", "ripe", "sweet", "sour")
+
+
+def same(before: list[Any], after: list[Any], filled: bool) -> None:
+    for old, new in zip(before, after, strict=True):
+        if old is not None or not filled:
+            assert new == old
+        else:
+            assert new is not None
+
+
+def test_a_dictionary_of_lists(run: TrainedRun, rows: list[dict[str, str]]) -> None:
+    table = columns(rows)
+    kept = {name: list(cells) for name, cells in table.items()}
+    made = run.impute(table)
+    assert table == kept
+    assert list(made) == list(table)
+    for name, cells in table.items():
+        same(cells, made[name], name in FILLED)
+    assert {type(cell) for cell, old in zip(made["photo"], table["photo"], strict=True) if old is None} == {Image.Image}
+    assert np.issubdtype(run.embed(table)["mean_0"].dtype, np.float32)
+
+
+def test_a_dictionary_of_arrays(run: TrainedRun) -> None:
+    price = np.array([1.5, np.nan, 2.5], dtype=np.float32)
+    made = run.impute(
+        {"price": price, "ripe": np.array(["yes", None, "no"], dtype=object), "x": np.arange(6).reshape(3, 2)}
+    )
+    assert made["price"].dtype == np.float32
+    assert made["price"][[0, 2]].tolist() == [1.5, 2.5]
+    assert np.isfinite(made["price"]).all()
+    assert np.isnan(price[1])
+    assert made["ripe"].tolist()[::2] == ["yes", "no"]
+    assert made["ripe"][1] in ("yes", "no")
+    assert made["x"].shape == (3, 2)
+
+
+def test_pandas_keeps_index_types_and_cells(run: TrainedRun, rows: list[dict[str, str]]) -> None:
+    table = columns(rows)
+    frame = pandas.DataFrame(
+        {
+            "id": pandas.array(table["id"]),
+            "the sort": pandas.Categorical(
+                [None if cell == "apple" else cell for cell in table["the sort"]], ["plum", "pear", "quince"]
+            ),
+            "price": np.array(table["price"], dtype=np.float32),
+            "width": pandas.array(table["width"], dtype="Int64"),
+            "height": np.array(table["height"], dtype=float),
+            "ripe": pandas.array(table["ripe"], dtype="string"),
+            "sweet": np.array(table["sweet"], dtype=float),
+            "note": table["note"],
+        },
+        index=pandas.Index(range(100, 130), name="row"),
+    )
+    frame.attrs["from"] = "here"
+    before = frame.copy(deep=True)
+    made = run.impute(frame, samples=3)
+    pandas.testing.assert_frame_equal(frame, before)
+    assert made.index.equals(frame.index)
+    for name in frame.columns:
+        known = frame[name].notna()
+        assert (made[name][known].astype(object) == frame[name][known].astype(object)).all()
+        if name == "the sort":
+            assert list(made[name].cat.categories)[:3] == ["plum", "pear", "quince"]
+            assert set(made[name]) <= set(SORTS)
+        else:
+            assert made[name].dtype == frame[name].dtype
+        assert made[name].notna().all() or name == "note"
+    assert list(made.columns[len(frame.columns) :]) == [
+        *("photo", "title", "sour"),
+        *(f"the sort_p_{sort}" for sort in SORTS),
+        *("price_std", "width_std", "height_std", "ripe_p", "sweet_p", "sour_p"),
+    ]
+    assert made["price_std"].isna().equals(frame["price"].notna())
+    assert isinstance(made["photo"].iloc[0], Image.Image)
+    z = run.embed(frame, keep=["id"])
+    assert z.index.equals(frame.index)
+    assert list(z.columns)[:2] == ["id", "mean_0"]
+    assert z["id"].equals(frame["id"])
+
+
+def test_pictures_in_objects(run: TrainedRun) -> None:
+    draw = np.random.default_rng(0)
+    pictures = [Image.fromarray(draw.integers(0, 255, (8, 8), dtype=np.uint8)) for _ in range(3)]
+    array = np.asarray(pictures[1])
+    frame = pandas.DataFrame(
+        {"photo": pandas.Series([pictures[0], array, None], dtype=object), "ripe": ["no", None, "yes"]}
+    )
+    made = run.impute(frame)
+    assert made["photo"][0] is pictures[0]
+    assert made["photo"][1] is array
+    assert made["photo"][2].size == (8, 8)
+    z = run.embed({"photo": pictures})
+    stacked = run.embed({"photo": np.stack([np.asarray(picture) for picture in pictures])})
+    np.testing.assert_allclose(z["mean_0"], stacked["mean_0"])
+    frame = polars.DataFrame({"photo": polars.Series([*pictures[:2], None], dtype=polars.Object)})
+    made = run.impute(frame)
+    assert made["photo"].to_list()[:2] == pictures[:2]
+    assert made["photo"].to_list()[2].size == (8, 8)
+
+
+def test_polars_keeps_types_and_cells(run: TrainedRun, rows: list[dict[str, str]]) -> None:
+    frame = polars.DataFrame(columns(rows)).with_columns(
+        polars.col("the sort").cast(polars.Categorical),
+        polars.col("ripe").cast(polars.Enum(["no", "yes"])),
+        polars.col("width").cast(polars.UInt8),
+        polars.col("price").cast(polars.Float32),
+    )
+    frame = frame.drop("photo", "sour")
+    made = run.impute(frame, samples=2)
+    for name, kind in frame.schema.items():
+        assert made.schema[name] == kind
+        same(frame[name].to_list(), made[name].to_list(), name in FILLED)
+    assert made.schema["photo"] == polars.Object
+    assert made["price_std"].is_nan().sum() == frame["price"].is_not_null().sum()
+    z = run.embed(frame, keep=["id"])
+    assert z.columns[:2] == ["id", "mean_0"]
+    assert z["id"].equals(frame["id"])
+
+
+def test_arrow_keeps_its_schema(run: TrainedRun, rows: list[dict[str, str]], tmp_path: Path) -> None:
+    table = pa.table(columns(rows))
+    table = table.set_column(3, "the sort", table["the sort"].dictionary_encode())
+    with pytest.raises(UserError) as told:
+        run.impute(table)
+    assert (
+        str(told.value) == "column photo: an Arrow table holds no pictures; give images=FOLDER, in which to keep them"
+    )
+    made = run.impute(table, images=tmp_path / "kept")
+    assert made.schema.equals(table.schema)
+    for name in table.column_names:
+        same(table[name].to_pylist(), made[name].to_pylist(), name in FILLED)
+    for path in made["photo"].to_pylist():
+        assert Image.open(path).size == (8, 8)
+    reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches())
+    assert run.embed(reader).equals(run.embed(table))
+    assert run.impute(table.drop_columns(["photo"]).slice(3, 5), images=tmp_path / "more").num_rows == 5
+
+
+def test_all_kinds_are_read_alike(run: TrainedRun, rows: list[dict[str, str]]) -> None:
+    table = columns(rows)
+    write_csv(Path("t.csv"), rows)
+    from_file = pandas.DataFrame(read_csv(Path("t.csv")))
+    kinds = [table, pandas.DataFrame(table), polars.DataFrame(table), pa.table(table), from_file]
+    first, *others = (np.stack([np.asarray(run.embed(kind)[f"mean_{k}"]) for k in range(3)]) for kind in kinds)
+    for other in others:
+        np.testing.assert_allclose(first, other, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_told(things: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    run = mmtoolkit.load(things, say=said.append)
+    run.impute({"price": ["dear", 2.0, None], "ripe": ["yes", None, None]})
+    assert said == [
+        "the table: cells of price that cannot be read: 1; they count as missing and stay as they are; first, "
+        "the table, row 1, column price: 'dear' is no number; write one such as 3.5 or 1e-3, or leave the cell empty",
+        "the table: has no column photo, title, the sort, width, height, sweet, sour: added, and filled in every row",
+        "the table: rows with nothing that z is inferred from: 1; they are filled from the prior",
+    ]
+    with pytest.raises(UserError) as told:
+        run.impute({"price": ["dear"]}, on_bad_cell="error")
+    assert str(told.value).endswith('leave the cell empty; mend the cell, or give on_bad_cell="missing"')
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        (3, "a int is no table; give a pandas or polars frame, an Arrow table, or a dictionary of columns"),
+        ({"prise": [1]}, "the table: has none of the columns that the run reads, photo, "),
+        ({"price": [1], "ripe": []}, "the columns of a table have one length; here {'price': 1, 'ripe': 0}"),
+        ({"price": 30}, "the column 'price' holds 30, no list; give its cells as a list"),
+        (pandas.DataFrame([[1, 2]], columns=["price", "price"]), "two columns are named 'price'; rename one"),
+    ],
+)
+def test_what_is_no_table(run: TrainedRun, data: Any, fault: str) -> None:
+    for use in (run.impute, run.embed):
+        with pytest.raises(UserError) as told:
+            use(data)
+        assert str(told.value).startswith(fault)
+
+
+def test_a_policy_that_is_none(run: TrainedRun) -> None:
+    for use in (run.impute, run.embed, run.evaluate_on):
+        with pytest.raises(UserError, match="on_bad_cell='ignore': is no policy; give 'error' or 'missing'"):
+            use({"price": [1]}, on_bad_cell="ignore")
+
+
+def test_classes_that_are_numbers_fit_into_a_column_of_floats(tmp_path: Path) -> None:
+    run = untrained({"grade": Label(classes=("1", "2", "3"))}, tmp_path, train={"grade": ["1", "3"]})
+    made = run.impute(pandas.DataFrame({"grade": [3.0, None, 1.0]}), on_bad_cell="error")["grade"]
+    assert made.dtype == float
+    assert made[0] == 3
+    assert made[1] in (1, 2, 3)
+    made = run.impute(pandas.DataFrame({"grade": [3.5, None]}), on_bad_cell="missing")["grade"]
+    assert made[0] == 3.5
+
+
+def test_a_table_without_rows(run: TrainedRun) -> None:
+    made = run.impute({"price": [], "ripe": []})
+    assert made["price"] == made["the sort"] == []
+    assert run.embed(pandas.DataFrame({"price": []}))["mean_0"].tolist() == []
+
+
+# Scores.
+
+
+def test_scores_on_a_frame_are_those_on_its_file(run: TrainedRun, rows: list[dict[str, str]]) -> None:
+    write_csv(Path("t.csv"), rows)
+    evaluators = [Elbo(), Prediction(entries=[{"target": ["sort"], "given": ["price"]}])]
+    from_file = run.evaluate_on("t.csv", evaluators)
+    from_frame = run.evaluate_on(pandas.DataFrame(columns(rows)), evaluators)
+    assert from_frame[0]["split"] == "table"
+    for one, other in zip(from_file, from_frame, strict=True):
+        assert [result["examples"] for result in one["results"]] == [result["examples"] for result in other["results"]]
+        for a, b in zip(one["results"], other["results"], strict=True):
+            assert a["value"] == pytest.approx(b["value"], rel=1e-4)
+
+
+def test_frames_are_never_imported_by_the_library() -> None:
+    code = (
+        "import sys, mmtoolkit.runs.run, mmtoolkit.using.frames, mmtoolkit.tables.frames\n"
+        "mmtoolkit.tables.frames.frame_of({'a': [1]})\nprint(*{'pandas', 'polars'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+
+
+def test_the_rows_of_a_frame_come_in_pieces() -> None:
+    frame = frame_of(pandas.DataFrame({"a": range(5), "b": list("vwxyz")}))
+    pieces = [(rows.raw["b"].to_pylist(), list(rows.cells("a"))) for rows in frame.rows(2)]
+    assert pieces == [(["v", "w"], [0, 1]), (["x", "y"], [2, 3]), (["z"], [4])]

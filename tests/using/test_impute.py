@@ -1,0 +1,700 @@
+"""`mmt impute`: missing cells are filled as the model predicts them, and nothing else changes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+import torch
+from PIL import Image
+
+import mmtoolkit
+from mmt_attributes import Label, Numeric
+from mmt_binary import Binary
+from mmtoolkit import TrainedRun
+from mmtoolkit.tables import Rows, RowTable
+from mmtoolkit.using.imputing import Imputer
+from mmtoolkit.using.run_table import RunTable, rows_at_once
+from runs import Ended, mmt
+from table_runs import COLUMNS, SORTS, read_csv, truth, with_holes, write_csv
+from untrained import untrained
+
+FILLED = ("photo", "title", "the sort", "price", "width", "height", "ripe", "sweet", "sour")
+
+
+@pytest.fixture(scope="module")
+def run(things: Path) -> TrainedRun:
+    return mmtoolkit.load(things)
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Path:
+    """A table with holes, in a folder of its own."""
+    return write_csv(tmp_path / "new.csv", with_holes(truth(40, tmp_path, 5), 0.4))
+
+
+def impute(run: Path, table: Path, out: Path, *options: str) -> Ended:
+    done = mmt("impute", run, table, "--out", out, *options)
+    assert done.status == 0, done.err
+    assert done.out == f"{out}\n"
+    return done
+
+
+def refused(done: Ended, *lines: str) -> None:
+    assert (done.status, done.out) == (2, "")
+    assert tuple(done.err.splitlines()) == lines
+
+
+def cells_of(run: TrainedRun, row: Mapping[str, str], folder: Path) -> dict[str, Any]:
+    """A row of CSV as cells of the run's modalities."""
+    known = {name: cell for name, cell in row.items() if cell not in ("", "NA")}
+    found: dict[str, Any] = {
+        name: {column: known[column] for column in modality.source_columns(name) if column in known}
+        if len(modality.source_columns(name)) > 1
+        else known.get(modality.source_columns(name)[0])
+        for name, modality in run.modalities.items()
+    }
+    if found["photo"]:
+        found["photo"] = folder / found["photo"]
+    return {name: cell for name, cell in found.items() if cell}
+
+
+# What is filled.
+
+
+def test_holes_hold_the_prediction_of_the_posterior_mean(run: TrainedRun, new: Path) -> None:
+    impute(run.folder, new, new.with_name("out.csv"))
+    rows, made = read_csv(new), read_csv(new.with_name("out.csv"))
+    assert len(made) == len(rows) == 40
+    for row, filled in list(zip(rows, made, strict=True))[:12]:
+        p = run.decode(run.infer([cells_of(run, row, new.parent)]).mean)
+        for name, modality in run.modalities.items():
+            cell = modality.cell(modality.point(p[name])[0])
+            cells = cell if isinstance(cell, dict) else {modality.source_columns(name)[0]: cell}
+            for column, expected in cells.items():
+                if row[column] not in ("", "NA"):
+                    continue
+                if isinstance(expected, Image.Image):
+                    drawn = np.asarray(Image.open(new.parent / filled[column]), dtype=int)
+                    assert np.abs(drawn - np.asarray(expected, dtype=int)).max() <= 1
+                elif isinstance(expected, float):
+                    assert float(filled[column]) == pytest.approx(expected, rel=1e-4)
+                else:
+                    assert filled[column] == expected
+
+
+def test_what_is_there_and_what_is_no_modality_stays(run: TrainedRun, new: Path) -> None:
+    impute(run.folder, new, new.with_name("out.csv"))
+    for row, filled in zip(read_csv(new), read_csv(new.with_name("out.csv")), strict=True):
+        assert list(row) == list(filled) == list(COLUMNS)
+        for name, cell in row.items():
+            if name in FILLED and cell in ("", "NA"):
+                assert filled[name] not in ("", "NA")
+            else:
+                assert filled[name] == cell
+
+
+def test_what_was_done_is_told(run: TrainedRun, new: Path) -> None:
+    rows = read_csv(new)
+    done = impute(run.folder, new, new.with_name("out.csv"))
+    counts = [f"{sum(row[name] in ('', 'NA') for row in rows)} of {name}" for name in FILLED]
+    said, *rest = done.err.splitlines()
+    assert sorted(said.removeprefix("filled ").split(", ")) == sorted(counts)
+    assert rest == []
+
+
+@pytest.mark.parametrize("style", [{"delimiter": ";", "lineterminator": "\r\n", "encoding": "utf-8-sig"}, {}])
+def test_a_table_without_holes_comes_back_byte_for_byte(run: TrainedRun, tmp_path: Path, style: dict[str, str]) -> None:
+    table = write_csv(tmp_path / "t.csv", truth(10, tmp_path), **style)
+    done = impute(run.folder, table, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes() == table.read_bytes()
+    assert done.err == "filled no cell\n"
+
+
+def test_columns_that_are_absent_are_added(run: TrainedRun, tmp_path: Path) -> None:
+    rows = [{"id": row["id"], "photo": row["photo"], "height": row["height"]} for row in truth(5, tmp_path)]
+    done = impute(run.folder, write_csv(tmp_path / "t.csv", rows), tmp_path / "out.csv")
+    made = read_csv(tmp_path / "out.csv")
+    added = ["title", "the sort", "price", "width", "ripe", "sweet", "sour"]
+    assert list(made[0]) == ["id", "photo", "height", *added]
+    assert all(row["the sort"] in SORTS and float(row["width"]) and row["sweet"] in "01" for row in made)
+    assert [row["height"] for row in made] == [row["height"] for row in rows]
+    assert (
+        done.err.splitlines()[1]
+        == f"{(tmp_path / 't.csv')}: has no column {', '.join(added)}: added, and filled in every row"
+    )
+
+
+def test_no_hole_is_filled_with_a_text_that_is_read_as_missing(run: TrainedRun, tmp_path: Path) -> None:
+    rows = [{**row, "the sort": "NA"} for row in truth(6, tmp_path)]
+    table = write_csv(tmp_path / "t.csv", rows)
+    done = impute(run.folder, table, tmp_path / "out.csv", "--set", f"data.missing={json.dumps(['NA', *SORTS])}")
+    assert (tmp_path / "out.csv").read_bytes() == table.read_bytes()
+    why = "the text made for them is one that stands for a missing cell"
+    assert done.err.splitlines() == ["filled no cell", f"{table}: cells of the sort that stay missing: 6; {why}"]
+
+
+def test_rows_with_nothing_have_the_prior(run: TrainedRun, tmp_path: Path) -> None:
+    rows = [dict.fromkeys(COLUMNS, ""), dict.fromkeys(COLUMNS, "NA"), {**dict.fromkeys(COLUMNS, ""), "ripe": "yes"}]
+    done = impute(run.folder, write_csv(tmp_path / "t.csv", rows), tmp_path / "out.csv")
+    first, second, third = read_csv(tmp_path / "out.csv")
+    label = run.modalities["sort"]
+    p = run.decode(torch.zeros(1, 3), ["sort"])["sort"]
+    assert first["the sort"] == label.cell(label.point(p)[0])
+    numbers = [name for name in first if name not in {"photo", "id", "note"} and "." in first[name]]
+    assert [float(first[name]) for name in numbers] == pytest.approx([float(second[name]) for name in numbers])
+    rest = dict.fromkeys([*numbers, "photo"], "")
+    assert first | rest == second | rest | {"id": "", "note": ""}
+    assert float(first["price"]) != pytest.approx(float(third["price"]))
+    said = "rows with nothing that z is inferred from: 2; they are filled from the prior"
+    assert done.err.splitlines()[-1] == f"{tmp_path / 't.csv'}: {said}"
+
+
+class Doubles(Numeric):
+    """What is unknown of it is twice what is known."""
+
+    def filled(self, value: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
+        known = value[:, :, :1] if bool(value[:, 1, 0].all()) else value[:, :, 1:]
+        return torch.cat([known, torch.stack([2 * known[:, 0], known[:, 1]], 1)], dim=2)
+
+
+def test_what_is_known_of_a_vector_has_a_say_in_the_rest(tmp_path: Path) -> None:
+    vector = Doubles(columns=("u", "v"), mean=(0.0, 0.0), std=(1.0, 1.0))
+    run = untrained({"x": vector}, tmp_path, train={"u": [1.0, 2.0], "v": [1.0, 3.0]})
+    made = run.impute({"u": [4.0, 5.5, 1.0], "v": [None, None, 7.0]})
+    assert made == {"u": [4.0, 5.5, 1.0], "v": [8.0, 11.0, 7.0]}
+
+
+# Draws.
+
+
+def test_draws_are_joined_and_their_spread_stands_beside(run: TrainedRun, new: Path) -> None:
+    impute(run.folder, new, new.with_name("out.csv"), "--samples", "30")
+    rows, made = read_csv(new), read_csv(new.with_name("out.csv"))
+    told = [f"the sort_p_{sort}" for sort in SORTS]
+    added = [*told, "price_std", "width_std", "height_std", "ripe_p", "sweet_p", "sour_p"]
+    assert list(made[0]) == [*COLUMNS, *added]
+    for row, filled in zip(rows, made, strict=True):
+        for name in ("price", "width", "height"):
+            assert bool(filled[f"{name}_std"]) == (row[name] in ("", "NA"))
+        if row["the sort"] in ("", "NA"):
+            shares = [float(filled[name]) for name in told]
+            assert sum(shares) == pytest.approx(1, abs=1e-5)
+            assert filled["the sort"] == SORTS[int(np.argmax(shares))]
+        else:
+            assert not any(filled[name] for name in told)
+        for name, yes in (("ripe", "yes"), ("sweet", "1"), ("sour", "1")):
+            if row[name] in ("", "NA"):
+                assert (float(filled[f"{name}_p"]) > 0.5) == (filled[name] == yes)
+
+
+def test_draws_follow_the_seed_alone(run: TrainedRun, new: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outs = []
+    for place, seed in enumerate(("0", "0", "1")):
+        out = new.with_name(f"{place}.jsonl")
+        impute(run.folder, new, out, "--samples", "3", "--seed", seed)
+        outs.append([{**json.loads(line), "photo": ""} for line in out.read_text().splitlines()])
+    assert outs[0] == outs[1]
+    assert outs[0] != outs[2]
+
+
+@pytest.mark.parametrize("draws", [1, 4])
+def test_pooled_and_spread_by_the_formula(draws: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(draws * 3, 2, generator=generator)
+    label = Label(classes=("a", "b", "c"))
+    p = label.decoder(2)(z)
+    mean = p.logits.double().softmax(-1).view(draws, 3, 3).mean(0)
+    assert label.pooled(p, draws).tolist() == mean.argmax(-1).tolist()
+    told = label.spread("x", p, draws)["x"]
+    torch.testing.assert_close(torch.stack([told[f"p_{c}"] for c in "abc"], 1).double(), mean, rtol=1e-5, atol=1e-6)
+
+    split = torch.distributions.Categorical(probs=torch.tensor([[0.9, 0.1], [0.45, 0.55], [0.45, 0.55]]))
+    assert Label(classes=("a", "b")).pooled(split, 3).tolist() == [0]  # 0.6 on average, though two draws say b
+
+    numeric = Numeric(mean=(10.0, -1.0), std=(2.0, 3.0), columns=("u", "v"), likelihood="student_t")
+    p = numeric.decoder(2)(z)
+    centre, own = p.base.mean.view(draws, 3, 2), p.base.variance.view(draws, 3, 2)  # type: ignore[attr-defined]
+    torch.testing.assert_close(numeric.pooled(p, draws)[:, 0], centre.mean(0))
+    assert numeric.pooled(p, draws)[:, 1].all()
+    second = (own + centre.square()).mean(0) - centre.mean(0).square()  # E[x²] - E[x]²
+    for k, column in enumerate("uv"):
+        torch.testing.assert_close(numeric.spread("x", p, draws)[column]["std"], second[:, k].sqrt())
+
+    binary = Binary(values=("n", "y"))
+    p = binary.decoder(2)(z)
+    yes = p.logits.double().sigmoid().view(draws, 3).mean(0)
+    torch.testing.assert_close(binary.spread("x", p, draws)["x"]["p"].double(), yes, rtol=1e-5, atol=1e-6)
+    assert binary.pooled(p, draws).tolist() == (yes > 0.5).double().tolist()
+
+
+def test_pooled_votes_where_points_are_whole_numbers_and_averages_where_not() -> None:
+    from toys import Category, Vector
+
+    category = Category()
+    logits = torch.eye(3)[[0, 1, 1, 2, 2, 1]] * 5  # draw-major, two rows: draws 0 1 2 and 1 2 1
+    p = torch.distributions.Categorical(logits=logits)
+    category.__class__.point = lambda self, p: p.logits.argmax(-1)  # type: ignore[method-assign]
+    try:
+        assert category.pooled(p, 3).tolist() == [0, 1]
+    finally:
+        del category.__class__.point
+    means = torch.arange(12.0).view(6, 2)
+    normal = torch.distributions.Independent(torch.distributions.Normal(means, 1.0), 1)
+    assert torch.equal(Vector().pooled(normal, 3), means.view(3, 2, 2).mean(0))
+    assert Vector().spread("x", normal, 3) == {}
+
+
+# Formats.
+
+
+def typed(folder: Path, rows: Sequence[Mapping[str, str]]) -> pa.Table:
+    """The rows in types: whole numbers, small floats, a dictionary, yes and no."""
+
+    def column(name: str, read: Callable[[str], Any], kind: pa.DataType) -> pa.Array:
+        return pa.array([None if row[name] in ("", "NA") else read(row[name]) for row in rows], kind)
+
+    return pa.table(
+        {
+            "id": column("id", int, pa.int16()),
+            "photo": column("photo", str, pa.string()),
+            "the sort": column("the sort", str, pa.string()).dictionary_encode(),
+            "price": column("price", float, pa.float32()),
+            "width": column("width", int, pa.int64()),
+            "height": column("height", float, pa.float64()),
+            "ripe": column("ripe", str, pa.large_string()),
+            "sweet": column("sweet", lambda cell: cell == "1", pa.bool_()),
+            "sour": column("sour", int, pa.int8()),
+            "note": column("note", str, pa.string()),
+        }
+    )
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+def test_types_and_nulls_stay(run: TrainedRun, tmp_path: Path, ending: str) -> None:
+    table = typed(tmp_path, with_holes(truth(40, tmp_path, 5), 0.4)).drop_columns(["sour"])
+    path, out = tmp_path / f"t.{ending}", tmp_path / f"out.{ending}"
+    write = pa.parquet.write_table if ending == "parquet" else pa.feather.write_feather
+    write(table, path)
+    impute(run.folder, path, out)
+    made = pa.parquet.read_table(out) if ending == "parquet" else pa.feather.read_table(out)
+    assert made.schema.names == [*table.schema.names, "title", "sour"]
+    for name in table.schema.names:
+        assert made.schema.field(name).type == table.schema.field(name).type
+        for before, after in zip(table[name].to_pylist(), made[name].to_pylist(), strict=True):
+            assert after == before if before is not None or name == "note" else after is not None
+    assert made["sour"].to_pylist().count(None) == 0
+
+
+def test_a_column_of_nulls_gets_a_type(run: TrainedRun, tmp_path: Path) -> None:
+    rows = truth(3, tmp_path)
+    columns = {
+        "photo": [row["photo"] for row in rows],
+        "price": pa.nulls(3),
+        "the sort": pa.nulls(3),
+        "note": pa.nulls(3),
+    }
+    pa.parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
+    impute(run.folder, tmp_path / "t.parquet", tmp_path / "out.parquet")
+    made = pa.parquet.read_table(tmp_path / "out.parquet")
+    kinds = [made.schema.field(name).type for name in columns]
+    assert kinds == [pa.string(), pa.float64(), pa.string(), pa.null()]
+    assert made["the sort"].null_count == 0
+
+
+def test_what_does_not_fit_stays_missing_and_is_told(run: TrainedRun, tmp_path: Path) -> None:
+    rows = truth(2, tmp_path)
+    columns = {"photo": [row["photo"] for row in rows], "the sort": pa.array([None, None], pa.int64())}
+    pa.parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
+    done = impute(run.folder, tmp_path / "t.parquet", tmp_path / "out.parquet")
+    assert pa.parquet.read_table(tmp_path / "out.parquet")["the sort"].null_count == 2
+    assert (
+        "t.parquet: cells of the sort that stay missing: 2; the type of the column holds no cell such as " in done.err
+    )
+
+
+def test_pictures_go_into_a_column_of_bytes(run: TrainedRun, tmp_path: Path) -> None:
+    data = [(tmp_path / row["photo"]).read_bytes() for row in truth(2, tmp_path)]
+    pa.parquet.write_table(
+        pa.table({"photo": pa.array([data[0], None]), "ripe": ["no", "yes"]}), tmp_path / "t.parquet"
+    )
+    impute(run.folder, tmp_path / "t.parquet", tmp_path / "out.parquet")
+    first, second = pa.parquet.read_table(tmp_path / "out.parquet")["photo"].to_pylist()
+    assert first == data[0]
+    assert second.startswith(b"\x89PNG")
+    assert not (tmp_path / "out_images").exists()
+
+
+LINES = [
+    r'{"id":1.0,"the sort":"pear","price":1e0 ,"width": null, "big": 123456789012345678901234567890}',
+    r'{"the sort": null, "price": 2.50, "height": 1, "ripe": "no", "note": "\u00fc \"x\"", "sweet":1, '
+    r'"sour": 0, "width": 1, "title": "ab", "photo": null}',
+    r"{}",
+]
+
+
+def test_json_keeps_the_types_of_its_columns(run: TrainedRun, tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"the sort": "fig", "price": 3, "ripe": True, "width": 1.5, "height": "NA"},
+        {"the sort": "NA", "price": None, "ripe": None, "width": None, "height": 2},
+    ]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    impute(run.folder, tmp_path / "t.jsonl", tmp_path / "o.jsonl", "--set", "data.on_bad_cell=missing")
+    made = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
+    assert [type(made[1][name]) for name in rows[0]] == [str, int, bool, float, int]
+    assert isinstance(made[0]["height"], int)
+
+
+@pytest.mark.parametrize("ending", ["arrow", "parquet"])
+def test_views_of_texts_stay_views(run: TrainedRun, tmp_path: Path, ending: str) -> None:
+    columns = {
+        "the sort": pa.array(["fig", None], pa.string_view()),
+        "id": pa.array(["1", None], pa.string_view()),
+        "price": pa.array([Decimal("3.10"), None]),
+    }
+    path = tmp_path / f"t.{ending}"
+    write, read = (
+        (pa.feather.write_feather, pa.feather.read_table)
+        if ending == "arrow"
+        else (pa.parquet.write_table, pa.parquet.read_table)
+    )
+    write(pa.table(columns), path)
+    impute(run.folder, path, tmp_path / f"o.{ending}")
+    before, after = read(path), read(tmp_path / f"o.{ending}")
+    assert after.schema.types[:3] == before.schema.types
+    assert after["id"].to_pylist() == ["1", None]
+    assert after["the sort"].to_pylist()[0] == "fig"
+    assert after["the sort"].to_pylist()[1] in SORTS
+    assert after["price"].null_count == 0
+    impute(run.folder, path, tmp_path / "p.csv")
+    assert read_csv(tmp_path / "p.csv")[0]["price"] == "3.10"
+
+
+def test_numbers_that_no_type_holds_together(run: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmtoolkit.tables.writing._GROUP_ROWS", 1)
+    (tmp_path / "t.jsonl").write_text(f'{{"the sort": "fig", "id": {2**60 + 1}}}\n{{"the sort": null, "id": 1.5}}\n')
+    done = mmt("impute", run.folder, tmp_path / "t.jsonl", "--out", tmp_path / "out.parquet")
+    (line,) = done.err.splitlines()
+    assert line.startswith(f"{tmp_path / 'out.parquet'}: cannot be written: ")
+    assert line.endswith("; write another format")
+    assert [file.name for file in tmp_path.iterdir()] == ["t.jsonl"]
+
+
+def test_lines_of_json_change_only_where_they_are_filled(run: TrainedRun, tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text("\n".join(LINES), encoding="utf-8")
+    impute(run.folder, tmp_path / "t.jsonl", tmp_path / "out.jsonl")
+    first, second, third = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    width = json.loads(first)["width"]
+    assert first.startswith(LINES[0].replace("null", json.dumps(width)).removesuffix("}") + ", ")
+    sort = json.loads(second)["the sort"]
+    filled = LINES[1].replace("null", json.dumps(sort), 1).replace("null", '"out_images/00001_0_photo.png"')
+    assert second == filled
+    assert set(json.loads(third)) == set(FILLED)
+
+
+def test_json_keeps_its_encoding(run: TrainedRun, tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"the sort": null, "price": 1, "note": "ü"}\n', encoding="latin-1")
+    impute(run.folder, tmp_path / "t.jsonl", tmp_path / "out.jsonl", "--set", "data.encoding=latin-1")
+    (line,) = (tmp_path / "out.jsonl").read_text(encoding="latin-1").splitlines()
+    assert line.startswith('{"the sort": "')
+    assert '"note": "ü"' in line
+
+
+def test_from_one_format_to_another(run: TrainedRun, new: Path) -> None:
+    impute(run.folder, new, new.with_name("a.csv"))
+    made = read_csv(new.with_name("a.csv"))
+    for name in ("b.parquet", "c.feather", "d.jsonl", "e.tsv"):
+        impute(run.folder, new, new.with_name(name))
+    text = [{**row, "photo": ""} for row in made]
+    tables = pa.parquet.read_table(new.with_name("b.parquet")), pa.feather.read_table(new.with_name("c.feather"))
+    lines = [json.loads(line) for line in new.with_name("d.jsonl").read_text().splitlines()]
+    for rows in (*(table.to_pylist() for table in tables), lines, read_csv(new.with_name("e.tsv"), delimiter="\t")):
+        assert [{**row, "photo": ""} for row in rows] == text
+    impute(run.folder, new.with_name("b.parquet"), new.with_name("f.csv"))
+    assert [{**row, "photo": ""} for row in read_csv(new.with_name("f.csv"))] == text
+
+
+# Models that cannot give everything.
+
+
+def test_a_model_that_decodes_given_something(things: Path, tmp_path: Path) -> None:
+    schema = mmtoolkit.read_schema(
+        things.parent / "things.yaml", ["model={kind: cvae, latent_dim: 2, target: price, given: [sort]}"]
+    )
+    run = mmtoolkit.execute(schema, tmp_path / "run")
+    rows = with_holes(truth(30, tmp_path, 5), 0.5)
+    done = impute(run.folder, write_csv(tmp_path / "t.csv", rows), tmp_path / "out.csv")
+    lacking = 0
+    for row, filled in zip(rows, read_csv(tmp_path / "out.csv"), strict=True):
+        assert {**row, "price": ""} == {**filled, "price": ""}
+        given, known = (row[name] not in ("", "NA") for name in ("the sort", "price"))
+        lacking += not known and not given
+        assert (filled["price"] not in ("", "NA")) == (known or given)
+    missing = {name: sum(row[name] in ("", "NA") for row in rows) for name in FILLED}
+    told = {
+        f"cells of {name} that stay missing: {count}; the model does not decode them"
+        for name, count in missing.items()
+        if name != "price"
+    }
+    told.add(f"cells of price that stay missing: {lacking}; the model decodes them given sort, which these rows lack")
+    assert {line.removeprefix(f"{tmp_path / 't.csv'}: ") for line in done.err.splitlines()[1:]} == told
+    assert lacking
+    impute(run.folder, tmp_path / "t.csv", tmp_path / "out.parquet")
+    table = pa.parquet.read_table(tmp_path / "out.parquet")
+    assert table["price"].null_count == lacking
+    assert table["the sort"].null_count == missing["the sort"]  # text has a marker for it, a type has null
+    assert table["note"].to_pylist() == [row["note"] for row in rows]
+
+
+# Bad cells.
+
+
+def test_bad_cells_stay_and_are_counted(run: TrainedRun, tmp_path: Path) -> None:
+    rows = truth(6, tmp_path)
+    (tmp_path / "pictures" / "3.png").write_bytes(b"no picture")
+    rows[0]["price"], rows[1]["the sort"], rows[2]["photo"] = "dear", "fig", "pictures/none.png"
+    rows[4].update(width="wide", height="")
+    table = write_csv(tmp_path / "t.csv", rows)
+    done = impute(run.folder, table, tmp_path / "out.csv")  # the run's own data.on_bad_cell is missing
+    made = read_csv(tmp_path / "out.csv")
+    assert [row for row in made if row["id"] != "004"] == [row for row in rows if row["id"] != "004"]
+    assert made[4]["width"] == "wide"
+    assert float(made[4]["height"])
+    said = done.err.splitlines()
+    assert said[0] == "filled 1 of height"
+    assert said[1].startswith(
+        f"{table}: cells of photo that cannot be read: 2; they count as missing and stay as they are; first, {table}, "
+        "row 3, column photo: pictures/none.png: there is no such file"
+    )
+    assert [line.split(";")[0] for line in said[2:]] == [
+        f"{table}: cells of {name} that cannot be read: 1" for name in ("sort", "price", "size")
+    ]
+
+    done = mmt("impute", run.folder, table, "--out", tmp_path / "no.csv", "--on-bad-cell", "error")
+    assert (done.status, done.out) == (2, "")
+    first, *_ = done.err.splitlines()
+    assert first.startswith(f"{table}, row 3, column photo: pictures/none.png: there is no such file in {tmp_path}; ")
+    assert first.endswith("; mend the cell, or give --on-bad-cell missing")
+    assert f"{table}, row 1, column price: 'dear' is no number; write one such as 3.5" in done.err
+    assert f"{table}, row 5, columns width, height: width: 'wide' is no number" in done.err
+    assert not (tmp_path / "no.csv").exists()
+
+
+def test_a_picture_that_need_not_be_there_is_filled(run: TrainedRun, tmp_path: Path) -> None:
+    rows = truth(2, tmp_path)
+    rows[0]["photo"] = "none.png"
+    table = write_csv(tmp_path / "t.csv", rows)
+    impute(run.folder, table, tmp_path / "out.csv", "--set", "data.absent_files=missing")
+    assert read_csv(tmp_path / "out.csv")[0]["photo"] == "out_images/00000_0_photo.png"
+
+
+def test_a_picture_outside_the_folder(run: TrainedRun, tmp_path: Path) -> None:
+    rows = truth(2, tmp_path)
+    (tmp_path / "in").mkdir()
+    table = write_csv(tmp_path / "in" / "t.csv", [{**rows[0], "photo": "../pictures/0.png"}])
+    done = mmt("impute", run.folder, table, "--out", tmp_path / "o.csv", "--on-bad-cell", "error")
+    fault = f"../pictures/0.png: leads out of the table's folder, {tmp_path / 'in'}; move the file into it"
+    assert done.err.startswith(f"{table}, row 1, column photo: {fault}")
+    done = impute(run.folder, table, tmp_path / "o.csv", "--set", "data.files_outside=true", "--on-bad-cell", "error")
+    said = f"paths in the column photo stand as they were, relative to the folder of {table}, which is another"
+    assert done.err.splitlines()[-1] == f"{tmp_path / 'o.csv'}: {said}"
+
+
+# What is refused.
+
+
+def test_output_that_is_refused(run: TrainedRun, new: Path) -> None:
+    (there := new.with_name("there.csv")).write_text("mine")
+    folder = run.folder
+    refused(
+        mmt("impute", folder, new, "--out", there),
+        f"{there}: is there already; give --overwrite to replace it, or write elsewhere with --out FILE",
+    )
+    refused(
+        mmt("impute", folder, new, "--out", new, "--overwrite"),
+        f"{new}: is the table that is read; write elsewhere with --out FILE",
+    )
+    (link := new.with_name("link.csv")).symlink_to(new)
+    refused(
+        mmt("impute", folder, link, "--out", new, "--overwrite"),
+        f"{new}: is the table that is read; write elsewhere with --out FILE",
+    )
+    refused(
+        mmt("impute", folder, new, "--out", new.parent / "x.xlsx"),
+        f"{new.parent / 'x.xlsx'}: tables are written to .csv, .tsv, .tab, .parquet, .pq, .arrow, .feather, .jsonl, "
+        ".ndjson; give a file that ends in one of these",
+    )
+    (new.parent / "d.csv").mkdir()
+    refused(
+        mmt("impute", folder, new, "--out", new.parent / "d.csv", "--overwrite"),
+        f"{new.parent / 'd.csv'}: is a folder; write elsewhere with --out FILE",
+    )
+    done = mmt("impute", folder, new, "--out", "/proc/mmt/x.csv")
+    assert done.status == 2
+    assert "/proc/mmt: cannot be written: " in done.err
+    assert there.read_text() == "mine"
+    impute(folder, new, there, "--overwrite")
+    assert len(read_csv(there)) == 40
+
+
+def test_pictures_that_are_there_are_not_lost(run: TrainedRun, new: Path) -> None:
+    folder = new.with_name("out_images")
+    folder.mkdir()
+    (folder / "mine.png").write_text("mine")
+    done = mmt("impute", run.folder, new, "--out", new.with_name("out.csv"))
+    refused(
+        done,
+        f"{folder}: is there already, and pictures would be written to it; give --overwrite to write them among the "
+        "others, or write elsewhere with --out FILE",
+    )
+    impute(run.folder, new, new.with_name("out.csv"), "--overwrite")
+    assert (folder / "mine.png").read_text() == "mine"
+    for row in read_csv(new.with_name("out.csv")):
+        assert Image.open(new.parent / row["photo"]).size == (8, 8)
+
+
+def test_tables_that_are_refused(run: TrainedRun, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+
+    def said(table: Path, *options: str) -> str:
+        done = mmt("impute", run.folder, table, "--out", out, *options)
+        assert (done.status, done.out) == (2, "")
+        assert not out.exists()
+        return done.err
+
+    assert said(tmp_path / "none.csv") == f"{tmp_path / 'none.csv'}: there is no such file; correct the path\n"
+    (other := tmp_path / "other.csv").write_text("a,b,prise\n1,2,3\n")
+    assert said(other) == (
+        f"{other}: has none of the columns that the run reads, photo, title, the sort, price, width, height, ripe, "
+        "sweet, sour; did you mean 'price'? (it has 'prise'); its columns are a, b, prise: rename one, or choose "
+        "another table\n"
+    )
+    (ragged := tmp_path / "ragged.csv").write_text("id,price\n1,2\n3\n")
+    assert said(ragged).startswith(f"{ragged}:3: row 2 has 1 cell and the head 2; ")
+    (clash := tmp_path / "clash.csv").write_text("price,price_std\n,2\n")
+    assert said(clash, "--samples", "2") == (
+        f"{clash}: has a column 'price_std' already, in which the spread would stand; rename it\n"
+    )
+    (latin := tmp_path / "latin.csv").write_bytes("the sort,note\npear,é\n".encode("latin-1"))
+    assert f"{latin}:2: is not utf-8 text" in said(latin)
+    impute(run.folder, latin, out, "--set", "data.encoding=latin-1")
+    assert out.read_bytes().splitlines()[1].startswith("pear,é,".encode("latin-1"))
+    out.unlink()
+    assert said(latin, "--set", "data.encodin=latin-1").startswith(
+        "--set data.encodin=latin-1: says nothing of how a table is read; did you mean 'encoding'?; what does is data."
+    )
+    assert said(latin, "--set", "data.encoding=klingon") == (
+        "--set data.encoding: there is no encoding 'klingon'; give one such as utf-8, cp1252 or utf-16; change it\n"
+    )
+
+
+def test_no_draw_is_no_number_of_draws(run: TrainedRun, new: Path) -> None:
+    done = mmt("impute", run.folder, new, "--out", new.with_name("x.csv"), "--samples", "0")
+    assert done.status == 2
+    assert "--samples" in done.err
+    assert not new.with_name("x.csv").exists()
+
+
+def test_a_table_that_changes_while_it_is_read(run: TrainedRun, new: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmtoolkit.using import imputing
+
+    fill = imputing.Imputer._filling
+
+    def changed(self: Imputer, piece: Any, z: torch.Tensor) -> Any:
+        new.write_text(new.read_text() + "x\n")
+        return fill(self, piece, z)
+
+    monkeypatch.setattr(imputing.Imputer, "_filling", changed)
+    done = mmt("impute", run.folder, new, "--out", new.with_name("x.csv"))
+    refused(done, f"{new}: was changed while it was read; run the command again")
+    assert sorted(path.name for path in new.parent.iterdir()) == ["new.csv", "pictures"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_disk_that_is_full(run: TrainedRun, new: Path, ending: str) -> None:
+    """A limit on the size of files stands in for the end of the disk."""
+    out = new.with_name(f"out.{ending}")
+    limited = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "from mmtoolkit.cli import main; resource.setrlimit(resource.RLIMIT_FSIZE, (1200,) * 2); "
+        f"sys.argv = ['mmt', 'impute', {str(run.folder)!r}, {str(new)!r}, '--out', {str(out)!r}]; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "cannot be written: " in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in new.parent.iterdir()) == ["new.csv", "pictures"]
+
+
+def test_an_interruption_leaves_nothing(run: TrainedRun, new: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmtoolkit.using import imputing
+
+    fill = imputing.Imputer._filling
+
+    def interrupted(self: Imputer, piece: Any, z: torch.Tensor) -> Any:
+        if piece.start:
+            raise KeyboardInterrupt
+        return fill(self, piece, z)
+
+    monkeypatch.setattr(imputing.Imputer, "_filling", interrupted)
+    monkeypatch.setattr(imputing, "rows_at_once", lambda *_: 10)
+    done = mmt("impute", run.folder, new, "--out", new.with_name("x.csv"))
+    assert (done.status, done.err) == (130, "interrupted\n")
+    assert sorted(path.name for path in new.parent.iterdir()) == ["new.csv", "pictures"]
+
+
+# Memory.
+
+
+class Endless(RowTable):
+    """Rows that are made when they are asked for; counts those that are alive."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ("a", "b")
+
+    def __init__(self, rows: int) -> None:
+        self.length, self.alive, self.most = rows, 0, 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def rows(self, size: int, names: Sequence[str] | None = None) -> Any:
+        import weakref
+
+        for _ in range(0, self.length, size):
+            rows = Rows({"a": pa.array([None, 1.5] * (size // 2)), "b": pa.array(["x", None] * (size // 2))}, ())
+            self.alive += 1
+            self.most = max(self.most, self.alive)
+            weakref.finalize(rows, self._gone)
+            yield rows
+            del rows
+
+    def _gone(self) -> None:
+        self.alive -= 1
+
+
+def test_rows_are_let_go(tmp_path: Path) -> None:
+    modalities = {"a": Numeric(mean=(0.0,), std=(1.0,)), "b": Label(classes=("x", "y"))}
+    run = untrained(modalities, tmp_path, train={"a": [1.0, 2.0], "b": ["x", "y"]})
+    table = Endless(12 * rows_at_once(modalities, list(modalities)))
+    imputer = Imputer(run, RunTable(run, table, None, "error"))
+    tracemalloc.start()
+    done = sum(len(filling.rows) for filling in imputer.fillings())
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert done == len(table)
+    assert table.most <= 3
+    assert most < 40e6  # all twelve pieces would be more than twice that
+    assert imputer.filled == {"a": done // 2, "b": done // 2}
