@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 import mmtoolkit
-from mmtoolkit.runs.run import TrainedRun
+from mmtoolkit.runs.trained import TrainedRun
 
 
 def nearest_label(images: Tensor, train_images: Tensor, train_labels: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ def main() -> None:
     for seed in range(arguments.seeds):
         schema = mmtoolkit.read_schema(arguments.schema, [*arguments.overrides, f"train.seed={seed}"])
         with tempfile.TemporaryDirectory() as folder:
-            run = mmtoolkit.execute(schema, Path(folder) / "run")
+            run = mmtoolkit.run(schema, Path(folder) / "run")
             seconds = sum(line["seconds"] for line in run.history)
             train_images, train_labels = columns(run, "train")
             right = []

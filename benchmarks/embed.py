@@ -28,7 +28,7 @@ from mmt_image import Image
 from mmtoolkit import MVAE, Batch, Modality, Schema, TrainedRun, UserError, build, load_plugins
 from mmtoolkit.sources import TableSource
 from mmtoolkit.tables.writing import new_table
-from mmtoolkit.training.devices import choose_kernels
+from mmtoolkit.training.kernels import choose_kernels
 from mmtoolkit.using.embedding import embed_table
 from mmtoolkit.using.run_table import RunTable, open_source, table_source
 

@@ -26,7 +26,7 @@ from mmtoolkit.components import Network
 from mmtoolkit.core.batch import Batch, Observed
 from mmtoolkit.evaluators.importance import estimate
 from mmtoolkit.models import MVAE
-from mmtoolkit.training.devices import choose_kernels
+from mmtoolkit.training.kernels import choose_kernels
 from mmtoolkit.training.networks import build
 
 LATENT = 64

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Network,
         NumberModality,
         Parsed,
+        Picture,
         Proposal,
         Records,
         Run,
@@ -45,10 +46,10 @@ if TYPE_CHECKING:
     from mmtoolkit.evaluators import Classifier, Elbo, Imputation, LogLikelihood, Prediction
     from mmtoolkit.models import CVAE, JMVAE, MVAE, VAE, BiVCCA
     from mmtoolkit.models.mvae import SubsetOptions
-    from mmtoolkit.runs.execution import execute
     from mmtoolkit.runs.loading import load
     from mmtoolkit.runs.report import write_report
-    from mmtoolkit.runs.run import TrainedRun
+    from mmtoolkit.runs.run import execute, run
+    from mmtoolkit.runs.trained import TrainedRun
     from mmtoolkit.schema.schema import Schema, parse_schema, read_schema
     from mmtoolkit.schema.train import TrainOptions
     from mmtoolkit.sources import (
@@ -105,6 +106,7 @@ _HOME = {
     "NumberModality": "components",
     "Observed": "core.batch",
     "Parsed": "components",
+    "Picture": "components",
     "Plugins": "catalogue.plugins",
     "Posterior": "core.posterior",
     "Prediction": "evaluators",
@@ -120,14 +122,14 @@ _HOME = {
     "Table": "components",
     "TableSource": "sources",
     "TrainOptions": "schema.train",
-    "TrainedRun": "runs.run",
+    "TrainedRun": "runs.trained",
     "Trainer": "training.trainer",
     "UserError": "base.errors",
     "VAE": "models",
     "at_least_float32": "core.posterior",
     "build": "training.networks",
     "draw_subsets": "core.subsets",
-    "execute": "runs.execution",
+    "execute": "runs.run",
     "hookimpl": "components.hooks",
     "keyed_uniform": "core.keyed",
     "load": "runs.loading",
@@ -138,6 +140,7 @@ _HOME = {
     "product_of_experts": "core.posterior",
     "product_with_prior": "core.posterior",
     "read_schema": "schema.schema",
+    "run": "runs.run",
     "scored_rows": "components.entries",
     "split_entries": "components",
     "supports": "core.subsets",
@@ -183,6 +186,7 @@ __all__ = [
     "NumberModality",
     "Observed",
     "Parsed",
+    "Picture",
     "Plugins",
     "Posterior",
     "Prediction",
@@ -215,6 +219,7 @@ __all__ = [
     "product_of_experts",
     "product_with_prior",
     "read_schema",
+    "run",
     "scored_rows",
     "split_entries",
     "supports",

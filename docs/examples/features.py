@@ -44,7 +44,7 @@ def trained(folder: Path) -> TrainedRun:
         model=MVAE(latent_dim=16),
         train=TrainOptions(epochs=4, warmup_epochs=2, batch_size=50, learning_rate=3e-3),
     )
-    mmtoolkit.execute(schema, folder)
+    mmtoolkit.run(schema, folder)
     return mmtoolkit.load(folder)
 
 

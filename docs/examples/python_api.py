@@ -56,7 +56,7 @@ def main() -> None:
         evaluate=[Elbo(), Prediction()],
     )
     with tempfile.TemporaryDirectory() as folder:
-        mmtoolkit.execute(schema, Path(folder) / "run")
+        mmtoolkit.run(schema, Path(folder) / "run")
         run = mmtoolkit.load(Path(folder) / "run", plugin_files=[__file__])
 
         losses = [line["loss"] for line in run.history]

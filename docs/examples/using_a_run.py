@@ -28,7 +28,7 @@ SCHEMA = {
 def main() -> None:
     """Train for a few seconds on three quarters of the rows, then use the run on frames."""
     with tempfile.TemporaryDirectory() as folder:
-        run = mmtoolkit.execute(mmtoolkit.parse_schema(SCHEMA), Path(folder) / "run")
+        run = mmtoolkit.run(mmtoolkit.parse_schema(SCHEMA), Path(folder) / "run")
 
         teas = pandas.read_csv(TEAS, na_values=["?"], index_col="sku")
         filled = run.impute(teas)

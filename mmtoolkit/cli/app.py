@@ -18,6 +18,7 @@ from mmtoolkit.cli import plugin_commands as others
 
 if TYPE_CHECKING:
     from mmtoolkit.catalogue.plugins import Plugins
+    from mmtoolkit.runs.trained import TrainedRun
 
 
 class _Group(TyperGroup):
@@ -113,6 +114,15 @@ def plugins_of(ctx: typer.Context) -> Plugins:
     for line in plugins.broken:
         print(line, file=sys.stderr)
     return plugins
+
+
+def load_run(ctx: typer.Context, folder: Path, device: str) -> TrainedRun:
+    """The run of a folder, with the plugin files of this call; this process multiplies matrices as suits it."""
+    from mmtoolkit.runs.loading import load
+    from mmtoolkit.training.kernels import choose_kernels
+
+    choose_kernels()
+    return load(folder, ctx.obj, device, say)
 
 
 class _Output(Console):

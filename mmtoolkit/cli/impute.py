@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from mmtoolkit.cli.app import app, out, say
+from mmtoolkit.cli.app import app, load_run, out, say
 from mmtoolkit.cli.options import BadCellOption, DeviceOption, OverwriteOption, ReadOption, RunArgument, TableArgument
 from mmtoolkit.cli.progress import rows_shown
 
@@ -40,13 +40,12 @@ def impute(
     device: DeviceOption = "auto",
 ) -> None:
     """Fill the missing cells of a table; those that are there stay as they are."""
-    from mmtoolkit.runs.loading import load
     from mmtoolkit.tables.output import check_output
     from mmtoolkit.using.imputed_table import impute_table
     from mmtoolkit.using.run_table import reading_sets, table_source
 
     check_output(out_file, overwrite, table)
-    run = load(run_folder, ctx.obj, device, say)
+    run = load_run(ctx, run_folder, device)
     source = table_source(run, table, reading_sets(set_, on_bad_cell))
     with rows_shown("impute") as progress:
         notes = impute_table(run, source, out_file, samples or 0, seed, overwrite, progress)
@@ -72,13 +71,12 @@ def embed(
     device: DeviceOption = "auto",
 ) -> None:
     """Write mean and log-variance of q(z | what the row has), a row for each of a table's."""
-    from mmtoolkit.runs.loading import load
     from mmtoolkit.tables.output import check_output
     from mmtoolkit.using.embedding import embed_table
     from mmtoolkit.using.run_table import reading_sets, table_source
 
     check_output(out_file, overwrite, table)
-    run = load(run_folder, ctx.obj, device, say)
+    run = load_run(ctx, run_folder, device)
     source = table_source(run, table, reading_sets(set_, on_bad_cell))
     with rows_shown("embed") as progress:
         notes = embed_table(run, source, out_file, keep or (), overwrite, progress)

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.cli.app import app, out, plugins_of, print_json, say
+from mmtoolkit.cli.app import app, load_run, out, plugins_of, print_json, say
 from mmtoolkit.cli.options import (
     BadCellOption,
     DeviceOption,
@@ -36,24 +36,23 @@ def run(
     device: DeviceOption = "auto",
     devices: Annotated[int, typer.Option(min=1, help="How many devices to train on.")] = 1,
     precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
+    figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw the run's pictures.")] = True,
     json: JsonOption = False,
 ) -> None:
     """Train a model, score it, and write the run folder with its report."""
     plugins = plugins_of(ctx)
     from mmtoolkit.cli.progress import watcher
-    from mmtoolkit.runs.execution import execute
     from mmtoolkit.runs.folder import holds_run, resume_command
-    from mmtoolkit.runs.pictures import draw_figures
-    from mmtoolkit.runs.report import write_report
+    from mmtoolkit.runs.run import run as run_schema
     from mmtoolkit.schema.schema import read_schema
 
     read = read_schema(schema, set_ or (), plugins)
     for note in read.notes:
         say(note)
     folder = out_folder or Path("runs") / read.name
-    shown = watcher()
+    progress = watcher()
     try:
-        done = execute(
+        trained = run_schema(
             read,
             folder,
             plugins=plugins,
@@ -61,27 +60,25 @@ def run(
             device=device,
             devices=devices,
             precision=precision,
-            watcher=shown,
+            watcher=progress,
             say=say,
+            figures=figures,
         )
     except KeyboardInterrupt:
-        shown.close()
+        progress.close()
         if not holds_run(folder):
             raise
         say(f"interrupted; what was done is kept. Go on with: {resume_command(folder, ctx.obj)}")
         raise typer.Exit(130) from None
     finally:
-        shown.close()
-    if not done.main_process:
+        progress.close()
+    if not trained.main_process:
         return
-    for note in draw_figures(done):
-        say(note)
-    report_file = write_report(folder)
     if json:
-        print_json(done.results)
+        print_json(trained.results)
         return
-    _print_scores(done.results["scores"])
-    out().print(f"[bold]{escape(str(report_file))}[/] has the pictures", soft_wrap=True)
+    _print_scores(trained.results["scores"])
+    out().print(f"[bold]{escape(str(folder / 'report.html'))}[/] has the pictures", soft_wrap=True)
 
 
 def _print_scores(scores: list[dict[str, Any]]) -> None:
@@ -166,8 +163,7 @@ def evaluate(
 ) -> None:
     """Score a run again: other evaluators, another split, a new table. Kept in RUN/evaluations/N.json."""
     from mmtoolkit.base.files import make_folder, write_json
-    from mmtoolkit.runs.loading import load
-    from mmtoolkit.runs.run import evaluate_table
+    from mmtoolkit.runs.trained import evaluate_table
     from mmtoolkit.schema.schema import read_schema
     from mmtoolkit.using.run_table import reading_sets, table_source
 
@@ -176,7 +172,7 @@ def evaluate(
     scored, read = _what_is_set(set_ or (), table)
     if table is None and on_bad_cell is not None:
         raise UserError("--on-bad-cell: is of a TABLE, and the run's own data is prepared; leave it out")
-    loaded = load(run_folder, ctx.obj, device, say)
+    loaded = load_run(ctx, run_folder, device)
     evaluators = loaded.schema.evaluate
     if scored:
         evaluators = read_schema(run_folder / "schema.yaml", scored, loaded.plugins).evaluate

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.cli.app import app, out, say
+from mmtoolkit.cli.app import app, load_run, out
 from mmtoolkit.cli.options import DeviceOption, OverwriteOption, RunArgument
 
 if TYPE_CHECKING:
@@ -59,12 +59,11 @@ def sample(
 ) -> None:
     """Generate from the prior, given any values, or given modalities of the data's rows."""
     from mmtoolkit.figures import COLUMNS
-    from mmtoolkit.runs.loading import load
     from mmtoolkit.using.sampling import check_samples_output, write_direction, write_samples
 
     out_file = out_file or _first_free(run_folder / "samples")
     check_samples_output(out_file, overwrite)
-    loaded = load(run_folder, ctx.obj, device, say)
+    loaded = load_run(ctx, run_folder, device)
     values, named = _givens(given or (), loaded.modalities)
     if named:
         write_direction(loaded, named, out_file, split or loaded.default_split(), n or COLUMNS, draws, seed, overwrite)

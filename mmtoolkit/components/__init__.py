@@ -7,6 +7,7 @@ from mmtoolkit.components.modality import Modality, Parsed
 from mmtoolkit.components.model import Model
 from mmtoolkit.components.network import ByName, Network
 from mmtoolkit.components.numbers import Entries, NumberModality, split_entries
+from mmtoolkit.components.picture import Picture
 from mmtoolkit.components.proposal import ColumnSummary, Proposal
 from mmtoolkit.components.records import Records
 from mmtoolkit.components.source import Columns, Source, Table
@@ -31,6 +32,7 @@ __all__ = [
     "Network",
     "NumberModality",
     "Parsed",
+    "Picture",
     "Proposal",
     "Records",
     "Run",

@@ -14,6 +14,7 @@ from torch import Tensor
 from mmtoolkit.components.component import Component
 from mmtoolkit.components.modality import Modality
 from mmtoolkit.components.network import Network
+from mmtoolkit.components.picture import Picture
 from mmtoolkit.components.source import Source
 from mmtoolkit.core.batch import Batch
 
@@ -78,11 +79,24 @@ class Run(Protocol):
 
 @dataclass(frozen=True)
 class Scores:
-    """What an evaluator found: result entries (plain data), figures by name, and what the user should know."""
+    """What an evaluator gives.
+
+    Attributes:
+        results: entries of plain data.
+        figures: pictures, or name -> figure where the names say enough.
+        notes: what the user should know, a line each.
+    """
 
     results: list[dict[str, Any]]
-    figures: Mapping[str, Figure] = field(default_factory=dict)
+    figures: Sequence[Picture] | Mapping[str, Figure] = ()
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """The figures as pictures: one that has a name alone has it for its title."""
+        if isinstance(self.figures, Mapping):
+            return tuple(Picture(name, name, "", figure) for name, figure in self.figures.items())
+        return tuple(self.figures)
 
 
 class Evaluator(Component):

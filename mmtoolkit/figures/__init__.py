@@ -2,7 +2,7 @@
 
 from mmtoolkit.figures.curves import learning_curves
 from mmtoolkit.figures.directions import direction, rows_with
-from mmtoolkit.figures.files import save_figure
+from mmtoolkit.figures.files import save_figure, save_pictures
 from mmtoolkit.figures.lines import COLUMNS
 from mmtoolkit.figures.samples import samples
 
@@ -13,4 +13,5 @@ __all__ = [
     "rows_with",
     "samples",
     "save_figure",
+    "save_pictures",
 ]

@@ -10,7 +10,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    NonNegativeFloat,
+    NonNegativeInt,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import from_json
 
 from mmtoolkit.base.errors import UserError
@@ -135,6 +142,18 @@ class _Latent(_Part):
         return self
 
 
+class _Picture(_Part):
+    file: str
+    name: str
+    title: str
+    text: str
+    evaluator: NonNegativeInt | None
+
+
+class _Pictures(_Part):
+    pictures: list[_Picture]
+
+
 class _Declared(_Part):
     name: str
     data: dict[str, Any]
@@ -174,9 +193,13 @@ def read_record(folder: Path) -> dict[str, Any]:
     remedy = f"train it again with `{shlex.join(['mmt', 'run', str(folder / 'schema.yaml'), '--out'])} FOLDER`"
     text = _bytes(path, remedy)
     made_by, this = _checked(path, text, _Maker, remedy)["versions"]["mmtoolkit"], metadata.version("mmtoolkit")
-    if _series(made_by) != _series(this):
+    if _series(made_by) not in (_series(this), *_OLDER):
         raise UserError(f"{folder}: was made by mmtoolkit {made_by}, this is {this}; use that version, or {remedy}")
     return _checked(path, text, _Record, remedy)
+
+
+_OLDER = (["0", "1"],)
+"""The older series whose runs this one reads."""
 
 
 def _series(version: str) -> list[str]:
@@ -239,6 +262,27 @@ def read_latent(folder: Path) -> dict[str, Any]:
     """
     path, remedy = folder / "latent.json", _written_again(folder)
     return _checked(path, _bytes(path, remedy), _Latent, remedy)
+
+
+def read_pictures(folder: Path) -> list[dict[str, Any]]:
+    """What figures.json lists: for each picture `file`, `name`, `title`, `text`, and the place of its `evaluator`.
+
+    Pictures whose files were removed are left out. Of a run of 0.1, which has no such list, the pictures that there
+    are, by their names alone.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path, remedy = folder / "figures.json", _written_again(folder)
+    if not path.exists():
+        stems = sorted(file.stem for file in (folder / "figures").glob("*.png"))
+        named = ((stem, stem.replace("_", " ")) for stem in stems)
+        return [
+            {"file": f"{stem}.png", "name": stem, "title": title, "text": "", "evaluator": None}
+            for stem, title in named
+        ]
+    pictures: list[dict[str, Any]] = _checked(path, _bytes(path, remedy), _Pictures, remedy)["pictures"]
+    return [picture for picture in pictures if (folder / "figures" / picture["file"]).exists()]
 
 
 def read_evaluation(path: Path) -> list[dict[str, Any]]:

@@ -13,9 +13,9 @@ from mmtoolkit.catalogue.plugins import load_plugins
 from mmtoolkit.components import Modality
 from mmtoolkit.data.dataset import Report
 from mmtoolkit.runs.folder import read_declared, read_finished_record, resume_command
-from mmtoolkit.runs.run import TrainedRun
+from mmtoolkit.runs.trained import TrainedRun
 from mmtoolkit.schema.schema import read_schema
-from mmtoolkit.training.devices import choose_kernels, resolve_device
+from mmtoolkit.training.devices import resolve_device
 from mmtoolkit.training.networks import build
 from mmtoolkit.training.weights import load_weights
 
@@ -56,7 +56,6 @@ def load(
     load_weights(network, folder / "weights.safetensors")
     baselines = _baselines(folder, schema.modalities)
     where = resolve_device(device)
-    choose_kernels()
     return TrainedRun(folder, schema, network.to(where).eval(), where, baselines, plugins, say)
 
 

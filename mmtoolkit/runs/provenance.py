@@ -20,7 +20,7 @@ from mmtoolkit.catalogue.plugins import Plugins
 from mmtoolkit.schema.schema import Schema
 
 
-def record(
+def provenance(
     schema: Schema, plugins: Plugins, device: torch.device, precision: str, processes: int, started: str
 ) -> dict[str, Any]:
     """What run.json holds: enough to know what made these weights."""

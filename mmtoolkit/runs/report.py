@@ -17,11 +17,13 @@ from mmtoolkit.runs.folder import (
     read_declared,
     read_finished_record,
     read_history,
+    read_pictures,
+    read_record,
     read_results,
     resume_command,
     schema_text,
 )
-from mmtoolkit.runs.pictures import caption
+from mmtoolkit.runs.pictures import ROWS_OF_DATA
 from mmtoolkit.runs.scores import entry_name, listed, number, score_columns
 
 _QUALITY = 90
@@ -37,23 +39,23 @@ def _with_relative(score: dict[str, Any]) -> dict[str, Any]:
     return {**score, "results": results}
 
 
-def _figures(folder: Path, modalities: list[str]) -> dict[str, dict[str, str]]:
-    """The run's figures by file name, in order, as WebP: a third of the size, and hardly another picture."""
+def _pictures(folder: Path) -> list[dict[str, Any]]:
+    """The run's pictures in order, as WebP: a third of the size, and hardly another picture."""
+    return [{**entry, "source": _source(folder, entry["file"])} for entry in read_pictures(folder)]
+
+
+def _source(folder: Path, file: str) -> str:
+    """A picture as an address that holds it."""
     from PIL import Image
 
-    found = []
-    for path in sorted((folder / "figures").glob("*.png")):
-        place, title, text = caption(path.stem, modalities)
-        file = io.BytesIO()
-        try:
-            with Image.open(path) as picture:
-                picture.convert("RGB").save(file, format="webp", quality=_QUALITY)
-        except (OSError, SyntaxError) as error:  # Pillow has both for a damaged file
-            remedy = f"have it drawn again with `{resume_command(folder)}`, or remove it"
-            raise UserError(f"{path}: is no picture that can be read; {remedy}") from error
-        data = base64.b64encode(file.getvalue()).decode("ascii")
-        found.append((place, path.stem, {"title": title, "text": text, "source": f"data:image/webp;base64,{data}"}))
-    return {stem: figure for _, stem, figure in sorted(found, key=lambda entry: entry[0])}
+    path, packed = folder / "figures" / file, io.BytesIO()
+    try:
+        with Image.open(path) as picture:
+            picture.convert("RGB").save(packed, format="webp", quality=_QUALITY)
+    except (OSError, SyntaxError) as error:  # Pillow has both for a damaged file
+        remedy = f"have it drawn again with `{resume_command(folder)}`, or remove it"
+        raise UserError(f"{path}: is no picture that can be read; {remedy}") from error
+    return f"data:image/webp;base64,{base64.b64encode(packed.getvalue()).decode('ascii')}"
 
 
 def write_report(folder: Path | str) -> Path:
@@ -62,10 +64,16 @@ def write_report(folder: Path | str) -> Path:
     Raises:
         UserError: the folder holds no finished run.
     """
+    folder = Path(folder)
+    read_finished_record(folder)
+    return report_of(folder)
+
+
+def report_of(folder: Path) -> Path:
+    """`write_report` of a run that may have everything but its finish time."""
     import jinja2
 
-    folder = Path(folder)
-    record, results, declared = read_finished_record(folder), read_results(folder), read_declared(folder)
+    record, results, declared = read_record(folder), read_results(folder), read_declared(folder)
     data, names = read_data(folder), list(declared["modalities"])
     history = read_history(folder, results["training"]["epochs"])
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
@@ -78,7 +86,7 @@ def write_report(folder: Path | str) -> Path:
         {**score, "columns": score_columns(score["results"]), "matrix": matrix(score["results"], names)}
         for score in scores
     ]
-    figures = _figures(folder, names)
+    pictures = _pictures(folder)
     html = template.render(
         results=results,
         scores=scores,
@@ -89,8 +97,8 @@ def write_report(folder: Path | str) -> Path:
         data=data,
         kinds={name: modality["kind"] for name, modality in declared["modalities"].items()},
         from_others=from_others(results["scores"], names),
-        rows_shown=figures.pop("cells", None),
-        figures=list(figures.values()),
+        rows_of_data=next((picture for picture in pictures if picture["name"] == ROWS_OF_DATA), None),
+        pictures=[picture for picture in pictures if picture["name"] != ROWS_OF_DATA],
         entry_name=entry_name,
         listed=listed,
         folder=shlex.quote(str(folder)),

@@ -24,8 +24,8 @@ from mmtoolkit.base.files import locked, sweep, write_text
 from mmtoolkit.catalogue import shipped
 from mmtoolkit.catalogue.plugins import load_plugins
 from mmtoolkit.figures.files import save_figure
-from mmtoolkit.runs.execution import execute
 from mmtoolkit.runs.folder import holds_run, read_record, read_results
+from mmtoolkit.runs.run import run as run_schema
 from mmtoolkit.schema.schema import read_schema
 from mmtoolkit.study.figure import study_figure
 from mmtoolkit.study.file import Study
@@ -228,7 +228,9 @@ def _run_cell(
     try:
         plugins = load_plugins(plugin_files)
         schema = read_schema(base, overrides, plugins)
-        done = execute(schema, run, plugins=plugins, resume=True, device=device, watcher=watcher, say=notes.append)
+        done = run_schema(
+            schema, run, plugins=plugins, resume=True, device=device, watcher=watcher, say=notes.append, figures=False
+        )
     except UserError as error:
         return Outcome(time.monotonic() - begun, tuple(notes), tuple(error.faults))
     shutil.rmtree(run / "checkpoint", ignore_errors=True)

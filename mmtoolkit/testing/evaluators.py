@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import torch
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Evaluator, Modality, Model, Run, Scores
+from mmtoolkit.components import Evaluator, Modality, Model, Picture, Run, Scores
 from mmtoolkit.models import CVAE, MVAE, VAE
 from mmtoolkit.runs.folder import check_result
 from mmtoolkit.testing.cells import round_trip
@@ -92,15 +92,21 @@ def results_are_plain(subject: Subject) -> Iterator[str]:
 
 
 def figures_are_figures(subject: Subject) -> Iterator[str]:
-    """Figures are Matplotlib figures by name."""
+    """Figures are pictures, or Matplotlib figures by name."""
     from matplotlib.figure import Figure
 
-    figures: dict[str, Any] = dict(subject.scores.figures)
-    for name, figure in figures.items():
-        if not isinstance(figure, Figure):
+    pictures: Sequence[Any] = subject.scores.pictures
+    for picture in pictures:
+        figure: Any = getattr(picture, "figure", None)
+        if not isinstance(picture, Picture):
             yield (
-                f"evaluate: the figure {name!r} is a matplotlib Figure, but {type(figure).__name__} came; make it by "
-                "matplotlib.figure.Figure"
+                f"evaluate: figures are a list of mmtoolkit.Picture, or name -> figure, but the list has "
+                f"{type(picture).__name__}; make it an mmtoolkit.Picture"
+            )
+        elif not isinstance(figure, Figure):
+            yield (
+                f"evaluate: the figure {picture.name!r} is a matplotlib Figure, but {type(figure).__name__} "
+                "came; make it by matplotlib.figure.Figure"
             )
 
 

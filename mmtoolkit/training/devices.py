@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -31,31 +30,6 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def choose_kernels() -> None:
-    """Have oneDNN multiply float32 matrices, in place of MKL, on AMD's CPUs with AVX-512, which MKL makes no use of.
-
-    PyTorch hands such products to oneDNN only where they may be rounded to bfloat16. oneDNN rounds them on CPUs that
-    have tiles for it, which a product tells: there, as wherever somebody has chosen already or CUDA would be touched
-    too, everything stays as it is.
-    """
-    if not _made_by_amd() or torch.cuda.is_available():
-        return
-    if torch.backends.mkldnn.matmul.fp32_precision != "none":  # type: ignore[attr-defined]
-        return
-    torch.set_float32_matmul_precision("medium")
-    x = torch.linspace(0, 1, 256**2).view(256, 256)
-    if not torch.allclose(x @ x, (x.double() @ x.double()).float(), rtol=1e-5):
-        torch.set_float32_matmul_precision("highest")
-
-
-def _made_by_amd() -> bool:
-    try:
-        with Path("/proc/cpuinfo").open() as lines:
-            return any(line.startswith("vendor_id") and "AuthenticAMD" in line for line in lines)
-    except OSError:
-        return False  # Linux alone says it there
-
-
 def seed_generators(seed: int, device: torch.device) -> None:
     """Seed PyTorch's default generators of the host and of a device: a hundredth of the time of `torch.manual_seed`."""
     torch.default_generator.manual_seed(seed)
@@ -81,7 +55,6 @@ def new_fabric(device: str = "auto", devices: int = 1, precision: str = "32-true
     if precision not in PRECISIONS:
         raise UserError(f"--precision {precision}: is not supported; give one of {', '.join(PRECISIONS)}")
     accelerator = resolve_device(device).type
-    choose_kernels()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products cannot repeat
     nodes = 1
     if "TORCHELASTIC_RUN_ID" in os.environ:

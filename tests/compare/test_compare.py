@@ -38,7 +38,7 @@ train: {epochs: 1, batch_size: 20}
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     (folder / "tiny.yaml").write_text(SCHEMA)
-    mmtoolkit.execute(mmtoolkit.read_schema(folder / "tiny.yaml"), folder / "run")
+    mmtoolkit.run(mmtoolkit.read_schema(folder / "tiny.yaml"), folder / "run", figures=False)
     return folder / "run"
 
 

@@ -387,7 +387,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         if kind not in made:
             made[kind] = tmp_path_factory.mktemp("kinds") / kind
             changes = [*TINY, f"model.kind={kind}", "evaluate=[{kind: elbo, unsupported: leave_out}]"]
-            mmtoolkit.execute(mmtoolkit.read_schema("fashion_mini", changes), made[kind])
+            mmtoolkit.run(mmtoolkit.read_schema("fashion_mini", changes), made[kind], figures=False)
         return made[kind]
 
     return of

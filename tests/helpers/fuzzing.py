@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
 
-from mmtoolkit import TrainedRun, execute, parse_schema, prepare
+from mmtoolkit import TrainedRun, parse_schema, prepare, run
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.yaml12 import read_yaml, write_yaml
 from mmtoolkit.catalogue import shipped
@@ -321,7 +321,7 @@ def trained(folder: Path) -> TrainedRun:
         writer.writerows(rows)
     data = {**SHOES["data"], "path": "clean.csv", "split": "split"}
     schema = parse_schema({**SHOES, "data": data, "train": {"epochs": 1}}, folder=folder)
-    return execute(schema, folder / "run")
+    return run(schema, folder / "run", figures=False)
 
 
 def use_case(draw: random.Random, plugins: Plugins, run: TrainedRun) -> str:

@@ -90,4 +90,4 @@ def trained(folder: Path, model: str | None = None) -> Path:
     write_csv(folder / "things.csv", with_holes(truth(150, folder), 0.1))
     (folder / "things.yaml").write_text(SCHEMA)
     schema = mmtoolkit.read_schema(folder / "things.yaml", [f"model={model}"] if model else [])
-    return mmtoolkit.execute(schema, folder / "run").folder
+    return mmtoolkit.run(schema, folder / "run", figures=False).folder

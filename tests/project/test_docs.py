@@ -183,7 +183,7 @@ def test_the_plugins_run_from_schema_to_scores(tmp_path: Path) -> None:
     overrides = ["data.sites=200", "train.epochs=2", "train.warmup_epochs=0", "model.kind=joint"]
     overrides.append("evaluate=[{kind: density}, {kind: elbo}, {kind: prediction}]")
     schema = read_schema(EXAMPLES / "birds.yaml", overrides, plugins)
-    mmtoolkit.execute(schema, tmp_path / "run", plugins=plugins)
+    mmtoolkit.run(schema, tmp_path / "run", plugins=plugins, figures=False)
     run = mmtoolkit.load(tmp_path / "run", plugin_files=PLUGINS)
     assert isinstance(run.modalities["heron"].typical, float)  # type: ignore[attr-defined]
     density = run.results["scores"][0]["results"]
@@ -197,7 +197,7 @@ def test_the_density_of_a_model_that_decodes_one_modality(tmp_path: Path) -> Non
     model = "model={kind: cvae, latent_dim: 2, target: lark}"
     overrides = ["data.sites=100", "train.epochs=1", "train.warmup_epochs=0", model, "evaluate=[{kind: density}]"]
     schema = read_schema(EXAMPLES / "birds.yaml", overrides, plugins)
-    mmtoolkit.execute(schema, tmp_path / "run", plugins=plugins)
+    mmtoolkit.run(schema, tmp_path / "run", plugins=plugins, figures=False)
     run = mmtoolkit.load(tmp_path / "run", plugin_files=PLUGINS)
     (scores,) = run.evaluate(run.schema.evaluate, "test")
     (result,) = scores["results"]
@@ -247,7 +247,7 @@ def test_the_vector_plugin_runs_in_every_kind_of_model(tmp_path: Path, model: st
     overrides = ["data.sites=100", "train.epochs=1", "train.warmup_epochs=0"]
     overrides.append(f"model={{{model}, latent_dim: 2}}")
     schema = read_schema(EXAMPLES / "flocks.yaml", overrides, plugins)
-    mmtoolkit.execute(schema, tmp_path / "run", plugins=plugins)
+    mmtoolkit.run(schema, tmp_path / "run", plugins=plugins, figures=False)
     run = mmtoolkit.load(tmp_path / "run", plugin_files=PLUGINS)
     given = {"flock": run.modalities["flock"].typed("{heron: 14}"), "habitat": "wood"}
     drawn = run.sample(3, given=given)["flock"]

@@ -320,7 +320,7 @@ def test_runs_on_missing_cells_train_and_score_the_rows_they_can(
     changed = [*TINY, f"model.kind={kind}", "data.supervision={paired: 0.2}"]
     schema = mmtoolkit.read_schema("fashion_mini", changed)
     said: list[str] = []
-    run = mmtoolkit.execute(schema, tmp_path / "run", say=said.append)
+    run = mmtoolkit.run(schema, tmp_path / "run", say=said.append, figures=False)
     assert any("of 60 training rows are not used" in line for line in said) == (kind == "cvae")
     scores = run.evaluate(schema.evaluate, "train")
     results = [r for score in scores for r in score["results"] if r.get("metric") != "calibration_error"]

@@ -74,7 +74,7 @@ def test_the_resolved_schema_repeats_the_run(folder: Path, tmp_path: Path) -> No
     schema = mmtoolkit.read_schema(folder / "schema.yaml")
     assert schema.modalities["label"].classes == tuple(sorted(FashionMini.classes))
     assert Path(schema.data.root).is_absolute()
-    mmtoolkit.execute(schema, tmp_path / "again")
+    mmtoolkit.run(schema, tmp_path / "again", figures=False)
     first, again = (load_file(run / "weights.safetensors") for run in (folder, tmp_path / "again"))
     assert all(torch.equal(first[name], again[name]) for name in first)
 
@@ -261,7 +261,7 @@ def test_resume_may_change_the_epochs_alone(folder: Path, tmp_path: Path) -> Non
     done = mmt("run", "fashion_mini", "--out", out, "--resume", *sets(*more))
     assert done.status == 0, done.err
     assert [json.loads(line)["epoch"] for line in (out / "history.jsonl").read_text().splitlines()] == [1, 2, 3]
-    mmtoolkit.execute(mmtoolkit.read_schema("fashion_mini", more), tmp_path / "straight")
+    mmtoolkit.run(mmtoolkit.read_schema("fashion_mini", more), tmp_path / "straight", figures=False)
     first, again = (load_file(run / "weights.safetensors") for run in (out, tmp_path / "straight"))
     assert all(torch.equal(first[name], again[name]) for name in first)
     refused = mmt("run", "fashion_mini", "--out", out, "--resume", *sets(*SMALL, "train.learning_rate=0.5"))
@@ -277,7 +277,7 @@ def test_resume_where_no_run_stands_starts_one(tmp_path: Path) -> None:
 def test_static_binarisation_and_missing_cells_go_through(tmp_path: Path) -> None:
     changed = [*SMALL, "modalities.image.binarize=static", "data.supervision={keep: 0.5}", "model.subsets.k=0"]
     schema = mmtoolkit.read_schema("fashion_mini", changed)
-    run = mmtoolkit.execute(schema, tmp_path / "run")
+    run = mmtoolkit.run(schema, tmp_path / "run", figures=False)
     x = next(iter(run.batches("test"))).value("image")
     assert set(x.unique().tolist()) == {0.0, 1.0}
     assert 0 < float(1 - run.dataset.splits["train"].present.float().mean()) < 1

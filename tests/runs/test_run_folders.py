@@ -46,7 +46,7 @@ READERS = {
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     (folder / "tiny.yaml").write_text(SCHEMA)
-    mmtoolkit.execute(mmtoolkit.read_schema(folder / "tiny.yaml"), folder / "run")
+    mmtoolkit.run(mmtoolkit.read_schema(folder / "tiny.yaml"), folder / "run", figures=False)
     return folder / "run"
 
 
@@ -112,9 +112,9 @@ def test_a_finished_run_that_is_gone_on_with_is_unfinished_until_that_ends(run: 
     """Its weights and scores may be of different epochs."""
     more = mmtoolkit.read_schema(run / "schema.yaml", ["train.epochs=3"])
     with pytest.raises(KeyboardInterrupt):
-        mmtoolkit.execute(more, run, resume=True, watcher=Stops())
+        mmtoolkit.run(more, run, resume=True, watcher=Stops(), figures=False)
     refused("sample", run, f": is not finished; go on with `{RESUME.format(run=run)}`")
-    mmtoolkit.execute(more, run, resume=True)
+    mmtoolkit.run(more, run, resume=True, figures=False)
     assert len(mmtoolkit.load(run).history) == 3
 
 
@@ -132,17 +132,24 @@ def test_the_remedy_names_the_plugin_file(run: Path) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("version", ["0.0.9", "0.2.0", "1.0.0"])
+@pytest.mark.parametrize("version", ["0.0.9", "0.3.0", "1.0.0"])
 def test_a_run_of_another_version(command: str, version: str, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     edited(run / "run.json", lambda data: {"versions": {"mmtoolkit": version}, "all": "the rest may be otherwise"})
-    monkeypatch.setattr("mmtoolkit.runs.folder.metadata.version", lambda name: "0.1.0")
+    monkeypatch.setattr("mmtoolkit.runs.folder.metadata.version", lambda name: "0.2.0")
     remedy = f"use that version, or train it again with `mmt run {run}/schema.yaml --out FOLDER`"
-    refused(command, run, f": was made by mmtoolkit {version}, this is 0.1.0; {remedy}")
+    refused(command, run, f": was made by mmtoolkit {version}, this is 0.2.0; {remedy}")
 
 
 @pytest.mark.parametrize(
     ("made_by", "this", "read"),
-    [("0.1.0", "0.1.7", True), ("0.1.0", "0.10.0", False), ("1.0.0", "1.4.2", True), ("1.9.0", "2.0.0", False)],
+    [
+        ("0.3.0", "0.3.7", True),
+        ("0.3.0", "0.30.0", False),
+        ("1.0.0", "1.4.2", True),
+        ("1.9.0", "2.0.0", False),
+        ("0.1.0", "0.2.0.dev0", True),
+        ("0.1.4", "0.2.1", True),
+    ],
 )
 def test_which_versions_read_each_other(
     made_by: str, this: str, read: bool, run: Path, monkeypatch: pytest.MonkeyPatch
@@ -243,6 +250,8 @@ def test_files_of_other_content(name: str, content: bytes, fault: str, run: Path
 def test_a_figure_that_is_cut_short(run: Path) -> None:
     figure = run / "figures" / "samples.png"
     figure.parent.mkdir(exist_ok=True)
+    entry = {"file": "samples.png", "name": "samples", "title": "Samples", "text": "", "evaluator": None}
+    (run / "figures.json").write_text(json.dumps({"pictures": [entry]}))
     PILImage.new("L", (60, 60), 7).save(figure)
     assert mmt("report", run).status == 0
     remedy = f"have it drawn again with `{RESUME.format(run=run)}`, or remove it"

@@ -16,7 +16,7 @@ import torch
 
 from mmt_attributes import Label, Numeric
 from mmt_image import Image
-from mmtoolkit import Arrays, UserError, execute, load, parse_schema, prepare, read_schema
+from mmtoolkit import Arrays, UserError, load, parse_schema, prepare, read_schema, run
 
 COLUMNS: dict[str, list[Any]] = {
     "colour": ["red", None, "blue", "NA", "red", "blue"] * 5,
@@ -100,17 +100,17 @@ def test_a_run_over_data_in_memory(tmp_path: Path) -> None:
         "model": {"kind": "mvae", "latent_dim": 2},
         "train": {"epochs": 1},
     }
-    run = execute(parse_schema(declared), tmp_path / "run")
-    assert run.results["scores"][0]["split"] == "test"
+    trained = run(parse_schema(declared), tmp_path / "run", figures=False)
+    assert trained.results["scores"][0]["split"] == "test"
     again = load(tmp_path / "run")
     assert again.sample(2)["price"].shape == (2,)
     with pytest.raises(UserError, match="holds a run already"):
-        execute(parse_schema(declared), tmp_path / "run")
+        run(parse_schema(declared), tmp_path / "run", figures=False)
     more = {**declared, "train": {"epochs": 2}}
-    assert len(execute(parse_schema(more), tmp_path / "run", resume=True).history) == 2
+    assert len(run(parse_schema(more), tmp_path / "run", resume=True, figures=False).history) == 2
     schema = read_schema(tmp_path / "run" / "schema.yaml")
     with pytest.raises(UserError, match="data: was in memory when this schema was made; give it again in Python"):
-        execute(schema, tmp_path / "new")
+        run(schema, tmp_path / "new", figures=False)
 
 
 def test_faults() -> None:

@@ -227,7 +227,7 @@ def test_unknown_device_and_precision_say_what_to_do() -> None:
 
 def test_bf16_trains_and_keeps_the_weights_in_float32(tmp_path: Path) -> None:
     schema = mmtoolkit.read_schema("fashion_mini", SMALL)
-    run = mmtoolkit.execute(schema, tmp_path / "run", device="cpu", precision="bf16-mixed")
+    run = mmtoolkit.run(schema, tmp_path / "run", device="cpu", precision="bf16-mixed", figures=False)
     assert {p.dtype for p in run.model.parameters()} == {torch.float32}
     assert run.history[-1]["loss"] < run.history[0]["terms"]["log p(image)"] * -1
 

@@ -77,7 +77,7 @@ def test_a_row_with_nothing_has_the_prior_and_is_told(run: TrainedRun, tmp_path:
 
 def test_only_what_z_is_inferred_from_is_read(things: Path, tmp_path: Path) -> None:
     schema = mmtoolkit.read_schema(things.parent / "things.yaml", ["model={kind: vae, latent_dim: 3, modality: price}"])
-    run = mmtoolkit.execute(schema, tmp_path / "run")
+    run = mmtoolkit.run(schema, tmp_path / "run", figures=False)
     assert read_by(run) == ["price"]
     (tmp_path / "t.csv").write_text("price,the sort\n2.5,no such\n,pear\n")
     done = mmt("embed", run.folder, tmp_path / "t.csv", "--out", tmp_path / "z.csv", "--on-bad-cell", "error")

@@ -432,7 +432,7 @@ def test_a_model_that_decodes_given_something(things: Path, tmp_path: Path) -> N
     schema = mmtoolkit.read_schema(
         things.parent / "things.yaml", ["model={kind: cvae, latent_dim: 2, target: price, given: [sort]}"]
     )
-    run = mmtoolkit.execute(schema, tmp_path / "run")
+    run = mmtoolkit.run(schema, tmp_path / "run", figures=False)
     rows = with_holes(truth(30, tmp_path, 5), 0.5)
     done = impute(run.folder, write_csv(tmp_path / "t.csv", rows), tmp_path / "out.csv")
     lacking = 0

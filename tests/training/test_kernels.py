@@ -8,11 +8,11 @@ import sys
 import pytest
 import torch
 
-from mmtoolkit.training.devices import choose_kernels
+from mmtoolkit.training.kernels import choose_kernels
 
 FRESH = """
 import torch
-from mmtoolkit.training.devices import choose_kernels
+from mmtoolkit.training.kernels import choose_kernels
 {before}
 choose_kernels()
 print(torch.get_float32_matmul_precision(), torch.backends.mkldnn.matmul.fp32_precision)
@@ -41,8 +41,8 @@ def test_a_choice_of_the_user_is_kept() -> None:
 
 
 MAKER = """
-import mmtoolkit.training.devices
-mmtoolkit.training.devices._made_by_amd = lambda: {amd}
+import mmtoolkit.training.kernels
+mmtoolkit.training.kernels._made_by_amd = lambda: {amd}
 torch.cuda.is_available = lambda: {cuda}
 product = torch.Tensor.__matmul__
 def through(x, y):
@@ -64,3 +64,31 @@ torch.Tensor.__matmul__ = through
 )
 def test_only_exact_products_of_amd_without_cuda_are_chosen(maker: dict[str, object], found: list[str]) -> None:
     assert in_a_fresh_process(MAKER.format(**maker)) == found
+
+
+WITHIN = """
+import torch
+from mmtoolkit.training.kernels import chosen_kernels
+def state():
+    matmul = torch.backends.mkldnn.matmul.fp32_precision
+    return torch.get_float32_matmul_precision(), matmul, torch.backends.cuda.matmul.fp32_precision
+{before}
+first = state()
+with chosen_kernels():
+    print(*state()[:2])
+assert state() == first
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "inside"),
+    [
+        (MAKER.format(amd=True, cuda=False, kept="float"), ["medium", "bf16"]),
+        (MAKER.format(amd=True, cuda=False, kept="bfloat16"), ["highest", "ieee"]),
+        (MAKER.format(amd=False, cuda=False, kept="float"), ["highest", "none"]),
+        ("torch.set_float32_matmul_precision('high')", ["high", "tf32"]),
+    ],
+)
+def test_outside_everything_is_as_it_was(before: str, inside: list[str]) -> None:
+    command = [sys.executable, "-c", WITHIN.format(before=before)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == inside

@@ -1,0 +1,82 @@
+"""The last phase of a run: scores, pictures and report. The run is finished when all of them stand."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from mmtoolkit.base.files import write_json, write_text
+from mmtoolkit.data.summary import summary
+from mmtoolkit.figures.files import save_pictures
+from mmtoolkit.figures.latent_rows import latent_rows
+from mmtoolkit.runs.pictures import notes_on_pictures, pictures
+from mmtoolkit.runs.prepare import Prepared
+from mmtoolkit.runs.report import report_of
+from mmtoolkit.runs.scoring import Scored, score
+from mmtoolkit.runs.trained import TrainedRun
+from mmtoolkit.training.networks import parameter_counts
+from mmtoolkit.training.trainer import Outcome
+
+
+def finish_run(prepared: Prepared, outcome: Outcome, figures: bool) -> TrainedRun:
+    """Score the trained run, draw its pictures, write its report, and say in run.json that it is finished.
+
+    Args:
+        prepared: with its networks trained.
+        outcome: how training ended.
+        figures: whether the run's own pictures are drawn.
+    """
+    folder, say = prepared.folder, prepared.say
+    run = TrainedRun(
+        folder,
+        prepared.schema,
+        prepared.network,
+        prepared.fabric.device,
+        prepared.baselines,
+        prepared.plugins,
+        say,
+        prepared.fabric.is_global_zero,
+        prepared.dataset,
+    )
+    if run.main_process:
+        scored = score(run, prepared.schema.evaluate, run.default_split())
+        for entry in scored.scores:
+            for note in entry["notes"]:
+                say(f"{entry['kind']}: {note}")
+        write_json(folder / "results.json", _results(prepared, outcome, scored))
+        write_json(folder / "data.json", summary(prepared.dataset))
+        _draw(run, scored, figures)
+        report_of(folder)
+        prepared.record["times"]["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(folder / "run.json", prepared.record)
+    return run
+
+
+def _results(prepared: Prepared, outcome: Outcome, scored: Scored) -> dict[str, Any]:
+    """What results.json holds."""
+    return {
+        "name": prepared.schema.name,
+        "parameters": parameter_counts(prepared.network),
+        "training": {
+            "epochs": outcome.epochs,
+            "kept_epoch": outcome.kept_epoch,
+            "reason": outcome.reason,
+            "validation": outcome.bound,
+        },
+        "scores": scored.scores,
+    }
+
+
+def _draw(run: TrainedRun, scored: Scored, figures: bool) -> None:
+    """Draw the run's pictures and its evaluators', and list them in figures.json for the report."""
+    folder = run.folder / "figures"
+    entries: list[dict[str, Any]] = []
+    if figures:
+        latent = latent_rows(run, run.default_split())
+        write_text(run.folder / "latent.json", json.dumps(latent, allow_nan=False))
+        entries += [{**entry, "evaluator": None} for entry in save_pictures(pictures(run, latent), folder)]
+        for note in notes_on_pictures(run, latent):
+            run.say(note)
+    entries += scored.save_pictures(folder)
+    write_json(run.folder / "figures.json", {"pictures": entries})
