@@ -32,6 +32,7 @@ from mmtoolkit.schema.train import TrainOptions
 from mmtoolkit.training.devices import new_fabric
 from mmtoolkit.training.networks import build
 from mmtoolkit.training.trainer import Trainer
+from mmtoolkit.training.watcher import TrainingStart
 
 BATCH, LATENT = 100, 64
 CLASSES = tuple("0123456789")
@@ -123,7 +124,7 @@ def main() -> None:
     class Alternate:
         """Runs an epoch of the floor after each epoch of ours."""
 
-        def begin(self, epochs: int, done: int, steps: int, rows: int) -> None: ...
+        def begin(self, start: TrainingStart) -> None: ...
 
         def look(self, epoch: int, step: int, means: dict[str, float]) -> None: ...
 

@@ -37,6 +37,7 @@ from mmtoolkit.sources import CelebA
 from mmtoolkit.training.devices import new_fabric
 from mmtoolkit.training.networks import build
 from mmtoolkit.training.trainer import Trainer
+from mmtoolkit.training.watcher import TrainingStart
 
 BATCH, LATENT, ATTRIBUTES = 100, 100, 18
 
@@ -95,7 +96,7 @@ def ours(dataset: Dataset, epochs: int, banks: bool, between: Callable[[], None]
     model = MVAE(latent_dim=LATENT, subsets=SubsetOptions(k=1), banks=banks)
 
     class Alternate:
-        def begin(self, epochs: int, done: int, steps: int, rows: int) -> None: ...
+        def begin(self, start: TrainingStart) -> None: ...
 
         def look(self, epoch: int, step: int, means: dict[str, float]) -> None: ...
 

@@ -1,237 +1,99 @@
 """Multimodal generative models for incomplete data.
 
-Names are imported when they are first used, so that `import mmtoolkit` is quick.
+The imports below are the one list of public names. Type checkers and editors read them as they stand. Python imports
+each name when it is first used, so that `import mmtoolkit` is quick.
 """
 
-from __future__ import annotations
-
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mmtoolkit.base.errors import UserError
-    from mmtoolkit.catalogue.plugins import Plugins, load_plugins
-    from mmtoolkit.components import (
-        Banked,
-        Columns,
-        ColumnSummary,
-        Component,
-        DataPath,
-        Entries,
-        Evaluator,
-        Modality,
-        Model,
-        Network,
-        NumberModality,
-        Parsed,
-        Picture,
-        Proposal,
-        Records,
-        Run,
-        Scores,
-        Source,
-        Supervision,
-        Table,
-        split_entries,
-    )
-    from mmtoolkit.components.entries import Entry, EntryEvaluator, scored_rows
-    from mmtoolkit.components.hooks import hookimpl
-    from mmtoolkit.components.listed import ListedNetwork
-    from mmtoolkit.components.means import MeanWithError
-    from mmtoolkit.core.batch import Batch, Observed
-    from mmtoolkit.core.keyed import keyed_uniform
-    from mmtoolkit.core.posterior import Gaussian, Posterior, at_least_float32, product_of_experts, product_with_prior
-    from mmtoolkit.core.subsets import draw_subsets, supports
-    from mmtoolkit.data.dataset import Dataset, Split, prepare
-    from mmtoolkit.evaluators import Classifier, Elbo, Imputation, LogLikelihood, Prediction
-    from mmtoolkit.models import CVAE, JMVAE, MVAE, VAE, BiVCCA
-    from mmtoolkit.models.mvae import SubsetOptions
-    from mmtoolkit.runs.loading import load
-    from mmtoolkit.runs.report import write_report
-    from mmtoolkit.runs.run import execute, run
-    from mmtoolkit.runs.trained import TrainedRun
-    from mmtoolkit.schema.schema import Schema, parse_schema, read_schema
-    from mmtoolkit.schema.train import TrainOptions
-    from mmtoolkit.sources import (
-        MNIST,
-        Arrays,
-        CelebA,
-        CelebAVision,
-        FashionMini,
-        FashionMNIST,
-        HuggingFace,
-        MultiMNIST,
-        TableSource,
-    )
-    from mmtoolkit.tables.cells import Cells
-    from mmtoolkit.training.devices import new_fabric
-    from mmtoolkit.training.networks import build
-    from mmtoolkit.training.trainer import Trainer
+    from mmtoolkit.base.errors import UserError as UserError
+    from mmtoolkit.catalogue.plugins import Plugin as Plugin
+    from mmtoolkit.catalogue.plugins import Plugins as Plugins
+    from mmtoolkit.catalogue.plugins import load_plugins as load_plugins
+    from mmtoolkit.components import Banked as Banked
+    from mmtoolkit.components import Columns as Columns
+    from mmtoolkit.components import ColumnSummary as ColumnSummary
+    from mmtoolkit.components import Component as Component
+    from mmtoolkit.components import DataPath as DataPath
+    from mmtoolkit.components import Entries as Entries
+    from mmtoolkit.components import Evaluator as Evaluator
+    from mmtoolkit.components import Modality as Modality
+    from mmtoolkit.components import Model as Model
+    from mmtoolkit.components import Network as Network
+    from mmtoolkit.components import NumberModality as NumberModality
+    from mmtoolkit.components import Parsed as Parsed
+    from mmtoolkit.components import Picture as Picture
+    from mmtoolkit.components import Proposal as Proposal
+    from mmtoolkit.components import Records as Records
+    from mmtoolkit.components import Run as Run
+    from mmtoolkit.components import Scores as Scores
+    from mmtoolkit.components import Source as Source
+    from mmtoolkit.components import Supervision as Supervision
+    from mmtoolkit.components import Table as Table
+    from mmtoolkit.components import split_entries as split_entries
+    from mmtoolkit.components.entries import Entry as Entry
+    from mmtoolkit.components.entries import EntryEvaluator as EntryEvaluator
+    from mmtoolkit.components.entries import scored_rows as scored_rows
+    from mmtoolkit.components.hooks import hookimpl as hookimpl
+    from mmtoolkit.components.listed import ListedNetwork as ListedNetwork
+    from mmtoolkit.components.means import MeanWithError as MeanWithError
+    from mmtoolkit.core.batch import Batch as Batch
+    from mmtoolkit.core.batch import Observed as Observed
+    from mmtoolkit.core.keyed import keyed_uniform as keyed_uniform
+    from mmtoolkit.core.posterior import Gaussian as Gaussian
+    from mmtoolkit.core.posterior import Posterior as Posterior
+    from mmtoolkit.core.posterior import at_least_float32 as at_least_float32
+    from mmtoolkit.core.posterior import product_of_experts as product_of_experts
+    from mmtoolkit.core.posterior import product_with_prior as product_with_prior
+    from mmtoolkit.core.subsets import draw_subsets as draw_subsets
+    from mmtoolkit.core.subsets import supports as supports
+    from mmtoolkit.data.dataset import Dataset as Dataset
+    from mmtoolkit.data.dataset import Split as Split
+    from mmtoolkit.data.dataset import prepare as prepare
+    from mmtoolkit.evaluators import Classifier as Classifier
+    from mmtoolkit.evaluators import Elbo as Elbo
+    from mmtoolkit.evaluators import Imputation as Imputation
+    from mmtoolkit.evaluators import LogLikelihood as LogLikelihood
+    from mmtoolkit.evaluators import Prediction as Prediction
+    from mmtoolkit.evaluators.classifier import Task as Task
+    from mmtoolkit.evaluators.log_likelihood import LikelihoodEntry as LikelihoodEntry
+    from mmtoolkit.models import CVAE as CVAE
+    from mmtoolkit.models import JMVAE as JMVAE
+    from mmtoolkit.models import MVAE as MVAE
+    from mmtoolkit.models import VAE as VAE
+    from mmtoolkit.models import BiVCCA as BiVCCA
+    from mmtoolkit.models.mvae import MVAENetwork as MVAENetwork
+    from mmtoolkit.models.mvae import SubsetOptions as SubsetOptions
+    from mmtoolkit.runs.loading import load as load
+    from mmtoolkit.runs.report import write_report as write_report
+    from mmtoolkit.runs.run import execute as execute
+    from mmtoolkit.runs.run import run as run
+    from mmtoolkit.runs.trained import TrainedRun as TrainedRun
+    from mmtoolkit.schema.schema import Schema as Schema
+    from mmtoolkit.schema.schema import parse_schema as parse_schema
+    from mmtoolkit.schema.schema import read_schema as read_schema
+    from mmtoolkit.schema.train import EpochSampling as EpochSampling
+    from mmtoolkit.schema.train import TrainOptions as TrainOptions
+    from mmtoolkit.sources import MNIST as MNIST
+    from mmtoolkit.sources import Arrays as Arrays
+    from mmtoolkit.sources import CelebA as CelebA
+    from mmtoolkit.sources import CelebAVision as CelebAVision
+    from mmtoolkit.sources import FashionMini as FashionMini
+    from mmtoolkit.sources import FashionMNIST as FashionMNIST
+    from mmtoolkit.sources import HuggingFace as HuggingFace
+    from mmtoolkit.sources import MultiMNIST as MultiMNIST
+    from mmtoolkit.sources import TableSource as TableSource
+    from mmtoolkit.tables import FilesBeside as FilesBeside
+    from mmtoolkit.tables import Reading as Reading
+    from mmtoolkit.tables.cells import Cells as Cells
+    from mmtoolkit.training.devices import new_fabric as new_fabric
+    from mmtoolkit.training.networks import build as build
+    from mmtoolkit.training.trainer import Trainer as Trainer
+    from mmtoolkit.training.trainer import TrainingOutcome as TrainingOutcome
+    from mmtoolkit.training.watcher import TrainingStart as TrainingStart
+    from mmtoolkit.training.watcher import Watcher as Watcher
+else:
+    from mmtoolkit.base.lazy import lazy_names
 
-_HOME = {
-    "Arrays": "sources",
-    "Banked": "components",
-    "Batch": "core.batch",
-    "BiVCCA": "models",
-    "CVAE": "models",
-    "CelebA": "sources",
-    "CelebAVision": "sources",
-    "Cells": "tables.cells",
-    "Classifier": "evaluators",
-    "ColumnSummary": "components",
-    "Columns": "components",
-    "Component": "components",
-    "DataPath": "components",
-    "Dataset": "data.dataset",
-    "Elbo": "evaluators",
-    "Entries": "components",
-    "Entry": "components.entries",
-    "EntryEvaluator": "components.entries",
-    "Evaluator": "components",
-    "FashionMNIST": "sources",
-    "FashionMini": "sources",
-    "Gaussian": "core.posterior",
-    "HuggingFace": "sources",
-    "Imputation": "evaluators",
-    "JMVAE": "models",
-    "ListedNetwork": "components.listed",
-    "LogLikelihood": "evaluators",
-    "MNIST": "sources",
-    "MVAE": "models",
-    "MeanWithError": "components.means",
-    "Modality": "components",
-    "Model": "components",
-    "MultiMNIST": "sources",
-    "Network": "components",
-    "NumberModality": "components",
-    "Observed": "core.batch",
-    "Parsed": "components",
-    "Picture": "components",
-    "Plugins": "catalogue.plugins",
-    "Posterior": "core.posterior",
-    "Prediction": "evaluators",
-    "Proposal": "components",
-    "Records": "components",
-    "Run": "components",
-    "Schema": "schema.schema",
-    "Scores": "components",
-    "Source": "components",
-    "Split": "data.dataset",
-    "SubsetOptions": "models.mvae",
-    "Supervision": "components",
-    "Table": "components",
-    "TableSource": "sources",
-    "TrainOptions": "schema.train",
-    "TrainedRun": "runs.trained",
-    "Trainer": "training.trainer",
-    "UserError": "base.errors",
-    "VAE": "models",
-    "at_least_float32": "core.posterior",
-    "build": "training.networks",
-    "draw_subsets": "core.subsets",
-    "execute": "runs.run",
-    "hookimpl": "components.hooks",
-    "keyed_uniform": "core.keyed",
-    "load": "runs.loading",
-    "load_plugins": "catalogue.plugins",
-    "new_fabric": "training.devices",
-    "parse_schema": "schema.schema",
-    "prepare": "data.dataset",
-    "product_of_experts": "core.posterior",
-    "product_with_prior": "core.posterior",
-    "read_schema": "schema.schema",
-    "run": "runs.run",
-    "scored_rows": "components.entries",
-    "split_entries": "components",
-    "supports": "core.subsets",
-    "write_report": "runs.report",
-}
-
-__all__ = [
-    "CVAE",
-    "JMVAE",
-    "MNIST",
-    "MVAE",
-    "VAE",
-    "Arrays",
-    "Banked",
-    "Batch",
-    "BiVCCA",
-    "CelebA",
-    "CelebAVision",
-    "Cells",
-    "Classifier",
-    "ColumnSummary",
-    "Columns",
-    "Component",
-    "DataPath",
-    "Dataset",
-    "Elbo",
-    "Entries",
-    "Entry",
-    "EntryEvaluator",
-    "Evaluator",
-    "FashionMNIST",
-    "FashionMini",
-    "Gaussian",
-    "HuggingFace",
-    "Imputation",
-    "ListedNetwork",
-    "LogLikelihood",
-    "MeanWithError",
-    "Modality",
-    "Model",
-    "MultiMNIST",
-    "Network",
-    "NumberModality",
-    "Observed",
-    "Parsed",
-    "Picture",
-    "Plugins",
-    "Posterior",
-    "Prediction",
-    "Proposal",
-    "Records",
-    "Run",
-    "Schema",
-    "Scores",
-    "Source",
-    "Split",
-    "SubsetOptions",
-    "Supervision",
-    "Table",
-    "TableSource",
-    "TrainOptions",
-    "TrainedRun",
-    "Trainer",
-    "UserError",
-    "at_least_float32",
-    "build",
-    "draw_subsets",
-    "execute",
-    "hookimpl",
-    "keyed_uniform",
-    "load",
-    "load_plugins",
-    "new_fabric",
-    "parse_schema",
-    "prepare",
-    "product_of_experts",
-    "product_with_prior",
-    "read_schema",
-    "run",
-    "scored_rows",
-    "split_entries",
-    "supports",
-    "write_report",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'mmtoolkit' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"mmtoolkit.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+    __getattr__, __dir__ = lazy_names(__name__)

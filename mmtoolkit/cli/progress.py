@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mmtoolkit.study.grid import Cell
     from mmtoolkit.study.running import Outcome
     from mmtoolkit.study.table import Number
+    from mmtoolkit.training.watcher import TrainingStart
 
 import sys
 import time
@@ -45,11 +46,11 @@ class PlainWatcher:
     def close(self) -> None:
         """Nothing to close."""
 
-    def begin(self, epochs: int, done: int, steps: int, rows: int) -> None:
+    def begin(self, start: TrainingStart) -> None:
         """Say what is to be done."""
-        self.epochs, self.done, self.started = epochs, done, time.monotonic()
+        self.epochs, self.done, self.started = start.epochs, start.done, time.monotonic()
         print(
-            f"training: {epochs - done} epochs of {steps} steps over {rows:,} rows",
+            f"training: {start.epochs - start.done} epochs of {start.steps} steps over {start.rows:,} rows",
             file=sys.stderr,
             flush=True,
         )
@@ -87,12 +88,13 @@ class BarWatcher:
         """Leave the bar as it stands."""
         self.bar.stop()
 
-    def begin(self, epochs: int, done: int, steps: int, rows: int) -> None:
+    def begin(self, start: TrainingStart) -> None:
         """Show the bar."""
-        self.epochs, self.steps, self.last = epochs, steps, ""
+        self.epochs, self.steps, self.last = start.epochs, start.steps, ""
         self.bar.start()
+        total, completed = start.epochs * start.steps, start.done * start.steps
         self.task = self.bar.add_task(
-            f"epoch {done + 1}/{epochs}", total=epochs * steps, completed=done * steps, info=""
+            f"epoch {start.done + 1}/{start.epochs}", total=total, completed=completed, info=""
         )
 
     def look(self, epoch: int, step: int, means: dict[str, float]) -> None:

@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
 
 class Supervision(BaseModel):
     """Hides training cells, drawn once from the seed and fixed for each row (Wu & Goodman 2018, section 6.1).
@@ -22,13 +20,13 @@ class Supervision(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    paired: Fraction | None = None
+    paired: Annotated[float, Field(ge=0, le=1)] | None = None
     """The fraction of training rows that keep all modalities."""
     groups: tuple[tuple[str, ...], ...] | None = None
     """Names of modalities that stay together in an unpaired row. Default: each modality alone."""
     rest: Literal["keep", "drop"] = "keep"
     """Whether unpaired rows stay, with one group each, or are left out altogether."""
-    keep: Fraction | None = None
+    keep: Annotated[float, Field(ge=0, le=1)] | None = None
     """The probability with which each cell of each row stays."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Fixes which cells are hidden."""

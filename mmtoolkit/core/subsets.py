@@ -9,10 +9,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Sampling = Literal["uniform", "by_size"]
 
-
-def draw_subsets(m: int, k: int, generator: torch.Generator | None = None, sampling: Sampling = "uniform") -> Tensor:
+def draw_subsets(
+    m: int,
+    k: int,
+    generator: torch.Generator | None = None,
+    sampling: Literal["uniform", "by_size"] = "uniform",
+) -> Tensor:
     """Draw k random subsets of m modalities, each of more than one and less than all of them.
 
     Memory is O(k m): no list of the 2^m subsets is made.

@@ -141,15 +141,11 @@ class Presence(Mapping[str, Tensor]):
         return len(self._dataset.splits)
 
 
-Report = Callable[[str], None]
-At = Callable[..., str]
-
-
 def _plain_path(*path: str | int) -> str:
     return ".".join(map(str, path))
 
 
-def locate(source: Source, at: At = _plain_path) -> Source:
+def locate(source: Source, at: Callable[..., str] = _plain_path) -> Source:
     """The source with its data's folder filled in.
 
     Raises:
@@ -164,8 +160,8 @@ def locate(source: Source, at: At = _plain_path) -> Source:
 def prepare(
     source: Source,
     modalities: Mapping[str, Modality],
-    at: At = _plain_path,
-    report: Report = lambda line: None,
+    at: Callable[..., str] = _plain_path,
+    report: Callable[[str], None] = lambda line: None,
 ) -> Dataset:
     """Read all splits of a source through the cache.
 
@@ -262,7 +258,7 @@ class _Tables:
         self.source = source
         self._tables: dict[str, Table] = {}
 
-    def load(self, split: str, modalities: Mapping[str, Modality], at: At) -> Table:
+    def load(self, split: str, modalities: Mapping[str, Modality], at: Callable[..., str]) -> Table:
         if split not in self._tables:
             self._tables[split] = self.source.load(split)
         table = self._tables[split]
@@ -279,7 +275,7 @@ class _Tables:
         return table
 
 
-def _fitted(name: str, modality: Modality, tables: _Tables, store: ColumnStore, at: At) -> Modality:
+def _fitted(name: str, modality: Modality, tables: _Tables, store: ColumnStore, at: Callable[..., str]) -> Modality:
     columns = modality.source_columns(name)
 
     def cells() -> Iterator[list[object]]:  # the table is loaded when the first are asked for
@@ -308,11 +304,11 @@ def _fitted(name: str, modality: Modality, tables: _Tables, store: ColumnStore, 
     return store.fitted(name, modality, learn)
 
 
-def _empty_split(at: At) -> str:
+def _empty_split(at: Callable[..., str]) -> str:
     return f"{at('data')}: the training split is empty; give it rows"
 
 
-def _check_filled(train: Split, modalities: Mapping[str, Modality], at: At, notes: list[str]) -> None:
+def _check_filled(train: Split, modalities: Mapping[str, Modality], at: Callable[..., str], notes: list[str]) -> None:
     if not len(train):
         raise UserError(_empty_split(at))
     faults = [

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 _ROWS = 100  # at once
 _PAIRS = 5000  # (draw, row) pairs decoded at once
-
-Probability = Annotated[float, Field(gt=0, le=1)]
+_PROBABILITY = Field(gt=0, le=1)
 
 
 class Imputation(Evaluator):
@@ -43,7 +42,7 @@ class Imputation(Evaluator):
 
     kind: Literal["imputation"] = "imputation"
 
-    hide: Probability | dict[str, Probability] = 0.2
+    hide: Annotated[float, _PROBABILITY] | dict[str, Annotated[float, _PROBABILITY]] = 0.2
     """The probability with which an observed cell is hidden: of every modality, or of those that are named alone."""
     rows: PositiveInt = 2000
     """How many rows of the split are used, drawn at random where it has more."""

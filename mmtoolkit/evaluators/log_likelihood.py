@@ -37,11 +37,11 @@ _MANY = 0.1
 class LikelihoodEntry(Entry):
     """One score: log p(target | given), z drawn from q(z | proposal); lists of modalities in schema order."""
 
-    target: Names
+    target: tuple[str, ...]
     """What is scored."""
-    given: Names = ()
+    given: tuple[str, ...] = ()
     """What it is conditioned on; nothing where left out."""
-    proposal: Names | None = None
+    proposal: tuple[str, ...] | None = None
     """What z is inferred from; the targets and the given where left out, nothing for the prior."""
 
     def check(self, names: Sequence[str]) -> None:

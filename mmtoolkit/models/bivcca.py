@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Modality, Model
+from mmtoolkit.components import Modality, Model, Network
 from mmtoolkit.components.listed import ListedNetwork
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian
@@ -36,7 +36,7 @@ class BiVCCA(Model):
     mu: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """μ, the weight of the first modality's posterior."""
 
-    def build(self, modalities: Mapping[str, Modality]) -> BiVCCANetwork:
+    def build(self, modalities: Mapping[str, Modality]) -> Network:
         """Encoders and decoders of two modalities."""
         if len(modalities) != 2:
             raise UserError(f"model: bivcca joins exactly two modalities, and there are {len(modalities)}; use mvae")

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Modality, Model
+from mmtoolkit.components import Modality, Model, Network
 from mmtoolkit.components.listed import ListedNetwork
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian
@@ -37,7 +37,7 @@ class CVAE(Model):
     given: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """y, the modalities that it is conditioned on; all others where left out."""
 
-    def build(self, modalities: Mapping[str, Modality]) -> CVAENetwork:
+    def build(self, modalities: Mapping[str, Modality]) -> Network:
         """The encoder and decoder of the target, with the condition among their inputs."""
         target = known(self.target if self.target is not None else next(iter(modalities)), modalities, "target")
         chosen = {known(name, modalities, "given") for name in self.given or ()}

@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Modality, Model
+from mmtoolkit.components import Modality, Model, Network
 from mmtoolkit.components.listed import ListedNetwork
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian
@@ -46,7 +46,7 @@ class JMVAE(Model):
         """A narrow one."""
         return (cls(latent_dim=2, width=16),)
 
-    def build(self, modalities: Mapping[str, Modality]) -> JMVAENetwork:
+    def build(self, modalities: Mapping[str, Modality]) -> Network:
         """Encoders and decoders of the modalities, and joint encoders of all and of the listed subsets."""
         if len(modalities) < 2:
             raise UserError("model: jmvae joins two modalities or more, and there is one; add one, or use vae")

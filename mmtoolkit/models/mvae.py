@@ -13,7 +13,7 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Modality, Model, Network
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian, product_of_experts, product_with_prior
-from mmtoolkit.core.subsets import Sampling, distinct_terms, draw_subsets
+from mmtoolkit.core.subsets import distinct_terms, draw_subsets
 from mmtoolkit.models.bank import Bank, banks
 
 
@@ -24,7 +24,7 @@ class SubsetOptions(BaseModel):
 
     k: Annotated[int, Field(ge=0)] = 0
     """How many are drawn a step, shared by all rows."""
-    sampling: Sampling = "uniform"
+    sampling: Literal["uniform", "by_size"] = "uniform"
     """Uniform over all subsets between one and all modalities, as the paper has it, or `by_size`: the size first, as
     its authors' code does."""
 

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mmtoolkit.components import Modality, Model
+from mmtoolkit.components import Modality, Model, Network
 from mmtoolkit.components.listed import ListedNetwork
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import Gaussian
@@ -29,7 +29,7 @@ class VAE(Model):
     modality: str | None = None
     """x, the modality that is modelled; the first where left out."""
 
-    def build(self, modalities: Mapping[str, Modality]) -> VAENetwork:
+    def build(self, modalities: Mapping[str, Modality]) -> Network:
         """The encoder and decoder of the one modality."""
         name = self.modality if self.modality is not None else next(iter(modalities))
         return VAENetwork(modalities, self.latent_dim, known(name, modalities, "modality"))

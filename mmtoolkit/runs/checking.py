@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import ByName
-from mmtoolkit.data.dataset import Dataset, Report, prepare
+from mmtoolkit.data.dataset import Dataset, prepare
 from mmtoolkit.data.summary import summary
 from mmtoolkit.schema.schema import Schema
 from mmtoolkit.training.networks import build, generated_batch, parameter_counts, unused_rows, usable_rows
@@ -31,7 +31,7 @@ def _size(networks: ByName, name: str) -> int:
     return sum(p.numel() for p in networks.of(name).parameters()) if name in networks.names else 0
 
 
-def check(schema: Schema, report: Report) -> tuple[dict[str, Any], UserError | None]:
+def check(schema: Schema, report: Callable[[str], None]) -> tuple[dict[str, Any], UserError | None]:
     """What `mmt check` prints, and the fault of the data where it has one.
 
     The shapes and parameter counts are given even where the data is absent, unless something must be learned from it.

@@ -16,10 +16,10 @@ from mmtoolkit.runs.report import report_of
 from mmtoolkit.runs.scoring import Scored, score
 from mmtoolkit.runs.trained import TrainedRun
 from mmtoolkit.training.networks import parameter_counts
-from mmtoolkit.training.trainer import Outcome
+from mmtoolkit.training.trainer import TrainingOutcome
 
 
-def finish_run(prepared: Prepared, outcome: Outcome, figures: bool) -> TrainedRun:
+def finish_run(prepared: Prepared, outcome: TrainingOutcome, figures: bool) -> TrainedRun:
     """Score the trained run, draw its pictures, write its report, and say in run.json that it is finished.
 
     Args:
@@ -53,7 +53,7 @@ def finish_run(prepared: Prepared, outcome: Outcome, figures: bool) -> TrainedRu
     return run
 
 
-def _results(prepared: Prepared, outcome: Outcome, scored: Scored) -> dict[str, Any]:
+def _results(prepared: Prepared, outcome: TrainingOutcome, scored: Scored) -> dict[str, Any]:
     """What results.json holds."""
     return {
         "name": prepared.schema.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -11,7 +11,6 @@ from torch import Tensor
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.catalogue.plugins import load_plugins
 from mmtoolkit.components import Modality
-from mmtoolkit.data.dataset import Report
 from mmtoolkit.runs.folder import read_declared, read_finished_record, resume_command
 from mmtoolkit.runs.trained import TrainedRun
 from mmtoolkit.schema.schema import read_schema
@@ -24,7 +23,7 @@ def load(
     folder: Path | str,
     plugin_files: Sequence[str | Path] = (),
     device: str = "cpu",
-    say: Report = lambda line: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> TrainedRun:
     """Load a trained run from its folder. The data is not touched, and nothing is unpickled.
 

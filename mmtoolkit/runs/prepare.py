@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import make_folder, replacing, sweep, write_json, write_text
 from mmtoolkit.catalogue.plugins import Plugins
 from mmtoolkit.components import Network
-from mmtoolkit.data.dataset import Dataset, Report, prepare
+from mmtoolkit.data.dataset import Dataset, prepare
 from mmtoolkit.runs.folder import holds_run
 from mmtoolkit.runs.provenance import provenance
 from mmtoolkit.runs.resuming import check_schema, resumed_record
@@ -52,7 +52,7 @@ class Prepared:
     trainer: Trainer
     baselines: Mapping[str, Tensor]
     record: dict[str, Any]
-    say: Report
+    say: Callable[[str], None]
 
 
 def prepare_run(
@@ -63,7 +63,7 @@ def prepare_run(
     precision: str,
     resumes: bool,
     watcher: Watcher | None,
-    say: Report,
+    say: Callable[[str], None],
 ) -> Prepared:
     """Read the data, build the networks and look whether they fit, and write the files that make a folder a run.
 
@@ -86,7 +86,7 @@ def prepare_run(
     if resumes:
         check_schema(folder, resolved, plugins)
     network = _network(resolved, dataset, say)
-    trainer = Trainer(network, dataset, resolved.train, folder, fabric, watcher)
+    trainer = Trainer(network, dataset, resolved.train, folder, fabric, watcher, resolved)
     if resumes and trainer.resume():
         say(f"going on after epoch {trainer.progress.epoch}, step {trainer.progress.step}")
     baselines = {name: m.baseline(dataset.splits["train"].values(name)) for name, m in resolved.modalities.items()}
@@ -114,7 +114,7 @@ def check_folder(folder: Path, resume: bool) -> bool:
     return resumes
 
 
-def _data(schema: Schema, fabric: Fabric, say: Report) -> tuple[Dataset, Schema]:
+def _data(schema: Schema, fabric: Fabric, say: Callable[[str], None]) -> tuple[Dataset, Schema]:
     """The prepared data, and the schema with what was learned from it."""
     with fabric.rank_zero_first():  # the others find the cache filled
         dataset = prepare(schema.data, schema.modalities, schema.at, say)
@@ -123,7 +123,7 @@ def _data(schema: Schema, fabric: Fabric, say: Report) -> tuple[Dataset, Schema]
     return dataset, schema.with_learned(dataset.source, dataset.modalities)
 
 
-def _network(schema: Schema, dataset: Dataset, say: Report) -> Network:
+def _network(schema: Schema, dataset: Dataset, say: Callable[[str], None]) -> Network:
     """New networks that can be trained on the data and scored as the schema asks."""
     train = schema.train
     if train.warmup_epochs > train.epochs:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from mmtoolkit.catalogue.plugins import Plugins, load_plugins
-from mmtoolkit.data.dataset import Report
 from mmtoolkit.runs.finish import finish_run
 from mmtoolkit.runs.prepare import check_folder, prepare_run
 from mmtoolkit.runs.train import train_run
@@ -26,7 +26,7 @@ def run(
     devices: int = 1,
     precision: str = "32-true",
     watcher: Watcher | None = None,
-    say: Report = lambda line: None,
+    say: Callable[[str], None] = lambda line: None,
     figures: bool = True,
 ) -> TrainedRun:
     """Train a schema's model, score it, draw its pictures and write its report: a run folder.

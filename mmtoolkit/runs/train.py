@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from mmtoolkit.runs.prepare import Prepared
-from mmtoolkit.training.trainer import Outcome
+from mmtoolkit.training.trainer import TrainingOutcome
 from mmtoolkit.training.weights import load_weights
 
 
-def train_run(prepared: Prepared) -> Outcome:
+def train_run(prepared: Prepared) -> TrainingOutcome:
     """Train the networks, and leave them with the weights that are kept, in evaluation mode.
 
     Raises:

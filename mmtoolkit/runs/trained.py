@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from mmtoolkit.catalogue.plugins import Plugins
 from mmtoolkit.components import Evaluator, Modality, Network, Source
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import Posterior
-from mmtoolkit.data.dataset import Dataset, Presence, Report, Split, prepare
+from mmtoolkit.data.dataset import Dataset, Presence, Split, prepare
 from mmtoolkit.runs.folder import (
     read_history,
     read_results,
@@ -28,7 +28,7 @@ from mmtoolkit.runs.scoring import score
 from mmtoolkit.schema.schema import Schema
 from mmtoolkit.sources.table import TableSource
 from mmtoolkit.using.frames import read_frame
-from mmtoolkit.using.run_table import Policy, reading_sets, table_source
+from mmtoolkit.using.run_table import reading_sets, table_source
 from mmtoolkit.using.table_split import IN_MEMORY, absent_columns, split_in_memory, split_of_file
 
 _EVALUATION_ROWS = 500
@@ -53,7 +53,7 @@ class TrainedRun:
     device: torch.device
     baselines: Mapping[str, Tensor]
     plugins: Plugins
-    say: Report = lambda line: None
+    say: Callable[[str], None] = lambda line: None
     main_process: bool = True
     """False in all but one process of a run on several devices."""
     prepared: Dataset | None = None
@@ -204,7 +204,7 @@ class TrainedRun:
         data: Any,
         samples: int = 0,
         seed: int = 0,
-        on_bad_cell: Policy | None = None,
+        on_bad_cell: Literal["error", "missing"] | None = None,
         images: Path | str | None = None,
     ) -> Any:
         """A table like `data` with its missing cells filled; those that are there stay as they are.
@@ -230,7 +230,7 @@ class TrainedRun:
 
         return impute_frame(self, data, samples, seed, on_bad_cell, images)
 
-    def embed(self, data: Any, keep: Sequence[str] = (), on_bad_cell: Policy | None = None) -> Any:
+    def embed(self, data: Any, keep: Sequence[str] = (), on_bad_cell: Literal["error", "missing"] | None = None) -> Any:
         """A table of mean_0 … and logvar_0 …: mean and log of the variance of q(z | what a row has), a row a row.
 
         Args:
@@ -246,7 +246,10 @@ class TrainedRun:
         return embed_frame(self, data, keep, on_bad_cell)
 
     def evaluate_on(
-        self, data: Any, evaluators: Sequence[Evaluator] | None = None, on_bad_cell: Policy | None = None
+        self,
+        data: Any,
+        evaluators: Sequence[Evaluator] | None = None,
+        on_bad_cell: Literal["error", "missing"] | None = None,
     ) -> list[dict[str, Any]]:
         """The scores of each evaluator on another table, as `evaluate` gives them; nothing is learned from it.
 
@@ -314,7 +317,7 @@ class _Splits(Mapping[str, Split]):
 
 
 def evaluate_on(
-    run: TrainedRun, data: Any, evaluators: Sequence[Evaluator] | None, on_bad_cell: Policy | None
+    run: TrainedRun, data: Any, evaluators: Sequence[Evaluator] | None, on_bad_cell: Literal["error", "missing"] | None
 ) -> list[dict[str, Any]]:
     """The scores on a table in a file or in memory; see `TrainedRun.evaluate_on`."""
     chosen = run.schema.evaluate if evaluators is None else evaluators

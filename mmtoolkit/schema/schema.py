@@ -36,21 +36,17 @@ from mmtoolkit.schema.train import TrainOptions
 DEFAULT_EVALUATE: list[dict[str, Any]] = [{"kind": "elbo"}, {"kind": "prediction"}]
 
 
-_NAME = r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$"
+FOLDER_NAME = r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$"
 _LONGEST_NAME = 200
 
 
-def _folder_name(name: str) -> str:
+def check_folder_name(name: str) -> str:
     """Refuse a name that cannot be that of a run's folder."""
-    if not re.fullmatch(_NAME[1:-1], name) or len(name.encode()) > _LONGEST_NAME:
+    if not re.fullmatch(FOLDER_NAME[1:-1], name) or len(name.encode()) > _LONGEST_NAME:
         raise ValueError(
             f"must be the name of a folder: no slash, no dot at the front, at most {_LONGEST_NAME} bytes; change it"
         )
     return name
-
-
-FolderName = Annotated[str, AfterValidator(_folder_name), Field(json_schema_extra={"pattern": _NAME})]
-"""A name that a folder may have."""
 
 
 class Schema(BaseModel):
@@ -61,7 +57,7 @@ class Schema(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    name: FolderName
+    name: Annotated[str, AfterValidator(check_folder_name), Field(json_schema_extra={"pattern": FOLDER_NAME})]
     """Names the run; its folder is runs/NAME unless --out says otherwise."""
     data: SerializeAsAny[Source]
     """Where the rows come from."""
@@ -211,12 +207,12 @@ def read_schema(
     document = shipped.read_document(path)
     # Nobody keeps data beside the catalogue's schemas: a path that --set gives them is meant from here.
     folder = Path() if path.is_relative_to(shipped.registry()) else path.parent
-    return parse_schema(document.data, Origins(str(path), document.lines), folder, overrides, plugins)
+    return _parsed(document.data, Origins(str(path), document.lines), folder, overrides, plugins)
 
 
 def parse_schema(
     data: Any,
-    origins: Origins | None = None,
+    *,
     folder: Path | None = None,
     overrides: Sequence[str] = (),
     plugins: Plugins | None = None,
@@ -225,7 +221,6 @@ def parse_schema(
 
     Args:
         data: nested dictionaries and lists, as YAML gives them; left as they are.
-        origins: where each key stands, for the faults.
         folder: what relative paths in it are relative to.
         overrides: `key.path=value` each.
         plugins: the components to build it from; the installed ones where left out.
@@ -233,8 +228,12 @@ def parse_schema(
     Raises:
         UserError: every fault at once.
     """
+    return _parsed(data, Origins(), folder or Path(), overrides, plugins)
+
+
+def _parsed(data: Any, origins: Origins, folder: Path, overrides: Sequence[str], plugins: Plugins | None) -> Schema:
+    """The schema of plain data whose keys were written at `origins`."""
     plugins = plugins if plugins is not None else load_plugins()
-    origins = origins if origins is not None else Origins("schema", {})
     cls = schema_class(plugins)
     if not isinstance(data, dict):
         keys = ", ".join(cls.model_fields)
@@ -243,7 +242,7 @@ def parse_schema(
     data, each_faults = _expand_each(data, origins)
     faults += each_faults
     try:
-        schema = cls.model_validate(data, context={"folder": folder or Path()})
+        schema = cls.model_validate(data, context={"folder": folder})
     except ValidationError as error:
         faults += fault_lines(error, data, origins, plugins, cls)
         raise UserError(faults) from error

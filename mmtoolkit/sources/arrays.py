@@ -70,7 +70,7 @@ class Arrays(CutSource):
         splits = tuple(split for split in self._given if split is not None)
         return splits or None
 
-    def table(self, split: str) -> RowTable:
+    def _table(self, split: str) -> RowTable:
         """The split's table."""
         tables = self._given
         return tables[split] if split in tables else tables[None]

@@ -90,13 +90,13 @@ class CelebASource(Source):
 
     def files(self) -> Sequence[Path]:
         """The two lists, and the file of each picture or their archive."""
-        return self.release().files()
+        return self._release().files()
 
     def notes(self) -> Sequence[str]:
         """How many pictures are here, where some are not."""
-        return self.release().notes()
+        return self._release().notes()
 
-    def release(self) -> Release:
+    def _release(self) -> Release:
         """What lies in the folder.
 
         Raises:
@@ -118,4 +118,4 @@ class CelebA(CelebASource):
 
     def load(self, split: str) -> Table:
         """Pictures as paths or members of the archive, attributes as int8 (N,), 1 or -1."""
-        return Faces(self.release(), split)
+        return Faces(self._release(), split)

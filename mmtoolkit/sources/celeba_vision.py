@@ -99,7 +99,7 @@ class CelebAVision(CelebASource):
 
     def notes(self) -> Sequence[str]:
         """How many pictures are here, and where the landmarks come from."""
-        release = self.release()
+        release = self._release()
         return [*release.notes(), f"column mask, where it is read: {self._landmarks().note(release.names())}"]
 
     def load(self, split: str) -> Table:
@@ -118,7 +118,7 @@ class CelebAVision(CelebASource):
             "obscured": lambda picture, file: obscured(picture),
             "watermarked": lambda picture, file: watermarked(picture),
         }
-        return Views(Faces(self.release(), split), views)
+        return Views(Faces(self._release(), split), views)
 
     def _landmark_file(self) -> Sequence[Path]:
         if self.root is None:

@@ -15,13 +15,11 @@ from mmtoolkit.components import Source, Table
 from mmtoolkit.sources.assignment import assigned, named_splits
 from mmtoolkit.tables import Rows, RowTable, row_of
 
-Shares = Annotated[dict[str, Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
-
 
 class CutSource(Source):
     """A source over one table that is cut into splits, or over a table for each split."""
 
-    split: Shares | str | None = None
+    split: Annotated[dict[str, Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] | str | None = None
     """The share of rows of each split, drawn once from `split_seed`; or the column that names each row's split.
     Where left out: train 0.8, valid 0.1, test 0.1."""
     split_seed: NonNegativeInt = 0
@@ -50,7 +48,7 @@ class CutSource(Source):
         """The splits where each has a table of its own; None where one table is cut."""
 
     @abstractmethod
-    def table(self, split: str) -> RowTable:
+    def _table(self, split: str) -> RowTable:
         """The table of a split, or the one that is cut."""
 
     # What follows from that.
@@ -64,13 +62,13 @@ class CutSource(Source):
 
     def load(self, split: str) -> Table:
         """The rows of a split."""
-        table = self.table(split)
+        table = self._table(split)
         return table if self.of_splits() is not None else _Part(table, self._kept(split))
 
     def place(self, split: str, row: int) -> str:
         """The table and the row in it; the first one is row 1."""
         place = row if self.of_splits() is not None else int(np.flatnonzero(self._kept(split))[row])
-        return f"{self.table(split).called}, {row_of(place)}"
+        return f"{self._table(split).called}, {row_of(place)}"
 
     def notes(self) -> Sequence[str]:
         """How many rows the column `split` leaves out."""
@@ -89,14 +87,14 @@ class CutSource(Source):
     def _named(self) -> tuple[tuple[str, ...], NDArray[np.int64]]:
         """The splits that the column `split` names, and for each row the place of its own."""
         assert isinstance(self.split, str)
-        return named_splits(self.table("train"), self.split)
+        return named_splits(self._table("train"), self.split)
 
     @cached_property
     def _assigned(self) -> NDArray[np.int64]:
         """For each row of the table the place of its split: (rows,)."""
         if isinstance(self.split, str):
             return self._named[1]
-        return assigned(self.table("train"), self._shares, self.group, self.split_seed)
+        return assigned(self._table("train"), self._shares, self.group, self.split_seed)
 
 
 class _Part(RowTable):

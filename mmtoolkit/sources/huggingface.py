@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import DataPath, Source
+from mmtoolkit.components import DataPath, Source, Table
 from mmtoolkit.tables.cells import Cells
 from mmtoolkit.tables.rows import Rows
 
@@ -83,7 +83,7 @@ class HuggingFace(Source):
         """The Arrow files of its splits."""
         return [Path(file["filename"]) for split in self._found.values() for file in split.cache_files]
 
-    def load(self, split: str) -> _Rows:
+    def load(self, split: str) -> Table:
         """The rows of a split."""
         return _Rows(self._found[split])
 

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Columns, DataPath, Source, Table
-from mmtoolkit.sources.idx import MNIST, IdxSource
+from mmtoolkit.sources.idx import MNIST
 
 CANVAS = 50
 """The side of a canvas, in pixels."""
@@ -27,8 +27,6 @@ _MNIST_SIDE = 28
 _BLOCK = 1_000
 _MOST_DRAWS = 1_000
 
-Number = Annotated[int, Field(ge=0, le=len(CORNERS))]
-
 
 class MultiMNIST(Source):
     """Digits of MNIST, none to four, on canvases of 50x50, after Wu & Goodman 2018, section 4.3.
@@ -40,16 +38,16 @@ class MultiMNIST(Source):
     """
 
     kind: Literal["multimnist"] = "multimnist"
-    digits: ClassVar[type[IdxSource]] = MNIST
+    digits: ClassVar[type[MNIST]] = MNIST
     """Where the digits come from."""
     sizes: ClassVar[dict[str, int]] = {"train": 50_000, "valid": 10_000, "test": 10_000}
     """Split -> how many canvases."""
 
     root: DataPath | None = None
     """The folder of MNIST's four files; looked for where it is left out (see `mmt data`)."""
-    min_digits: Number = 0
+    min_digits: Annotated[int, Field(ge=0, le=len(CORNERS))] = 0
     """The fewest digits on a canvas."""
-    max_digits: Number = 4
+    max_digits: Annotated[int, Field(ge=0, le=len(CORNERS))] = 4
     """The most digits on a canvas; each number from the fewest to the most is as likely."""
     seed: Annotated[int, Field(ge=0)] = 0
     """What the draws follow from."""
@@ -89,7 +87,7 @@ class MultiMNIST(Source):
         texts = ["".join(labels[row[:count]]) for row, count in zip(chosen, counts, strict=True)]
         return Columns({"image": canvases, "text": np.array(texts, dtype=np.str_)})
 
-    def _mnist(self) -> IdxSource:
+    def _mnist(self) -> MNIST:
         return self.digits.model_validate({"root": self.root})
 
     def _drawn(

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from mmtoolkit.components import DataPath
 from mmtoolkit.sources.cut import CutSource
-from mmtoolkit.tables import MISSING, FilesBeside, Format, Reading, TableFile, open_table
+from mmtoolkit.tables import MISSING, FilesBeside, Reading, RowTable, open_table
 
 _READING = tuple(Reading.model_fields)
 
@@ -26,7 +26,7 @@ class TableSource(CutSource):
 
     path: DataPath | Annotated[dict[str, DataPath], Field(min_length=1)]
     """The table's file; or a file for each split, `{train: a.csv, test: b.csv}`."""
-    format: Format | None = None
+    format: Literal["csv", "parquet", "arrow", "jsonl"] | None = None
     """csv (also TSV and its like), parquet, arrow (also Feather) or jsonl; by the file's ending where left out."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     """What separates cells of a csv. Where left out a tab in .tsv, else a comma, or where the head has none the
@@ -69,7 +69,7 @@ class TableSource(CutSource):
         """Those that `path` names."""
         return tuple(self.path) if isinstance(self.path, dict) else None
 
-    def table(self, split: str) -> TableFile:
+    def _table(self, split: str) -> RowTable:
         """The split's file."""
         return open_table(self._path(split), self._reading())
 

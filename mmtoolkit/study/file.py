@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mmtoolkit.base.yaml12 import write_yaml
-from mmtoolkit.schema.schema import FolderName
+from mmtoolkit.schema.schema import FOLDER_NAME, check_folder_name
 
 # Columns of a study's table, which no axis may be called.
 COLUMNS = ("seed", "score", "value", "stderr", "examples", "reference")
@@ -94,7 +94,7 @@ class Reference(_Part):
 class Study(_Part):
     """A grid of runs of one schema, and the scores that are kept of each. `read_study` reads one from a file."""
 
-    name: FolderName
+    name: Annotated[str, AfterValidator(check_folder_name), Field(json_schema_extra={"pattern": FOLDER_NAME})]
     """Names the study; its folder is runs/studies/NAME unless --out says otherwise."""
     base: str
     """A schema of the catalogue, or a path relative to the study's file."""

@@ -31,6 +31,7 @@ from mmtoolkit.study.figure import study_figure
 from mmtoolkit.study.file import Study
 from mmtoolkit.study.grid import Cell
 from mmtoolkit.study.table import Number, csv_text, kept_numbers, markdown_text, means
+from mmtoolkit.training.watcher import TrainingStart
 
 
 @dataclass(frozen=True)
@@ -203,9 +204,9 @@ class _Share:
     def __init__(self, cell: Cell, watcher: StudyWatcher) -> None:
         self.cell, self.watcher = cell, watcher
 
-    def begin(self, epochs: int, done: int, steps: int, rows: int) -> None:
-        self.epochs, self.steps = epochs, steps
-        self.watcher.share(self.cell, done / epochs)
+    def begin(self, start: TrainingStart) -> None:
+        self.epochs, self.steps = start.epochs, start.steps
+        self.watcher.share(self.cell, start.done / start.epochs)
 
     def look(self, epoch: int, step: int, means: dict[str, float]) -> None:
         self.watcher.share(self.cell, ((epoch - 1) * self.steps + step) / (self.epochs * self.steps))

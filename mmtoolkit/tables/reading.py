@@ -18,7 +18,7 @@ class Reading(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    format: Format | None = None
+    format: Literal["csv", "parquet", "arrow", "jsonl"] | None = None
     """csv (also TSV and its like), parquet, arrow (also Feather) or jsonl; by the file's ending where left out."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     """What separates cells of a csv. Where left out a tab in .tsv, else a comma, or where the head has none the

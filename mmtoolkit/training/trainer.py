@@ -23,13 +23,14 @@ from mmtoolkit.base.files import replacing, write_text
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Network
 from mmtoolkit.data.dataset import Dataset, Split
+from mmtoolkit.schema.schema import Schema
 from mmtoolkit.schema.train import TrainOptions
 from mmtoolkit.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from mmtoolkit.training.devices import seed_generators
 from mmtoolkit.training.epochs import Epochs
 from mmtoolkit.training.networks import usable_rows
 from mmtoolkit.training.tally import Tally
-from mmtoolkit.training.watcher import Silent, Watcher
+from mmtoolkit.training.watcher import Silent, TrainingStart, Watcher
 from mmtoolkit.training.weights import to_bytes
 
 _REMEDY = "Lower train.learning_rate, set train.gradient_clip, or look for extreme values in the data"
@@ -59,8 +60,15 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How training ended: which epoch's weights were kept (from 1), why, and its validation bound in nats."""
+class TrainingOutcome:
+    """How training ended.
+
+    Attributes:
+        epochs: how many are complete.
+        kept_epoch: whose weights are kept, from 1.
+        reason: why that one.
+        bound: its validation bound, nats; None where there are no validation rows.
+    """
 
     epochs: int
     kept_epoch: int
@@ -113,7 +121,8 @@ class Trainer:
         options: how to train.
         folder: where checkpoint/, history.jsonl and weights.safetensors go.
         fabric: launched; its precision, devices and strategy.
-        watcher: is told how it goes.
+        watcher: watches training.
+        schema: of the run, for the watcher.
     """
 
     def __init__(
@@ -124,8 +133,10 @@ class Trainer:
         folder: Path,
         fabric: Fabric,
         watcher: Watcher | None = None,
+        schema: Schema | None = None,
     ) -> None:
         self.network, self.options, self.folder, self.fabric = network, options, folder, fabric
+        self.schema = schema
         self.watcher: Watcher = watcher or Silent()
         self.train = self._resident(dataset.splits["train"])
         valid = dataset.splits.get("valid")
@@ -146,7 +157,7 @@ class Trainer:
         free, _ = torch.cuda.mem_get_info(self.fabric.device)
         return split.on(self.fabric.device) if split.nbytes < free / 2 else split
 
-    def run(self) -> Outcome:
+    def run(self) -> TrainingOutcome:
         """Train to the last epoch, or to where early stopping ends it.
 
         Raises:
@@ -154,7 +165,15 @@ class Trainer:
             KeyboardInterrupt: Ctrl-C, after the checkpoint was written.
         """
         options = self.options
-        self.watcher.begin(options.epochs, self.progress.epoch, self.steps, self.epochs.size)
+        start = TrainingStart(
+            folder=self.folder,
+            schema=self.schema,
+            epochs=options.epochs,
+            done=self.progress.epoch,
+            steps=self.steps,
+            rows=self.epochs.size,
+        )
+        self.watcher.begin(start)
         with _deterministic(), _interruptible() as interrupted:
             while self.progress.epoch < options.epochs and not self._stopped_early():
                 self._epoch(interrupted)
@@ -367,14 +386,14 @@ class Trainer:
         self._write_history()
         return True
 
-    def _outcome(self) -> Outcome:
+    def _outcome(self) -> TrainingOutcome:
         """Keep the best weights, or the last where none could be chosen, and say which."""
         progress = self.progress
         if progress.best_epoch is not None:
             ended = f"early stopping ended training after epoch {progress.epoch}, " if self._stopped_early() else ""
             reason = f"{ended}epoch {progress.best_epoch} has the best validation bound"
-            return Outcome(progress.epoch, progress.best_epoch, reason, progress.best)
+            return TrainingOutcome(progress.epoch, progress.best_epoch, reason, progress.best)
         self._save_weights()
         why = "no validation row chooses another" if self.valid is None else "the warm-up lasts to the end"
         bound = self.history[-1]["validation"] if self.history else None
-        return Outcome(progress.epoch, progress.epoch, f"the last epoch is kept, since {why}", bound)
+        return TrainingOutcome(progress.epoch, progress.epoch, f"the last epoch is kept, since {why}", bound)

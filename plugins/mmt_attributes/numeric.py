@@ -29,10 +29,10 @@ _QUARTILES_APART = 1.3489795003921634  # of a normal distribution, in standard d
 _MOST_KEPT = 1 << 20
 # Within these no standardised number and no density overflows float64.
 _SMALLEST, _LARGEST = 1e-50, 1e50
+_SPREAD = Field(ge=_SMALLEST, le=_LARGEST)
+_PLACE = Field(ge=-_LARGEST, le=_LARGEST)
 
 _NUMBER = re.compile(r"\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*")
-_SPREAD = Annotated[float, Field(ge=_SMALLEST, le=_LARGEST)]
-_PLACE = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST)]
 
 
 class Numeric(NumberModality):
@@ -46,14 +46,14 @@ class Numeric(NumberModality):
 
     likelihood: Literal["gaussian", "student_t"] = "gaussian"
     """The distribution of a number: student_t where some lie far out (Lange et al. 1989)."""
-    scale: _SPREAD | tuple[_SPREAD, ...] | None = None
+    scale: Annotated[float, _SPREAD] | tuple[Annotated[float, _SPREAD], ...] | None = None
     """The standard deviation (gaussian) or scale (student_t), in the unit of the numbers: one for all, or one each.
     Learned, one each, where left out."""
     degrees: Annotated[float, Field(gt=2)] | None = None
     """The degrees of freedom of student_t, more than 2 so that its variance is finite; 4 where left out."""
-    mean: tuple[_PLACE, ...] | None = None
+    mean: tuple[Annotated[float, _PLACE], ...] | None = None
     """The mean of each number, by which it is standardised. Learned where left out; the median for student_t."""
-    std: tuple[_SPREAD, ...] | None = None
+    std: tuple[Annotated[float, _SPREAD], ...] | None = None
     """The standard deviation of each number, by which it is standardised. Learned where left out; for student_t that
     of a normal distribution with the same quartiles."""
 

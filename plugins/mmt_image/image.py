@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-Size = Annotated[int, Field(gt=0, le=4096)]
 _SCALES = (1e-4, 1e4)
 _CELLS_A_WORKER = 16
+_SIDE = Field(gt=0, le=4096)
 
 
 class Image(Modality):
@@ -42,7 +42,7 @@ class Image(Modality):
     picture = True
     reads_files = True
 
-    shape: tuple[Size, Size, Size]
+    shape: tuple[Annotated[int, _SIDE], Annotated[int, _SIDE], Annotated[int, _SIDE]]
     """Channels (1 for grey, 3 for RGB), height and width."""
     network: Literal["mlp", "dcgan"] = "dcgan"
     """Fully connected layers, or convolutions after DCGAN (Radford et al. 2015), sized from `shape`."""

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from mmt_text import networks
-from mmt_text.likelihood import Feedback, TextDistribution
+from mmt_text.likelihood import TextDistribution
 from mmt_text.proposals import text_proposal
 from mmt_text.symbols import FIRST, STOP, lengths, stopped
-from mmt_text.tokens import SINGULAR, UNKNOWN, Tokens, checked_alphabet, frequent, join, shown, split, text_of
+from mmt_text.tokens import SINGULAR, UNKNOWN, checked_alphabet, frequent, join, shown, split, text_of
 from mmtoolkit import Cells, ColumnSummary, Modality, Parsed, Proposal
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Text(Modality):
     """The most symbols of a text. Networks take this many steps however short the texts are: keep it close."""
     min_length: Annotated[int, Field(ge=0)] = 0
     """The fewest symbols of a text: a shorter one is a bad cell, and has probability zero."""
-    tokens: Tokens = "characters"
+    tokens: Literal["characters", "words"] = "characters"
     """What a symbol is: a character, or a word. White space separates words."""
     unknown: bool | None = None
     """Whether a symbol outside the alphabet is read as an unknown one, shown as �, or is a bad cell. Where left out:
@@ -48,10 +48,10 @@ class Text(Modality):
     where left out: the most frequent first."""
     vocabulary_size: Annotated[int, Field(ge=1)] = 10_000
     """The most symbols that are learned."""
-    feedback: Feedback = "teacher"
+    feedback: Literal["teacher", "argmax"] = "teacher"
     """What the decoder reads back: the symbol before (teacher forcing), or always its own most probable one, as the
     code that Wu & Goodman released has it."""
-    state: networks.State = "last"
+    state: Literal["last", "last_position"] = "last"
     """What the encoder keeps: the last state of each direction, or, as the released code has it, the output at the last
     position of the padded text, where the backward direction has read one symbol."""
 

@@ -381,6 +381,7 @@ def test_names_that_mean_something_to_others_are_drawn_as_they_are(tmp_path: Pat
     """Dollars are mathematics to matplotlib, brackets are styles to rich, and file systems have their limits."""
     from rich.console import Console
 
+    from mmtoolkit import TrainingStart
     from mmtoolkit.cli.progress import BarWatcher
 
     plugin = tmp_path / "money.py"
@@ -402,7 +403,7 @@ def test_names_that_mean_something_to_others_are_drawn_as_they_are(tmp_path: Pat
     assert done.status == 0, done.err
     assert "Samples given pulse [/min]" in (tmp_path / "run" / "report.html").read_text()
     shown = BarWatcher(Console(force_terminal=True, width=200, file=open(tmp_path / "bar", "w")))  # noqa: SIM115
-    shown.begin(1, 0, 1, 1)
+    shown.begin(TrainingStart(folder=tmp_path, schema=None, epochs=1, done=0, steps=1, rows=1))
     terms = {"log p(pulse [/min])": 1.0}
     shown.epoch({"epoch": 1, "loss": 1.0, "terms": terms, "validation": None, "rows_per_second": 1.0})
     shown.close()

@@ -1,4 +1,4 @@
-"""What is public: the names of mmtoolkit.__all__ and mmtoolkit.testing, their documentation, and who keeps to them."""
+"""The public names of the library and of the plugins beside it, their documentation, and who keeps to them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,18 @@ import pytest
 import mmtoolkit
 import mmtoolkit.testing
 from mmtoolkit import evaluators, models, sources
+from signatures import hidden_types
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
+PACKAGES = ("mmtoolkit", "mmtoolkit.testing", "mmt_attributes", "mmt_binary", "mmt_image", "mmt_text")
+PUBLIC = {
+    f"{package}.{name}": getattr(import_module(package), name)
+    for package in PACKAGES
+    for name in import_module(package).__all__
+}
 _PYTHON = re.compile(r"^```python[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -29,14 +36,13 @@ def listed(page: Path) -> list[str]:
 
 
 def test_the_api_page_lists_the_public_names_and_no_others() -> None:
-    public = [f"mmtoolkit.{name}" for name in mmtoolkit.__all__]
-    public += [f"mmtoolkit.testing.{name}" for name in mmtoolkit.testing.__all__]
-    found = listed(DOCS / "reference.md")
-    assert sorted(found) == sorted(public)
+    assert sorted(listed(DOCS / "reference.md")) == sorted(PUBLIC)
     assert not [page for page in PAGES if page.name != "reference.md" and listed(page)]
 
 
 def test_the_components_that_ship_are_public() -> None:
+    for package in PACKAGES[2:]:
+        assert [cls.__name__ for cls in import_module(package).mmt_components()] == import_module(package).__all__
     for cls in [*models.mmt_components(), *sources.mmt_components(), *evaluators.mmt_components()]:
         assert getattr(mmtoolkit, cls.__name__) is cls
 
@@ -50,7 +56,8 @@ def test_every_name_can_be_imported(names: list[str]) -> None:
 
 def documented_in(module: str, name: str) -> bool:
     """Whether a text stands under `name = …` in a module, or in the one that it takes the name from."""
-    tree = ast.parse(Path(str(import_module(module).__file__)).read_text(encoding="utf-8")).body
+    body = ast.parse(Path(str(import_module(module).__file__)).read_text(encoding="utf-8")).body
+    tree = [node for part in body for node in (part.body if isinstance(part, ast.If) else [part])]
     for statement, following in zip(tree, [*tree[1:], None], strict=True):
         if isinstance(statement, ast.ImportFrom) and name in {alias.name for alias in statement.names}:
             return documented_in(str(statement.module), name)
@@ -69,37 +76,82 @@ def members(cls: type) -> Iterator[tuple[str, object]]:
             yield name, member
 
 
-@pytest.mark.parametrize("name", mmtoolkit.__all__)
+@pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_name_says_what_it_is(name: str) -> None:
-    found = getattr(mmtoolkit, name)
+    found = PUBLIC[name]
     if not isinstance(found, type | FunctionType):
-        assert documented_in(f"mmtoolkit.{mmtoolkit._HOME[name]}", name)
+        assert documented_in(*name.rsplit(".", 1))
         return
     assert (found.__doc__ or "").strip()
-    assert not (found.__doc__ or "").startswith(f"{name}("), "that is what a dataclass says of itself"
+    assert not (found.__doc__ or "").startswith(f"{found.__name__}("), "that is what a dataclass says of itself"
     for member, defined in members(found) if isinstance(found, type) else ():
         assert inspect.getdoc(defined), f"{name}.{member}"
 
 
-@pytest.mark.parametrize("name", mmtoolkit.testing.__all__)
-def test_the_test_kit_says_what_it_is(name: str) -> None:
-    assert (getattr(mmtoolkit.testing, name).__doc__ or "").strip()
+@pytest.mark.parametrize("name", PUBLIC)
+def test_signatures_show_public_types_alone(name: str) -> None:
+    assert hidden_types(PUBLIC, name) == set()
+
+
+def test_hidden_types_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mmt_mine.py").write_text(HIDING)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("signatures.OURS", ("mmt_mine",))
+    mine = import_module("mmt_mine")
+    public = {"mmt_mine.Shown": mine.Shown, "mmt_mine.use": mine.use}
+    places = ("__init__", "field", "method", "asked", "inherited", "__call__")
+    hidden = {f"mmt_mine.Shown.{place}: Hidden of mmt_mine" for place in places}
+    aliases = {f"mmt_mine.Shown.{place}: Alias of mmt_mine" for place in ("__init__", "alias")}
+    assert hidden_types(public, "mmt_mine.Shown") == hidden | aliases
+    assert hidden_types(public, "mmt_mine.use") == {"mmt_mine.use: Hidden of mmt_mine"}
+    assert hidden_types({**public, "mmt_mine.Hidden": mine.Hidden}, "mmt_mine.use") == set()
+
+
+HIDING = """
+from __future__ import annotations
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+if TYPE_CHECKING:
+    from pathlib import Path
+
+T = TypeVar("T")
+Alias = Literal["Hidden"]
+
+class Hidden: ...
+
+class Base:
+    def inherited(self) -> Callable[[Hidden], None]: ...
+
+@dataclass
+class Shown(Base):
+    field: dict[str, list[Hidden | None]]
+    alias: Alias
+    plain: Annotated[int, Hidden]
+    @classmethod
+    def method(cls, x: Hidden, path: Path) -> tuple[Shown, ...]: ...
+    @property
+    def asked(self) -> type[Hidden]: ...
+    def _private(self, x: Hidden) -> Hidden: ...
+    def __call__(self, x: T) -> Hidden: ...
+
+def use(x: Literal["Hidden"], *y: Hidden) -> Shown: ...
+"""
 
 
 # Who keeps to them.
 
 
 def strangers(text: str) -> set[str]:
-    """What a piece of Python imports of mmtoolkit, or reaches for by `mmtoolkit.…`, that is not public."""
-    public = {
-        "mmtoolkit": {*mmtoolkit.__all__, "testing"},
-        "mmtoolkit.testing": set(mmtoolkit.testing.__all__),
-    }
+    """What a piece of Python imports of our packages, or reaches for by `mmtoolkit.…`, that is not public."""
+    public = {package: set(import_module(package).__all__) for package in PACKAGES}
+    public["mmtoolkit"].add("testing")
+    ours = {package.split(".")[0] for package in PACKAGES}
     found: set[str] = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
-            found |= {a.name for a in node.names if a.name.startswith("mmtoolkit.") and a.name not in public}
-        elif isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "mmtoolkit":
+            found |= {a.name for a in node.names if a.name.split(".")[0] in ours and a.name not in public}
+        elif isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] in ours:
             known = public.get(str(node.module), set())
             found |= {f"{node.module}.{alias.name}" for alias in node.names if alias.name not in known}
         elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "mmtoolkit":
@@ -109,11 +161,13 @@ def strangers(text: str) -> set[str]:
 
 def test_strangers_are_found() -> None:
     assert strangers("from mmtoolkit import Batch, build\nimport mmtoolkit\nmmtoolkit.load") == set()
+    assert strangers("from mmt_image import Image") == set()
+    assert strangers("from mmt_image.image import Image") == {"mmt_image.image.Image"}
     assert strangers("from mmtoolkit.testing import check_model\nimport mmtoolkit.testing") == set()
     assert strangers("from mmtoolkit.core.posterior import Gaussian") == {"mmtoolkit.core.posterior.Gaussian"}
     assert strangers("import mmtoolkit.core.posterior as p") == {"mmtoolkit.core.posterior"}
     assert strangers("import mmtoolkit\nmmtoolkit.core.posterior.Gaussian") == {"mmtoolkit.core"}
-    assert strangers("from mmtoolkit import Nonsense, _HOME") == {"mmtoolkit.Nonsense", "mmtoolkit._HOME"}
+    assert strangers("from mmtoolkit import Nonsense, base") == {"mmtoolkit.Nonsense", "mmtoolkit.base"}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -100,7 +100,7 @@ def test_a_run_that_is_not_finished(command: str, run: Path) -> None:
 class Stops:
     """A watcher that interrupts training before it begins."""
 
-    def begin(self, epochs: int, done: int, steps: int, rows: int) -> None:
+    def begin(self, start: mmtoolkit.TrainingStart) -> None:
         raise KeyboardInterrupt
 
     def look(self, epoch: int, step: int, means: dict[str, float]) -> None: ...
