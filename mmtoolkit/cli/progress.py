@@ -10,7 +10,7 @@ from mmtoolkit.cli.app import say
 
 if TYPE_CHECKING:
     from mmtoolkit.study.grid import Cell
-    from mmtoolkit.study.running import Outcome
+    from mmtoolkit.study.process import Outcome
     from mmtoolkit.study.table import Number
     from mmtoolkit.training.watcher import TrainingStart
 

@@ -36,7 +36,7 @@ def run(
     device: DeviceOption = "auto",
     devices: Annotated[int, typer.Option(min=1, help="How many devices to train on.")] = 1,
     precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
-    figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw the run's pictures.")] = True,
+    figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw pictures for the report.")] = True,
     json: JsonOption = False,
 ) -> None:
     """Train a model, score it, and write the run folder with its report."""

@@ -6,9 +6,11 @@ import csv
 import io
 import json
 import math
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,14 @@ from PIL import Image
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.catalogue import shipped
-from mmtoolkit.catalogue.plugins import load_plugins
 from mmtoolkit.schema.schema import read_schema
 from mmtoolkit.study.figure import study_figure
 from mmtoolkit.study.file import Study
 from mmtoolkit.study.grid import read_study
+from mmtoolkit.study.process import Outcome, RunOutput
 from mmtoolkit.study.table import Number, markdown_text, means, table_of
 from runs import mmt, sets
 
-PLUGIN = Path(__file__).parents[1] / "helpers" / "killing.py"
 STUDY = """\
 name: tiny
 base: fashion_mini
@@ -43,7 +44,8 @@ scores:
   - {name: MVAE, kind: prediction, target: [label], given: [image], metric: accuracy}
   - {name: bound, kind: elbo, target: [image, label], given: [label, image]}
 """
-SMALLER = STUDY.replace("[0.5, 1]", "[0.5]").replace("    paired rows alone: {data.supervision.rest: drop}\n", "")
+SMALL = STUDY.replace("    paired rows alone: {data.supervision.rest: drop}\n", "")
+SMALLER = SMALL.replace("[0.5, 1]", "[0.5]")
 
 
 def written(folder: Path, text: str = STUDY, name: str = "tiny.yaml") -> Path:
@@ -312,13 +314,34 @@ def test_conditional_rows_of_the_paper_are_exchanged() -> None:
 # Running.
 
 
+class InThisProcess:
+    """Stands for a process that runs `mmt`, which would import PyTorch anew."""
+
+    interrupted = killed = False
+
+    def __init__(self, arguments: Sequence[str], threads: int, known: Collection[str] = ()) -> None:
+        ended = mmt(*arguments)
+        self.output = RunOutput(known)
+        for line in ended.err.splitlines():
+            self.output.add(line)
+        self.outcome = self.output.outcome(ended.status, 0.0, "mmt")
+
+    def wait(self) -> Outcome:
+        return self.outcome
+
+
+@pytest.fixture
+def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmtoolkit.study.jobs.RunProcess", InThisProcess)
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Path:
-    """The folder of the tiny study, run in two processes."""
+    """The folder of a study of two runs, in two processes."""
     folder = tmp_path_factory.mktemp("study")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMT_CACHE", str(session_cache))
-        ended = mmt("study", written(folder), "--out", folder / "out", "--jobs", "2")
+        ended = mmt("study", written(folder, SMALL), "--out", folder / "out", "--jobs", "2")
     assert ended.status == 0, ended.err
     (folder / "err").write_text(ended.err)
     return folder / "out"
@@ -327,7 +350,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Path:
 def test_a_study_ends_in_a_table_and_a_figure(done: Path) -> None:
     rows = {(row["data.supervision.paired"], row["rows"], row["score"]): row for row in table(done)}
     _, cells = read_study(done / "study.yaml")
-    assert len(rows) == 8
+    assert len(rows) == 4
     for cell in cells:
         results = json.loads((done / "runs" / cell.folder / "results.json").read_text())
         bound, prediction = (score["results"] for score in results["scores"])
@@ -339,30 +362,43 @@ def test_a_study_ends_in_a_table_and_a_figure(done: Path) -> None:
     assert "| data.supervision.paired | rows | MVAE | bound |" in (done / "table.md").read_text()
     with Image.open(done / "figure.png") as picture:
         assert picture.size[0] > 900
-    assert not list(done.rglob("checkpoint"))
+
+
+def test_a_run_of_a_study_has_a_report_but_no_checkpoint_and_no_pictures(done: Path) -> None:
+    for run in (done / "runs").iterdir():
+        assert {"results.json", "weights.safetensors", "report.html"} <= {path.name for path in run.iterdir()}
+        assert not list(run.rglob("checkpoint"))
+        assert not list(run.rglob("*.png"))
+
+
+def test_a_study_tells_how_each_run_ended_and_what_it_had_to_say(done: Path) -> None:
     lines = (done.parent / "err").read_text().splitlines()
-    assert lines[0] == "4 runs"
-    assert len([line for line in lines if line.startswith("run ")]) == 4
+    assert lines[0] == "2 runs"
+    assert len([line for line in lines if line.startswith("run ")]) == 2
+    assert not [line for line in lines if "training: " in line or "epoch " in line]
     assert len([line for line in lines if "preparing train" in line]) <= 2  # each process may be the first
 
 
+@pytest.mark.usefixtures("_one_process")
 def test_what_is_done_is_kept_and_axes_may_grow(done: Path, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in done.glob("runs/*/results.json")}
     again = mmt("study", done / "study.yaml", "--out", done, "--json")
     assert again.status == 0
-    assert again.err.splitlines() == ["4 runs, 4 of them finished before"]
-    assert len(json.loads(again.out)["runs"]) == 8
-    ended = mmt("study", written(tmp_path, changed(STUDY, "[0.5, 1]", "[0.5, 0.75, 1]")), "--out", done)
+    assert again.err.splitlines() == ["2 runs, 2 of them finished before"]
+    assert len(json.loads(again.out)["runs"]) == 4
+    (checkpoint := next(done.glob("runs/*")) / "checkpoint").mkdir()  # as where a study was killed before it went
+    ended = mmt("study", written(tmp_path, changed(SMALL, "[0.5, 1]", "[0.5, 0.75, 1]")), "--out", done)
     assert ended.status == 0
-    assert ended.err.splitlines()[0] == "6 runs, 4 of them finished before"
+    assert ended.err.splitlines()[0] == "3 runs, 2 of them finished before"
+    assert not checkpoint.exists()
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert len(table(done)) == 12
-    assert mmt("study", written(tmp_path), "--out", done).status == 0
-    assert len(table(done)) == 8
+    assert len(table(done)) == 6
+    assert mmt("study", written(tmp_path, SMALL), "--out", done).status == 0
+    assert len(table(done)) == 4
 
 
 def test_another_study_is_refused(done: Path, tmp_path: Path) -> None:
-    refused = mmt("study", written(tmp_path), "--out", done, *sets("train.epochs=3"))
+    refused = mmt("study", written(tmp_path, SMALL), "--out", done, *sets("train.epochs=3"))
     assert refused.status == 2
     assert refused.err == (
         f"{done}: holds another study (set.train.epochs differ); axes, seeds and scores may change, the rest not: "
@@ -388,6 +424,7 @@ def test_two_studies_do_not_write_one_folder(done: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("_one_process")
 def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
     text = changed(SMALLER, "data.supervision.paired: [0.5]", "train.learning_rate: [1.0e+30, 0.001]")
     path = written(tmp_path, text.replace("{data.supervision.rest: keep}", "{}"))
@@ -401,6 +438,7 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
     assert "| 1e+30 | all rows |  |  |" in (tmp_path / "out" / "table.md").read_text()
 
 
+@pytest.mark.usefixtures("_one_process")
 def test_a_score_that_a_run_does_not_give_is_named(tmp_path: Path) -> None:
     """The VAE gives no label; two metrics fit where none is named."""
     text = changed(SMALLER, "data.supervision.paired: [0.5]", "model.kind: [vae, mvae]")
@@ -415,83 +453,84 @@ def test_a_score_that_a_run_does_not_give_is_named(tmp_path: Path) -> None:
     assert [row["score"] for row in table(tmp_path / "out")] == ["bound"]
 
 
-FRAGILE = (
-    SMALLER.replace("base: fashion_mini", "base: base.yaml")
-    .replace("    all rows: {data.supervision.rest: keep}", "    all rows: {}")
-    .replace("data.supervision.paired: [0.5]", "model.latent_dim: [2, 3]")
-    .replace("  model.latent_dim: 2\n", "")
-)
-
-
-@pytest.fixture
-def fragile(tmp_path: Path) -> Path:
-    """A study of two runs, 8 batches of training each."""
-    base = read_schema("fashion_mini", ["modalities.label={kind: label}"]).to_yaml()
-    (tmp_path / "base.yaml").write_text(changed(base, "kind: image", "kind: fragile_image"))
-    return written(tmp_path, FRAGILE)
-
-
-def fragile_calls() -> int:
-    """How many batches of training this process has prepared."""
-    calls: int = load_plugins([PLUGIN]).components["modality", "fragile_image"].calls  # type: ignore[attr-defined]
-    return calls
-
-
-def test_ctrl_c_keeps_what_was_done(fragile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_is_killed_ends_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    monkeypatch.setattr("mmtoolkit.study.process.PROGRAM", (sys.executable, "-S", "-c", script))
     out = tmp_path / "out"
-    arguments = ("--plugin", PLUGIN, "study", fragile, "--out", out)
-    monkeypatch.setenv("MMT_TEST_CALL", str(fragile_calls() + 14))
-    monkeypatch.setenv("MMT_TEST_SIGNAL", "SIGINT")
-    stopped = mmt(*arguments)
+    killed = mmt("study", written(tmp_path, SMALLER), "--out", out)
+    assert killed.status == 2
+    assert killed.err.splitlines()[-1].startswith(f"{out}: a process of the study was killed")
+    assert "smaller --jobs" in killed.err
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Ctrl-C reaches the run, in place of the study."""
+    monkeypatch.setattr("mmtoolkit.study.process.PROGRAM", (sys.executable, "-S", "-c", "raise SystemExit(130)"))
+    out, plugin = tmp_path / "out", tmp_path / "own.py"
+    plugin.write_text("from mmtoolkit import hookimpl\n\n\n@hookimpl\ndef mmt_components():\n    return []\n")
+    stopped = mmt("--plugin", plugin, "study", written(tmp_path, SMALLER), "--out", out)
     assert stopped.status == 130
     assert stopped.err.splitlines()[-1] == (
         "interrupted; what was done is kept. Go on with: "
-        f"mmt --plugin {PLUGIN} study {out / 'study.yaml'} --out {out} --jobs 1 --device auto"
+        f"mmt --plugin {plugin} study {out / 'study.yaml'} --out {out} --jobs 1 --device auto"
     )
     assert not (out / "table.csv").exists()
-    assert len(list(out.glob("runs/*/results.json"))) == 1
-    (checkpoint,) = out.glob("runs/*/checkpoint")
-    again = mmt(*arguments)
-    assert again.status == 0, again.err
-    assert again.err.splitlines()[0] == "2 runs, 1 of them finished before"
-    assert "going on after epoch 1, step 2" in again.err
-    assert len(table(out)) == 4
-    assert not checkpoint.exists()
 
 
-def test_a_worker_that_is_killed_is_told(fragile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MMT_TEST_CALL", "6")
-    monkeypatch.setenv("MMT_TEST_SIGNAL", "SIGKILL")
-    out = tmp_path / "out"
-    killed = mmt("--plugin", PLUGIN, "study", fragile, "--out", out, "--jobs", "2")
-    assert killed.status == 2
-    assert killed.err.splitlines()[-1] == (
-        f"{out}: a process of the study was killed, perhaps for want of memory; what is done is kept: "
-        "give the same command again, with a smaller --jobs"
-    )
-
-
-def test_a_study_that_was_killed_takes_its_processes_along_and_goes_on(tmp_path: Path) -> None:
-    text = changed(SMALLER, "epochs: 2", "epochs: 20").replace("scores:", "seeds: [0, 1]\nscores:")
-    out, study = tmp_path / "out", written(tmp_path, text)
-    command = [sys.executable, "-m", "mmtoolkit", "study", str(study), "--out", str(out), "--jobs", "2"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+@pytest.fixture
+def long(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A study of two runs in two processes, which have both begun to train, and its folder."""
+    text = changed(SMALL, "epochs: 2", "epochs: 60")
+    command = [sys.executable, "-m", "mmtoolkit", "study", str(written(tmp_path, text)), "--out", str(tmp_path / "out")]
+    process = subprocess.Popen([*command, "--jobs", "2"], stderr=subprocess.PIPE, text=True)
     try:
-        deadline = time.monotonic() + 60
-        while not (histories := list(out.glob("runs/*/history.jsonl"))):
+        deadline = time.monotonic() + 120
+        while len(list(tmp_path.glob("out/runs/*/history.jsonl"))) < 2:
+            assert process.poll() is None
             assert time.monotonic() < deadline
-            time.sleep(0.05)
+            time.sleep(0.02)
+        yield process, tmp_path / "out"
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
+
+
+def epochs_done(out: Path) -> list[int]:
+    return [len(path.read_text().splitlines()) for path in sorted(out.glob("runs/*/history.jsonl"))]
+
+
+@pytest.mark.slow
+def test_ctrl_c_has_every_run_write_its_checkpoint(long: tuple[subprocess.Popen[str], Path]) -> None:
+    process, out = long
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Go on with: mmt study" in err.splitlines()[-1]
+    assert len(list(out.glob("runs/*/checkpoint"))) == 2
+    before = epochs_done(out)
+    assert all(0 < epochs < 60 for epochs in before)
+    time.sleep(1)
+    assert epochs_done(out) == before
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_one_process")
+def test_a_study_that_was_killed_takes_its_processes_along_and_goes_on(
+    long: tuple[subprocess.Popen[str], Path],
+) -> None:
+    process, out = long
+    process.kill()
+    process.wait()
     time.sleep(0.5)
-    lines = [history.read_text() for history in histories]
-    time.sleep(0.5)
-    assert [history.read_text() for history in histories] == lines
-    again = mmt("study", study, "--out", out)
+    before = epochs_done(out)
+    assert all(0 < epochs < 60 for epochs in before)
+    time.sleep(1)
+    assert epochs_done(out) == before
+    again = mmt("study", out / "study.yaml", "--out", out)
     assert again.status == 0, again.err
     assert "going on after epoch" in again.err
-    assert [len(history.read_text().splitlines()) for history in histories] == [20] * len(histories)
+    assert epochs_done(out) == [60, 60]
+    assert not list(out.rglob("checkpoint"))
 
 
 # Tables and figures.

@@ -1,0 +1,84 @@
+"""Several runs of a study at once."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+
+import torch
+
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.catalogue.plugins import load_plugins
+from mmtoolkit.study.grid import Cell
+from mmtoolkit.study.process import Outcome, RunProcess, run_arguments
+
+_LOOK_SECONDS = 0.5
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    folder: Path,
+    share: Callable[[Cell, float], None],
+    jobs: int,
+    plugin_files: Sequence[Path],
+    device: str,
+) -> Generator[tuple[Cell, Outcome], None, None]:
+    """Train and score each cell's run in FOLDER/runs, and give each as it ends.
+
+    Close the generator where you stop early: runs under way then write their checkpoints and end.
+
+    Args:
+        cells: the runs.
+        folder: of the study.
+        share: is told how far a run has come, from 0 to 1, where there is one process at a time.
+        jobs: processes at once.
+        plugin_files: those the study was read with.
+        device: as `new_fabric` takes it.
+
+    Raises:
+        UserError: a process was killed.
+        KeyboardInterrupt: Ctrl-C, here or in a run.
+    """
+    threads = max(1, torch.get_num_threads() // jobs)
+    broken = load_plugins(plugin_files).broken
+    waiting = iter(cells)
+    runs: dict[str, RunProcess] = {}  # under way, by the folder of their cell
+    ends: dict[Future[Outcome], Cell] = {}
+    with ThreadPoolExecutor(jobs) as readers:
+        try:
+            while True:
+                for cell in itertools.islice(waiting, jobs - len(runs)):
+                    arguments = run_arguments(cell, folder / "runs" / cell.folder, plugin_files, device)
+                    run = runs[cell.folder] = RunProcess(arguments, threads, {*cell.schema.notes, *broken})
+                    ends[readers.submit(run.wait)] = cell
+                if not ends:
+                    return
+                if jobs == 1:
+                    for cell in ends.values():
+                        share(cell, runs[cell.folder].output.share)
+                for end in wait(ends, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED).done:
+                    cell = ends.pop(end)
+                    run = runs.pop(cell.folder)
+                    if run.interrupted:
+                        raise KeyboardInterrupt
+                    if run.killed:
+                        raise UserError(
+                            f"{folder}: a process of the study was killed, perhaps for want of memory; what is done is "
+                            "kept: give the same command again, with a smaller --jobs"
+                        )
+                    yield cell, end.result()
+        finally:
+            _stop(list(runs.values()), list(ends))
+
+
+def _stop(runs: Sequence[RunProcess], ends: Sequence[Future[Outcome]]) -> None:
+    """End runs that are under way: each writes its checkpoint first, unless Ctrl-C comes once more."""
+    try:
+        for run in runs:
+            run.interrupt()
+        wait(ends)
+    except KeyboardInterrupt:
+        for run in runs:
+            run.kill()

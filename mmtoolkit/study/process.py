@@ -1,0 +1,156 @@
+"""One run of a study: `mmt run --resume` in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmtoolkit.study.grid import Cell
+
+PROGRAM = (sys.executable, "-P", "-m", "mmtoolkit.study.attached")
+"""What runs `mmt`; -P because PYTHONPATH says all that there is to import from."""
+
+_EPOCH = re.compile(r"epoch (\d+)/(\d+)  ")
+_TRAINING = "training: "
+_PREPARING = "preparing "
+_TRACEBACK = "Traceback (most recent call last):"
+_FRAME = re.compile(r'  File "(.+)", line (\d+), in (.+)')
+_TERMINALS = ("FORCE_COLOR", "TTY_COMPATIBLE")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: how long it took, what the user should know, and why it failed, if it did."""
+
+    seconds: float
+    notes: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
+def run_arguments(cell: Cell, folder: Path, plugin_files: Sequence[Path], device: str) -> list[str]:
+    """The arguments of `mmt` that train and score a cell's run in a folder, or go on with it."""
+    plugins = [word for file in plugin_files for word in ("--plugin", str(file))]
+    sets = [word for override in cell.overrides for word in ("--set", override)]
+    rest = ["--out", str(folder), "--resume", "--device", device, "--no-figures"]
+    return [*plugins, "run", cell.base, *sets, *rest]
+
+
+class RunProcess:
+    """`mmt` in a process of its own, which starts at once and ends when this process ends.
+
+    It has a session of its own, so that a terminal's Ctrl-C reaches the study alone.
+
+    Args:
+        arguments: of `mmt`.
+        threads: how many threads it may use.
+        known: lines that the user has seen already.
+    """
+
+    def __init__(self, arguments: Sequence[str], threads: int, known: Collection[str] = ()) -> None:
+        self.arguments = arguments
+        self.output = RunOutput(known)
+        self._start = time.monotonic()
+        environment = {name: value for name, value in os.environ.items() if name not in _TERMINALS}  # no bar: lines
+        environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+        environment["PYTHONPATH"] = os.pathsep.join(sys.path)  # a plugin imports there what it imports here
+        self._process = subprocess.Popen(
+            [*PROGRAM, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=environment,
+            start_new_session=True,
+        )
+
+    def wait(self) -> Outcome:
+        """Read what the run prints until it ends."""
+        assert self._process.stdin is not None
+        assert self._process.stderr is not None
+        with self._process.stdin, self._process.stderr as lines:
+            for line in lines:
+                self.output.add(line.rstrip("\n"))
+            status = self._process.wait()
+        seconds = time.monotonic() - self._start
+        return self.output.outcome(status, seconds, f"mmt {shlex.join(self.arguments)}")
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        return self._process.returncode in (130, -signal.SIGINT)
+
+    @property
+    def killed(self) -> bool:
+        """Whether another signal ended it."""
+        return self._process.returncode is not None and self._process.returncode < 0 and not self.interrupted
+
+    def interrupt(self) -> None:
+        """Have it write its checkpoint and end, as Ctrl-C does."""
+        self._process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+
+
+class RunOutput:
+    """What a run prints on stderr: how far it is, what the user should know, and at its end its faults.
+
+    Args:
+        known: lines to ignore.
+    """
+
+    def __init__(self, known: Collection[str] = ()) -> None:
+        self.share = 0.0
+        """Epochs that are done, from 0 to 1."""
+        self._known = known
+        self._lines: list[str] = []
+        self._before_faults = 0
+        """How many lines came no later than the last one about progress; those cannot be faults."""
+
+    def add(self, line: str) -> None:
+        """Read one more line."""
+        if line in self._known:
+            return
+        if epoch := _EPOCH.match(line):
+            self.share = int(epoch[1]) / int(epoch[2])
+        elif not line.startswith(_TRAINING):
+            self._lines.append(line)
+            if not line.startswith(_PREPARING):
+                return
+        self._before_faults = len(self._lines)
+
+    def outcome(self, status: int, seconds: float, command: str) -> Outcome:
+        """How the run ended.
+
+        Args:
+            status: its exit status.
+            seconds: it took.
+            command: prints all of an error that the user cannot mend.
+        """
+        if status == 0:
+            return Outcome(seconds, tuple(self._lines))
+        notes, rest = self._lines[: self._before_faults], self._lines[self._before_faults :]
+        if status == 2 and rest:
+            return Outcome(seconds, tuple(notes), tuple(rest))
+        if _TRACEBACK in rest:
+            start = rest.index(_TRACEBACK)
+            notes, rest = [*notes, *rest[:start]], rest[start:]
+        return Outcome(seconds, tuple(notes), (_own_fault(rest, status, command),))
+
+
+def _own_fault(lines: Sequence[str], status: int, command: str) -> str:
+    """The fault of a run that ended with an error nobody expected, from its traceback where there is one."""
+    error = lines[-1].strip() if lines else f"it ended with status {status}"
+    frames = [frame for line in lines if (frame := _FRAME.match(line))]
+    place = " ({}, line {}, in {})".format(*frames[-1].groups()) if frames else ""
+    return f"mmtoolkit or a plugin has a fault: {error}{place}; report it with all that this prints: {command}"

@@ -1,0 +1,176 @@
+"""Several runs at once: how many, how far they are, and what happens on Ctrl-C. A small script stands for mmt."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.schema.schema import Schema, read_schema
+from mmtoolkit.study.grid import Cell
+from mmtoolkit.study.jobs import run_cells
+from mmtoolkit.study.process import Outcome
+
+SCRIPT = """\
+import os, signal, sys, time
+from pathlib import Path
+
+what, folder = sys.argv[2], Path(sys.argv[sys.argv.index("--out") + 1])
+folder.mkdir(parents=True)
+
+def save(*_):
+    time.sleep(0.3)
+    (folder / "checkpoint").touch()
+    os._exit(130)
+
+def wait_for_others():
+    while len(list(folder.parent.glob("*/pid"))) < 2:
+        time.sleep(0.02)
+
+signal.signal(signal.SIGINT, signal.SIG_IGN if what == "stubborn" else save)
+print("epoch 1/4  loss 1", os.environ["OMP_NUM_THREADS"], file=sys.stderr, flush=True)
+print(os.environ["OMP_NUM_THREADS"], "threads", file=sys.stderr, flush=True)
+(folder / "new").write_text(str(os.getpid()))
+(folder / "new").rename(folder / "pid")
+if what == "waits" or what == "stubborn":
+    time.sleep(60)
+elif what == "short":
+    time.sleep(0.4)
+elif what == "interrupted":
+    wait_for_others()
+    os._exit(130)
+elif what == "killed":
+    wait_for_others()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+Outcomes = Generator[tuple[Cell, Outcome], None, None]
+
+
+@pytest.fixture(scope="module")
+def schema() -> Schema:
+    return read_schema("fashion_mini")
+
+
+@pytest.fixture
+def start(tmp_path: Path, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcomes]:
+    """Starts runs, each named after what its script does."""
+    monkeypatch.setattr("mmtoolkit.study.process.PROGRAM", (sys.executable, "-S", "-c", SCRIPT))
+    monkeypatch.setattr("mmtoolkit.study.jobs._LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 5)
+
+    def begin(*names: str, jobs: int = 2, shares: list[float] | None = None) -> Outcomes:
+        cells = [Cell({}, 0, name, f"{n}-{name}", name, (), schema) for n, name in enumerate(names)]
+        told: list[float] = [] if shares is None else shares
+        return run_cells(cells, tmp_path, lambda cell, share: told.append(share), jobs, (), "cpu")
+
+    return begin
+
+
+@pytest.fixture
+def ctrl_c(tmp_path: Path) -> Generator[Callable[[int], None], None, None]:
+    """Has Ctrl-C come once two runs are under way, so many times."""
+    threads = []
+
+    def press(times: int) -> None:
+        deadline = time.monotonic() + 30
+        while len(list(tmp_path.glob("runs/*/pid"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+
+    def later(times: int) -> None:
+        threads.append(threading.Thread(target=press, args=(times,)))
+        threads[0].start()
+
+    yield later
+    for thread in threads:
+        thread.join()
+
+
+def folders(path: Path, file: str = "") -> set[str]:
+    return {found.parent.name if file else found.name for found in path.glob(f"runs/*/{file}" if file else "runs/*")}
+
+
+def gone(path: Path) -> bool:
+    """Whether the process of every run has ended."""
+    for file in path.glob("runs/*/pid"):
+        try:
+            os.kill(int(file.read_text()), 0)
+        except ProcessLookupError:
+            continue
+        return False
+    return True
+
+
+def test_every_run_gives_its_outcome_and_jobs_share_the_threads(start: Callable[..., Outcomes]) -> None:
+    shares: list[float] = []
+    outcomes = list(start("a", "b", "c", jobs=2, shares=shares))
+    assert {cell.title: outcome.notes for cell, outcome in outcomes} == dict.fromkeys("abc", ("2 threads",))
+    assert shares == []
+
+
+def test_the_share_of_a_single_process_is_told(start: Callable[..., Outcomes]) -> None:
+    shares: list[float] = []
+    ((_, outcome),) = start("short", jobs=1, shares=shares)
+    assert outcome.notes == ("5 threads",)
+    assert (shares[0], shares[-1]) == (0, 0.25)
+
+
+def test_ctrl_c_waits_until_every_run_has_written_its_checkpoint(
+    start: Callable[..., Outcomes], ctrl_c: Callable[[int], None], tmp_path: Path
+) -> None:
+    ctrl_c(1)
+    with pytest.raises(KeyboardInterrupt):
+        list(start("waits", "waits", "a"))
+    assert folders(tmp_path) == folders(tmp_path, "checkpoint") == {"0-waits", "1-waits"}
+    assert gone(tmp_path)
+
+
+def test_a_second_ctrl_c_kills(start: Callable[..., Outcomes], ctrl_c: Callable[[int], None], tmp_path: Path) -> None:
+    start_time = time.monotonic()
+    ctrl_c(2)
+    with pytest.raises(KeyboardInterrupt):
+        list(start("stubborn", "stubborn"))
+    assert gone(tmp_path)
+    assert time.monotonic() - start_time < 40  # they would sleep for a minute
+
+
+def test_a_run_that_is_killed_ends_the_study_and_the_others_keep_what_they_did(
+    start: Callable[..., Outcomes], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError) as raised:
+        list(start("waits", "killed", "a"))
+    assert raised.value.faults == [
+        f"{tmp_path}: a process of the study was killed, perhaps for want of memory; what is done is kept: "
+        "give the same command again, with a smaller --jobs"
+    ]
+    assert folders(tmp_path, "checkpoint") == {"0-waits"}
+    assert folders(tmp_path) == {"0-waits", "1-killed"}
+    assert gone(tmp_path)
+
+
+def test_a_run_that_is_interrupted_by_itself_interrupts_the_study(
+    start: Callable[..., Outcomes], tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        list(start("interrupted", "waits"))
+    assert folders(tmp_path, "checkpoint") == {"1-waits"}
+
+
+def test_runs_under_way_end_where_their_outcomes_are_no_longer_wanted(
+    start: Callable[..., Outcomes], tmp_path: Path
+) -> None:
+    with closing(start("waits", "short")) as outcomes:
+        assert next(outcomes)[0].title == "short"
+    assert folders(tmp_path, "checkpoint") == {"0-waits"}
+    assert gone(tmp_path)
