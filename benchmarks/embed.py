@@ -30,7 +30,8 @@ from mmtoolkit.sources import TableSource
 from mmtoolkit.tables.writing import new_table
 from mmtoolkit.training.kernels import choose_kernels
 from mmtoolkit.using.embedding import embed_table
-from mmtoolkit.using.run_table import RunTable, open_source, table_source
+from mmtoolkit.using.run_table import RunTable
+from mmtoolkit.using.user_table import UserFile
 
 CLASSES = tuple("abcdefghij")
 
@@ -99,14 +100,14 @@ def main() -> None:
             for batch in table.to_batches(1 << 14):
                 writer.write(dict(zip(table.column_names, batch.columns, strict=True)))
         run = run_on(folder, asked.images, asked.latent_dim)
-        source = table_source(run, path)
-        read = RunTable(run, open_source(source), None, "error")
+        user_file = UserFile.for_run(run, {}, path=path)
+        read = RunTable(run, user_file.rows, None, "error")
         batches = [piece.batch for piece in read.pieces(names=())]
         ratios = []
         for round_ in range(asked.rounds + 1):
             alone = bare(run, batches)
             started = time.perf_counter()
-            embed_table(run, source, folder / "z.parquet", overwrite=True)
+            embed_table(run, user_file, folder / "z.parquet", overwrite=True)
             whole = time.perf_counter() - started
             if round_:
                 ratios.append(alone / whole)

@@ -42,13 +42,13 @@ def impute(
     """Fill the missing cells of a table; those that are there stay as they are."""
     from mmtoolkit.tables.output import check_output
     from mmtoolkit.using.imputed_table import impute_table
-    from mmtoolkit.using.run_table import reading_sets, table_source
+    from mmtoolkit.using.user_table import file_as_set
 
     check_output(out_file, overwrite, table)
     run = load_run(ctx, run_folder, device)
-    source = table_source(run, table, reading_sets(set_, on_bad_cell))
+    user_file = file_as_set(run, table, set_, on_bad_cell)
     with rows_shown("impute") as progress:
-        notes = impute_table(run, source, out_file, samples or 0, seed, overwrite, progress)
+        notes = impute_table(run, user_file, out_file, samples or 0, seed, overwrite, progress)
     _written(out_file, notes)
 
 
@@ -73,11 +73,11 @@ def embed(
     """Write mean and log-variance of q(z | what the row has), a row for each of a table's."""
     from mmtoolkit.tables.output import check_output
     from mmtoolkit.using.embedding import embed_table
-    from mmtoolkit.using.run_table import reading_sets, table_source
+    from mmtoolkit.using.user_table import file_as_set
 
     check_output(out_file, overwrite, table)
     run = load_run(ctx, run_folder, device)
-    source = table_source(run, table, reading_sets(set_, on_bad_cell))
+    user_file = file_as_set(run, table, set_, on_bad_cell)
     with rows_shown("embed") as progress:
-        notes = embed_table(run, source, out_file, keep or (), overwrite, progress)
+        notes = embed_table(run, user_file, out_file, keep or (), overwrite, progress)
     _written(out_file, notes)

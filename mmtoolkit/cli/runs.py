@@ -165,7 +165,7 @@ def evaluate(
     from mmtoolkit.base.files import make_folder, write_json
     from mmtoolkit.runs.trained import evaluate_table
     from mmtoolkit.schema.schema import read_schema
-    from mmtoolkit.using.run_table import reading_sets, table_source
+    from mmtoolkit.using.user_table import file_as_set
 
     if table is not None and split is not None:
         raise UserError(f"--split {split}: is of the run's own data; leave it out to score on {table}")
@@ -182,9 +182,9 @@ def evaluate(
     if table is None:
         scores = loaded.evaluate(evaluators, split or loaded.default_split(), folder / str(number))
     else:
-        source = table_source(loaded, table, reading_sets(read, on_bad_cell))
-        document["table"] = str(source.files()[0])
-        scores = evaluate_table(loaded, source, evaluators, folder / str(number))
+        user_file = file_as_set(loaded, table, read, on_bad_cell)
+        document["table"] = str(user_file.path)
+        scores = evaluate_table(loaded, user_file, evaluators, folder / str(number))
     for score in scores:
         for note in score["notes"]:
             say(f"{score['kind']}: {note}")

@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
+from pydantic import BaseModel
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import checksum, locked, make_folder, replacing_folder, write_text
 from mmtoolkit.base.locations import prepared_folder
-from mmtoolkit.components import Component, Modality, Parsed, Source, Table
+from mmtoolkit.components import Modality, Parsed, Table
 from mmtoolkit.components.reading import read_cells
+from mmtoolkit.tables import FilesBeside
 from mmtoolkit.tables.cells import Cells
 
 _FORMAT = 1
@@ -57,18 +59,41 @@ class Column:
         return len(self.present)
 
 
-class ColumnStore:
-    """Prepared columns of one source, in the cache folder.
+@dataclass(frozen=True)
+class Portion:
+    """Rows that are prepared together, such as those of a split.
 
-    A column's key holds the source's files (path, size, time of change) and options, the modality's options with
-    what it learned, and the code of both classes. Anything else makes a new column; none is ever changed.
+    Attributes:
+        name: how you know them.
+        load: reads them; called where their columns are not in the cache.
+        beside: where the files lie that cells name; None where they name none.
+        most: how many of the first rows are used; all where None.
     """
 
-    def __init__(self, source: Source, report: Callable[[str], None]) -> None:
-        self.source, self.report = source, report
-        options = source.model_dump(mode="json", exclude={"supervision", "on_bad_cell"})
-        files = [_identity(path) for path in source.files()]  # maybe hundreds of thousands: hashed once
-        self._key = _digest([_FORMAT, options, files, _code(type(source))])
+    name: str
+    load: Callable[[], Table]
+    beside: FilesBeside | None = None
+    most: int | None = None
+
+
+class ColumnStore:
+    """Prepared columns of one source or table, in the cache folder.
+
+    A column's key holds the files that it is read from (path, size, time of change) and the options of reading, the
+    modality's options with what it learned, and the code of both classes. Anything else makes a new column; none is
+    ever changed.
+
+    Args:
+        reader: reads the cells: its class and its options say how.
+        files: those that it reads.
+        report: told what is being prepared.
+    """
+
+    def __init__(self, reader: BaseModel, files: Sequence[Path], report: Callable[[str], None]) -> None:
+        self.report = report
+        options = reader.model_dump(mode="json", exclude={"supervision", "on_bad_cell"})
+        identities = [_identity(path) for path in files]  # maybe hundreds of thousands: hashed once
+        self._key = _digest([_FORMAT, options, identities, _code(type(reader))])
 
     def _folder(self, *parts: Any) -> Path:
         return prepared_folder() / _digest([self._key, *parts])[:32]
@@ -96,16 +121,16 @@ class ColumnStore:
             (new / "checksum").write_text(hashlib.sha256(text.encode()).hexdigest(), encoding="utf-8")
         return modality
 
-    def columns(self, split: str, modalities: Mapping[str, Modality], load: Callable[[], Table]) -> dict[str, Column]:
-        """The columns of a split; those that are not in the cache, or damaged there, are parsed from load()."""
-        table = _Once(load)
+    def columns(self, portion: Portion, modalities: Mapping[str, Modality]) -> dict[str, Column]:
+        """The columns of some rows; those that are not in the cache, or damaged there, are parsed from the rows."""
+        table = _Once(portion.load)
         folders = {
             name: self._folder(
-                split,
+                portion.name,
                 modality.source_columns(name),
                 modality.model_dump(mode="json", exclude={"weight"}),
                 _code(type(modality)),
-                *self._files_named(split, name, modality, table),
+                *_files_named(name, modality, table, portion.beside),
             )
             for name, modality in modalities.items()
         }
@@ -116,7 +141,7 @@ class ColumnStore:
         with locked(prepared_folder() / ".lock"):  # what another process is preparing is waited for
             found = {name: column or self._open(folders[name]) for name, column in found.items()}
             if missing := {name: modalities[name] for name, column in found.items() if column is None}:
-                self._parse(split, missing, folders, table())
+                self._parse(portion, missing, folders, table())
             for name, column in found.items():
                 column = column or self._open(folders[name])
                 if column is None:
@@ -124,16 +149,6 @@ class ColumnStore:
                     raise UserError(f"{fault}; check that disk, or set MMT_CACHE to another")
                 columns[name] = column
         return columns
-
-    def _files_named(self, split: str, name: str, modality: Modality, table: Callable[[], Table]) -> list[str]:
-        """What tells whether the files have changed that a column names; nothing where it names none."""
-        beside = self.source.beside(split)
-        if beside is None or not modality.reads_files:
-            return []
-        digest = hashlib.sha256()
-        for chunk in table().chunks(modality.source_columns(name), _CHUNK):
-            beside.fingerprint(modality.assembled(name, chunk), digest)
-        return [digest.hexdigest()]
 
     def _open(self, folder: Path) -> Column | None:
         """A cached column; None where it is missing or damaged."""
@@ -153,25 +168,27 @@ class ColumnStore:
             return None
         return Column(torch.from_numpy(stored), torch.from_numpy(present), faults, count)
 
-    def _parse(self, split: str, modalities: Mapping[str, Modality], folders: Mapping[str, Path], table: Table) -> None:
-        length = min(len(table), self.source.rows.get(split, len(table)))
+    def _parse(
+        self, portion: Portion, modalities: Mapping[str, Modality], folders: Mapping[str, Path], table: Table
+    ) -> None:
+        length = len(table) if portion.most is None else min(len(table), portion.most)
         names = list(modalities)
         more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
-        self.report(f"preparing {split}: {length:,} rows of {', '.join(names[:_SHOWN_NAMES])}{more}")
+        self.report(f"preparing {portion.name}: {length:,} rows of {', '.join(names[:_SHOWN_NAMES])}{more}")
         with contextlib.ExitStack() as stack:
             writers = {
                 name: _Writer(stack.enter_context(replacing_folder(folders[name])), length, self._make_room)
                 for name in modalities
             }
             read = [column for name, modality in modalities.items() for column in modality.source_columns(name)]
-            beside, told = self.source.beside(split), time.monotonic()
+            told = time.monotonic()
             for start, chunk in _chunks(table, list(dict.fromkeys(read)), length):
                 if time.monotonic() - told > _TELL_SECONDS:
                     told = time.monotonic()
-                    self.report(f"preparing {split}: {start:,} of {length:,} rows")
+                    self.report(f"preparing {portion.name}: {start:,} of {length:,} rows")
                 for name, modality in modalities.items():
                     cells = modality.assembled(name, chunk)
-                    writers[name].add(start, modality, read_cells(modality, cells, beside), len(cells))
+                    writers[name].add(start, modality, read_cells(modality, cells, portion.beside), len(cells))
             for writer in writers.values():
                 writer.close()
 
@@ -233,6 +250,16 @@ class _Writer:
             "checksums": {file: checksum(self.folder / file) for file in ("stored.npy", "present.npy")},
         }
         (self.folder / "column.json").write_text(json.dumps(card), encoding="utf-8")
+
+
+def _files_named(name: str, modality: Modality, table: Callable[[], Table], beside: FilesBeside | None) -> list[str]:
+    """What tells whether the files have changed that a column names; nothing where it names none."""
+    if beside is None or not modality.reads_files:
+        return []
+    digest = hashlib.sha256()
+    for chunk in table().chunks(modality.source_columns(name), _CHUNK):
+        beside.fingerprint(modality.assembled(name, chunk), digest)
+    return [digest.hexdigest()]
 
 
 class _Once:
@@ -299,11 +326,11 @@ def _identity(path: Path) -> tuple[str, int, int]:
     return str(path), found.st_size, found.st_mtime_ns
 
 
-def _code(cls: type[Component]) -> str:
-    """The checksum of a component's code and that of its bases: each one's module, or all modules of its package."""
+def _code(cls: type[BaseModel]) -> str:
+    """The checksum of a class's code and that of its bases: each one's module, or all modules of its package."""
     files: set[Path] = set()
     for part in cls.__mro__:
-        if not issubclass(part, Component):
+        if not issubclass(part, BaseModel) or part is BaseModel:
             continue
         try:
             file = Path(inspect.getfile(part))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
 
 import torch
 from pydantic import ValidationError
@@ -15,7 +17,7 @@ from mmtoolkit.base.words import did_you_mean
 from mmtoolkit.catalogue import shipped
 from mmtoolkit.components import Modality, Source, Table
 from mmtoolkit.core.batch import Batch, sent
-from mmtoolkit.data.columns import Column, ColumnStore
+from mmtoolkit.data.columns import Column, ColumnStore, Portion
 
 CHUNK = 4096
 
@@ -175,7 +177,7 @@ def prepare(
         UserError: data is missing, empty or broken, or a cell cannot be read; the lines name split, row and column.
     """
     source = locate(source, at)
-    store = ColumnStore(source, report)
+    store = ColumnStore(source, source.files(), report)
     tables = _Tables(source)
     if unknown := [split for split in source.rows if split not in source.splits()]:
         raise UserError(
@@ -192,9 +194,13 @@ def prepare(
     notes = list(source.notes())
     faults: list[str] = []
     for split in source.splits():
-        columns = store.columns(split, modalities, lambda split=split: tables.load(split, modalities, at))  # type: ignore[misc]
+        portion = Portion(
+            split, partial(tables.load, split, modalities, at), source.beside(split), source.rows.get(split)
+        )
+        columns = store.columns(portion, modalities)
         for name, column in columns.items():
-            told = bad_cells(source, split, columns_text(name, modalities[name]), column)
+            place = partial(source.place, split)
+            told = bad_cells(split, place, columns_text(name, modalities[name]), column, source.on_bad_cell)
             (faults if source.on_bad_cell == "error" else notes).extend(told)
         splits[split] = Split(
             split,
@@ -220,32 +226,31 @@ def columns_text(name: str, modality: Modality) -> str:
     return f"column{'s' * (len(columns) > 1)} {', '.join(columns[:_SHOWN_COLUMNS])}{more}"
 
 
-def bad_cells(source: Source, split: str, columns: str, column: Column, named: str | None = None) -> list[str]:
-    """What is told of the cells of a column that cannot be read; nothing where all can.
-
-    A line for each of the first, or one for all where they count as missing.
+def bad_cells(
+    rows: str, place: Callable[[int], str], columns: str, column: Column, policy: Literal["error", "missing"]
+) -> list[str]:
+    """The cells of a column that cannot be read, a line for each of the first, or one for all where they are missing.
 
     Args:
-        source: whose rows they are.
-        split: of them.
-        columns: as the user knows them.
+        rows: how you know the rows, such as their split.
+        place: names a row, counted from 0.
+        columns: as you know them.
         column: as it was read.
-        named: how the user knows the split; by its name where left out.
+        policy: what such a cell is.
     """
     if not column.fault_count:
         return []
-    named = named or split
-    places = [(source.place(split, row), fault) for row, fault in column.faults[:_SHOWN_FAULTS]]
-    if source.on_bad_cell == "missing":
+    places = [(place(row), fault) for row, fault in column.faults[:_SHOWN_FAULTS]]
+    if policy == "missing":
         return [
-            f"{named}, {columns}: {column.fault_count} of {column.length} cells cannot be read and count as missing; "
+            f"{rows}, {columns}: {column.fault_count} of {column.length} cells cannot be read and count as missing; "
             f"first, {places[0][0]}: {places[0][1]}"
         ]
     remedy = "mend the cell, or set data.on_bad_cell to missing"
-    lines = [f"{place}, {columns}: {fault}; {remedy}" for place, fault in places]
+    lines = [f"{row}, {columns}: {fault}; {remedy}" for row, fault in places]
     if column.fault_count > _SHOWN_FAULTS:
         lines.append(
-            f"{named}, {columns}: and {column.fault_count - _SHOWN_FAULTS} more of its {column.length} cells "
+            f"{rows}, {columns}: and {column.fault_count - _SHOWN_FAULTS} more of its {column.length} cells "
             "cannot be read; mend them too"
         )
     return lines

@@ -21,7 +21,7 @@ from mmtoolkit.first_schema.choose import Choice, Report, choose
 from mmtoolkit.first_schema.look import copies, look, markers, names_splits
 from mmtoolkit.first_schema.write import document
 from mmtoolkit.schema.schema import Schema, parse_schema
-from mmtoolkit.tables import FilesBeside, Reading, open_table
+from mmtoolkit.tables import Reading, open_table
 from mmtoolkit.tables.cells import Cells
 
 _CHUNK, _CHUNKS = 4096, 5
@@ -64,7 +64,7 @@ def first_schema(
     real, folder = _resolved(path), _resolved(out.parent)
     said_path = _relative(real, folder)
     table = open_table(real, reading)
-    columns = look(table, FilesBeside(real.parent))
+    columns = look(table, reading.files_in(real.parent))
     rows = columns[0].rows
     if not rows:
         raise UserError(f"{path}: has a head and no row; give it rows")

@@ -26,10 +26,8 @@ from mmtoolkit.runs.folder import (
 )
 from mmtoolkit.runs.scoring import score
 from mmtoolkit.schema.schema import Schema
-from mmtoolkit.sources.table import TableSource
-from mmtoolkit.using.frames import read_frame
-from mmtoolkit.using.run_table import reading_sets, table_source
-from mmtoolkit.using.table_split import IN_MEMORY, absent_columns, split_in_memory, split_of_file
+from mmtoolkit.using.table_split import IN_MEMORY, split_in_memory, split_of_file
+from mmtoolkit.using.user_table import UserFile, UserFrame
 
 _EVALUATION_ROWS = 500
 
@@ -206,6 +204,7 @@ class TrainedRun:
         seed: int = 0,
         on_bad_cell: Literal["error", "missing"] | None = None,
         images: Path | str | None = None,
+        **reading: Any,
     ) -> Any:
         """A table like `data` with its missing cells filled; those that are there stay as they are.
 
@@ -222,34 +221,44 @@ class TrainedRun:
                 source has it where left out.
             images: a folder for the pictures that are made, whose paths then stand in the cells; they are PIL images
                 where left out.
+            reading: other options of reading, `missing` and `absent_files`. As the run's source has them where left
+                out.
 
         Raises:
-            UserError: none of the run's columns is there, or a cell cannot be read.
+            UserError: none of the run's columns is there, a cell cannot be read, or there is no such option.
         """
         from mmtoolkit.using.frames import impute_frame
 
-        return impute_frame(self, data, samples, seed, on_bad_cell, images)
+        return impute_frame(self, UserFrame.for_run(self, reading, on_bad_cell, data=data), samples, seed, images)
 
-    def embed(self, data: Any, keep: Sequence[str] = (), on_bad_cell: Literal["error", "missing"] | None = None) -> Any:
+    def embed(
+        self,
+        data: Any,
+        keep: Sequence[str] = (),
+        on_bad_cell: Literal["error", "missing"] | None = None,
+        **reading: Any,
+    ) -> Any:
         """A table of mean_0 … and logvar_0 …: mean and log of the variance of q(z | what a row has), a row a row.
 
         Args:
             data: as `impute` takes it; what comes back is of the same kind.
             keep: columns that are copied, before the others.
             on_bad_cell: as `impute` takes it.
+            reading: as `impute` takes it.
 
         Raises:
             UserError: none of the columns that z is inferred from is there, or a cell cannot be read.
         """
         from mmtoolkit.using.frames import embed_frame
 
-        return embed_frame(self, data, keep, on_bad_cell)
+        return embed_frame(self, UserFrame.for_run(self, reading, on_bad_cell, data=data), keep)
 
     def evaluate_on(
         self,
         data: Any,
         evaluators: Sequence[Evaluator] | None = None,
         on_bad_cell: Literal["error", "missing"] | None = None,
+        **reading: Any,
     ) -> list[dict[str, Any]]:
         """The scores of each evaluator on another table, as `evaluate` gives them; nothing is learned from it.
 
@@ -257,11 +266,13 @@ class TrainedRun:
             data: the path of a table, or a table in memory as `impute` takes it.
             evaluators: in order; those of the run's schema where left out.
             on_bad_cell: as `impute` takes it.
+            reading: as `impute` takes it; of a file also `format`, `delimiter`, `encoding` and `files_outside`.
 
         Raises:
-            UserError: the table cannot be read, or an evaluator needs the run's own data and that is not there.
+            UserError: the table cannot be read, there is no such option, or an evaluator needs the run's own data and
+                that is not there.
         """
-        return evaluate_on(self, data, evaluators, on_bad_cell)
+        return evaluate_on(self, data, evaluators, on_bad_cell, reading)
 
     def evaluate(
         self, evaluators: Sequence[Evaluator], split: str, figures: Path | None = None
@@ -317,27 +328,30 @@ class _Splits(Mapping[str, Split]):
 
 
 def evaluate_on(
-    run: TrainedRun, data: Any, evaluators: Sequence[Evaluator] | None, on_bad_cell: Literal["error", "missing"] | None
+    run: TrainedRun,
+    data: Any,
+    evaluators: Sequence[Evaluator] | None,
+    on_bad_cell: Literal["error", "missing"] | None,
+    reading: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
     """The scores on a table in a file or in memory; see `TrainedRun.evaluate_on`."""
     chosen = run.schema.evaluate if evaluators is None else evaluators
     if isinstance(data, (str, Path)):
-        return evaluate_table(run, table_source(run, Path(data), reading_sets(None, on_bad_cell)), chosen)
-    _, table = read_frame(run, data, on_bad_cell)
-    split = split_in_memory(run, table)
-    for note in [*table.notes(), *absent_columns(run, table)]:
+        return evaluate_table(run, UserFile.for_run(run, reading, on_bad_cell, path=data), chosen)
+    split, notes = split_in_memory(run, UserFrame.for_run(run, reading, on_bad_cell, data=data))
+    for note in notes:
         run.say(note)
     return _with_split(run, IN_MEMORY, split).evaluate(chosen, IN_MEMORY)
 
 
 def evaluate_table(
-    run: TrainedRun, source: TableSource, evaluators: Sequence[Evaluator], figures: Path | None = None
+    run: TrainedRun, table: UserFile, evaluators: Sequence[Evaluator], figures: Path | None = None
 ) -> list[dict[str, Any]]:
     """The scores of each evaluator on a table in a file, which is read through the cache of prepared columns.
 
     Args:
         run: that is scored.
-        source: the table.
+        table: the file.
         evaluators: in order.
         figures: the folder for the figures that evaluators draw.
 
@@ -345,8 +359,8 @@ def evaluate_table(
         UserError: the table or a cell of it cannot be read, or an evaluator needs the run's own data and that is not
             there.
     """
-    named = str(source.files()[0])
-    split, notes = split_of_file(run, source, named)
+    split, notes = split_of_file(run, table)
     for note in notes:
         run.say(note)
-    return _with_split(run, named, split).evaluate(evaluators, named, figures)
+    name = str(table.path)
+    return _with_split(run, name, split).evaluate(evaluators, name, figures)

@@ -13,7 +13,7 @@ from pydantic import PrivateAttr
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.sources.cut import CutSource
-from mmtoolkit.tables import MISSING, RowTable
+from mmtoolkit.tables import MISSING, Reading, RowTable
 from mmtoolkit.tables.frames import frame_of, is_table
 
 _PIECE = 4096
@@ -60,6 +60,10 @@ class Arrays(CutSource):
         source = cls(digest=_digest(tables), **options)
         source._tables = tables
         return source
+
+    def reading(self) -> Reading:
+        """With the same texts for a missing cell."""
+        return Reading(missing=self.missing)
 
     def files(self) -> Sequence[Path]:
         """None: `digest` says whether the data is the same."""

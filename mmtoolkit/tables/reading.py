@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import codecs
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from mmtoolkit.tables.beside import FilesBeside
 
 Format = Literal["csv", "parquet", "arrow", "jsonl"]
 
@@ -14,9 +17,14 @@ MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
 
 
 class Reading(BaseModel):
-    """What is said of a table's file, beside its path."""
+    """How a table is read: the options that a source, a table given to a run and `mmt init` share."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        coerce_numbers_to_str=True,  # `missing: [-1]` is a text
+    )
 
     format: Literal["csv", "parquet", "arrow", "jsonl"] | None = None
     """csv (also TSV and its like), parquet, arrow (also Feather) or jsonl; by the file's ending where left out."""
@@ -27,6 +35,14 @@ class Reading(BaseModel):
     """The encoding of csv and jsonl, such as utf-8, cp1252 or utf-16."""
     missing: tuple[str, ...] = MISSING
     """Texts that stand for a missing cell, beside null and NaN."""
+    absent_files: Literal["error", "missing"] = "error"
+    """What a cell is that names a file which is not there: a bad cell, or missing."""
+    files_outside: bool = False
+    """Whether cells may name files outside the table's folder."""
+
+    def files_in(self, folder: Path) -> FilesBeside:
+        """The files that cells name, relative to a folder."""
+        return FilesBeside(folder, self.files_outside, self.absent_files)
 
     @field_validator("delimiter")
     @classmethod

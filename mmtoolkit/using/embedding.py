@@ -12,12 +12,12 @@ from torch import Tensor
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import did_you_mean
 from mmtoolkit.components import Run
-from mmtoolkit.sources import TableSource
 from mmtoolkit.tables import Rows, RowTable
 from mmtoolkit.tables.output import check_output
 from mmtoolkit.tables.rows import Raw
 from mmtoolkit.tables.writing import fields_of, new_table
-from mmtoolkit.using.run_table import RunTable, open_source
+from mmtoolkit.using.run_table import RunTable
+from mmtoolkit.using.user_table import UserFile
 
 
 def embedding_columns(latent_dim: int) -> list[str]:
@@ -72,7 +72,7 @@ class Embedder:
 
 def embed_table(
     run: Run,
-    source: TableSource,
+    user_file: UserFile,
     out: Path,
     keep: Sequence[str] = (),
     overwrite: bool = False,
@@ -82,7 +82,7 @@ def embed_table(
 
     Args:
         run: infers z.
-        source: the table.
+        user_file: the table.
         out: the file to write.
         keep: columns of the table that are copied, before the others.
         overwrite: whether `out` may be there.
@@ -94,11 +94,11 @@ def embed_table(
     Raises:
         UserError: the table cannot be read or written, or has no such column; nothing half-written stays.
     """
-    table = open_source(source)
+    table = user_file.rows
     check_output(out, overwrite, table.path)
     made = embedding_columns(run.model.latent_dim)
     check_kept(table, keep, made)
-    embedder = Embedder(run, RunTable(run, table, source.beside("train"), source.on_bad_cell, read_by(run)))
+    embedder = Embedder(run, RunTable.of(run, user_file, read_by(run)))
     total = len(table)
     fields = pa.schema([fields_of(table).field(name) for name in keep] + [(name, pa.float32()) for name in made])
     with new_table(out, fields) as writer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,38 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import filling_folder, safe_name
 from mmtoolkit.components import Run
-from mmtoolkit.tables import FilesBeside, Reading
 from mmtoolkit.tables.fitting import is_picture
-from mmtoolkit.tables.frames import Frame, New, frame_of
+from mmtoolkit.tables.frames import New
 from mmtoolkit.using.embedding import Embedder, check_kept, embedding_columns, read_by
 from mmtoolkit.using.imputing import Filling, Imputer
-from mmtoolkit.using.run_table import Policy, RunTable
+from mmtoolkit.using.run_table import RunTable
+from mmtoolkit.using.user_table import UserFrame
 
 _Kept = Callable[[Image.Image, int, str], str]
 
 
-def read_frame(
-    run: Run, data: Any, on_bad_cell: Policy | None, used: Sequence[str] | None = None
-) -> tuple[Frame, RunTable]:
-    """A table in memory as a run reads it. Paths in it are relative to the current folder, and may leave it."""
-    if on_bad_cell not in (None, "error", "missing"):
-        raise UserError(f"on_bad_cell={on_bad_cell!r}: is no policy; give 'error' or 'missing'")
-    own = run.source
-    frame = frame_of(data, (own.reading() or Reading()).missing)
-    beside = own.beside("train") or FilesBeside(Path.cwd())
-    beside = dataclasses.replace(beside, folder=Path.cwd(), outside=True, _inside={})
-    return frame, RunTable(run, frame, beside, on_bad_cell or own.on_bad_cell, used)
-
-
-def impute_frame(
-    run: Run, data: Any, samples: int, seed: int, on_bad_cell: Policy | None, images: Path | str | None
-) -> Any:
-    """A table like `data` with its missing cells filled; see `TrainedRun.impute`."""
-    frame, table = read_frame(run, data, on_bad_cell)
-    imputer = Imputer(run, table, samples, seed)
+def impute_frame(run: Run, user_frame: UserFrame, samples: int, seed: int, images: Path | str | None) -> Any:
+    """A table like the user's with its missing cells filled; see `TrainedRun.impute`."""
+    frame = user_frame.rows
+    imputer = Imputer(run, RunTable.of(run, user_frame), samples, seed)
     cells: dict[str, tuple[list[int], list[Any]]] = {}
     spread: dict[str, NDArray[np.float64]] = {name: np.full(len(frame), np.nan) for name in imputer.spread}
     with contextlib.ExitStack() as stack:
@@ -92,12 +75,12 @@ def _pictures_in(run: Run, folder: Path, stack: contextlib.ExitStack) -> _Kept:
     return kept
 
 
-def embed_frame(run: Run, data: Any, keep: Sequence[str], on_bad_cell: Policy | None) -> Any:
-    """A table of mean and log-variance of q(z | what a row has); see `TrainedRun.embed`."""
-    frame, table = read_frame(run, data, on_bad_cell, read_by(run))
+def embed_frame(run: Run, user_frame: UserFrame, keep: Sequence[str]) -> Any:
+    """Mean and log-variance of q(z | what a row has) as a table of the same kind; see `TrainedRun.embed`."""
+    frame = user_frame.rows
     names = embedding_columns(run.model.latent_dim)
     check_kept(frame, keep, names)
-    embedder = Embedder(run, table)
+    embedder = Embedder(run, RunTable.of(run, user_frame, read_by(run)))
     parts = [values.numpy() for _, values in embedder.pieces()]
     numbers = np.concatenate([np.zeros((len(names), 0), dtype=np.float32), *parts], axis=1)
     for note in embedder.notes():

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 
 from mmtoolkit.components import Run
-from mmtoolkit.sources import TableSource
 from mmtoolkit.tables import TableFile
 from mmtoolkit.tables.delimited import Delimited
 from mmtoolkit.tables.fitting import as_text, is_bytes, is_picture, is_text, replaced, type_of
@@ -20,12 +19,13 @@ from mmtoolkit.tables.output import PicturesBeside, check_output, pictures_besid
 from mmtoolkit.tables.rows import Raw
 from mmtoolkit.tables.writing import fields_of, new_table, unwritable, value_types
 from mmtoolkit.using.imputing import Filling, Imputer
-from mmtoolkit.using.run_table import RunTable, open_source
+from mmtoolkit.using.run_table import RunTable
+from mmtoolkit.using.user_table import UserFile
 
 
 def impute_table(
     run: Run,
-    source: TableSource,
+    user_file: UserFile,
     out: Path,
     samples: int = 0,
     seed: int = 0,
@@ -36,7 +36,7 @@ def impute_table(
 
     Args:
         run: fills them.
-        source: the table.
+        user_file: the table.
         out: the file to write; pictures go to the folder NAME_images beside it.
         samples: draws of z a row; 0 for the mean.
         seed: fixes the draws.
@@ -49,9 +49,9 @@ def impute_table(
     Raises:
         UserError: the table cannot be read or written, or a cell of it cannot; nothing half-written stays.
     """
-    table = open_source(source)
+    table = user_file.rows
     check_output(out, overwrite, table.path)
-    read = RunTable(run, table, source.beside("train"), source.on_bad_cell)
+    read = RunTable.of(run, user_file)
     imputer = Imputer(run, read, samples, seed)
     total = len(table)
     with pictures_beside(out) as pictures:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
@@ -19,17 +16,13 @@ from mmtoolkit.components import Modality, Parsed, Run
 from mmtoolkit.components.reading import read_cells
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.data.dataset import columns_text
-from mmtoolkit.schema.overrides import parse_override
-from mmtoolkit.sources import TableSource
-from mmtoolkit.tables import FilesBeside, Reading, Rows, RowTable, TableFile, open_table, row_of
+from mmtoolkit.tables import FilesBeside, Rows, RowTable, TableFile, row_of
 from mmtoolkit.tables.cells import Cells
-
-Policy = Literal["error", "missing"]
+from mmtoolkit.using.user_table import Policy, UserTable
 
 _READ_BYTES = 1 << 24
 _FEWEST, _MOST = 16, 4096
 _SHOWN_FAULTS = 5
-_SETTABLE = ("format", "delimiter", "encoding", "missing", "absent_files", "files_outside", "on_bad_cell")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,51 +46,6 @@ class Piece:
     blank: Mapping[str, Mapping[str, NDArray[np.bool_]]]
 
 
-def reading_sets(sets: Sequence[str] | None, on_bad_cell: str | None) -> list[str]:
-    """What is said of how a table is read, as `--set` has it."""
-    return [*(sets or ()), *([f"data.on_bad_cell={on_bad_cell}"] if on_bad_cell else [])]
-
-
-def table_source(run: Run, path: Path, sets: Sequence[str] = ()) -> TableSource:
-    """A table as the run's own source would read it, as the one split `train`.
-
-    Args:
-        run: whose source's options are taken.
-        path: the table.
-        sets: `data.KEY=VALUE` each, options of reading that differ.
-
-    Raises:
-        UserError: one of `sets` is no such option.
-    """
-    own = run.source
-    reading, beside = own.reading() or Reading(), own.beside("train") or FilesBeside(path.parent)
-    options: dict[str, Any] = {
-        **reading.model_dump(),
-        "absent_files": beside.absent,
-        "files_outside": beside.outside,
-        "on_bad_cell": own.on_bad_cell,
-    }
-    for text in sets:
-        keys, value = parse_override(text)
-        if len(keys) != 2 or keys[0] != "data" or keys[1] not in _SETTABLE:
-            hint = did_you_mean(str(keys[-1]), _SETTABLE)
-            known = ", ".join(f"data.{key}" for key in _SETTABLE)
-            raise UserError(f"--set {text}: says nothing of how a table is read{hint}; what does is {known}")
-        options[str(keys[1])] = value
-    try:
-        return TableSource.model_validate({"path": {"train": path}, **options})
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(map(str, fault["loc"])) or "delimiter"
-        raise UserError(f"--set data.{key}: {fault['msg'].removeprefix('Value error, ')}; change it") from error
-
-
-def open_source(source: TableSource) -> TableFile:
-    """The file of such a source."""
-    reading = source.reading().model_copy(update={"format": source.format})
-    return open_table(source.files()[0], reading)
-
-
 def rows_at_once(modalities: Mapping[str, Modality], names: Collection[str]) -> int:
     """How many rows to read at once: as many as have some megabytes of numbers."""
     numbers = sum(int(np.prod(modalities[name].event_shape())) for name in names)
@@ -113,7 +61,6 @@ class RunTable:
         beside: where files lie that cells name.
         on_bad_cell: what a cell is that cannot be read: an error, or missing and counted.
         used: the modalities to read; all where left out.
-        place: how a row, counted from 0, is named to the user.
 
     Raises:
         UserError: none of the columns that the modalities are read from is in the table.
@@ -126,9 +73,8 @@ class RunTable:
         beside: FilesBeside | None,
         on_bad_cell: Policy,
         used: Collection[str] | None = None,
-        place: Callable[[int], str] = row_of,
     ) -> None:
-        self.run, self.table, self.beside, self.on_bad_cell, self.place = run, table, beside, on_bad_cell, place
+        self.run, self.table, self.beside, self.on_bad_cell = run, table, beside, on_bad_cell
         self.used = [name for name in run.modalities if used is None or name in used]
         wanted = dict.fromkeys(c for name in self.used for c in run.modalities[name].source_columns(name))
         self.columns = [column for column in wanted if column in table.names]
@@ -138,6 +84,11 @@ class RunTable:
         if not self.columns:
             raise UserError(f"{self.table.called}: {_no_column(list(wanted), table.names)}")
         self.bad: dict[str, tuple[int, str]] = {}
+
+    @classmethod
+    def of(cls, run: Run, user_table: UserTable, used: Collection[str] | None = None) -> RunTable:
+        """A table that was given to the run."""
+        return cls(run, user_table.rows, user_table.beside, user_table.on_bad_cell, used)
 
     def pieces(
         self, size: int | None = None, names: Sequence[str] | None = None, blank: bool = False
@@ -205,7 +156,7 @@ class RunTable:
         return []
 
     def _row(self, place: int) -> str:
-        return f"{self.table.called}, {self.place(place)}"
+        return f"{self.table.called}, {row_of(place)}"
 
     def _prepared(self, start: int, modality: Modality, parsed: Parsed | None) -> tuple[Tensor, Tensor]:
         """The present values, (N, *event), and their places (N,)."""

@@ -9,36 +9,43 @@ from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Parsed, Run
-from mmtoolkit.data.columns import ColumnStore
+from mmtoolkit.data.columns import ColumnStore, Portion
 from mmtoolkit.data.dataset import Split, bad_cells, columns_text
-from mmtoolkit.sources import TableSource
-from mmtoolkit.tables import TableFile
+from mmtoolkit.tables import TableFile, row_of
 from mmtoolkit.tables.cells import Cells
-from mmtoolkit.using.run_table import RunTable, open_source
+from mmtoolkit.using.run_table import RunTable
+from mmtoolkit.using.user_table import UserFile, UserFrame
 
 IN_MEMORY = "table"
 
 
-def split_of_file(run: Run, source: TableSource, named: str) -> tuple[Split, list[str]]:
+def split_of_file(run: Run, user_file: UserFile) -> tuple[Split, list[str]]:
     """The rows of a file as a split, and what the user should know."""
-    file = open_source(source)
-    table = RunTable(run, file, source.beside("train"), source.on_bad_cell)
-    store = ColumnStore(source, run.say)
-    columns = store.columns("train", run.modalities, lambda: _Completed(file, table.absent))
-    told = [
+    name, rows = str(user_file.path), user_file.rows
+    table = RunTable.of(run, user_file)
+    store = ColumnStore(user_file, [user_file.path], run.say)
+    columns = store.columns(Portion(name, lambda: _Completed(rows, table.absent), user_file.beside), run.modalities)
+    faults = [
         line
-        for name, column in columns.items()
-        for line in bad_cells(source, "train", columns_text(name, run.modalities[name]), column, named)
+        for key, column in columns.items()
+        for line in bad_cells(
+            name,
+            lambda row: f"{rows.called}, {row_of(row)}",
+            columns_text(key, run.modalities[key]),
+            column,
+            user_file.on_bad_cell,
+        )
     ]
-    if told and source.on_bad_cell == "error":
-        raise UserError(told)
+    if faults and user_file.on_bad_cell == "error":
+        raise UserError(faults)
     present = torch.stack([column.present for column in columns.values()], dim=1)
-    split = Split(IN_MEMORY, run.modalities, {name: column.stored for name, column in columns.items()}, present)
-    return split, [*told, *absent_columns(run, table)]
+    split = Split(IN_MEMORY, run.modalities, {key: column.stored for key, column in columns.items()}, present)
+    return split, [*faults, *_absent_columns(run, table)]
 
 
-def split_in_memory(run: Run, table: RunTable) -> Split:
-    """The rows of a table as a split."""
+def split_in_memory(run: Run, user_frame: UserFrame) -> tuple[Split, list[str]]:
+    """The rows of a table in memory as a split, and what the user should know."""
+    table = RunTable.of(run, user_frame)
     stored: dict[str, list[Parsed]] = {name: [] for name in run.modalities}
     present = [torch.zeros(0, len(stored), dtype=torch.bool)]
     for piece in table.pieces(names=()):
@@ -48,7 +55,7 @@ def split_in_memory(run: Run, table: RunTable) -> Split:
         present.append(piece.present)
     joined = torch.cat(present)
     columns = {name: _joined(run, name, parts, len(joined)) for name, parts in stored.items()}
-    return Split(IN_MEMORY, run.modalities, columns, joined)
+    return Split(IN_MEMORY, run.modalities, columns, joined), [*table.notes(), *_absent_columns(run, table)]
 
 
 def _joined(run: Run, name: str, parts: list[Parsed], length: int) -> Tensor:
@@ -59,7 +66,7 @@ def _joined(run: Run, name: str, parts: list[Parsed], length: int) -> Tensor:
     return torch.cat([part.stored.to(telling.stored.dtype) for part in parts])
 
 
-def absent_columns(run: Run, table: RunTable) -> list[str]:
+def _absent_columns(run: Run, table: RunTable) -> list[str]:
     """A line for each modality of which the table has no column."""
     return [
         f"{table.table.called}: has no {columns_text(name, modality)}: all rows lack {name}"

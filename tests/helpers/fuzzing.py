@@ -37,11 +37,10 @@ from mmtoolkit.catalogue.plugins import Plugins, load_plugins
 from mmtoolkit.first_schema import first_schema
 from mmtoolkit.runs.run import evaluate_table
 from mmtoolkit.schema.schema import read_schema
-from mmtoolkit.sources import TableSource
 from mmtoolkit.tables import Reading, open_table
 from mmtoolkit.using.embedding import embed_table
 from mmtoolkit.using.imputed_table import impute_table
-from mmtoolkit.using.run_table import open_source, table_source
+from mmtoolkit.using.user_table import UserFile, file_as_set
 
 RICH: dict[str, Any] = {
     "name": "rich",
@@ -348,24 +347,26 @@ def first_schema_case(draw: random.Random, path: Path, plugins: Plugins, run: Tr
     return "first schema"
 
 
-def _source(draw: random.Random, run: TrainedRun, path: Path) -> TableSource:
+def _user_file(draw: random.Random, run: TrainedRun, path: Path) -> UserFile:
     told = draw.choice(
         [[], [], ["data.on_bad_cell=missing"], ["data.on_bad_cell=error"], ["data.absent_files=missing"]]
     )
-    return table_source(run, path, told)
+    return file_as_set(run, path, told, None)
 
 
 def impute_case(draw: random.Random, path: Path, plugins: Plugins, run: TrainedRun) -> str:
     """Cells that are there stay, and as many are filled as is said."""
-    source = _source(draw, run, path)
+    user_file = _user_file(draw, run, path)
     out = Path(f"out.{draw.choice([path.suffix[1:]] * 2 + ['csv', 'jsonl', 'parquet'])}")
-    told, *_ = impute_table(run, source, out, samples=draw.choice([0, 0, 3]), seed=1, overwrite=True)
-    old, new = open_source(source), open_table(out, Reading(encoding=_encoding_of(source, path, out)))
+    told, *_ = impute_table(run, user_file, out, samples=draw.choice([0, 0, 3]), seed=1, overwrite=True)
+    old, new = user_file.rows, open_table(out, Reading(encoding=_encoding_of(user_file, path, out)))
     assert len(new) == len(old)
     assert {*old.names} <= {*new.names}
 
     def hole(name: str, cell: Any) -> bool:
-        lost = name == "photo" and source.absent_files == "missing" and not os.path.lexists(str(cell).replace("\0", ""))
+        lost = (
+            name == "photo" and user_file.absent_files == "missing" and not os.path.lexists(str(cell).replace("\0", ""))
+        )
         return cell is None or lost
 
     filled = {name: int(count) for count, name in re.findall(r"(\d+) of (\w+)", told)}
@@ -380,25 +381,25 @@ def impute_case(draw: random.Random, path: Path, plugins: Plugins, run: TrainedR
     return "imputed"
 
 
-def _encoding_of(source: TableSource, path: Path, out: Path) -> str:
+def _encoding_of(user_file: UserFile, path: Path, out: Path) -> str:
     """A table of the same format keeps its encoding."""
-    return source.encoding if path.suffix == out.suffix else "utf-8"
+    return user_file.encoding if path.suffix == out.suffix else "utf-8"
 
 
 def embed_case(draw: random.Random, path: Path, plugins: Plugins, run: TrainedRun) -> str:
     """Every row has a finite place."""
-    source = _source(draw, run, path)
+    user_file = _user_file(draw, run, path)
     out = Path(f"out.{draw.choice(['csv', 'parquet', 'jsonl'])}")
-    embed_table(run, source, out, draw.choice([(), (), ("colour",), ("gone",)]), overwrite=True)
+    embed_table(run, user_file, out, draw.choice([(), (), ("colour",), ("gone",)]), overwrite=True)
     new = open_table(out, Reading())
-    assert len(new) == len(open_source(source))
+    assert len(new) == len(user_file.rows)
     assert all(math.isfinite(float(cell)) for name in ("mean_0", "logvar_1") for cell in new.column(name))
     return "embedded"
 
 
 def evaluate_case(draw: random.Random, path: Path, plugins: Plugins, run: TrainedRun) -> str:
     """Its scores are numbers."""
-    json.dumps(evaluate_table(run, _source(draw, run, path), run.schema.evaluate), allow_nan=False)
+    json.dumps(evaluate_table(run, _user_file(draw, run, path), run.schema.evaluate), allow_nan=False)
     return "evaluated"
 
 

@@ -227,7 +227,7 @@ def test_what_is_no_table(run: TrainedRun, data: Any, fault: str) -> None:
 
 def test_a_policy_that_is_none(run: TrainedRun) -> None:
     for use in (run.impute, run.embed, run.evaluate_on):
-        with pytest.raises(UserError, match="on_bad_cell='ignore': is no policy; give 'error' or 'missing'"):
+        with pytest.raises(UserError, match=r"^on_bad_cell: .*'error' or 'missing', not 'ignore'; change it$"):
             use({"price": [1]}, on_bad_cell="ignore")
 
 
