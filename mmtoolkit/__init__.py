@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mmtoolkit.catalogue.plugins import Plugins as Plugins
     from mmtoolkit.catalogue.plugins import load_plugins as load_plugins
     from mmtoolkit.components import Banked as Banked
+    from mmtoolkit.components import Better as Better
     from mmtoolkit.components import Columns as Columns
     from mmtoolkit.components import ColumnSummary as ColumnSummary
     from mmtoolkit.components import Component as Component

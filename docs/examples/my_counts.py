@@ -11,7 +11,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.distributions import Distribution, Poisson
 
-from mmtoolkit import Columns, Component, Modality, Source, Table, at_least_float32, hookimpl
+from mmtoolkit import Better, Columns, Component, Modality, Source, Table, at_least_float32, hookimpl
 
 
 class Count(Modality):
@@ -87,6 +87,10 @@ class Count(Modality):
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """How far off a count is."""
         return {"absolute_error": (point - x).abs()}
+
+    def better(self) -> dict[str, Better]:
+        """An error is better low."""
+        return {"absolute_error": "low"}
 
 
 class CountEncoder(nn.Module):

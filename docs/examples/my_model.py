@@ -86,7 +86,9 @@ class Density(Evaluator):
                     found.append(run.model.log_prob(z, batch, [name])[name].cpu()[rows])
             values = torch.cat(found) if found else torch.zeros(0)
             value = values.mean().item() if len(values) else None
-            results.append({"target": [name], "given": given, "value": value, "examples": len(values)})
+            results.append(
+                {"target": [name], "given": given, "better": "high", "value": value, "examples": len(values)}
+            )
         return Scores(results, notes=notes)
 
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from mmtoolkit.base.better import Better
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.runs.folder import read_declared, read_evaluation, read_finished_record, read_results
-from mmtoolkit.runs.scores import low_is_better
 
 # Options that say which scores there are, or how much is done at once, but not how a score comes about.
 _ASIDE = {"entries", "unsupported", "details", "memory"}
 _Z = 1.96
 _MOST_KEYS = 4
+
+Standing = Literal["alone", "best", "level", "worse", "untested", "unranked"]
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,16 @@ class Cell:
     Attributes:
         value: the score.
         stderr: its standard error, where it has one.
+        better: whether high or low is better, where the run says it.
         standing: `alone` where no other run has this score; `best`; not significantly different from the best, `level`;
-            significantly different from it, `worse`; `untested` where one of the two has no standard error.
+            significantly different from it, `worse`; `untested` where one of the two has no standard error; `unranked`
+            where it is unknown whether high or low is better.
     """
 
     value: float
     stderr: float | None
-    standing: Literal["alone", "best", "level", "worse", "untested"] = "alone"
+    better: Better | None = None
+    standing: Standing = "alone"
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,17 @@ class Row:
     """target, given, and where the evaluator has them proposal and metric."""
     examples: int | None
     cells: tuple[Cell | None, ...]
+
+    @property
+    def better(self) -> Better | None:
+        """Whether high or low is better; None where no run says it, or one contradicts another."""
+        stated = list(self.stated)
+        return stated[0] if len(stated) == 1 else None
+
+    @property
+    def stated(self) -> frozenset[Better]:
+        """What the runs say is better; those that 0.1.0 wrote say nothing."""
+        return frozenset(cell.better for cell in self.cells if cell is not None and cell.better is not None)
 
 
 @dataclass(frozen=True)
@@ -154,20 +170,20 @@ def _rows(runs: Sequence[Compared]) -> Iterator[Row]:
                 examples = result.get("examples")
                 key, none = _key(entry, examples), (None,) * len(runs)
                 row = group.get(key) or Row(score["kind"], score["split"], options, entry, examples, none)
-                cell = Cell(value, result.get("stderr"))
+                cell = Cell(value, result.get("stderr"), result.get("better"))
                 group[key] = replace(row, cells=(*row.cells[:place], cell, *row.cells[place + 1 :]))
     for group in groups.values():
         order = list(dict.fromkeys(_key(row.entry) for row in group.values()))
         for row in sorted(group.values(), key=lambda row: order.index(_key(row.entry))):
-            yield replace(row, cells=judged(row.cells, low_is_better(row.entry.get("metric"))))
+            yield replace(row, cells=judged(row.cells, row.better))
 
 
 def _key(*parts: Any) -> str:
     return json.dumps(parts, sort_keys=True)
 
 
-def judged(cells: Sequence[Cell | None], low: bool) -> tuple[Cell | None, ...]:
-    """The scores of one row with their standing, where two or more runs have it.
+def judged(cells: Sequence[Cell | None], better: Better | None) -> tuple[Cell | None, ...]:
+    """The scores of one row with their standing, where two or more runs have it; none is best where nobody says how.
 
     The difference of two means over rows is taken as significant where it exceeds 1.96 times the root of the sum of
     their squared standard errors: two-sided, at 5 %, as if their rows were independent.
@@ -175,9 +191,11 @@ def judged(cells: Sequence[Cell | None], low: bool) -> tuple[Cell | None, ...]:
     there = [cell for cell in cells if cell is not None]
     if len(there) < 2:
         return tuple(cells)
-    best = (min if low else max)(there, key=lambda cell: cell.value)
+    if better is None:
+        return tuple(cell and replace(cell, standing="unranked") for cell in cells)
+    best = (min if better == "low" else max)(there, key=lambda cell: cell.value)
 
-    def standing(cell: Cell) -> Literal["best", "level", "worse", "untested"]:
+    def standing(cell: Cell) -> Standing:
         if cell.value == best.value:
             return "best"
         if cell.stderr is None or best.stderr is None:
@@ -201,6 +219,22 @@ def _notes(runs: Sequence[Compared], differences: Sequence[str], rows: Sequence[
         )
     if len({_key(row.kind, row.split, row.entry) for row in rows}) < len(rows):
         yield "scores by other options, or over another number of rows, stand in rows of their own"
+    unranked = [row for row in rows if any(cell and cell.standing == "unranked" for cell in row.cells)]
+    if silent := _metrics(row for row in unranked if not row.stated):
+        yield (
+            f"no run says whether high or low is better ({_listed(silent)}), so none is marked as the best; score the "
+            "runs again with `mmt evaluate` and compare the evaluations, or let the plugin's `better` say it"
+        )
+    if contradicted := _metrics(row for row in unranked if row.stated):
+        yield (
+            f"one run says that high is better, another low ({_listed(contradicted)}), so none is marked as the best; "
+            "score the runs again with one version of the plugin"
+        )
+
+
+def _metrics(rows: Iterable[Row]) -> list[str]:
+    """The metrics of the rows, or the evaluators of those without."""
+    return list(dict.fromkeys(row.entry.get("metric") or row.kind for row in rows))
 
 
 def _listed(keys: Sequence[str]) -> str:

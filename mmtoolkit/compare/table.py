@@ -18,7 +18,7 @@ from mmtoolkit.compare.comparison import Cell, Comparison, Row
 from mmtoolkit.runs.scores import entry_name, number
 
 LEGEND = "* best, ≈ not significantly different from the best (5 %), ≠ significantly different, ? no standard error"
-_MARKS = {"alone": "", "best": "*", "level": "≈", "worse": "≠", "untested": "?"}
+_MARKS = {"alone": "", "best": "*", "level": "≈", "worse": "≠", "untested": "?", "unranked": ""}
 _MOST_DIGITS = 6
 _LONGEST_VALUE = 24
 _MOST_DIFFERENCES = 12
@@ -102,12 +102,29 @@ def _md(text: str) -> str:
     return "".join(f"\\{c}" if c in "\\|*`<[" else c for c in " ".join(text.split()))
 
 
-_COLUMNS = ("run", "kind", "entry", "metric", "split", "value", "stderr", "examples", "best", "significant", "options")
+_COLUMNS = (
+    "run",
+    "kind",
+    "entry",
+    "metric",
+    "better",
+    "split",
+    "value",
+    "stderr",
+    "examples",
+    "best",
+    "significant",
+    "options",
+)
 _SIGNIFICANT = {"level": "false", "worse": "true"}
 
 
 def csv_text(found: Comparison) -> str:
-    """A line a run and score; `significant` says whether it differs from the best, where that can be told."""
+    """A line a run and score.
+
+    `better` is `high` or `low`, and `significant` says whether the score differs from the best. Both, and `best`, are
+    empty where that is unknown.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -121,11 +138,12 @@ def csv_text(found: Comparison) -> str:
                     "kind": row.kind,
                     "entry": entry_name({**row.entry, "metric": None}),
                     "metric": row.entry.get("metric"),
+                    "better": row.better,
                     "split": row.split,
                     "value": cell.value,
                     "stderr": cell.stderr,
                     "examples": row.examples,
-                    "best": str(cell.standing == "best").lower(),
+                    "best": None if cell.standing == "unranked" else str(cell.standing == "best").lower(),
                     "significant": _SIGNIFICANT.get(cell.standing),
                     "options": json.dumps(dict(row.options), ensure_ascii=False),
                 }
@@ -148,6 +166,7 @@ def document(found: Comparison) -> dict[str, Any]:
                 "split": row.split,
                 "options": dict(row.options),
                 **row.entry,
+                "better": row.better,
                 "examples": row.examples,
                 "runs": {
                     name: {"value": cell.value, "stderr": cell.stderr, "standing": cell.standing}

@@ -1,5 +1,6 @@
 """The base classes of everything a schema names by `kind`, and what they are handed."""
 
+from mmtoolkit.base.better import Better
 from mmtoolkit.components.bank import Banked
 from mmtoolkit.components.component import Component, DataPath
 from mmtoolkit.components.evaluator import Evaluator, Run, Scores
@@ -19,6 +20,7 @@ FAMILIES: tuple[type[Component], ...] = (Modality, Source, Model, Evaluator)
 __all__ = [
     "FAMILIES",
     "Banked",
+    "Better",
     "ByName",
     "Cells",
     "ColumnSummary",

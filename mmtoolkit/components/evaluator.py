@@ -122,8 +122,8 @@ class Evaluator(Component):
     def evaluate(self, run: Run, split: str) -> Scores:
         """The scores of the run on a split of its data.
 
-        Each result is plain data with `target` and `given`, lists of modalities; a number that is not finite is kept
-        as null.
+        Each result is plain data: `target` and `given`, lists of modalities; `value`, a number or None; and `better`,
+        `high` or `low`, or None where neither is better or nobody knows. A number that is not finite is kept as null.
 
         Raises:
             UserError: an option asks for what the run cannot give.

@@ -13,6 +13,7 @@ import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
+from mmtoolkit.base.better import Better
 from mmtoolkit.components.component import Component
 from mmtoolkit.components.proposal import ColumnSummary, Proposal
 from mmtoolkit.tables.cells import Cells
@@ -283,8 +284,8 @@ class Modality(Component):
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Named scores of a prediction `point` (N, *event) against x (N, *event): (N,) each.
 
-        A name whose first word holds `error`, such as `squared_error`, is of a score that is better low; any other is
-        better high. Default: the squared error, averaged over the numbers of the event.
+        `better` says of each whether high or low is better. Default: the squared error, averaged over the numbers of
+        the event.
         """
         return {"squared_error": (point.float() - x.float()).square().reshape(len(x), -1).mean(1)}
 
@@ -295,8 +296,19 @@ class Modality(Component):
         """
         return {}
 
+    def better(self) -> Mapping[str, Better]:
+        """Whether high or low is better, for each name that `scores` and `detailed_scores` give.
+
+        A score that is not named here is written without a direction, and nothing ranks it. Default: the squared error
+        is better low.
+        """
+        return {"squared_error": "low"}
+
     def metrics(self) -> dict[str, Metric]:
-        """Named torchmetrics for what is no mean over rows, such as calibration: `update(average, x)`."""
+        """Named torchmetrics for what is no mean over rows, such as calibration: `update(average, x)`.
+
+        Whether high or low is better is the metric's own `higher_is_better`, True or False.
+        """
         return {}
 
     def text(self, value: Tensor) -> str:

@@ -13,11 +13,17 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
+from mmtoolkit.base.better import Better
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.yaml12 import read_yaml
 from mmtoolkit.components.modality import Modality, Parsed
 from mmtoolkit.components.records import Records
 from mmtoolkit.tables.cells import Cells
+
+
+def _of(metric: str, column: str) -> str:
+    """The name of a column's own score."""
+    return f"{metric} of {column}"
 
 
 def split_entries(x: Tensor, single: bool) -> tuple[Tensor, Tensor]:
@@ -305,12 +311,25 @@ class NumberModality(Modality):
         """What `entry_scores` gives of each column, in the rows that know it; nothing of a single number."""
         known = split_entries(x, self.single)[1]
         return {
-            f"{metric} of {name}": scores[known[:, k], k]
+            _of(metric, name): scores[known[:, k], k]
             for metric, scores in self.entry_scores(point, x).items()
             for k, name in enumerate(self.columns or ())
         }
 
+    def better(self) -> dict[str, Better]:
+        """What `entry_better` says, for the mean over a row and for each column."""
+        of_rows = dict(self.entry_better())
+        of_columns = {_of(metric, name): way for metric, way in of_rows.items() for name in self.columns or ()}
+        return of_rows | of_columns
+
     def entry_scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """Named scores of each number: (N, K), anything where x does not know it. Default: the squared error."""
+        """Named scores of each number: (N, K), anything where x does not know it. Default: the squared error.
+
+        `entry_better` says of each whether high or low is better.
+        """
         said, true = (split_entries(value, self.single)[0].double() for value in (point, x))
         return {"squared_error": (said - true).square()}
+
+    def entry_better(self) -> Mapping[str, Better]:
+        """Whether high or low is better, for each name that `entry_scores` gives. Default: the squared error, low."""
+        return {"squared_error": "low"}

@@ -76,7 +76,7 @@ class Classifier(EntryEvaluator[Task]):
         return (cls(entries=(Task(target=("choice",), given=("point",)),), steps=20, batch_size=8),)
 
     def evaluate(self, run: Run, split: str) -> Scores:
-        """One result an entry and metric: {target, given, metric, value, stderr, examples, baseline, rows}.
+        """One result an entry and metric: {target, given, metric, better, value, stderr, examples, baseline, rows}.
 
         `rows` is how many training rows have both.
         """

@@ -26,7 +26,7 @@ class Elbo(EntryEvaluator[Entry]):
     """Draws of z a row."""
 
     def evaluate(self, run: Run, split: str) -> Scores:
-        """One result an entry: {target, given, value, stderr, examples, incomplete}."""
+        """One result an entry: {target, given, better, value, stderr, examples, incomplete}."""
         from mmtoolkit.components.means import MeanWithError  # torchmetrics takes seconds to import
 
         names = tuple(run.modalities)
@@ -52,7 +52,7 @@ class Elbo(EntryEvaluator[Entry]):
                 means[place].update(bound[scored.to(bound.device)])
         return Scores(
             [
-                described(entry, **mean.compute(), incomplete=lacking)
+                described(entry, better="high", **mean.compute(), incomplete=lacking)
                 for entry, mean, lacking in zip(entries, means, incomplete, strict=True)
             ],
             notes=notes,

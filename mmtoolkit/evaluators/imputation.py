@@ -86,8 +86,9 @@ class Imputation(Evaluator):
             raise UserError(faults)
 
     def evaluate(self, run: Run, split: str) -> Scores:
-        """One result a modality and metric: {target, given, metric, value, stderr, examples, baseline, neighbours}.
+        """One result a modality and metric.
 
+        {target, given, metric, better, value, stderr, examples, baseline, neighbours}.
         `given` is all that the model infers z or decodes from but the target; of it a row has what is neither missing
         nor hidden.
         """

@@ -111,8 +111,9 @@ class LogLikelihood(EntryEvaluator[LikelihoodEntry]):
     def evaluate(self, run: Run, split: str) -> Scores:
         """One result an entry.
 
-        {target, given, proposal, value, stderr, log_weight_variance, ess, examples, samples, marginal, marginal_ess,
-        incomplete}: means over rows. `marginal` says where log p(given) comes from; null where none is subtracted.
+        {target, given, proposal, better, value, stderr, log_weight_variance, ess, examples, samples, marginal,
+        marginal_ess, incomplete}: means over rows. `marginal` says where log p(given) comes from; null where none is
+        subtracted.
         """
         from mmtoolkit.evaluators.estimates import MeanEstimate  # torchmetrics takes seconds to import
 
@@ -146,7 +147,7 @@ class LogLikelihood(EntryEvaluator[LikelihoodEntry]):
             scores = mean.compute()
             shares.append(scores.pop("poor") or 0.0)
             how = {"samples": self.samples, "marginal": plan.marginal, "incomplete": lacking}
-            results.append(described(plan.entry, proposal=list(plan.proposal), **scores, **how))
+            results.append(described(plan.entry, proposal=list(plan.proposal), better="high", **scores, **how))
         return Scores(results, notes=notes + _doubts(entries, shares))
 
     def cannot(self, entry: LikelihoodEntry, model: Network) -> str:

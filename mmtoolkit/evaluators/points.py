@@ -11,7 +11,9 @@ from mmtoolkit.components import Modality
 
 if TYPE_CHECKING:
     from torch.distributions import Distribution
+    from torchmetrics import Metric
 
+    from mmtoolkit.base.better import Better
     from mmtoolkit.components.means import MeanWithError
 
 
@@ -68,15 +70,18 @@ class PointScores:
         return {**self.modality.scores(point, x), **details}
 
     def results(self) -> list[dict[str, Any]]:
-        """{metric, value, stderr, examples, baseline} of each metric, and the value of each other method by its name.
+        """{metric, better, value, stderr, examples, baseline} of each metric, and the value of each other method.
 
-        One without a metric where no row was added.
+        `better` is None where the modality does not say it. One without a metric where no row was added.
         """
         if not self.rows:
-            return [{"metric": None, "value": None, "stderr": None, "examples": 0, "baseline": None}]
+            nothing = dict.fromkeys(("metric", "better", "value", "stderr", "examples", "baseline"))
+            return [{**nothing, "examples": 0}]
+        better = self.modality.better()
         found: list[dict[str, Any]] = [
             {
                 "metric": metric,
+                "better": better.get(metric),
                 **mean.compute(),
                 "baseline": self.baselines[metric].compute()["value"],
                 **{name: means[metric].compute()["value"] for name, means in self.others.items()},
@@ -84,9 +89,15 @@ class PointScores:
             for metric, mean in self.means.items()
         ]
         for name, metric in self.metrics.items():
-            value = float(metric.compute())
-            found.append({"metric": name, "value": value, "stderr": None, "examples": self.rows, "baseline": None})
+            scores = {"value": float(metric.compute()), "stderr": None, "examples": self.rows, "baseline": None}
+            found.append({"metric": name, "better": _direction(metric), **scores})
         return found
+
+
+def _direction(metric: Metric) -> Better | None:
+    if metric.higher_is_better is None:
+        return None
+    return "high" if metric.higher_is_better else "low"
 
 
 def _add(means: dict[str, MeanWithError], scores: dict[str, Tensor]) -> None:

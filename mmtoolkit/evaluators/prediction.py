@@ -38,7 +38,10 @@ class Prediction(EntryEvaluator[Entry]):
     """Score parts of values too: each column of several, each position of a text."""
 
     def evaluate(self, run: Run, split: str) -> Scores:
-        """One result an entry and metric: {target, given, metric, value, stderr, examples, baseline, incomplete}."""
+        """One result an entry and metric.
+
+        {target, given, metric, better, value, stderr, examples, baseline, incomplete}.
+        """
         entries, notes = self.chosen(_default_entries(tuple(run.modalities)), run.model)
         entries = [Entry(target=(name,), given=entry.given) for entry in entries for name in entry.target]
         tallies = [_Tally(run, entry, self.details) for entry in entries]

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmtoolkit.runs.scores import low_is_better
-
 _Z = 1.96
 _FULL = 2.0  # the factor over its baseline, or under, at which a score has the full colour
 
@@ -21,7 +19,7 @@ class Place:
         result: as results.json holds it.
         relative: the value over its baseline; None where that is 0.
         heat: 1 where twice as good as the baseline or better, -1 where half as good or worse, 0 where it does not
-            differ by more than 1.96 standard errors.
+            differ by more than 1.96 standard errors or does not say whether high or low is better.
         itself: whether the target is among the given.
     """
 
@@ -103,9 +101,9 @@ def place_of(result: Mapping[str, Any]) -> Place:
     """A score that has a value and a baseline, beside that."""
     value, baseline, error = result["value"], result["baseline"], result.get("stderr")
     relative = value / baseline if baseline else None
-    heat = 0.0
-    if error is not None and abs(value - baseline) > _Z * error:
-        better = (value < baseline) == low_is_better(result["metric"])
+    heat, direction = 0.0, result.get("better")
+    if error is not None and direction is not None and abs(value - baseline) > _Z * error:
+        better = (value < baseline) == (direction == "low")
         # A value of 0, and one of another sign, is beyond any factor.
         size = abs(math.log(relative, _FULL)) if relative is not None and relative > 0 else 1.0
         heat = min(size, 1.0) * (1 if better else -1)

@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import from_json
 
+from mmtoolkit.base.better import Better
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.yaml12 import read_yaml
 
@@ -74,6 +75,7 @@ class _Result(_Part):
     given: list[str]
     proposal: list[str] | None = None
     metric: str | None = None
+    better: Better | None = None
     value: float | None = None
     stderr: NonNegativeFloat | None = None
     baseline: float | None = None

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 _MOST_NAMES = 4
-# What the entry's name says, and what the evaluator's options say.
-_HIDDEN = {"target", "given", "proposal", "metric", "samples", "marginal"}
+# What the entry's name says, what the evaluator's options say, and what other code reads.
+_HIDDEN = {"target", "given", "proposal", "metric", "samples", "marginal", "better"}
 
 
 def number(value: Any) -> str:
@@ -41,8 +41,3 @@ def score_columns(results: list[dict[str, Any]]) -> list[str]:
     keys = dict.fromkeys(order) | dict.fromkeys(key for result in results for key in result)
     said = [key for key in keys if key not in _HIDDEN and any(r.get(key) is not None for r in results)]
     return [key for key in said if key != "incomplete" or any(r.get(key) for r in results)]
-
-
-def low_is_better(metric: str | None) -> bool:
-    """Whether a metric is an error by its name, as `squared_error` and `character_error_rate of title` are."""
-    return metric is not None and "error" in metric.split(" ")[0].split("_")

@@ -57,11 +57,13 @@ def score(run: Run, evaluators: Sequence[Evaluator], split: str) -> Scored:
     for place, evaluator in enumerate(evaluators):
         given = evaluator.evaluate(run, split)
         options = evaluator.model_dump(mode="json", exclude={"kind"})
-        results = [_finite(result) for result in given.results]
-        _check_results(evaluator.kind, results)
+        finite = [_finite(result) for result in given.results]
+        _check_results(evaluator.kind, finite)
         notes = list(given.notes)
-        if results != given.results:
+        if finite != given.results:
             notes.append("scores that are not finite stand as null")
+        # Evaluators written for 0.1.0 state no direction.
+        results = [{**result, "better": result.get("better")} for result in finite]
         scored.scores.append(
             {"kind": evaluator.kind, "options": options, "split": split, "results": results, "notes": notes}
         )

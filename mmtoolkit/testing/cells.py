@@ -266,7 +266,7 @@ def typed_cells_are_read(subject: Subject) -> Iterator[str]:
 
 
 def scores_tell(subject: Subject) -> Iterator[str]:
-    """`scores` gives one finite number a row, best for the truth itself."""
+    """`scores` gives one finite number a row, best for the truth itself by what `better` says."""
     modality, x = subject.modality, subject.x
     point = modality.point(subject.p)
     truth, other, moved = modality.scores(x, x), modality.scores(point, x), modality.scores(x.roll(1, 0), x)
@@ -282,22 +282,37 @@ def scores_tell(subject: Subject) -> Iterator[str]:
                 "reduce it to rows"
             )
             continue
-        low = "error" in name.split()[0]
-        for found in (other[name], moved[name]):
-            if (found.double().mean() - best.double().mean()) * (1 if low else -1) < -1e-6:
-                yield (
-                    f"scores: {name} is best for the truth, "
-                    f"{'low where its name says error' if low else 'high as its name does not say error'}, "
-                    f"but {best.double().mean():.3g} came for it and {found.double().mean():.3g} for another; rename "
-                    "it, or turn it round"
-                )
-                break
-    details = [{name: value.shape for name, value in modality.detailed_scores(p, x).items()} for p in (x, point)]
-    if details[0] != details[1]:
+        yield from _best_for_the_truth(modality, name, best, (other[name], moved[name]))
+    details, other_details = modality.detailed_scores(x, x), modality.detailed_scores(point, x)
+    if {name: value.shape for name, value in details.items()} != {n: v.shape for n, v in other_details.items()}:
         yield (
             "detailed_scores: which rows they are of depends on x alone, but it changed with the prediction; choose "
             "them by x"
         )
+        return
+    for name, best in details.items():
+        yield from _best_for_the_truth(modality, name, best, (other_details[name],), "detailed_scores")
+
+
+def _best_for_the_truth(
+    modality: Modality, name: str, truth: Tensor, others: Sequence[Tensor], method: str = "scores"
+) -> Iterator[str]:
+    """Whether a score says which way it is better, and its mean for the truth is none the worse by that."""
+    better: Any = modality.better().get(name)
+    if better not in ("high", "low"):
+        yield (
+            f"{method}: say whether high or low is better, but `better` gives {better!r} for {name}; let it give "
+            "'high' or 'low'"
+        )
+        return
+    best, sign = truth.double().mean(), 1 if better == "high" else -1
+    for other in (score.double().mean() for score in others):
+        if sign * (other - best) > 1e-6:
+            yield (
+                f"{method}: {name} is best for the truth, and `better` says {better}, but {best:.3g} came for it and "
+                f"{other:.3g} for another; correct `better`, or turn the score round"
+            )
+            return
 
 
 def baseline_is_a_value(subject: Subject) -> Iterator[str]:

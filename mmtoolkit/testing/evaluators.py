@@ -87,6 +87,11 @@ def results_are_plain(subject: Subject) -> Iterator[str]:
                 )
         if "value" not in result:
             yield f"evaluate: a result has a value, a number or None, but {dict(result)} came; name its number value"
+        if "better" not in result:
+            yield (
+                f"evaluate: a result says whether high or low is better, but {dict(result)} came; add better, 'high' "
+                "or 'low', or None where neither is"
+            )
     if not all(isinstance(note, str) for note in scores.notes):
         yield "evaluate: notes are lines of text, but something else came; give a list of str"
 

@@ -225,7 +225,7 @@ def precision_is_kept(subject: Subject) -> Iterator[str]:
 
 
 def averages_are_of_draws(subject: Subject) -> Iterator[str]:
-    """`average` joins draw-major draws row by row, and metrics read it."""
+    """`average` joins draw-major draws row by row, and metrics read it and say what is better."""
     modality, z, x = subject.modality, subject.z, subject.x
     decoder, rows = subject.decoder(), len(subject.z)
     with torch.no_grad():
@@ -264,6 +264,11 @@ def averages_are_of_draws(subject: Subject) -> Iterator[str]:
                 f"{[shape(value) for value in told.values()]} came; reduce over draws"
             )
     for name, metric in modality.metrics().items():
+        if metric.higher_is_better is None:
+            yield (
+                f"metrics: say whether high or low is better, but higher_is_better of {name} is None; set it to True "
+                "or False in its class"
+            )
         metric.update(two, x)
         value = metric.compute()
         if value.numel() != 1 or not finite(value):

@@ -13,7 +13,7 @@ from torch import Tensor, distributions, nn
 from torch.distributions import Distribution
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Columns, Modality, Network, Source, Table
+from mmtoolkit.components import Better, Columns, Modality, Network, Source, Table
 from mmtoolkit.core.batch import Batch, Observed
 from mmtoolkit.core.posterior import at_least_float32
 
@@ -115,6 +115,10 @@ class Choice(Modality):
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Accuracy."""
         return {"accuracy": (point == x).float()}
+
+    def better(self) -> dict[str, Better]:
+        """An accuracy is better high."""
+        return {"accuracy": "high"}
 
 
 def _normal(features: Tensor) -> Distribution:

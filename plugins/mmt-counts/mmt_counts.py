@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, distributions, nn
 from torch.distributions import Distribution
 
-from mmtoolkit import Cells, Component, NumberModality, hookimpl, split_entries
+from mmtoolkit import Better, Cells, Component, NumberModality, hookimpl, split_entries
 
 _LARGEST = 2**53  # float64 holds all whole numbers up to it
 _LEAST_RATE = 1e-6
@@ -110,6 +110,10 @@ class Counts(NumberModality):
         """How far off each count is."""
         said, true = (split_entries(value, self.single)[0].double() for value in (point, x))
         return {"absolute_error": (said - true).abs()}
+
+    def entry_better(self) -> dict[str, Better]:
+        """An error is better low."""
+        return {"absolute_error": "low"}
 
     @classmethod
     def examples(cls) -> Iterable[Self]:

@@ -14,7 +14,7 @@ from torch.distributions import Distribution
 
 from mmt_attributes.mlp import WIDTH, Encoder, mlp
 from mmt_attributes.yes_no import YesNo
-from mmtoolkit import Cells, Entries, NumberModality, Parsed, Records, at_least_float32, split_entries
+from mmtoolkit import Better, Cells, Entries, NumberModality, Parsed, Records, at_least_float32, split_entries
 
 
 class Attributes(YesNo, NumberModality):
@@ -117,6 +117,10 @@ class Attributes(YesNo, NumberModality):
         """Accuracy: 1 where an attribute is right. Of a row it is the share of the known ones."""
         said, true = (split_entries(value, self.single)[0] > 0.5 for value in (point, x))
         return {"accuracy": (said == true).float()}
+
+    def entry_better(self) -> dict[str, Better]:
+        """An accuracy is better high."""
+        return {"accuracy": "high"}
 
     def text(self, value: Tensor) -> str:
         """The names of the attributes that a value has."""

@@ -17,6 +17,7 @@ class CalibrationError(Metric):
     """
 
     full_state_update = False
+    higher_is_better = False
     rows: Tensor
     confidence: Tensor
     correct: Tensor

@@ -15,7 +15,7 @@ from torch.distributions import Distribution
 
 from mmt_attributes.mlp import WIDTH, Encoder, mlp
 from mmt_attributes.proposals import label_proposal
-from mmtoolkit import Cells, ColumnSummary, Modality, Parsed, Proposal, at_least_float32
+from mmtoolkit import Better, Cells, ColumnSummary, Modality, Parsed, Proposal, at_least_float32
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
@@ -167,6 +167,10 @@ class Label(Modality):
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Accuracy: 1 where the class is right."""
         return {"accuracy": (point == x).float()}
+
+    def better(self) -> dict[str, Better]:
+        """An accuracy is better high."""
+        return {"accuracy": "high"}
 
     def metrics(self) -> dict[str, Metric]:
         """The expected calibration error over 15 bins (Guo et al. 2017)."""

@@ -19,7 +19,7 @@ from torch.distributions import Distribution
 
 from mmt_attributes.mlp import WIDTH, Encoder, mlp
 from mmt_attributes.proposals import numeric_proposal, together_proposal
-from mmtoolkit import Cells, ColumnSummary, NumberModality, Proposal, split_entries
+from mmtoolkit import Better, Cells, ColumnSummary, NumberModality, Proposal, split_entries
 
 _DEGREES = 4.0
 _LEAST_SCALE = 1e-3  # of a learned scale, in standard deviations of the column
@@ -204,6 +204,10 @@ class Numeric(NumberModality):
         """The squared and the absolute error of each number, in its unit."""
         said, true = (split_entries(value, self.single)[0].double() for value in (point, x))
         return {"squared_error": (said - true).square(), "absolute_error": (said - true).abs()}
+
+    def entry_better(self) -> dict[str, Better]:
+        """Errors are better low."""
+        return {"squared_error": "low", "absolute_error": "low"}
 
 
 class _Moments:

@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 
 from mmt_attributes.mlp import WIDTH, Encoder, mlp
 from mmt_attributes.yes_no import YesNo, ordered, spelling
-from mmtoolkit import Banked, Cells, ColumnSummary, Parsed, Proposal, at_least_float32
+from mmtoolkit import Banked, Better, Cells, ColumnSummary, Parsed, Proposal, at_least_float32
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
@@ -149,6 +149,10 @@ class Binary(YesNo, Banked):
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Accuracy: 1 where it is right."""
         return {"accuracy": ((point > 0.5) == (x > 0.5)).float()}
+
+    def better(self) -> dict[str, Better]:
+        """An accuracy is better high."""
+        return {"accuracy": "high"}
 
     def text(self, value: Tensor) -> str:
         """Yes or no where these are written as is usual, such as 1 and 0; else as they are written."""

@@ -18,7 +18,7 @@ from mmt_text.likelihood import TextDistribution
 from mmt_text.proposals import text_proposal
 from mmt_text.symbols import FIRST, STOP, lengths, stopped
 from mmt_text.tokens import SINGULAR, UNKNOWN, checked_alphabet, frequent, join, shown, split, text_of
-from mmtoolkit import Cells, ColumnSummary, Modality, Parsed, Proposal
+from mmtoolkit import Better, Cells, ColumnSummary, Modality, Parsed, Proposal
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
@@ -264,6 +264,11 @@ class Text(Modality):
         reached = lengths(x).unsqueeze(1) > torch.arange(self.length, device=x.device)
         same = (point == x).float()
         return {f"accuracy at position {i + 1}": same[reached[:, i], i] for i in range(self.length)}
+
+    def better(self) -> dict[str, Better]:
+        """Matches and accuracies are better high."""
+        by_position = (f"accuracy at position {i + 1}" for i in range(self.length))
+        return dict.fromkeys(("exact_match", f"{SINGULAR[self.tokens]}_accuracy", *by_position), "high")
 
     def metrics(self) -> dict[str, Metric]:
         """The character error rate: edits needed, over characters (not a mean over rows)."""

@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mmtoolkit
+from golden.outputs import golden_folders, unpack
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.yaml12 import read_yaml, write_yaml
 from mmtoolkit.compare.comparison import Cell, compare, judged, short_names
-from mmtoolkit.compare.table import Line, lines, markdown
-from mmtoolkit.runs.scores import low_is_better
+from mmtoolkit.compare.table import Line, csv_text, document, lines, markdown
 from runs import mmt
 from toys import EXAMPLES
 
@@ -78,8 +78,8 @@ def score(*results: dict[str, Any], kind: str = "prediction", split: str = "test
 
 
 def result(value: float | None, stderr: float | None, metric: str | None = "accuracy", **more: Any) -> dict[str, Any]:
-    entry = {"target": ["label"], "given": ["again"], "metric": metric, "value": value, "stderr": stderr}
-    return {**entry, "examples": 100, **more}
+    entry = {"target": ["label"], "given": ["again"], "metric": metric, "better": "high", "value": value}
+    return {**entry, "stderr": stderr, "examples": 100, **more}
 
 
 def standings(*paths: Path) -> list[list[str | None]]:
@@ -98,27 +98,68 @@ def test_significance_computed_by_hand(runs: Runs) -> None:
     assert standings(best, level, worse, untested) == [["best", "level", "worse", "untested"]]
 
 
-@pytest.mark.parametrize(
-    ("metric", "low"),
-    [
-        ("squared_error", True),
-        ("absolute_error", True),
-        ("calibration_error", True),
-        ("character_error_rate", True),
-        ("absolute_error of price", True),
-        ("accuracy", False),
-        ("accuracy of error", False),
-        ("accuracy of squared_error", False),
-        ("exact_match", False),
-        ("character_accuracy", False),
-        ("terror", False),
-        (None, False),
-    ],
-)
-def test_errors_are_best_low(metric: str | None, low: bool, runs: Runs) -> None:
-    assert low_is_better(metric) == low
-    small, large = runs("small", score(result(0.1, 0.0, metric))), runs("large", score(result(0.2, 0.0, metric)))
-    assert standings(small, large) == [["best", "worse"] if low else ["worse", "best"]]
+@pytest.mark.parametrize("metric", ["errors", "mean_distance", "squared_error", "accuracy", None])
+@pytest.mark.parametrize("better", ["high", "low"])
+def test_the_runs_say_which_way_a_score_is_better(metric: str | None, better: str, runs: Runs) -> None:
+    """Its name says nothing: a count of `errors` is low, and so is a `mean_distance`, where the run says so."""
+    small = runs("small", score(result(0.1, 0.0, metric, better=better)))
+    large = runs("large", score(result(0.2, 0.0, metric, better=better)))
+    assert standings(small, large) == [["best", "worse"] if better == "low" else ["worse", "best"]]
+    (row,) = compare([small, large]).rows
+    assert row.better == better
+
+
+def test_none_is_best_where_no_run_says_how(runs: Runs) -> None:
+    """Of runs by 0.1.0, and of plugins that do not say it, every score is still listed."""
+    old = result(0.1, 0.0, "squared_error")
+    del old["better"]
+    first = runs("first", score(old, result(0.5, 0.1), result(1.0, None, "length", better=None)))
+    second = runs("second", score({**old, "value": 0.2}, result(0.6, 0.1), result(2.0, None, "length", better=None)))
+    found = compare([first, second])
+    assert standings(first, second) == [["unranked"] * 2, ["level", "best"], ["unranked"] * 2]
+    texts = [line.texts for line in lines(found)][5:]
+    assert texts == [("0.1000", "0.2000"), ("0.50 ± 0.10 ≈", "0.60 ± 0.10 *"), ("1.0000", "2.0000")]
+    (note,) = found.notes
+    assert note.startswith("no run says whether high or low is better (squared_error, length), so none is marked")
+    assert "`mmt evaluate`" in note
+    assert note[0].upper() + note[1:].replace("`", "\\`") in markdown(found)
+    rows = [line.split(",") for line in csv_text(found).splitlines()]
+    better, best = rows[0].index("better"), rows[0].index("best")
+    assert [(row[better], row[best]) for row in rows[1:]] == [
+        *[("", "")] * 2,
+        ("high", "false"),
+        ("high", "true"),
+        *[("", "")] * 2,
+    ]
+    assert [row["better"] for row in document(found)["scores"]] == [None, "high", None]
+    assert compare([first]).notes == ()  # nothing is compared
+
+
+def test_a_run_that_says_it_speaks_for_those_that_do_not(runs: Runs) -> None:
+    old = result(0.1, 0.0, "mean_distance")
+    del old["better"]
+    first = runs("first", score(old))
+    second = runs("second", score(result(0.2, 0.0, "mean_distance", better="low")))
+    found = compare([first, second])
+    assert standings(first, second) == [["best", "worse"]]
+    assert found.notes == ()
+
+
+def test_runs_that_contradict_each_other_are_not_ranked(runs: Runs) -> None:
+    first = runs("first", score(result(0.1, 0.0, "distance", better="high"), result(-3.0, 0.1, None, better="low")))
+    second = runs("second", score(result(0.2, 0.0, "distance", better="low"), result(-4.0, 0.1, None, better="high")))
+    assert standings(first, second) == [["unranked", "unranked"]] * 2
+    (note,) = compare([first, second]).notes
+    assert note.startswith("one run says that high is better, another low (distance, prediction), so none is marked")
+
+
+def test_golden_runs_of_0_1_0_are_compared(tmp_path: Path) -> None:
+    folder = next(folder for folder in golden_folders() if folder.name == "jmvae")
+    first, second = (unpack(folder, tmp_path / name) for name in ("a", "b"))
+    found = compare([first, second])
+    assert {cell.standing for row in found.rows for cell in row.cells if cell} == {"unranked"}
+    assert len(found.rows) > 1
+    assert "elbo" in found.notes[-1]
 
 
 CELLS = st.one_of(
@@ -130,7 +171,7 @@ CELLS = st.one_of(
 @EXAMPLES
 @given(st.lists(CELLS, min_size=1, max_size=6), st.booleans())
 def test_standings_are_as_defined(cells: list[Cell | None], low: bool) -> None:
-    found = judged(cells, low)
+    found = judged(cells, "low" if low else "high")
     there = [cell for cell in cells if cell is not None]
     assert [cell is None for cell in found] == [cell is None for cell in cells]
     for before, after in zip(cells, found, strict=True):
@@ -192,7 +233,7 @@ def test_which_scores_were_asked_for_does_not_matter(runs: Runs) -> None:
 def test_proposals_and_metrics_tell_entries_apart(runs: Runs) -> None:
     def likelihood(value: float, proposal: list[str]) -> dict[str, Any]:
         entry = {"target": ["label"], "given": [], "proposal": proposal}
-        return {**entry, "value": value, "stderr": 0.1, "examples": 100, "ess": 3.0}
+        return {**entry, "better": "high", "value": value, "stderr": 0.1, "examples": 100, "ess": 3.0}
 
     by = [likelihood(-9.0, ["label"]), likelihood(-8.0, ["label", "again"])]
     first = runs("first", score(*by, kind="log_likelihood"), score(result(0.5, 0.1)))
@@ -248,8 +289,8 @@ def test_names_are_what_tells_runs_apart() -> None:
 
 
 def two(runs: Runs) -> tuple[Path, Path]:
-    first = score(result(0.875, 0.0333), result(0.2, None, "calibration_error"), samples=2)
-    second = score(result(0.5, 0.05), result(0.1, None, "calibration_error"), samples=2)
+    first = score(result(0.875, 0.0333), result(0.2, None, "calibration_error", better="low"), samples=2)
+    second = score(result(0.5, 0.05), result(0.1, None, "calibration_error", better="low"), samples=2)
     return runs("a|b", first), runs("[c]", second, model__latent_dim=3)
 
 
@@ -304,8 +345,8 @@ def test_files_and_streams(runs: Runs, tmp_path: Path) -> None:
     out = tmp_path / "new" / "c.csv"
     done = mmt("compare", first, second, "--out", out, "--json")
     assert done.status == 0, done.err
-    accuracy = ["prediction", "label from again", "accuracy", "test"]
-    calibration = ["prediction", "label from again", "calibration_error", "test"]
+    accuracy = ["prediction", "label from again", "accuracy", "high", "test"]
+    calibration = ["prediction", "label from again", "calibration_error", "low", "test"]
     samples = '{"samples": 2}'
     assert [[*row.values()] for row in csv.DictReader(out.open())] == [
         ["a|b", *accuracy, "0.875", "0.0333", "100", "true", "", samples],
@@ -353,6 +394,11 @@ def test_real_runs_and_their_evaluations(finished: Path) -> None:
     assert [run["name"] for run in document["runs"]] == ["run", "run/evaluations/1"]
     elbo = [row for row in document["scores"] if row["kind"] == "elbo"]
     assert len(elbo) == 3
+    assert {(row["kind"], row["metric"], row["better"]) for row in document["scores"] if "metric" in row} == {
+        ("prediction", "accuracy", "high"),
+        ("prediction", "calibration_error", "low"),
+    }
+    assert {row["better"] for row in elbo} == {"high"}
     assert all({cell["standing"] for cell in row["runs"].values()} == {"best"} for row in elbo)
     assert all(len(row["runs"]) == 1 for row in document["scores"] if row["kind"] == "prediction")
 

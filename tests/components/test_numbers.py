@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import distributions, nn
+from torch import Tensor, distributions, nn
 
 from mmtoolkit.components import Entries, NumberModality, Records, split_entries
 from mmtoolkit.data.dataset import prepare
@@ -239,6 +239,22 @@ WHOLE = torch.tensor([[[2.0, 9.0], [1, 1]], [[0.0, 5.0], [1, 1]]])
 def test_scores_are_means_over_what_is_known() -> None:
     assert TWO.scores(WHOLE, PART)["squared_error"].tolist() == [1.0, (9 + 4) / 2]
     assert ONE.scores(torch.tensor([2.0, 5.0]), torch.tensor([1.0, 5.0]))["squared_error"].tolist() == [1, 0]
+
+
+def test_columns_are_better_the_way_that_their_mean_is() -> None:
+    assert ONE.better() == {"squared_error": "low"}
+    assert TWO.better() == {"squared_error": "low"} | {f"squared_error of {name}": "low" for name in TWO.columns or ()}
+    assert TWO.better().keys() == TWO.scores(WHOLE, PART).keys() | TWO.detailed_scores(WHOLE, PART).keys()
+
+
+def test_scores_of_a_class_that_does_not_say_it_have_no_direction() -> None:
+    """One written for 0.1.0, which has `entry_scores` of its own alone."""
+
+    class Old(Raw):
+        def entry_scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
+            return {"absolute_error": super().entry_scores(point, x)["squared_error"].sqrt()}
+
+    assert not Old(columns=("a", "b")).better().keys() & {"absolute_error", "absolute_error of a"}
 
 
 def test_the_baseline_is_the_mean_of_what_is_known() -> None:

@@ -206,6 +206,7 @@ def test_it_learns_every_kind_of_target(target: str, metric: str, sign: int, run
     assert sign * result["value"] > sign * result["baseline"] + 8 * result["stderr"]
     assert (result["target"], result["given"]) == ([target], ["number"])
     assert (result["examples"], result["rows"]) == (200, 400)
+    assert result["better"] == ("high" if sign > 0 else "low")
 
 
 def test_the_features_of_several_are_read_together(run: TrainedRun) -> None:
@@ -276,7 +277,7 @@ def test_too_few_rows_are_no_crash(rows: int, own_cache: Path, tmp_path: Path) -
     train["pet"] = [cell if row < 3 else None for row, cell in enumerate(train["pet"])]
     train["number"] = [cell if row >= 3 - rows else None for row, cell in enumerate(train["number"])]
     results, notes = found(untrained(MODALITIES, tmp_path, train=train, test=table(5)), classifier("pet", "number"))
-    nothing = {"metric": None, "value": None, "stderr": None, "examples": 0, "baseline": None, "rows": rows}
+    nothing = dict.fromkeys(("metric", "better", "value", "stderr", "baseline")) | {"examples": 0, "rows": rows}
     assert results == {None: {"target": ["pet"], "given": ["number"], **nothing}}
     assert notes == [f"pet from number: {('no', 'one')[rows]} training row has both, and a classifier needs 2"]
 

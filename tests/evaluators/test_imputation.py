@@ -123,6 +123,7 @@ def test_each_hidden_cell_is_predicted_from_what_is_left_of_its_row(run: Trained
             result = found[name, metric]
             assert result["given"] == [other for other in names if other != name]
             assert result["examples"] == len(scores)
+            assert result["better"] == modality.better()[metric]
             assert result["value"] == pytest.approx(np.mean(scores), rel=1e-5, abs=1e-7)
             assert result["stderr"] == pytest.approx(
                 np.std(scores, ddof=1) / math.sqrt(len(scores)), rel=1e-4, abs=1e-7

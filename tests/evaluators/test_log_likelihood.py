@@ -167,6 +167,7 @@ def test_with_the_true_posterior_the_log_likelihood_is_exact_and_has_no_variance
     assert [(tuple(r["target"]), tuple(r["given"])) for r in found] == PAIRS
     for result, (target, given_) in zip(found, PAIRS, strict=True):
         truth = TRUTH.log_p(values, {*target, *given_}) - TRUTH.log_p(values, given_)
+        assert result["better"] == "high"
         assert result["value"] == pytest.approx(float(truth.mean()), abs=1e-9)
         assert result["stderr"] == pytest.approx(float(truth.std() / math.sqrt(20)), abs=1e-9)
         assert result["log_weight_variance"] < 1e-20

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torchmetrics import MeanMetric, Metric
 
 from mmt_attributes import Attributes, Label, Numeric
 from mmt_binary import Binary
@@ -204,7 +205,56 @@ def test_a_modality_has_no_details_by_default() -> None:
     x = torch.zeros(3, 2)
     assert Vector().detailed_scores(x, x) == {}
     scores = PointScores(Vector(), torch.zeros(2), details=True)
-    assert scores.results() == [{"metric": None, "value": None, "stderr": None, "examples": 0, "baseline": None}]
+    nothing = dict.fromkeys(("metric", "better", "value", "stderr", "baseline"))
+    assert scores.results() == [{**nothing, "examples": 0}]
+
+
+# Which way a score is better.
+
+
+class Silent(Vector):
+    """A vector of a plugin written for 0.1.0: it does not say which way its own scores are better."""
+
+    kind: Literal["silent"] = "silent"  # type: ignore[assignment]
+
+    def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
+        return {"error": super().scores(point, x)["squared_error"], "errors": (point != x).float().sum(1)}
+
+    def metrics(self) -> dict[str, Metric]:
+        return {"worst": Low(), "hits": High(), "length": Undirected()}
+
+
+class Undirected(MeanMetric):
+    """A mean that, as torchmetrics' own, does not say whether high is better."""
+
+    def update(self, average: Any, x: Tensor) -> None:  # type: ignore[override]
+        super().update(x)
+
+
+class High(Undirected):
+    higher_is_better = True
+
+
+class Low(Undirected):
+    higher_is_better = False
+
+
+def test_a_score_that_nobody_says_it_of_has_no_direction() -> None:
+    scores = PointScores(Silent(), torch.zeros(2))
+    scores.add(Silent().decoder(2)(torch.zeros(3, 2)), torch.ones(3, 2), torch.arange(3))
+    directions = {result["metric"]: result["better"] for result in scores.results()}
+    assert directions == {"error": None, "errors": None, "worst": "low", "hits": "high", "length": None}
+
+
+@pytest.mark.parametrize("target", MODALITIES)
+def test_every_score_of_ours_says_which_way_it_is_better(target: str, run: TrainedRun) -> None:
+    """Each column and position too."""
+    low = {"squared_error", "absolute_error", "calibration_error", "character_error_rate"}
+    low |= {f"{error} of {column}" for error in low for column in ("height", "weight")}
+    found = scored(run, target, details=True)
+    assert {metric: result["better"] for metric, result in found.items()} == {
+        metric: "low" if metric in low else "high" for metric in found
+    }
 
 
 # Calibration.

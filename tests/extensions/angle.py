@@ -10,7 +10,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.distributions import Distribution, VonMises
 
-from mmtoolkit import Component, Modality, at_least_float32, hookimpl
+from mmtoolkit import Better, Component, Modality, at_least_float32, hookimpl
 
 # Where a distribution is narrower than about 2°, single precision has too few digits for its density.
 _MOST_CONCENTRATION = 1000.0
@@ -94,6 +94,10 @@ class Angle(Modality):
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """How far off a direction is, in the table's unit, at most half a turn."""
         return {"angular_error": wrapped(point - x).abs() / (2 * math.pi) * self.turn}
+
+    def better(self) -> dict[str, Better]:
+        """An error is better low."""
+        return {"angular_error": "low"}
 
     def text(self, value: Tensor) -> str:
         """To four digits."""

@@ -25,7 +25,10 @@ class Retrieval(EntryEvaluator[Entry]):
     """How many rows there are to choose from."""
 
     def evaluate(self, run: Run, split: str) -> Scores:
-        """One result an entry: {target, given, metric: retrieved, value, stderr, examples, baseline}, and a figure."""
+        """One result an entry, and a figure.
+
+        {target, given, metric: retrieved, better, value, stderr, examples, baseline}.
+        """
         from mmtoolkit import MeanWithError  # torchmetrics takes seconds to import
 
         names = tuple(run.modalities)
@@ -37,7 +40,7 @@ class Retrieval(EntryEvaluator[Entry]):
             mean.update(torch.zeros(0))
             for batch in run.batches(split, self.groups(entry, run, split)):
                 mean.update(self.found(entry, run, batch))
-            scores = {"metric": "retrieved", **mean.compute(), "baseline": 1 / self.candidates}
+            scores = {"metric": "retrieved", "better": "high", **mean.compute(), "baseline": 1 / self.candidates}
             results.append({"target": list(entry.target), "given": list(entry.given), **scores})
         return Scores(results, {"retrieved": bars(entries, results)}, notes)
 

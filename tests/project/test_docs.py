@@ -189,6 +189,9 @@ def test_the_plugins_run_from_schema_to_scores(tmp_path: Path) -> None:
     density = run.results["scores"][0]["results"]
     assert [result["target"] for result in density] == [["habitat"], ["heron"], ["lark"]]
     assert all(result["value"] < 0 and result["examples"] > 0 for result in density)
+    assert {result["better"] for result in density} == {"high"}
+    of_counts = [result for result in run.results["scores"][2]["results"] if result["target"] == ["heron"]]
+    assert {(result["metric"], result["better"]) for result in of_counts} == {("absolute_error", "low")}
     assert run.history[1]["loss"] < run.history[0]["loss"]
 
 

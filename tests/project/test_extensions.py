@@ -250,6 +250,7 @@ def test_the_evaluators_that_ship_score_them(kind: str, run_of: Callable[[str], 
     assert list(scores) == ["elbo", "prediction", "log_likelihood", "retrieval"]
     for results in scores.values():
         assert all(math.isfinite(result["value"]) and result["examples"] > 10 for result in results)
+        assert all(result["better"] == ("low" if "error" in result.get("metric", "") else "high") for result in results)
     metrics = {result["metric"] for result in scores["prediction"] if result["target"] == ["wind"]}
     assert metrics == {"angular_error"}
     by_proposal = {

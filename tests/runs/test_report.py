@@ -27,7 +27,7 @@ from mmtoolkit.figures.cells import cells
 from mmtoolkit.figures.colours import DATA, GROUPS
 from mmtoolkit.figures.latent import MOST_PANELS, colourable, latent_space
 from mmtoolkit.figures.latent_rows import latent_rows, principal_components, project
-from mmtoolkit.runs.cross_modal import from_others, matrix
+from mmtoolkit.runs.cross_modal import from_others, matrix, place_of
 from mmtoolkit.runs.folder import read_data, read_latent
 from runs import mmt
 from untrained import untrained
@@ -122,9 +122,9 @@ def test_cells_are_shown_as_they_look(own_cache: Path, tmp_path: Path) -> None:
 
 
 def result(target: str, given: list[str], value: float | None, baseline: float | None, **more: Any) -> dict[str, Any]:
-    metric = "squared_error" if target == "photo" else "accuracy"
-    entry = {"target": [target], "given": given, "metric": metric, "value": value, "baseline": baseline}
-    return {**entry, "stderr": 0.01, "examples": 100, **more}
+    metric, better = ("distance", "low") if target == "photo" else ("accuracy", "high")
+    entry = {"target": [target], "given": given, "metric": metric, "better": better, "value": value}
+    return {**entry, "baseline": baseline, "stderr": 0.01, "examples": 100, **more}
 
 
 RESULTS = [
@@ -146,9 +146,9 @@ def test_scores_stand_by_target_and_given() -> None:
     assert found is not None
     assert found.columns == ((), ("photo",), ("name",), ("price",), None)
     rows = {(target, metric): places for target, metric, places in found.rows}
-    assert list(rows) == [("photo", "squared_error"), ("name", "accuracy"), ("price", "accuracy")]
+    assert list(rows) == [("photo", "distance"), ("name", "accuracy"), ("price", "accuracy")]
     values = {key: [p and p.result["value"] for p in places] for key, places in rows.items()}
-    assert values["photo", "squared_error"] == [None, None, 0.2, 0.1 / 2**0.5, 0.01]
+    assert values["photo", "distance"] == [None, None, 0.2, 0.1 / 2**0.5, 0.01]
     assert values["name", "accuracy"] == [0.05, 0.1, None, None, None]
     assert values["price", "accuracy"] == [None, 0.6, None, 0.51, 0.9]
     relative = [p and p.relative for p in rows["price", "accuracy"]]
@@ -167,7 +167,7 @@ def test_colours_say_better_or_worse_where_it_is_significant() -> None:
         if place
     }
     assert heat == {
-        ("photo", ("name",)): -1.0,  # twice the error
+        ("photo", ("name",)): -1.0,  # twice as far
         ("photo", ("price",)): pytest.approx(0.5),
         ("photo", None): 1.0,
         ("name", ()): 0.0,  # no standard error
@@ -176,6 +176,15 @@ def test_colours_say_better_or_worse_where_it_is_significant() -> None:
         ("price", ("price",)): 0.0,  # one standard error apart
         ("price", None): pytest.approx(np.log2(1.8)),
     }
+
+
+@pytest.mark.parametrize("metric", ["squared_error", "accuracy"])
+def test_there_is_no_colour_where_a_score_does_not_say_what_is_better(metric: str) -> None:
+    stated = result("price", ["photo"], 0.9, 0.1, metric=metric)
+    unstated = {key: value for key, value in stated.items() if key != "better"}
+    heats = [place_of(one).heat for one in (stated, {**stated, "better": None}, unstated)]
+    assert heats == [1.0, 0.0, 0.0]
+    assert place_of(unstated).relative == pytest.approx(9.0)
 
 
 def test_there_is_no_table_where_there_is_nothing_to_compare() -> None:

@@ -101,6 +101,7 @@ def test_results_hold_the_default_scores(folder: Path) -> None:
     }
     for result in elbo["results"] + prediction["results"]:
         assert result["examples"] == 80
+        assert result["better"] == ("low" if "error" in (result.get("metric") or "") else "high")
     accuracy = next(r for r in prediction["results"] if r["target"] == ["label"] and r["given"] == ["image"])
     assert 0 < accuracy["baseline"] < 0.3
 

@@ -324,6 +324,9 @@ def test_what_is_whole_is_read(finished: Path) -> None:
     assert list(read_declared(finished)["modalities"]) == ["label", "again"]
 
 
+SOUND = {"target": ["label"], "given": [], "value": 1.0}
+
+
 def test_an_evaluator_that_gives_no_result(finished: Path) -> None:
     class Odd(Evaluator):
         kind: Literal["odd"] = "odd"
@@ -336,9 +339,13 @@ def test_an_evaluator_that_gives_no_result(finished: Path) -> None:
     for gives, fault in [
         ({"target": ["label"]}, "given: field required"),
         ({"target": ["label"], "given": [], "value": "high"}, "value: input should be a valid number"),
+        ({"target": ["label"], "given": [], "better": "up"}, "better: input should be 'high' or 'low'"),
         ({"target": ["label"], "given": [], "more": {1, 2}}, "it is no plain data, Object of type set is not JSON"),
     ]:
         with pytest.raises(
             UserError, match=f"evaluate, odd: what it gives is no result: {fault}.*; the evaluator's auth"
         ):
             run.evaluate([Odd(gives=gives)], "test")
+    # One that was written for 0.1.0 does not say which way is better.
+    ((result,),) = (score["results"] for score in run.evaluate([Odd(gives=SOUND)], "test"))
+    assert result == {**SOUND, "better": None}

@@ -13,6 +13,7 @@ import torch
 from pydantic import field_serializer
 from torch import Tensor, distributions, nn
 from torch.distributions import Distribution
+from torchmetrics import MeanMetric
 
 from mmtoolkit.components import (
     Banked,
@@ -150,6 +151,13 @@ def decoding(change: Any) -> type[Level]:
 def level(**members: Any) -> type[Level]:
     """A `Level` with other methods."""
     return type("Level", (Level,), {"__module__": __name__, **members})
+
+
+class Undirected(MeanMetric):
+    """A metric that does not say whether high or low is better."""
+
+    def update(self, average: Any, x: Tensor) -> None:  # type: ignore[override]
+        super().update(x)
 
 
 class Spanned(Level):
@@ -312,8 +320,34 @@ MODALITIES: dict[str, tuple[Any, str]] = {
         "typed: the text '0.0' is the cell 0.0, but another was read; write typed, or let parse read text",
     ),
     "a score upside down": (
-        level(scores=lambda self, point, x: {"distance": (point - x).abs()}),
-        "scores: distance is best for the truth, high as its name does not say error, but 0 came for it and ",
+        level(
+            scores=lambda self, point, x: {"errors": (point - x).abs()},
+            better=lambda self: {"errors": "high"},
+        ),
+        "scores: errors is best for the truth, and `better` says high, but 0 came for it and ",
+    ),
+    "a score without a direction": (
+        level(scores=lambda self, point, x: {"absolute_error": (point - x).abs()}),
+        "scores: say whether high or low is better, but `better` gives None for absolute_error; let it give 'high' or ",
+    ),
+    "a direction that is none": (
+        level(entry_better=lambda self: {"squared_error": "lower"}),
+        "scores: say whether high or low is better, but `better` gives 'lower' for squared_error; let it give 'high' ",
+    ),
+    "details upside down": (
+        level(
+            detailed_scores=lambda self, point, x: {"part": (point - x).abs()[x > 0]},
+            better=lambda self: {"squared_error": "low", "part": "high"},
+        ),
+        "detailed_scores: part is best for the truth, and `better` says high, but 0 came for it and ",
+    ),
+    "details without a direction": (
+        level(detailed_scores=lambda self, point, x: {"part": (point - x).abs()[x > 0]}),
+        "detailed_scores: say whether high or low is better, but `better` gives None for part; let it give 'high' or ",
+    ),
+    "a metric without a direction": (
+        level(metrics=lambda self: {"spread": Undirected()}),
+        "metrics: say whether high or low is better, but higher_is_better of spread is None; set it to True or False",
     ),
     "a score of all rows": (
         level(scores=lambda self, point, x: {"absolute_error": (point - x).abs().mean()}),
@@ -953,7 +987,7 @@ class Spread(Evaluator):
     def evaluate(self, run: Run, split: str) -> Scores:
         names = [name for name in run.modalities if name in run.model.inputs]
         means = torch.cat([run.model.infer_all(batch).mean for batch in run.batches(split)])
-        return Scores([{"target": names, "given": names, "value": float(means.std())}])
+        return Scores([{"target": names, "given": names, "better": None, "value": float(means.std())}])
 
 
 def _results(*results: dict[str, Any], **rest: Any) -> Any:
@@ -961,21 +995,21 @@ def _results(*results: dict[str, Any], **rest: Any) -> Any:
 
 
 def _drawn(self: Any, run: Any, split: str) -> Scores:
-    return Scores([{"target": ["point"], "given": [], "value": float(torch.rand(1))}])
+    return Scores([{"target": ["point"], "given": [], "better": "low", "value": float(torch.rand(1))}])
 
 
 def _trained(self: Any, run: Any, split: str) -> Scores:
     next(iter(run.model.parameters())).zero_()
     run.model.train()
-    return Scores([{"target": ["point"], "given": [], "value": 0.0}])
+    return Scores([{"target": ["point"], "given": [], "better": "low", "value": 0.0}])
 
 
 def _presuming(self: Any, run: Any, split: str) -> Scores:
     run.model.encoders.of("other point")
-    return Scores([{"target": ["point"], "given": [], "value": 0.0}])
+    return Scores([{"target": ["point"], "given": [], "better": "low", "value": 0.0}])
 
 
-SOUND = {"target": ["point"], "given": ["choice"], "value": 1.0}
+SOUND = {"target": ["point"], "given": ["choice"], "better": "high", "value": 1.0}
 EVALUATORS: dict[str, tuple[Any, str]] = {
     "nothing": (
         _results(),
@@ -984,7 +1018,7 @@ EVALUATORS: dict[str, tuple[Any, str]] = {
     "no plain data": (
         _results({**SOUND, "value": torch.ones(1)}),
         "evaluate: results are plain data with target and given, but "
-        "{'target': ['point'], 'given': ['choice'], 'value': "
+        "{'target': ['point'], 'given': ['choice'], 'better': 'high', 'value': "
         "tensor([1.])} came: it is no plain data, ",
     ),
     "no target": (
@@ -1000,6 +1034,16 @@ EVALUATORS: dict[str, tuple[Any, str]] = {
         _results({"target": ["point"], "given": [], "accuracy": 1.0}),
         "evaluate: a result has a value, a number or None, but {'target': ['point'], 'given': [], 'accuracy': 1.0} "
         "came; ",
+    ),
+    "no direction": (
+        _results({"target": ["point"], "given": [], "value": 1.0}),
+        "evaluate: a result says whether high or low is better, but {'target': ['point'], 'given': [], 'value': 1.0} "
+        "came; add better, 'high' or 'low', or None where neither is",
+    ),
+    "a direction that is none": (
+        _results({**SOUND, "better": "lower"}),
+        "evaluate: results are plain data with target and given, but {'target': ['point'], 'given': ['choice'], "
+        "'better': 'lower', 'value': 1.0} came: better: ",
     ),
     "a figure that is none": (
         _results(SOUND, figures={"map": 3}),
