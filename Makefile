@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types docs format schema clean
+.PHONY: demo test lint types docs format schema reference clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -35,6 +35,10 @@ format: .venv/ready
 # What editors check schema files with; a test says when it is out of date.
 schema: .venv/ready
 	$(BIN)/mmt schema > registry/schema.json
+
+# The generated parts of the pages docs/schema.md, docs/cli.md and docs/reference.md; a test says when they are out of date.
+reference: .venv/ready
+	$(BIN)/python docs/hooks.py
 
 clean:
 	rm -rf .venv build dist site runs .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -1,7 +1,8 @@
-"""Fills the reference pages from the code: `schema.md` from the components, `cli.md` from the command line.
+"""Generates the tables of the reference pages from the code, and prepares pages for the built site.
 
-A page holds markers, `<!-- generated: NAME -->`, each on a line of its own; what stands for a marker is made here
-each time the site is built, so no table is kept by hand.
+A page holds a generated part between two markers, each on a line of its own: `<!-- generated: NAME -->` and
+`<!-- end of NAME -->`. The part is committed, so that the page can be read where the repository is looked at.
+`make reference` writes it anew, a test says when it is out of date, and each build of the site fills it in afresh.
 """
 
 from __future__ import annotations
@@ -12,27 +13,54 @@ import json
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+import griffe
 import typer
 from mkdocs.exceptions import PluginError
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+_PART = re.compile(
+    r"^<!-- generated: ([a-z ]+) -->$(?:(?!<!-- generated).)*?^<!-- end of \1 -->$", re.MULTILINE | re.DOTALL
+)
 _MARKER = re.compile(r"^<!-- generated: ([a-z ]+) -->$", re.MULTILINE)
+_PICTURE = re.compile(r"^!\[[^\]]*\]\((?:\.\./)*(assets/\w+\.svg)\)$", re.MULTILINE)
 _DISTRIBUTION = "mmtoolkit"
+_ROOT = Path(__file__).parents[1]
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """MkDocs calls this with the text of each page."""
-    return _MARKER.sub(_made, markdown)
+    # A picture inside the page takes the colours of the site's theme; as an image it could not.
+    inlined = _PICTURE.sub(r'<figure class="picture">\n--8<-- "\1"\n</figure>', markdown)
+    return fill(inlined)
 
 
-def _made(marker: re.Match[str]) -> str:
-    name = marker[1]
-    if name not in _MAKERS:
-        raise PluginError(f"{marker[0]}: there is nothing of that name; there are {', '.join(_MAKERS)}")
-    return _MAKERS[name]()
+def fill(page: str) -> str:
+    """The page with its generated parts made anew.
+
+    Raises:
+        PluginError: a marker names nothing that can be generated, or has no end.
+    """
+    for marker in _MARKER.finditer(page):
+        if marker[1] not in _GENERATORS:
+            raise PluginError(f"{marker[0]}: there is nothing of that name; there are {', '.join(_GENERATORS)}")
+        if f"\n<!-- end of {marker[1]} -->\n" not in page[marker.end() :] + "\n":
+            raise PluginError(f"{marker[0]}: it has no end; add the line <!-- end of {marker[1]} -->")
+    return _PART.sub(
+        lambda part: f"<!-- generated: {part[1]} -->\n\n{_GENERATORS[part[1]]()}\n\n<!-- end of {part[1]} -->", page
+    )
+
+
+def write_pages() -> None:
+    """Write the generated parts of all pages anew: what `make reference` does."""
+    for path in sorted(Path(__file__).parent.rglob("*.md")):
+        page = path.read_text(encoding="utf-8")
+        if (filled := fill(page)) != page:
+            path.write_text(filled, encoding="utf-8")
+            print(path.relative_to(_ROOT))
 
 
 # The schema.
@@ -134,6 +162,11 @@ def _first_paragraph(cls: type) -> str:
     return _docstring(cls).split("\n\n", 1)[0]
 
 
+def _anchor(name: str) -> str:
+    """What links to a heading name: an id of the heading itself would show as text on a code host."""
+    return f'<a id="{name}"></a>'
+
+
 _FAMILIES = {
     "modality": ("Modalities", "Each entry of `modalities` is one of these."),
     "source": ("Sources", "`data` is one of these."),
@@ -153,16 +186,17 @@ def components() -> str:
     parts = []
     for family in FAMILIES:
         heading, place = _FAMILIES[family.family]
-        parts += [f"## {heading} {{#{family.family}}}", _first_paragraph(family), place]
+        parts += [_anchor(family.family), f"## {heading}", _first_paragraph(family), place]
         if shared := [name for name in family.model_fields if name != "kind"]:
             parts += [f"Keys of every {family.family}, beside `kind`:", options_table(family, {"kind"})]
         for kind, cls in sorted(plugins.of_family(family.family).items()):
             if plugins.origins[cls].distribution != _DISTRIBUTION:
                 continue
             parts += [
-                f"### {kind} {{#{family.family}-{kind}}}",
+                _anchor(f"{family.family}-{kind}"),
+                f"### {kind}",
                 _docstring(cls),
-                f"In Python: `{cls.__module__}.{cls.__qualname__}`.",
+                f"In Python: `{cls.__module__.partition('.')[0]}.{cls.__qualname__}`.",
                 options_table(cls, {"kind", *(() if _differs(cls, family) else shared)}),
             ]
     return "\n\n".join(parts)
@@ -273,9 +307,36 @@ def _examples(command: Any) -> str:
     return "```sh\n" + "\n".join(shown) + "\n```" if shown else ""
 
 
-_MAKERS: dict[str, Callable[[], str]] = {
+# The public names.
+
+
+def names() -> str:
+    """A line for each public name: what it is, in the first sentence of its docstring."""
+    library = griffe.load("mmtoolkit", search_paths=[_ROOT], resolve_aliases=True)
+    tables = []
+    for package in (library, library["testing"]):
+        public = importlib.import_module(package.path).__all__
+        rows = (
+            (f"[`{name}`](#{package.path}.{name})", _first_sentence(package[name]))
+            for name in sorted(public, key=str.lower)
+        )
+        tables.append(_table((f"`{package.path}`", "what it is"), rows))
+    return "\n\n".join(tables)
+
+
+def _first_sentence(documented: griffe.Object | griffe.Alias) -> str:
+    text = inspect.cleandoc(documented.docstring.value) if documented.docstring else ""
+    return _plain(re.split(r"(?<=\.)(?<!et al\.)\s|\n\n", text, maxsplit=1)[0])
+
+
+_GENERATORS: dict[str, Callable[[], str]] = {
     "schema": top_level,
     "train": train_options,
     "components": components,
     "commands": commands,
+    "names": names,
 }
+
+
+if __name__ == "__main__":
+    write_pages()

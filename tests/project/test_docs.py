@@ -132,7 +132,7 @@ def test_python_compiles_and_runs_where_it_stands_alone(text: str, monkeypatch: 
     if text.startswith("import torch\n"):
         monkeypatch.syspath_prepend(EXAMPLES)
         space: dict[str, Any] = {}
-        exec(compile(text, "block", "exec"), space)
+        exec(compile(text, "block", "exec", dont_inherit=True), space)
         for name, test in list(space.items()):
             if name.startswith("test_"):
                 test()
@@ -277,10 +277,10 @@ def test_the_reference_has_every_public_name() -> None:
     assert sorted(named) == sorted(mmtoolkit.__all__)
 
 
-def test_the_schema_page_has_every_option(hooks: ModuleType) -> None:
-    page = hooks.on_page_markdown((DOCS / "schema.md").read_text(encoding="utf-8"))
-    assert "<!-- generated" not in page
-    sections = dict(re.findall(r"^### \w+ \{#([\w-]+)\}\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL))
+def test_the_schema_page_has_every_option() -> None:
+    page = (DOCS / "schema.md").read_text(encoding="utf-8")
+    section = re.compile(r'^<a id="([\w-]+)"></a>\n\n### \w+\n(.*?)(?=^<a id|^<!-- end)', re.MULTILINE | re.DOTALL)
+    sections = dict(section.findall(page))
     plugins = load_plugins()
     assert set(sections) == {f"{family}-{kind}" for family, kind in plugins.components}
     for (family, kind), cls in plugins.components.items():
@@ -308,13 +308,39 @@ def test_types_are_told_in_words(hooks: ModuleType, schema: dict[str, Any], word
     assert hooks.type_words(schema) == words
 
 
-def test_an_unknown_marker_is_an_error(hooks: ModuleType) -> None:
+@pytest.mark.parametrize("name", ["schema", "cli", "reference"])
+def test_generated_parts_are_as_the_code_says(hooks: ModuleType, name: str) -> None:
+    page = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    assert "<!-- generated" in page
+    assert hooks.fill(page) == page, f"docs/{name}.md is out of date: run `make reference`"
+
+
+def test_the_site_makes_generated_parts_anew_and_once(hooks: ModuleType) -> None:
+    page = (DOCS / "schema.md").read_text(encoding="utf-8")
+    old = page.replace("| `early_stopping` |", "| `late_stopping` |")
+    assert old != page
+    assert hooks.on_page_markdown(old) == hooks.on_page_markdown(page)
+    assert hooks.on_page_markdown(page).count("| `early_stopping` |") == 1
+
+
+def test_the_site_shows_pictures_in_the_colours_of_its_theme(hooks: ModuleType) -> None:
+    page = "Before.\n\n![Experts](../assets/mvae.svg)\n\nAfter ![inside](../assets/mvae.svg) a line.\n"
+    inlined = '<figure class="picture">\n--8<-- "assets/mvae.svg"\n</figure>'
+    assert hooks.on_page_markdown(page) == page.replace("![Experts](../assets/mvae.svg)", inlined)
+
+
+@pytest.mark.parametrize(
+    ("page", "fault"),
+    [
+        ("<!-- generated: everything -->\n", "everything.*nothing of that name; there are schema, train, components"),
+        ("<!-- generated: train -->\n\n# More\n", "train.*no end; add the line <!-- end of train -->"),
+    ],
+)
+def test_a_wrong_marker_is_an_error(hooks: ModuleType, page: str, fault: str) -> None:
     from mkdocs.exceptions import PluginError
 
-    with pytest.raises(
-        PluginError, match="there is nothing of that name; there are schema, train, components, commands"
-    ):
-        hooks.on_page_markdown("<!-- generated: everything -->")
+    with pytest.raises(PluginError, match=fault):
+        hooks.fill(page)
 
 
 # The command line.
@@ -342,8 +368,8 @@ def commands() -> dict[str, Any]:
     return dict(leaves(typer.main.get_command(app)))
 
 
-def test_the_cli_page_has_every_command_and_option(hooks: ModuleType) -> None:
-    page = hooks.on_page_markdown((DOCS / "cli.md").read_text(encoding="utf-8"))
+def test_the_cli_page_has_every_command_and_option() -> None:
+    page = (DOCS / "cli.md").read_text(encoding="utf-8")
     sections = dict(re.findall(r"^## mmt ([\w ]+)\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL))
     found = commands()
     assert set(sections) == set(found)
