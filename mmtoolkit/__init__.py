@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmtoolkit.base.errors import UserError as UserError
+    from mmtoolkit.base.meter import Meter as Meter
     from mmtoolkit.catalogue.plugins import Plugin as Plugin
     from mmtoolkit.catalogue.plugins import Plugins as Plugins
     from mmtoolkit.catalogue.plugins import load_plugins as load_plugins

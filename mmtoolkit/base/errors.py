@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mmtoolkit.base.words import printable
+
 
 class UserError(Exception):
     """Something the user can mend: a schema, data, an argument, a plugin.
@@ -17,11 +19,5 @@ class UserError(Exception):
 
     def __init__(self, faults: str | Sequence[str]) -> None:
         lines = [faults] if isinstance(faults, str) else faults
-        self.faults: list[str] = [_printable(line) for line in lines]
+        self.faults: list[str] = [printable(line) for line in lines]
         super().__init__("\n".join(self.faults))
-
-
-def _printable(line: str) -> str:
-    if line.isprintable():
-        return line
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import checksum
+from mmtoolkit.base.words import error_with_class
 from mmtoolkit.components import FAMILIES, Component, hooks
 
 GROUP = hooks.PROJECT
@@ -92,10 +93,6 @@ def _classes(module: object) -> list[type[Component]]:
     return [cls for classes in found for cls in classes]
 
 
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
-
-
 def load_plugins(files: Sequence[str | Path] = ()) -> Plugins:
     """Load the installed plugins, or those of them that $MMT_PLUGINS names, and the given files.
 
@@ -129,7 +126,7 @@ def load_plugins(files: Sequence[str | Path] = ()) -> Plugins:
                 _kind(cls)
         except (Exception, SystemExit) as error:
             plugins.broken.append(
-                f"plugin {point.name} of {distribution} {plugin.version} does not work: {_one_line(error)}; "
+                f"plugin {point.name} of {distribution} {plugin.version} does not work: {error_with_class(error)}; "
                 f"mend or uninstall {distribution}"
             )
             continue
@@ -141,7 +138,7 @@ def load_plugins(files: Sequence[str | Path] = ()) -> Plugins:
             for cls in classes:
                 _kind(cls)
         except (Exception, SystemExit) as error:
-            raise UserError(f"--plugin {file}: {_one_line(error)}; mend the file") from error
+            raise UserError(f"--plugin {file}: {error_with_class(error)}; mend the file") from error
         plugins._add(classes, plugin)
     return plugins
 
@@ -171,5 +168,5 @@ def _load_file(path: Path) -> tuple[ModuleType, Plugin]:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         sys.modules.pop(name, None)
-        raise UserError(f"--plugin {path}: {_one_line(error)}; mend the file") from error
+        raise UserError(f"--plugin {path}: {error_with_class(error)}; mend the file") from error
     return module, plugin

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import textwrap
 import zlib
 from collections.abc import Callable, Mapping
 from importlib import resources
@@ -17,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import make_folder
 from mmtoolkit.base.locations import data_folders, user_data_folder
-from mmtoolkit.base.words import did_you_mean
+from mmtoolkit.base.words import did_you_mean, error_text
 from mmtoolkit.base.yaml12 import Document, read_yaml
 
 
@@ -259,7 +258,7 @@ def _fetch(file: DataFile, mirrors: tuple[str, ...], folder: Path) -> None:
             pooch.retrieve(url, known_hash=file.download or None, fname=file.name, path=folder)
         except (OSError, ValueError) as error:  # requests' are OSErrors; a wrong checksum is a mere ValueError
             wrong = not isinstance(error, OSError)
-            faults.append(f"{url}: {'its checksum is wrong' if wrong else _short(error)}")
+            faults.append(f"{url}: {'its checksum is wrong' if wrong else error_text(error)}")
             continue
         if contents_checksum(folder / file.name) == file.contents:
             return
@@ -267,10 +266,6 @@ def _fetch(file: DataFile, mirrors: tuple[str, ...], folder: Path) -> None:
         faults.append(f"{url}: the checksum of its contents is wrong")
     remedy = "try again later, or fetch it by hand"
     raise UserError([f"{fault}; {remedy} into {folder}" for fault in faults] or f"{file.name}: has no mirror; {remedy}")
-
-
-def _short(error: Exception) -> str:
-    return textwrap.shorten(str(error), 200, placeholder=" …") or type(error).__name__
 
 
 def contents_checksum(path: Path) -> str:

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from mmtoolkit.cli.app import app, load_run, out, say
 from mmtoolkit.cli.options import BadCellOption, DeviceOption, OverwriteOption, ReadOption, RunArgument, TableArgument
-from mmtoolkit.cli.progress import rows_shown
+from mmtoolkit.cli.progress import row_meter
 
 
 def _written(out_file: Path, notes: Iterable[str]) -> None:
@@ -47,8 +47,8 @@ def impute(
     check_output(out_file, overwrite, table)
     run = load_run(ctx, run_folder, device)
     user_file = file_as_set(run, table, set_, on_bad_cell)
-    with rows_shown("impute") as progress:
-        notes = impute_table(run, user_file, out_file, samples or 0, seed, overwrite, progress)
+    with row_meter() as meter:
+        notes = impute_table(run, user_file, out_file, samples or 0, seed, overwrite, meter)
     _written(out_file, notes)
 
 
@@ -78,6 +78,6 @@ def embed(
     check_output(out_file, overwrite, table)
     run = load_run(ctx, run_folder, device)
     user_file = file_as_set(run, table, set_, on_bad_cell)
-    with rows_shown("embed") as progress:
-        notes = embed_table(run, user_file, out_file, keep or (), overwrite, progress)
+    with row_meter() as meter:
+        notes = embed_table(run, user_file, out_file, keep or (), overwrite, meter)
     _written(out_file, notes)

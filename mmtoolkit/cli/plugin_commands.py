@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import error_with_class
 
 GROUP = "mmtoolkit.commands"
 
@@ -77,6 +78,6 @@ def _loaded(point: metadata.EntryPoint) -> Any:
             raise TypeError(f"{point.value} is {type(found).__name__}, neither a typer.Typer nor a function")
         return typer.main.get_command(application)
     except (Exception, SystemExit) as error:
-        text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+        text = error_with_class(error)
         remedy = f"mend or uninstall {point.dist.name if point.dist else 'the plugin'}"
         raise UserError(f"mmt {point.name}: the command of {_origin(point)} does not work: {text}; {remedy}") from error

@@ -1,11 +1,17 @@
-"""How training is shown: a bar in a terminal, a line an epoch elsewhere."""
+"""How far a command has come: a bar in a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from mmtoolkit.base.meter import Meter
 from mmtoolkit.cli.app import say
 
 if TYPE_CHECKING:
@@ -14,15 +20,8 @@ if TYPE_CHECKING:
     from mmtoolkit.study.table import Number
     from mmtoolkit.training.watcher import TrainingStart
 
-import sys
-import time
-from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
 _SHOWN_TERMS = 4
-_SECONDS = 15
+_SHOWN_SCORES = 4
 
 
 def _terms(loss: float, terms: dict[str, float]) -> str:
@@ -49,11 +48,7 @@ class PlainWatcher:
     def begin(self, start: TrainingStart) -> None:
         """Say what is to be done."""
         self.epochs, self.done, self.started = start.epochs, start.done, time.monotonic()
-        print(
-            f"training: {start.epochs - start.done} epochs of {start.steps} steps over {start.rows:,} rows",
-            file=sys.stderr,
-            flush=True,
-        )
+        say(f"training: {start.epochs - start.done} epochs of {start.steps} steps over {start.rows:,} rows")
 
     def look(self, epoch: int, step: int, means: dict[str, float]) -> None:
         """Nothing between epochs."""
@@ -63,11 +58,9 @@ class PlainWatcher:
         number = line["epoch"]
         left = (time.monotonic() - self.started) / max(number - self.done, 1) * (self.epochs - number)
         bound = "" if line["validation"] is None else f"  validation bound {line['validation']:.2f}"
-        print(
+        say(
             f"epoch {number}/{self.epochs}  {_terms(line['loss'], line['terms'])}{bound}  beta {line['beta']:.2f}  "
-            f"{line['rows_per_second']:,.0f} rows/s  {_clock(left)} left",
-            file=sys.stderr,
-            flush=True,
+            f"{line['rows_per_second']:,.0f} rows/s  {_clock(left)} left"
         )
 
 
@@ -123,32 +116,29 @@ def watcher() -> PlainWatcher | BarWatcher:
     return BarWatcher(console) if console.is_terminal else PlainWatcher()
 
 
+class BarMeter(Meter):
+    """A meter that moves a bar, and says nothing."""
+
+    def __init__(self, bars: Progress, say: Callable[[str], None], what: str, total: int) -> None:
+        super().__init__(say, what, total)
+        self.bars, self.task = bars, bars.add_task(what, total=total)
+
+    def advance(self, count: int = 1) -> None:
+        """Move the bar by what has been done since the last call."""
+        self.done += count
+        self.bars.update(self.task, completed=self.done)
+
+
 @contextlib.contextmanager
-def rows_shown(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Shows how many rows are done of how many: a bar in a terminal, a line now and then elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+def row_meter() -> Iterator[Callable[[Callable[[str], None], str, int], Meter]]:
+    """What makes the meter of rows: a bar where stderr is a terminal, else a plain `Meter`."""
     console = Console(stderr=True, highlight=False)
-    if console.is_terminal:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console) as bar:
-            task = bar.add_task(what, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+    if not console.is_terminal:
+        yield Meter
         return
-    started = last = time.monotonic()
-
-    def told(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= _SECONDS and done < total:
-            last = now
-            say(f"{what}: {done:,} of {total:,} rows, about {(now - started) / done * (total - done):,.0f} s left")
-
-    yield told
-
-
-_SHOWN_SCORES = 4
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bars:
+        yield partial(BarMeter, bars)
 
 
 class StudyLines:
@@ -184,7 +174,7 @@ class StudyLines:
 
     def print(self, line: str) -> None:
         """Print a line."""
-        print(line, file=sys.stderr, flush=True)
+        say(line)
 
 
 class StudyBar(StudyLines):

@@ -8,7 +8,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from mmtoolkit.runs.scores import entry_name, number, score_columns
+from mmtoolkit.base.words import number
+from mmtoolkit.runs.scores import entry_name, score_columns
 
 # What the names of results have at least, where they are as long, and what lies between two columns.
 _NAME, _GAP = 28, 3

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from mmtoolkit.base.better import Better
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import listing
 from mmtoolkit.runs.folder import read_declared, read_evaluation, read_finished_record, read_results
 
 # Options that say which scores there are, or how much is done at once, but not how a score comes about.
@@ -210,33 +211,29 @@ def _notes(runs: Sequence[Compared], differences: Sequence[str], rows: Sequence[
     if len({tuple(sorted(run.record["data"].values())) for run in runs}) > 1:
         data.append("the checksums of its files")
     if data:
-        yield f"the runs have other data ({_listed(data)}); their scores are compared all the same"
+        yield f"the runs have other data ({listing(data, _MOST_KEYS)}); their scores are compared all the same"
     declared = [key for key in differences if key.startswith("modalities.") and not key.endswith(".weight")]
     if declared:
         yield (
-            f"modalities are declared otherwise ({_listed(declared)}); where that changes their values or their "
-            "likelihood, scores of them do not compare"
+            f"modalities are declared otherwise ({listing(declared, _MOST_KEYS)}); where that changes their values or "
+            "their likelihood, scores of them do not compare"
         )
     if len({_key(row.kind, row.split, row.entry) for row in rows}) < len(rows):
         yield "scores by other options, or over another number of rows, stand in rows of their own"
     unranked = [row for row in rows if any(cell and cell.standing == "unranked" for cell in row.cells)]
     if silent := _metrics(row for row in unranked if not row.stated):
         yield (
-            f"no run says whether high or low is better ({_listed(silent)}), so none is marked as the best; score the "
-            "runs again with `mmt evaluate` and compare the evaluations, or let the plugin's `better` say it"
+            f"no run says whether high or low is better ({listing(silent, _MOST_KEYS)}), so none is marked as the "
+            "best; score the runs again with `mmt evaluate` and compare the evaluations, or let the plugin's `better` "
+            "say it"
         )
     if contradicted := _metrics(row for row in unranked if row.stated):
         yield (
-            f"one run says that high is better, another low ({_listed(contradicted)}), so none is marked as the best; "
-            "score the runs again with one version of the plugin"
+            f"one run says that high is better, another low ({listing(contradicted, _MOST_KEYS)}), so none is marked "
+            "as the best; score the runs again with one version of the plugin"
         )
 
 
 def _metrics(rows: Iterable[Row]) -> list[str]:
     """The metrics of the rows, or the evaluators of those without."""
     return list(dict.fromkeys(row.entry.get("metric") or row.kind for row in rows))
-
-
-def _listed(keys: Sequence[str]) -> str:
-    more = f" and {len(keys) - _MOST_KEYS} more" if len(keys) > _MOST_KEYS else ""
-    return ", ".join(keys[:_MOST_KEYS]) + more

@@ -14,8 +14,9 @@ from typing import Any
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import check_free, make_folder, write_text
+from mmtoolkit.base.words import number, one_line, shorten
 from mmtoolkit.compare.comparison import Cell, Comparison, Row
-from mmtoolkit.runs.scores import entry_name, number
+from mmtoolkit.runs.scores import entry_name
 
 LEGEND = "* best, ≈ not significantly different from the best (5 %), ≠ significantly different, ? no standard error"
 _MARKS = {"alone": "", "best": "*", "level": "≈", "worse": "≠", "untested": "?", "unranked": ""}
@@ -66,7 +67,7 @@ def _heading(row: Row, rows: tuple[Row, ...]) -> str:
 def _value(value: Any) -> str:
     """A value of a schema; nothing for none."""
     text = "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
+    return shorten(text, _LONGEST_VALUE)
 
 
 def _score(cell: Cell | None) -> str:
@@ -99,7 +100,7 @@ def _md_row(*cells: str) -> str:
 
 def _md(text: str) -> str:
     """Text that means itself in a cell of a Markdown table."""
-    return "".join(f"\\{c}" if c in "\\|*`<[" else c for c in " ".join(text.split()))
+    return "".join(f"\\{c}" if c in "\\|*`<[" else c for c in one_line(text))
 
 
 _COLUMNS = (

@@ -9,6 +9,8 @@ from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmtoolkit.base.words import one_line, shorten
+
 if TYPE_CHECKING:
     from mmtoolkit.tables import FilesBeside
 
@@ -58,8 +60,8 @@ class ColumnSummary:
 
     def example(self, cell: Any) -> str:
         """A cell as a comment shows it: short, and on one line."""
-        text = repr(cell) if isinstance(cell, str) and not cell.strip() else " ".join(str(cell).split())
-        return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+        text = repr(cell) if isinstance(cell, str) and not cell.strip() else one_line(str(cell))
+        return shorten(text, _SHOWN)
 
     def examples(self, most: int = 4) -> str:
         """The first distinct cells, in one line."""

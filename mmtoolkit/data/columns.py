@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,8 @@ from torch import Tensor
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import checksum, locked, make_folder, replacing_folder, write_text
 from mmtoolkit.base.locations import prepared_folder
+from mmtoolkit.base.meter import Meter
+from mmtoolkit.base.words import listing
 from mmtoolkit.components import Modality, Parsed, Table
 from mmtoolkit.components.reading import read_cells
 from mmtoolkit.tables import FilesBeside
@@ -34,7 +35,6 @@ _FORMAT = 1
 _CHUNK = 4096
 _KEPT_FAULTS = 20
 _SHOWN_NAMES = 8
-_TELL_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -172,23 +172,19 @@ class ColumnStore:
         self, portion: Portion, modalities: Mapping[str, Modality], folders: Mapping[str, Path], table: Table
     ) -> None:
         length = len(table) if portion.most is None else min(len(table), portion.most)
-        names = list(modalities)
-        more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
-        self.report(f"preparing {portion.name}: {length:,} rows of {', '.join(names[:_SHOWN_NAMES])}{more}")
+        self.report(f"preparing {portion.name}: {length:,} rows of {listing(list(modalities), _SHOWN_NAMES)}")
         with contextlib.ExitStack() as stack:
             writers = {
                 name: _Writer(stack.enter_context(replacing_folder(folders[name])), length, self._make_room)
                 for name in modalities
             }
             read = [column for name, modality in modalities.items() for column in modality.source_columns(name)]
-            told = time.monotonic()
+            meter = Meter(self.report, f"preparing {portion.name}", length)
             for start, chunk in _chunks(table, list(dict.fromkeys(read)), length):
-                if time.monotonic() - told > _TELL_SECONDS:
-                    told = time.monotonic()
-                    self.report(f"preparing {portion.name}: {start:,} of {length:,} rows")
                 for name, modality in modalities.items():
                     cells = modality.assembled(name, chunk)
                     writers[name].add(start, modality, read_cells(modality, cells, portion.beside), len(cells))
+                meter.advance(len(next(iter(chunk.values()))))
             for writer in writers.values():
                 writer.close()
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.base.words import did_you_mean
+from mmtoolkit.base.words import did_you_mean, listing
 from mmtoolkit.catalogue import shipped
 from mmtoolkit.components import Modality, Source, Table
 from mmtoolkit.core.batch import Batch, sent
@@ -220,10 +220,9 @@ _SHOWN_COLUMNS = 3
 
 
 def columns_text(name: str, modality: Modality) -> str:
-    """`column a`, or `columns a, b, c, …`."""
+    """`column a`, or `columns a, b, c and 2 more`."""
     columns = modality.source_columns(name)
-    more = ", …" if len(columns) > _SHOWN_COLUMNS else ""
-    return f"column{'s' * (len(columns) > 1)} {', '.join(columns[:_SHOWN_COLUMNS])}{more}"
+    return f"column{'s' * (len(columns) > 1)} {listing(columns, _SHOWN_COLUMNS)}"
 
 
 def bad_cells(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -11,6 +10,7 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from mmtoolkit.base.meter import Meter
 from mmtoolkit.components import ByName, Modality, Network, Run, Scores
 from mmtoolkit.components.entries import Entry, EntryEvaluator, described
 from mmtoolkit.core.batch import Batch
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _LOOKS = 20  # times that the validation rows are scored
 _CHOOSING_ROWS = 2000  # of the validation split: all of a large one would cost more than training
 _SCORED_ROWS = 500  # at once
-_SAY_SECONDS = 15.0
 _FEWEST_ROWS = 2
 
 
@@ -118,15 +117,13 @@ class Classifier(EntryEvaluator[Task]):
         best, kept, kept_step = -math.inf, None, None
         every = max(1, self.steps // _LOOKS)
         run.say(f"{self.kind}: {classifier.task}: {self.steps:,} steps on {len(rows):,} training rows")
-        said = time.monotonic()
+        meter = Meter(run.say, f"{self.kind}: {classifier.task}", self.steps, "steps")
         for step, batch in enumerate(run.batches("train", _order(rows, self.batch_size, self.steps), redraw=True), 1):
             classifier.train()
             optimizer.zero_grad()
             classifier.loss(batch).backward()
             optimizer.step()
-            if time.monotonic() - said > _SAY_SECONDS:
-                run.say(f"{self.kind}: {classifier.task}: step {step:,} of {self.steps:,}")
-                said = time.monotonic()
+            meter.advance()
             if step % every and step < self.steps:
                 continue
             score = _mean_log_prob(classifier, run.batches(split, choosing.split(_SCORED_ROWS)))

@@ -9,7 +9,8 @@ from pydantic import PositiveInt
 
 from mmtoolkit.components import Run, Scores
 from mmtoolkit.components.entries import Entry, EntryEvaluator, described, scored_rows
-from mmtoolkit.evaluators.progress import told
+from mmtoolkit.components.means import MeanWithError
+from mmtoolkit.evaluators.progress import metered_batches
 
 
 class Elbo(EntryEvaluator[Entry]):
@@ -27,8 +28,6 @@ class Elbo(EntryEvaluator[Entry]):
 
     def evaluate(self, run: Run, split: str) -> Scores:
         """One result an entry: {target, given, better, value, stderr, examples, incomplete}."""
-        from mmtoolkit.components.means import MeanWithError  # torchmetrics takes seconds to import
-
         names = tuple(run.modalities)
         alone = [Entry(target=(name,), given=(name,)) for name in names]
         everything = [Entry(target=run.model.targets, given=run.model.inputs)]
@@ -36,13 +35,12 @@ class Elbo(EntryEvaluator[Entry]):
         means = [MeanWithError() for _ in entries]
         incomplete = [0] * len(entries)
         generator = run.generator
-        for batch in told(run, split, self.kind):
+        for batch in metered_batches(run, split, self.kind):
             noise = torch.randn(self.samples, batch.size, run.model.latent_dim, generator=generator, device=run.device)
             for place, entry in enumerate(entries):
                 scored, partial = scored_rows(batch, entry, run.model.conditions)
                 incomplete[place] += int(partial.sum())
                 if not scored.any():
-                    means[place].update(torch.zeros(0))  # torchmetrics warns of what was never updated
                     continue
                 q = run.model.infer(batch, entry.given)
                 bound = torch.zeros(batch.size, device=run.device)

@@ -22,7 +22,7 @@ from mmtoolkit.components.entries import Entry, described, in_order, undecoded
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.evaluators.neighbours import Neighbours
 from mmtoolkit.evaluators.points import PointScores
-from mmtoolkit.evaluators.progress import told
+from mmtoolkit.evaluators.progress import metered_batches
 
 if TYPE_CHECKING:
     from torch.distributions import Distribution
@@ -112,7 +112,7 @@ class Imputation(Evaluator):
         draws = self.samples or 1
         parts = rows.split(max(1, min(_ROWS, _PAIRS // draws)))
         for batch, part, wanted in zip(
-            told(run, split, self.kind, parts), parts, hidden.split(len(parts[0])), strict=True
+            metered_batches(run, split, self.kind, parts), parts, hidden.split(len(parts[0])), strict=True
         ):
             left = batch.where(~wanted)
             q = model.infer_all(left)

@@ -23,8 +23,9 @@ from mmtoolkit.components.entries import (
 )
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.subsets import supports
+from mmtoolkit.evaluators.estimates import MeanEstimate
 from mmtoolkit.evaluators.importance import FEW, Estimate, estimate
-from mmtoolkit.evaluators.progress import told
+from mmtoolkit.evaluators.progress import metered_batches
 
 Names = tuple[str, ...]
 
@@ -115,8 +116,6 @@ class LogLikelihood(EntryEvaluator[LikelihoodEntry]):
         marginal_ess, incomplete}: means over rows. `marginal` says where log p(given) comes from; null where none is
         subtracted.
         """
-        from mmtoolkit.evaluators.estimates import MeanEstimate  # torchmetrics takes seconds to import
-
         entries, notes = self.chosen(_default_entries(run.model), run.model)
         plans = [self._plan(entry, run.model) for entry in entries]
         draws = {None: 0, "prior": self.prior_samples, "posterior": self.samples}
@@ -125,7 +124,7 @@ class LogLikelihood(EntryEvaluator[LikelihoodEntry]):
         memory = (self.memory or _MEMORY[run.device.type]) * 2**20
         priors = _Priors(run.model, self.prior_samples, run.generator, memory)
         generator = run.generator
-        for batch in told(run, split, self.kind):
+        for batch in metered_batches(run, split, self.kind):
             found = {
                 proposal: dict(
                     zip(sets, estimate(run.model, batch, proposal, sets, self.samples, generator, memory), strict=True)

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from mmtoolkit.components import Modality
+from mmtoolkit.components.means import MeanWithError
 
 if TYPE_CHECKING:
     from torch.distributions import Distribution
     from torchmetrics import Metric
 
     from mmtoolkit.base.better import Better
-    from mmtoolkit.components.means import MeanWithError
 
 
 class PointScores:
@@ -101,8 +101,6 @@ def _direction(metric: Metric) -> Better | None:
 
 
 def _add(means: dict[str, MeanWithError], scores: dict[str, Tensor]) -> None:
-    from mmtoolkit.components.means import MeanWithError  # torchmetrics takes seconds to import
-
     for metric, values in scores.items():
         means.setdefault(metric, MeanWithError()).update(values)
 

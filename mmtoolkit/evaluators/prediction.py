@@ -11,7 +11,7 @@ from mmtoolkit.components import Run, Scores
 from mmtoolkit.components.entries import Entry, EntryEvaluator, described, scored_rows
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.evaluators.points import PointScores
-from mmtoolkit.evaluators.progress import told
+from mmtoolkit.evaluators.progress import metered_batches
 
 if TYPE_CHECKING:
     from torch.distributions import Distribution
@@ -52,7 +52,7 @@ class Prediction(EntryEvaluator[Entry]):
         with torch.random.fork_rng():
             # Distributions sample from the default generator.
             torch.manual_seed(generator.initial_seed())
-            for batch in told(run, split, self.kind):
+            for batch in metered_batches(run, split, self.kind):
                 for rows in batch.split(max(1, _PAIRS // draws)):
                     for given, group in by_given.items():
                         q = run.model.infer(rows, given)

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mmtoolkit.base.words import one_line, shorten
 from mmtoolkit.figures.colours import CURVES, DPI, INK, SOFT
 
 _TITLE = 40
@@ -30,7 +31,7 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
         axes = figure.add_subplot(lines, columns, place + 1)
         marker = "o" if len(epochs) < 3 else None
         axes.plot(epochs, values, color=CURVES[place % len(CURVES)], linewidth=1.6, marker=marker)
-        axes.set_title(short(name, _TITLE), fontsize=9, loc="left", color=INK, parse_math=False)
+        axes.set_title(shorten(one_line(name), _TITLE), fontsize=9, loc="left", color=INK, parse_math=False)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.tick_params(labelsize=7, colors=SOFT)
         axes.grid(alpha=0.25)
@@ -39,9 +40,3 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
         if place >= len(curves) - columns:
             axes.set_xlabel("epoch", fontsize=8, color=SOFT)
     return figure
-
-
-def short(text: str, most: int) -> str:
-    """A text on one line of a figure, its end left out where it is longer than that."""
-    text = " ".join(text.split())
-    return text if len(text) <= most else text[: most - 1] + "…"

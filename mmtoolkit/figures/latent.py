@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import one_line, shorten
 from mmtoolkit.figures.colours import DATA, DPI, GIVEN, GROUPS, INK, SOFT
-from mmtoolkit.figures.curves import short
 from mmtoolkit.figures.latent_rows import project
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def latent_space(latent: Mapping[str, Any], colours: Sequence[str] | None = None
     for place, name in enumerate(names or [""]):
         axes = figure.add_subplot(lines, columns, place + 1)
         _paint(axes, points, latent["shades"][name] if name else [None] * len(points), bool(name))
-        axes.set_title(short(name, _TITLE), fontsize=9, loc="left", color=INK, parse_math=False)
+        axes.set_title(shorten(one_line(name), _TITLE), fontsize=9, loc="left", color=INK, parse_math=False)
         axes.set_xticks([])
         axes.set_yticks([])
         for side in axes.spines.values():
@@ -91,7 +91,7 @@ def _paint(axes: Axes, points: NDArray[np.float64], shades: Sequence[float | str
         beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if groups else {"loc": "best"}
         made = axes.legend(
             [handles[place] for place in keep],
-            [short(labels[place], _NAME) for place in keep],
+            [shorten(one_line(labels[place]), _NAME) for place in keep],
             fontsize=6.5,
             frameon=False,
             handletextpad=0.1,

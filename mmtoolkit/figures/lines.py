@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from mmtoolkit.base.words import short_listing
 from mmtoolkit.components import Modality
 from mmtoolkit.figures.colours import DPI, INK, SOFT
 
@@ -67,7 +68,7 @@ def groups(modalities: Mapping[str, Modality], names: Iterable[str], together: b
 
 def title_of(group: Sequence[str]) -> str:
     """The name of the modalities that share a line."""
-    return ", ".join(group) if len(group) < 3 else f"{group[0]}, {group[1]}, … ({len(group)})"
+    return short_listing(group, 3)
 
 
 def draw_lines(modalities: Mapping[str, Modality], lines: Sequence[Line], panel: float = 0.7) -> Figure:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
+from mmtoolkit.base.words import error_with_class, one_line
 from mmtoolkit.catalogue.plugins import Plugins
 from mmtoolkit.components import ColumnSummary, Modality, Proposal
 
@@ -94,8 +95,8 @@ def _chosen(column: ColumnSummary, kinds: Mapping[str, type[Modality]], report: 
 
 
 def _broken(kind: str, column: str, error: Exception) -> str:
-    text = error.errors()[0]["msg"] if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
-    return f"the modality {kind} cannot propose to read column {column}: {' '.join(text.split())}; mend its plugin"
+    text = one_line(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else error_with_class(error)
+    return f"the modality {kind} cannot propose to read column {column}: {text}; mend its plugin"
 
 
 def _nothing_in(column: ColumnSummary) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import first_lines
 from mmtoolkit.base.yaml12 import read_yaml
 from mmtoolkit.catalogue.plugins import Plugins
 from mmtoolkit.components import Modality, Source
@@ -125,8 +126,11 @@ def _said(reading: Reading, markers: Sequence[str]) -> dict[str, Any]:
 
 def _nothing_usable(path: Path, choices: Sequence[Choice]) -> list[str]:
     lines = [f"{path}, column {choice.name or '(no name)'}: {choice.proposal.about}" for choice in choices]
-    more = [f"{path}: and {len(lines) - _SHOWN} more columns like these"] if len(lines) > _SHOWN else []
-    return [f"{path}: none of its columns can be used as it is; mend one of them:", *lines[:_SHOWN], *more]
+    more = f"{path}: and {len(lines) - _SHOWN} more columns like these"
+    return [
+        f"{path}: none of its columns can be used as it is; mend one of them:",
+        *first_lines(lines, _SHOWN, more),
+    ]
 
 
 def _untrainable(schema: Schema) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmtoolkit.base.words import printable
 from mmtoolkit.base.yaml12 import write_entry
 from mmtoolkit.components import ColumnSummary
 from mmtoolkit.first_schema.choose import Choice
@@ -47,7 +48,7 @@ def document(
     used = [choice for choice in choices if choice.used]
     left_out = [choice for choice in choices if not choice.used]
     lines = [
-        f"# A first schema for {_printable(table)}, proposed by `mmt init`; change what you like.",
+        f"# A first schema for {printable(table)}, proposed by `mmt init`; change what you like.",
         f"# {columns[0].rows:,} rows, {len(columns)} columns, {missing(columns):.0%} of all cells missing.",
         *write_entry("name", name),
         "",
@@ -60,7 +61,7 @@ def document(
     if left_out:
         lines += ["", "  # Left out. To use one all the same, remove the # before its line."]
     for choice in left_out:
-        name = _printable(choice.columns[0].name) or "(no name)"
+        name = printable(choice.columns[0].name) or "(no name)"
         lines += [f"  # {name}: {_about(choice)}", *(_entry(choice, "  # ") if choice.kind is not None else ())]
     lines += ["", *_noted("model", model), "", *_noted("train", train), "", *write_entry("evaluate", evaluate, 1)]
     return "\n".join(lines) + "\n"
@@ -91,9 +92,4 @@ def missing(columns: Sequence[ColumnSummary]) -> float:
 
 
 def _about(choice: Choice) -> str:
-    return _printable(f"{missing(choice.columns):.0%} missing; {choice.proposal.about}")
-
-
-def _printable(text: str) -> str:
-    """Text as a comment can hold it: what would end it, or is not allowed in YAML, is escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable(f"{missing(choice.columns):.0%} missing; {choice.proposal.about}")

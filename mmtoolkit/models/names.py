@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from difflib import get_close_matches
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import did_you_mean
 
 
 def known(name: str, modalities: Collection[str], option: str) -> str:
@@ -15,8 +15,7 @@ def known(name: str, modalities: Collection[str], option: str) -> str:
         UserError: it is not; the line names the model's option.
     """
     if name not in modalities:
-        close = get_close_matches(name, list(modalities), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(name, modalities)
         raise UserError(
             f"model.{option}: there is no modality {name!r}{hint}; the modalities are {', '.join(modalities)}"
         )

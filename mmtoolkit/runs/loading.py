@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import error_text
 from mmtoolkit.catalogue.plugins import load_plugins
 from mmtoolkit.components import Modality
 from mmtoolkit.runs.folder import read_declared, read_finished_record, resume_command
@@ -66,7 +67,6 @@ def _baselines(folder: Path, modalities: Mapping[str, Modality]) -> dict[str, Te
         if shapes != {name: modality.event_shape() for name, modality in modalities.items()}:
             raise ValueError(f"it holds the shapes {shapes}, which are not those of the modalities")
     except Exception as error:  # safetensors and the file system have their own
-        text = " ".join(str(error).split())[:300]
         remedy = f"have it written again with `{resume_command(folder)}`"
-        raise UserError(f"{path}: is missing or damaged: {text}; {remedy}") from error
+        raise UserError(f"{path}: is missing or damaged: {error_text(error)}; {remedy}") from error
     return baselines

@@ -11,6 +11,7 @@ from typing import Any
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import write_text
+from mmtoolkit.base.words import number, short_listing
 from mmtoolkit.runs.cross_modal import from_others, matrix
 from mmtoolkit.runs.folder import (
     read_data,
@@ -24,7 +25,7 @@ from mmtoolkit.runs.folder import (
     schema_text,
 )
 from mmtoolkit.runs.pictures import ROWS_OF_DATA
-from mmtoolkit.runs.scores import entry_name, listed, number, score_columns
+from mmtoolkit.runs.scores import entry_name, score_columns
 
 _QUALITY = 90
 
@@ -100,7 +101,7 @@ def report_of(folder: Path) -> Path:
         rows_of_data=next((picture for picture in pictures if picture["name"] == ROWS_OF_DATA), None),
         pictures=[picture for picture in pictures if picture["name"] != ROWS_OF_DATA],
         entry_name=entry_name,
-        listed=listed,
+        listed=short_listing,
         folder=shlex.quote(str(folder)),
     )
     write_text(folder / "report.html", html)

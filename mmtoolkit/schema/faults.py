@@ -10,11 +10,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from mmtoolkit.base.words import did_you_mean
+from mmtoolkit.base.words import did_you_mean, shorten
 from mmtoolkit.base.yaml12 import Path
 from mmtoolkit.catalogue.plugins import Plugins
 from mmtoolkit.catalogue.shipped import install_hint
 
+_LONGEST = 60  # what is shown of a value
 _PLAIN_KEY = re.compile(r"[^\s.\"'=]+")
 
 
@@ -141,7 +142,7 @@ def _text(
     schema: type[BaseModel],
 ) -> str:
     kinds = plugins.of_family(family) if family else {}
-    shown = _short(repr(fault["input"]))
+    shown = shorten(repr(fault["input"]), _LONGEST)
     match fault["type"]:
         case "missing":
             return "is missing; add it"
@@ -153,8 +154,9 @@ def _text(
         case "union_tag_invalid":
             kind = str(_at(data, path))
             hint = install_hint(str(family), kind)
-            return f"there is no {family} of kind {_short(repr(kind))}{did_you_mean(kind, list(kinds))}; " + (
-                hint if hint else f"the kinds are {', '.join(kinds)}"
+            return (
+                f"there is no {family} of kind {shorten(repr(kind), _LONGEST)}{did_you_mean(kind, list(kinds))}; "
+                + (hint if hint else f"the kinds are {', '.join(kinds)}")
             )
         case "model_type" | "model_attributes_type":
             example = "{kind: …}" if family else "{key: value}"
@@ -171,10 +173,6 @@ def _text(
         hint = did_you_mean(str(fault["input"]), re.findall(r"'([^']*)'", str(fault.get("ctx", {}).get("expected"))))
     but = "" if ", not " in message else f", not {shown}"
     return f"{message}{but}{hint}; {remedy}"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def _known_keys(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import error_text, one_line, shorten
 
 SPLITS = ("train", "valid", "test")
 """What 0, 1 and 2 stand for in the list of the partition."""
@@ -137,8 +138,9 @@ class Member:
             with Image.open(BytesIO(self._archive.read(self._name))) as picture:
                 return ImageOps.exif_transpose(picture).convert("RGB")
         except Exception as error:  # decoders raise what they like on a broken file
-            text = " ".join(str(error).split()) or type(error).__name__
-            raise UserError(f"{self}: is no picture that can be read ({text}); fetch the archive again") from None
+            raise UserError(
+                f"{self}: is no picture that can be read ({error_text(error)}); fetch the archive again"
+            ) from None
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self.opened(), dtype=dtype)
@@ -379,5 +381,4 @@ def read_partition(path: Path) -> tuple[list[str], NDArray[np.int8]]:
 
 
 def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return repr(text if len(text) <= 40 else f"{text[:40]}…")
+    return repr(shorten(one_line(text), 40))

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import error_text
 from mmtoolkit.components import DataPath, Source, Table
 from mmtoolkit.tables.cells import Cells
 from mmtoolkit.tables.rows import Rows
@@ -66,9 +67,8 @@ class HuggingFace(Source):
                 else:
                     loaded = datasets.load_dataset(where, self.config, revision=self.revision)
         except Exception as error:  # the library has dozens of its own
-            text = " ".join(str(error).split())[:300]
             remedy = "correct data" if self.folder or self.download else "set data.download to true to fetch it"
-            raise UserError(f"{where}: cannot be loaded: {text}; {remedy}") from error
+            raise UserError(f"{where}: cannot be loaded: {error_text(error)}; {remedy}") from error
         given = dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
         found = {ours: given[theirs] for ours, theirs in self.split_names.items() if theirs in given}
         if not found:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmtoolkit.base.words import decimals, one_line
 from mmtoolkit.study.file import COLUMNS, Kept, Reference, Study, offers, told
 from mmtoolkit.study.grid import Cell
 
@@ -155,25 +156,24 @@ def table_of(study: Study, averaged: Sequence[Number]) -> tuple[list[str], list[
     if study.reference is None:
         return ["score", *axes, "value"], [[s, *c, _with_error(n)] for s, c, n in found]
     head = ["score", *axes, "here", "published", "difference"]
-    return head, [[s, *c, _with_error(n), _decimals(n.reference, n.reference), _difference(n)] for s, c, n in found]
+    return head, [[s, *c, _with_error(n), _reference(n), _difference(n)] for s, c, n in found]
 
 
-def _difference(number: Number) -> str:
-    if number.value is None or number.reference is None:
+def _reference(score: Number) -> str:
+    return "" if score.reference is None else decimals(score.reference, score.reference)
+
+
+def _difference(score: Number) -> str:
+    if score.value is None or score.reference is None:
         return ""
-    return _decimals(number.value - number.reference, number.reference)
+    return decimals(score.value - score.reference, score.reference)
 
 
-def _with_error(number: Number) -> str:
-    text = _decimals(number.value, number.value)
-    return text if number.stderr is None or not text else f"{text} ± {_decimals(number.stderr, number.value)}"
-
-
-def _decimals(value: float | None, like: float | None) -> str:
-    """A number with as many decimals as suit another: four below ten, else two."""
-    if value is None or like is None:
+def _with_error(score: Number) -> str:
+    if score.value is None:
         return ""
-    return f"{value:.4f}" if abs(like) < 10 else f"{value:,.2f}"
+    error = "" if score.stderr is None else f" ± {decimals(score.stderr, score.value)}"
+    return decimals(score.value, score.value) + error
 
 
 def markdown_text(study: Study, averaged: Sequence[Number]) -> str:
@@ -188,4 +188,4 @@ def markdown_text(study: Study, averaged: Sequence[Number]) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    return one_line(text).replace("|", "\\|")

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import first_lines, shorten
 from mmtoolkit.tables.rows import Rows
 from mmtoolkit.tables.table_file import pieces, unreadable
 from mmtoolkit.tables.text_file import MARKS, TextFile
@@ -20,7 +21,7 @@ from mmtoolkit.tables.text_file import MARKS, TextFile
 _BLOCK = 1 << 23
 _LONGEST_CELL = _BLOCK // 2
 _SHOWN = 5
-_TOLD = 60
+_LONGEST_NAME = 60  # what is shown of a head
 _DELIMITERS = (",", ";", "\t", "|")
 _START = 1024
 # What other files begin with.
@@ -54,8 +55,8 @@ class Delimited(TextFile):
         other = next((other for other in _DELIMITERS if len(names) == 1 and other in names[0]), None)
         if other is not None:
             raise UserError(
-                f"{self.path}:1: {self.delimiter!r} separates nothing in the head {_shown(names[0])}; "
-                f"if {other!r} does, give that as the delimiter"
+                f"{self.path}:1: {self.delimiter!r} separates nothing in the head "
+                f"{shorten(names[0], _LONGEST_NAME)!r}; if {other!r} does, give that as the delimiter"
             )
         return names
 
@@ -110,8 +111,7 @@ class Delimited(TextFile):
                         f"mend the line: a cell that holds {self.delimiter!r} or a line break stands in quotes"
                     )
         if faults:
-            more = [f"{self.path}: and more lines like these"] if len(faults) > _SHOWN else []
-            raise UserError(faults[:_SHOWN] + more)
+            raise UserError(first_lines(faults, _SHOWN, f"{self.path}: and more lines like these"))
         return rows
 
     def _read(self, size: int, names: list[str]) -> Iterator[Rows]:
@@ -180,7 +180,3 @@ class Delimited(TextFile):
                 for _ in records:
                     begins = records.line_num + 1
         return begins
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= _TOLD else text[:_TOLD] + "…")

@@ -9,6 +9,7 @@ from functools import cached_property
 from pydantic_core import from_json
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import first_lines
 from mmtoolkit.tables.rows import Rows
 from mmtoolkit.tables.table_file import unreadable
 from mmtoolkit.tables.text_file import TextFile
@@ -40,7 +41,7 @@ class JsonLines(TextFile):
                 faults.append(f'{self.path}:{number}: {fault}; write an object a line, such as {{"price": 3}}')
             rows += 1
         if faults:
-            raise UserError(faults[:_SHOWN] + [f"{self.path}: and more lines like these"] * (len(faults) > _SHOWN))
+            raise UserError(first_lines(faults, _SHOWN, f"{self.path}: and more lines like these"))
         if not names:
             raise UserError(f'{self.path}: holds no row; write an object a line, such as {{"price": 3}}')
         return tuple(names), rows

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import error_text
 from mmtoolkit.tables.reading import Reading
 from mmtoolkit.tables.row_table import RowTable
 from mmtoolkit.tables.rows import Rows
@@ -90,7 +91,7 @@ def unreadable(path: Path, error: Exception) -> UserError:
     """What is told of a file that cannot be opened."""
     if isinstance(error, FileNotFoundError):
         return UserError(f"{path}: there is no such file; correct the path")
-    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+    reason = getattr(error, "strerror", None) or error_text(error)
     return UserError(f"{path}: cannot be read: {reason}; check the file and its permissions")
 
 

@@ -21,6 +21,7 @@ import pyarrow.parquet
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import make_folder, replacing
+from mmtoolkit.base.words import error_text
 from mmtoolkit.tables.columnar import Columnar
 from mmtoolkit.tables.delimited import Delimited
 from mmtoolkit.tables.fitting import as_text, is_bytes, is_text, json_text
@@ -150,7 +151,7 @@ def _parquet(new: Path, fields: pa.Schema) -> Any:
 
 def unwritable(out: Path, error: Exception) -> UserError:
     """The fault of cells that the format of a file has no form for."""
-    return UserError(f"{out}: cannot be written: {' '.join(str(error).split())}; write another format")
+    return UserError(f"{out}: cannot be written: {error_text(error)}; write another format")
 
 
 class _Columns(TableWriter):

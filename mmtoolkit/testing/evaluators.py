@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import error_with_class
 from mmtoolkit.components import Evaluator, Modality, Model, Picture, Run, Scores
 from mmtoolkit.models import CVAE, MVAE, VAE
 from mmtoolkit.runs.folder import check_result
@@ -154,8 +155,8 @@ def other_models_are_scored(subject: Subject) -> Iterator[str]:
             continue
         except Exception as error:
             yield (
-                f"evaluate: leaves out what a model cannot give, but raised {type(error).__name__} for a {model.kind}: "
-                f"{' '.join(str(error).split())[:200]}; ask model.targets, subsets and conditions first"
+                f"evaluate: leaves out what a model cannot give, but for a {model.kind} it raised "
+                f"{error_with_class(error)}; ask model.targets, subsets and conditions first"
             )
 
 

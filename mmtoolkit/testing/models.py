@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import listing
 from mmtoolkit.components import Modality, Model, Network
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.testing.cells import round_trip
@@ -164,7 +165,7 @@ def every_parameter_learns(subject: Subject) -> Iterator[str]:
         subject.loss(network, subject.complete, seed=seed)[0].backward()
     if none := [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]:
         yield (
-            f"forward: every parameter gets a gradient, but {', '.join(none[:3])} got none; use it in the loss, or do "
+            f"forward: every parameter gets a gradient, but {listing(none, 3)} got none; use it in the loss, or do "
             "not build it"
         )
     network.zero_grad()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from mmtoolkit.base.words import listing
 from mmtoolkit.components import Banked, NumberModality
 from mmtoolkit.core.posterior import at_least_float32
 from mmtoolkit.testing.promises import close, double, finite, networks_of, shape, without_gradient
@@ -73,7 +74,7 @@ def _projected(inputs: Sequence[Tensor], network: nn.Module) -> Tensor:
 
 def _gradients(what: str, network: nn.Module, loss: Callable[[nn.Module], Tensor]) -> Iterator[str]:
     if none := without_gradient(network, loss):
-        yield f"{what}: every parameter gets a gradient, but {', '.join(none[:3])} got none; use or remove it"
+        yield f"{what}: every parameter gets a gradient, but {listing(none, 3)} got none; use or remove it"
     if not all(finite(p.grad) for p in network.parameters() if p.grad is not None):
         yield f"{what}: gradients are finite, but NaN or infinity came; keep intermediate numbers in range"
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import error_with_class
 from mmtoolkit.core.normalisation import guard_normalisation
 
 T = TypeVar("T")
@@ -89,9 +90,8 @@ def _one_thread() -> Iterator[None]:
 
 def raised(error: BaseException, promise: str) -> str:
     """The sentence for what a component's code raised."""
-    text = " ".join(str(error).split())[:300]
-    remedy = "hand validate_args=False to the distribution" if _VALIDATION.match(text) else "mend it"
-    return f"{promise}; but {_place(error)} raised {type(error).__name__}: {text}; {remedy}"
+    remedy = "hand validate_args=False to the distribution" if _VALIDATION.match(str(error)) else "mend it"
+    return f"{promise}; but {_place(error)} raised {error_with_class(error)}; {remedy}"
 
 
 def _place(error: BaseException) -> str:

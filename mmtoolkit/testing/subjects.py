@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from mmtoolkit.base.words import one_line, shorten
 from mmtoolkit.components import Modality, Parsed
 from mmtoolkit.tables.cells import Cells
 from mmtoolkit.testing.promises import networks_of
@@ -147,5 +148,4 @@ def is_open(modality: Modality) -> bool:
 
 def shown(cell: Any) -> str:
     """A cell in a sentence, cut where it is long."""
-    text = " ".join(repr(cell).split())
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return shorten(one_line(repr(cell)), 60)

@@ -12,6 +12,7 @@ from torch import nn
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import replacing_folder, set_aside
+from mmtoolkit.base.words import error_text
 from mmtoolkit.training.weights import load_weights, to_bytes
 
 
@@ -54,6 +55,5 @@ def load_checkpoint(run: Path, network: nn.Module, optimizer: torch.optim.Optimi
         load_weights(network, folder / "weights.safetensors")
         optimizer.load_state_dict(torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True))
     except Exception as error:  # JSON, the file system and PyTorch each have their own
-        text = " ".join(str(error).split())[:200]
-        raise UserError(f"{folder}: is damaged: {text}; remove it to start again") from error
+        raise UserError(f"{folder}: is damaged: {error_text(error)}; remove it to start again") from error
     return state

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import error_text
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -71,7 +72,8 @@ def new_fabric(device: str = "auto", devices: int = 1, precision: str = "32-true
             strategy=strategy,
         )
     except Exception as error:
-        text = " ".join(str(error).split())[:200]
-        raise UserError(f"--device {device} --devices {devices}: {text}; give --device cpu, or fewer") from error
+        raise UserError(
+            f"--device {device} --devices {devices}: {error_text(error)}; give --device cpu, or fewer"
+        ) from error
     fabric.launch()
     return fabric

@@ -9,6 +9,7 @@ from safetensors.torch import load_model, save
 from torch import nn
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import error_text
 
 
 def to_bytes(network: nn.Module) -> bytes:
@@ -27,5 +28,6 @@ def load_weights(network: nn.Module, path: Path) -> None:
     try:
         load_model(network, str(path))
     except Exception as error:  # safetensors, the file system and PyTorch each have their own
-        text = " ".join(str(error).split())[:300]
-        raise UserError(f"{path}: does not fit these networks or is damaged: {text}; train the run again") from error
+        raise UserError(
+            f"{path}: does not fit these networks or is damaged: {error_text(error)}; train the run again"
+        ) from error

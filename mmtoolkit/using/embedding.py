@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.meter import Meter
 from mmtoolkit.base.words import did_you_mean
 from mmtoolkit.components import Run
 from mmtoolkit.tables import Rows, RowTable
@@ -46,20 +47,16 @@ class Embedder:
         """How many rows have nothing that z can be inferred from: theirs is the prior."""
 
     @torch.no_grad()
-    def pieces(
-        self, names: Sequence[str] = (), progress: Callable[[int], None] = lambda done: None
-    ) -> Iterator[tuple[Rows, Tensor]]:
+    def pieces(self, names: Sequence[str] = ()) -> Iterator[tuple[Rows, Tensor]]:
         """All rows in order, some at a time: as the table holds them, and (2 D, n) float32 on the host.
 
         Args:
             names: columns to read beside those of the modalities.
-            progress: told how many rows are done.
         """
         for piece in self.table.pieces(names=names):
             q = self.run.model.infer_all(piece.batch)
             self.uninformed += int((~self.run.model.informed(piece.present)).sum())
             yield piece.rows, torch.cat([q.mean.T, q.variance.log().T]).float().cpu()
-            progress(piece.start + piece.batch.size)
 
     def notes(self) -> list[str]:
         """What the user should know of the rows."""
@@ -76,7 +73,7 @@ def embed_table(
     out: Path,
     keep: Sequence[str] = (),
     overwrite: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    meter: Callable[[Callable[[str], None], str, int], Meter] = Meter,
 ) -> list[str]:
     """Write mean and log-variance of q(z | what the row has), a row for each of a table's; some at a time.
 
@@ -86,7 +83,7 @@ def embed_table(
         out: the file to write.
         keep: columns of the table that are copied, before the others.
         overwrite: whether `out` may be there.
-        progress: told how many rows are done of how many.
+        meter: makes the meter of the rows that are done, from `run.say`, what is done and how many rows there are.
 
     Returns:
         What the user should know, a line each.
@@ -99,11 +96,12 @@ def embed_table(
     made = embedding_columns(run.model.latent_dim)
     check_kept(table, keep, made)
     embedder = Embedder(run, RunTable.of(run, user_file, read_by(run)))
-    total = len(table)
+    counted = meter(run.say, "embed", len(table))
     fields = pa.schema([fields_of(table).field(name) for name in keep] + [(name, pa.float32()) for name in made])
     with new_table(out, fields) as writer:
-        for rows, values in embedder.pieces(keep, lambda done: progress(done, total)):
+        for rows, values in embedder.pieces(keep):
             writer.write({name: rows.raw[name] for name in keep} | as_columns(made, values))
+            counted.advance(values.shape[1])
     return embedder.notes()
 
 

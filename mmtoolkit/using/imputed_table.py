@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mmtoolkit.base.meter import Meter
 from mmtoolkit.components import Run
 from mmtoolkit.tables import TableFile
 from mmtoolkit.tables.delimited import Delimited
@@ -30,7 +31,7 @@ def impute_table(
     samples: int = 0,
     seed: int = 0,
     overwrite: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    meter: Callable[[Callable[[str], None], str, int], Meter] = Meter,
 ) -> list[str]:
     """Write a table with its missing cells filled; the rows are read and written some at a time.
 
@@ -41,7 +42,7 @@ def impute_table(
         samples: draws of z a row; 0 for the mean.
         seed: fixes the draws.
         overwrite: whether `out` may be there.
-        progress: told how many rows are done of how many.
+        meter: makes the meter of the rows that are done, from `run.say`, what is done and how many rows there are.
 
     Returns:
         How many cells of each column were filled, and what else the user should know, a line each.
@@ -53,16 +54,17 @@ def impute_table(
     check_output(out, overwrite, table.path)
     read = RunTable.of(run, user_file)
     imputer = Imputer(run, read, samples, seed)
-    total = len(table)
+    counted = meter(run.say, "impute", len(table))
     with pictures_beside(out) as pictures:
         if any(is_picture(cell) for cell in imputer.examples.values()):
             pictures.check(overwrite)
         output = _Output(table, out, imputer, pictures)
         with new_table(out, output.fields, table if output.alike else None) as writer:
-            for filling in imputer.fillings(progress=lambda done: progress(done, total)):
+            for filling in imputer.fillings():
                 columns = output.columns(filling)
                 lines = filling.rows.lines if output.alike else ()
                 writer.write(columns, lines, output.changed(filling) if lines else {})
+                counted.advance(len(filling.rows))
     counts = ", ".join(f"{count:,} of {column}" for column, count in imputer.filled.items() if count)
     return [f"filled {counts or 'no cell'}", *imputer.notes(), *_dangling(run, read, table, out)]
 

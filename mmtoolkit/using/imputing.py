@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,14 +116,11 @@ class Imputer:
         return found
 
     @torch.no_grad()
-    def fillings(
-        self, names: Sequence[str] | None = None, progress: Callable[[int], None] = lambda done: None
-    ) -> Iterator[Filling]:
+    def fillings(self, names: Sequence[str] | None = None) -> Iterator[Filling]:
         """What goes into all rows in order, a piece at a time.
 
         Args:
             names: columns to read beside those of the modalities; all where left out.
-            progress: told how many rows are done.
         """
         run = self.run
         generator = torch.Generator(run.device).manual_seed(seed_for("impute", self.seed))
@@ -137,7 +134,6 @@ class Imputer:
                 shape = (self.samples, piece.batch.size, run.model.latent_dim)
                 z = q.rsample(torch.randn(shape, generator=generator, device=run.device))
             yield self._filling(piece, z)
-            progress(piece.start + piece.batch.size)
 
     def _filling(self, piece: Piece, z: Tensor) -> Filling:
         """What goes into the rows of a piece, z (K, B, D)."""

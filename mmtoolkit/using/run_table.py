@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.base.words import did_you_mean
+from mmtoolkit.base.words import did_you_mean, first_lines
 from mmtoolkit.components import Modality, Parsed, Run
 from mmtoolkit.components.reading import read_cells
 from mmtoolkit.core.batch import Batch, sent
@@ -135,10 +135,7 @@ class RunTable:
             if look:
                 blank[name] = _blank(modality.source_columns(name), chunk, parsed)
         if faults:
-            raise UserError(
-                faults[:_SHOWN_FAULTS]
-                + [f"{self.table.called}: and more cells like these"] * (len(faults) > _SHOWN_FAULTS)
-            )
+            raise UserError(first_lines(faults, _SHOWN_FAULTS, f"{self.table.called}: and more cells like these"))
         absent = torch.zeros(len(rows), dtype=torch.bool)
         present = torch.stack([absent if parsed is None else parsed.present for parsed in found.values()], dim=1)
         return Piece(start, rows, Batch.of_present(len(rows), values, places), present, found, blank)

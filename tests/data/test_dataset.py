@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 
 from mmt_attributes import Label
 from mmt_image import Image
+from mmtoolkit.base import meter
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.locations import clean_prepared
 from mmtoolkit.components import Columns, DataPath, Modality, Parsed, Source, Supervision, Table
@@ -223,6 +226,18 @@ def test_only_what_is_new_is_parsed(memory: Any) -> None:
         "preparing test: 2 rows of label",
         "preparing train: 4 rows of image, number",
         "preparing test: 2 rows of image, number",
+    ]
+
+
+def test_how_many_rows_are_prepared_is_said_now_and_then(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = itertools.count(0, 20)
+    monkeypatch.setattr(meter, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    lines: list[str] = []
+    prepare(memory({"train": {"number": np.arange(10_000) % 100}})(), {"number": Number()}, report=lines.append)
+    assert lines == [
+        "preparing train: 10,000 rows of number",
+        "preparing train: 4,096 of 10,000 rows, about 29 s left",
+        "preparing train: 8,192 of 10,000 rows, about 9 s left",
     ]
 
 

@@ -525,17 +525,20 @@ def test_it_is_told_where_few_draws_decide() -> None:
         assert bool(notes) == told
 
 
-def test_the_mean_sums_over_processes() -> None:
-    values = TRUTH.rows(30)
-    [found] = estimate(WRONG, whole(values), ["a"], [["a"]], 50, seeded(), LARGE)
-    together, first, second = MeanEstimate(50), MeanEstimate(50), MeanEstimate(50)
-    together.update(found)
-    first.update(found.take(torch.arange(10)))
-    second.update(found.take(torch.arange(10, 30)))
-    for name, reduction in first._reductions.items():
-        assert reduction is not None
-        setattr(first, name, reduction(torch.stack([getattr(first, name), getattr(second, name)])))
-    assert {k: pytest.approx(v) for k, v in first.compute().items()} == together.compute()
+def test_the_mean_is_the_same_batch_by_batch() -> None:
+    joint, marginal = estimate(WRONG, whole(TRUTH.rows(30)), ["a"], [["a", "b"], ["a"]], 50, seeded(), LARGE)
+    at_once, by_batch = MeanEstimate(50, 50), MeanEstimate(50, 50)
+    at_once.update(joint, marginal)
+    for rows in (torch.arange(10), torch.arange(10, 30)):
+        by_batch.update(joint.take(rows), marginal.take(rows))
+    scores = at_once.compute()
+    assert by_batch.compute() == {key: pytest.approx(score) for key, score in scores.items()}
+    log_p = (joint.log_p - marginal.log_p).double()
+    assert scores["value"] == pytest.approx(float(log_p.mean()))
+    assert scores["stderr"] == pytest.approx(float(log_p.std()) / 30**0.5)
+    assert scores["ess"] == pytest.approx(float(joint.ess.double().mean()))
+    assert scores["marginal_ess"] == pytest.approx(float(marginal.ess.double().mean()))
+    assert scores["log_weight_variance"] == pytest.approx(float(joint.variance.double().mean()))
 
 
 @pytest.mark.parametrize(

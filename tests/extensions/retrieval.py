@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mmtoolkit import Batch, Component, Entry, EntryEvaluator, Run, Scores, hookimpl
+from mmtoolkit import Batch, Component, Entry, EntryEvaluator, MeanWithError, Run, Scores, hookimpl
 
 _ALIKE = 1e-3  # nats
 
@@ -29,15 +29,12 @@ class Retrieval(EntryEvaluator[Entry]):
 
         {target, given, metric: retrieved, better, value, stderr, examples, baseline}.
         """
-        from mmtoolkit import MeanWithError  # torchmetrics takes seconds to import
-
         names = tuple(run.modalities)
         every = [Entry(target=(name,), given=tuple(other for other in names if other != name)) for name in names]
         entries, notes = self.chosen(every, run.model)
         results = []
         for entry in entries:
             mean = MeanWithError()
-            mean.update(torch.zeros(0))
             for batch in run.batches(split, self.groups(entry, run, split)):
                 mean.update(self.found(entry, run, batch))
             scores = {"metric": "retrieved", "better": "high", **mean.compute(), "baseline": 1 / self.candidates}

@@ -396,7 +396,7 @@ def test_files_that_are_no_schema(text: str | bytes, expected: list[str], plugin
         (
             "{kind: mvae}",
             "nonsense " + "x" * 5000,
-            f"s.yaml:6: model: must be a mapping such as {{kind: …}}, not 'nonsense {'x' * 47}…; give its keys",
+            f"s.yaml:6: model: must be a mapping such as {{kind: …}}, not 'nonsense {'x' * 49}…; give its keys",
         ),
     ],
 )

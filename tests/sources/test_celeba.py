@@ -319,7 +319,7 @@ def test_a_broken_list_of_attributes(lines: list[str], said: str, end: str, root
             "'3' is no split; give 0 for train, 1 for valid, 2 for test, or fetch the file again",
         ),
         ("000001.jpg 0", "lists 000001.jpg again, first on line 1; remove one, or fetch the file again"),
-        ("x" * 50, f"'{'x' * 40}…' is not a file name and a split; fetch the file again"),
+        ("x" * 50, f"'{'x' * 39}…' is not a file name and a split; fetch the file again"),
     ],
 )
 def test_a_broken_list_of_the_partition(line: str, said: str, root: Path) -> None:

@@ -1067,7 +1067,7 @@ EVALUATORS: dict[str, tuple[Any, str]] = {
     ),
     "what models lack": (
         _presuming,
-        "evaluate: leaves out what a model cannot give, but raised ValueError for a vae: ",
+        "evaluate: leaves out what a model cannot give, but for a vae it raised ValueError: ",
     ),
     "more than a run promises": (
         lambda self, run, split: Scores([{"target": [run.schema.name], "given": []}]),

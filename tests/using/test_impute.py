@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +26,7 @@ import mmtoolkit
 from mmt_attributes import Label, Numeric
 from mmt_binary import Binary
 from mmtoolkit import TrainedRun
+from mmtoolkit.base import meter
 from mmtoolkit.tables import Rows, RowTable
 from mmtoolkit.using.imputing import Imputer
 from mmtoolkit.using.run_table import RunTable, rows_at_once
@@ -698,3 +702,28 @@ def test_rows_are_let_go(tmp_path: Path) -> None:
     assert table.most <= 3
     assert most < 40e6  # all twelve pieces would be more than twice that
     assert imputer.filled == {"a": done // 2, "b": done // 2}
+
+
+# How far it has come.
+
+
+def test_how_many_rows_are_done_is_said_now_and_then(
+    things: Path, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = itertools.count(0, 20)
+    monkeypatch.setattr(meter, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    done = impute(things, new, tmp_path / "out.csv", "--samples", "600")
+    lines = [line for line in done.err.splitlines() if line.startswith("impute: ")]
+    assert lines
+    assert all(re.fullmatch(r"impute: \d+ of 40 rows, about \d+ s left", line) for line in lines)
+
+
+@pytest.mark.parametrize("command", ["impute", "embed"])
+def test_a_terminal_has_a_bar_of_the_rows(
+    command: str, things: Path, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes stderr for a terminal
+    monkeypatch.setenv("COLUMNS", "100")
+    done = mmt(command, things, new, "--out", tmp_path / "out.csv")
+    assert done.status == 0
+    assert re.search(rf"{command}\b.*40/40", done.err)
