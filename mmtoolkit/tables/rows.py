@@ -73,7 +73,8 @@ def _of_array(array: pa.Array, missing: Collection[str]) -> Cells:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         if missing:
             marked = pc.is_in(array, value_set=pa.array(sorted(missing), kind))
-            array = pc.if_else(marked, pa.scalar(None, kind), array)
+            # Not with a null scalar: up to Arrow 23 that garbles the texts of a slice.
+            array = pc.if_else(marked, pa.nulls(len(array), kind), array)
         return array.to_pylist()  # type: ignore[no-any-return]
     if pa.types.is_floating(kind):
         array = pc.if_else(pc.is_nan(array), pa.scalar(None, kind), array)
@@ -90,6 +91,6 @@ def _times(array: pa.Array) -> Cells:
     """Times as texts (ISO 8601), and durations as they are; what Python has no form for is counted since 1970."""
     try:
         values = array.to_pylist()
-    except (OverflowError, ValueError, pa.ArrowException):  # beyond Python's years, or in a zone that is not known
+    except (OverflowError, ValueError, KeyError, pa.ArrowException):  # beyond Python's years, or an unknown zone
         return array.cast(pa.int64()).cast(pa.string()).to_pylist()  # type: ignore[no-any-return]
     return [value.isoformat() if isinstance(value, (date, time)) else value for value in values]

@@ -36,7 +36,7 @@ def test_names_are_imported_when_they_are_first_used(
             (tmp_path / "lazily" / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(place)
     try:
-        import lazily
+        import lazily  # type: ignore[import-not-found]
 
         assert "lazily.first" not in sys.modules
         assert lazily.One == 1

@@ -6,6 +6,7 @@ import hashlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -223,8 +224,8 @@ def test_a_plugin_file_has_its_checksum(plugin_file: Callable[[str], Path]) -> N
 
 
 def test_a_changed_plugin_file_is_another_class(plugin_file: Callable[[str], Path]) -> None:
-    before = load_plugins([plugin_file(MODALITY)]).components["modality", "reading"]
-    after = load_plugins([plugin_file(MODALITY.replace("= 2", "= 5"))]).components["modality", "reading"]
+    before: Any = load_plugins([plugin_file(MODALITY)]).components["modality", "reading"]
+    after: Any = load_plugins([plugin_file(MODALITY.replace("= 2", "= 5"))]).components["modality", "reading"]
     assert (before().event_shape(), after().event_shape()) == ((2,), (5,))
 
 

@@ -371,7 +371,12 @@ def test_a_decoder_of_another_shape_is_found_by_check(tmp_path: Path) -> None:
 
 
 def test_devices_that_are_not_here(schema: Path, tmp_path: Path) -> None:
-    for command in (["run", schema, "--out", tmp_path / "r"], ["sample", tmp_path], ["evaluate", tmp_path]):
+    commands: list[list[str | Path]] = [
+        ["run", schema, "--out", tmp_path / "r"],
+        ["sample", tmp_path],
+        ["evaluate", tmp_path],
+    ]
+    for command in commands:
         done = mmt(*command, "--device", "abacus")
         assert done.status == 2
     refused(mmt("run", schema, "--device", "abacus"), "--device abacus: is not supported; give auto, cpu or cuda")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from mmtoolkit.cli.tables import score_tables
 
-SCORE = {
+SCORE: dict[str, Any] = {
     "kind": "log_likelihood",
     "split": "test",
     "results": [

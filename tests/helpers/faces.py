@@ -85,7 +85,8 @@ def points(number: int) -> NDArray[np.int16]:
     ring = np.linspace(0, 2 * np.pi, 21)[:20]
     mouth = np.stack([88 + 20 * np.cos(ring), 163 + 8 * np.sin(ring)], 1)
     found = np.concatenate([jaw, *brows, nose, *eyes, mouth])
-    return np.rint(found + np.array([number, -number])).astype(np.int16)
+    points: NDArray[np.int16] = np.rint(found + np.array([number, -number])).astype(np.int16)
+    return points
 
 
 def attribute_lines() -> list[str]:

@@ -35,7 +35,7 @@ from mmtoolkit.base.yaml12 import read_yaml, write_yaml
 from mmtoolkit.catalogue import shipped
 from mmtoolkit.catalogue.plugins import Plugins, load_plugins
 from mmtoolkit.first_schema import first_schema
-from mmtoolkit.runs.run import evaluate_table
+from mmtoolkit.runs.trained import evaluate_table
 from mmtoolkit.schema.schema import read_schema
 from mmtoolkit.tables import Reading, open_table
 from mmtoolkit.using.embedding import embed_table
@@ -81,7 +81,8 @@ VALUES += [
     "x" * 5000,
 ]
 VALUES += [[], {}, [[]], [None], [1, 2], ["a", "a"], [1, 28, 28], [1, 10**9, 10**9], ["a", 1], {"": 1}, [{}]]
-VALUES += [{"kind": kind} for kind in (None, [], {}, 1, True, "image", "label", "mvae")] + [{"a": {"b": {"c": 1}}}]
+KINDS: list[Any] = [None, [], {}, 1, True, "image", "label", "mvae"]
+VALUES += [{"kind": kind} for kind in KINDS] + [{"a": {"b": {"c": 1}}}]
 
 
 def places(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -33,5 +33,5 @@ class FragileImage(Image):
 
 
 @hookimpl
-def mmt_components():
+def mmt_components() -> list[type[Image]]:
     return [FragileImage]

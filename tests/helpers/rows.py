@@ -33,7 +33,7 @@ class Rows(Source):
 
 
 def rows_of(table: dict[str, Any], **options: Any) -> Rows:
-    source = type("Rows", (Rows,), {"columns": table, "__module__": __name__})
+    source: type[Rows] = type("Rows", (Rows,), {"columns": table, "__module__": __name__})
     return source(**options)
 
 

@@ -19,7 +19,7 @@ def is_ours(module: str) -> bool:
     return module.split(".")[0] in OURS
 
 
-def annotations(name: str, thing: Any) -> Iterator[tuple[str, str, str]]:
+def annotations_of(name: str, thing: Any) -> Iterator[tuple[str, str, str]]:
     """Where each annotation of a class or function is written, in which module, and its text.
 
     Of a class: those of its public fields, methods and properties, and of those that it inherits from classes of ours.
@@ -36,7 +36,7 @@ def annotations(name: str, thing: Any) -> Iterator[tuple[str, str, str]]:
                     if not member.startswith("_") or member.endswith("__"):
                         for function in functions(value):
                             if is_ours(function.__module__):
-                                yield from annotations(f"{name}.{member}", function)
+                                yield from annotations_of(f"{name}.{member}", function)
 
 
 def functions(member: Any) -> list[FunctionType]:
@@ -70,7 +70,7 @@ def hidden_types(public: Mapping[str, Any], name: str) -> set[str]:
         name: one of them.
     """
     hidden: set[str] = set()
-    for place, module, text in annotations(name, public[name]):
+    for place, module, text in annotations_of(name, public[name]):
         assert isinstance(text, str), f"{place}: {module} lacks `from __future__ import annotations`"
         for written in names(ast.parse(text, mode="eval")):
             home, original = imported(module).get(written, (module, written))

@@ -65,13 +65,13 @@ class Category(Modality):
 
 
 class VectorDecoder(nn.Linear):
-    def forward(self, z: Tensor) -> Distribution:
+    def forward(self, z: Tensor) -> Distribution:  # type: ignore[override]
         normal = distributions.Normal(super().forward(z), 1.0, validate_args=False)
         return distributions.Independent(normal, 1, validate_args=False)
 
 
 class CategoryDecoder(nn.Linear):
-    def forward(self, z: Tensor) -> Distribution:
+    def forward(self, z: Tensor) -> Distribution:  # type: ignore[override]
         return distributions.Categorical(logits=super().forward(z), validate_args=False)
 
 
@@ -83,7 +83,7 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=seeded(seed), dtype=torch.float64)
 
 
-def some_values(modalities: Mapping[str, Modality], rows: int, seed: int = 0) -> dict[str, Tensor]:
+def some_values(modalities: Mapping[str, Any], rows: int, seed: int = 0) -> dict[str, Tensor]:
     generator = seeded(seed)
     return {name: modality.some(rows, generator) for name, modality in modalities.items()}
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +23,7 @@ model: {kind: mvae}
 
 
 @pytest.fixture(scope="module")
-def plugins() -> Iterator[Plugins]:
+def plugins() -> Plugins:
     return load_plugins()
 
 
@@ -498,8 +498,8 @@ def test_faults_of_plain_data_name_no_file(plugins: Plugins) -> None:
 
 
 def test_components_may_be_given_as_they_are(plugins: Plugins) -> None:
-    classes = plugins.components
-    model = classes["model", "mvae"](latent_dim=3)
+    mvae: Any = plugins.components["model", "mvae"]
+    model = mvae(latent_dim=3)
     data = {"name": "x", "data": {"kind": "mnist"}, "modalities": {"l": {"kind": "label"}}, "model": model}
     assert parse_schema(data, plugins=plugins).model == model
 
@@ -515,8 +515,8 @@ def test_at_names_the_deepest_place_that_was_written(plugins: Plugins, folder: P
 def test_what_was_learned_is_kept_and_where_it_stood_too(plugins: Plugins, folder: Path) -> None:
     Path("s.yaml").write_text(SCHEMA)
     schema = read_schema("s.yaml", plugins=plugins)
-    label = type(schema.modalities["label"])(classes=("a", "b"))
-    learned = schema.with_learned(schema.data, {**schema.modalities, "label": label})
+    kind: Any = type(schema.modalities["label"])
+    learned = schema.with_learned(schema.data, {**schema.modalities, "label": kind(classes=("a", "b"))})
     assert "classes: [a, b]" in learned.to_yaml()
     assert learned.at("model") == "s.yaml:6: model"
 
