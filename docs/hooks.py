@@ -310,11 +310,17 @@ def _examples(command: Any) -> str:
 # The public names.
 
 
+_MODALITIES = ("mmt_image", "mmt_text", "mmt_attributes", "mmt_binary")
+
+
 def names() -> str:
     """A line for each public name: what it is, in the first sentence of its docstring."""
-    library = griffe.load("mmtoolkit", search_paths=[_ROOT], resolve_aliases=True)
+    folders = [_ROOT, _ROOT / "plugins"]
+    library, *modalities = (
+        griffe.load(package, search_paths=folders, resolve_aliases=True) for package in (_DISTRIBUTION, *_MODALITIES)
+    )
     tables = []
-    for package in (library, library["testing"]):
+    for package in (library, library["testing"], *modalities):
         public = importlib.import_module(package.path).__all__
         rows = (
             (f"[`{name}`](#{package.path}.{name})", _first_sentence(package[name]))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmt_attributes import Label
 from mmt_image import Image
-from mmtoolkit import MVAE, FashionMini, Schema, TrainingStart, TrainOptions, execute
+from mmtoolkit import MVAE, FashionMini, Schema, TrainingStart, TrainOptions, run
 
 
 class Log:
@@ -41,7 +41,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "epochs.jsonl"
-        execute(schema, Path(folder) / "first", watcher=Log(log))
+        run(schema, Path(folder) / "first", watcher=Log(log))
         for text in log.read_text(encoding="utf-8").splitlines():
             line = json.loads(text)
             print(f"{line['run']}, epoch {line['epoch']}: validation bound {line['validation']:.1f} nats")

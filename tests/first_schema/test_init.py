@@ -523,6 +523,7 @@ NAMES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(columns=st.dictionaries(NAMES, COLUMN, min_size=1, max_size=4))
 def test_whatever_the_table_the_schema_checks(

@@ -60,6 +60,7 @@ def test_modalities_that_differ_in_name_column_and_weight_alone_are_a_bank():
     assert network_of().state_dict().keys() == network_of(banked=False).state_dict().keys()
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(bools(B, M))
 def test_a_bank_equals_separate_networks(present):

@@ -46,6 +46,7 @@ def test_without_it_a_schema_says_how_to_install_it() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_it_is_found_once_it_is_installed(installed: Environment, tmp_path: Path) -> None:
     done = installed.ran("-m", "mmtoolkit", "plugins", "--json", cwd=tmp_path)
     found = json.loads(done.stdout)
@@ -54,6 +55,7 @@ def test_it_is_found_once_it_is_installed(installed: Environment, tmp_path: Path
     assert (counts["family"], counts["kind"], counts["class"]) == ("modality", "counts", "mmt_counts.Counts")
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass(installed: Environment, project: Path) -> None:
     done = installed.ran("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=project)
     assert done.returncode == 0, done.stdout

@@ -72,7 +72,15 @@ def numberless(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["core_loop.py", "features.py", "lightning_module.py", "python_api.py", "using_a_run.py", "watcher.py"]
+    "name",
+    [
+        "core_loop.py",
+        "features.py",
+        pytest.param("lightning_module.py", marks=pytest.mark.slow),
+        "python_api.py",
+        pytest.param("using_a_run.py", marks=pytest.mark.slow),
+        "watcher.py",
+    ],
 )
 def test_example_prints_what_its_page_shows(name: str) -> None:
     printed = numberless(run_example(name))

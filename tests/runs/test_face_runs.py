@@ -27,10 +27,10 @@ def faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("celeba-small", [], {"image", "attributes"}),
         ("celeba19-small", ["data.supervision={keep: 0.3}"], {"image", "Male", "Smiling"}),
-        ("vision-small", [], {"image", "edges", "mask"}),
+        pytest.param("vision-small", [], {"image", "edges", "mask"}, marks=pytest.mark.slow),
         ("celeba-small", ["model.kind=cvae"], {"image"}),
-        ("celeba-small", ["model.kind=jmvae"], {"image", "attributes"}),
-        ("celeba19-small", ["model.kind=jmvae"], {"Male"}),
+        pytest.param("celeba-small", ["model.kind=jmvae"], {"image", "attributes"}, marks=pytest.mark.slow),
+        pytest.param("celeba19-small", ["model.kind=jmvae"], {"Male"}, marks=pytest.mark.slow),
         ("vision-small", ["model.kind=vae"], set()),
     ],
 )
@@ -74,8 +74,8 @@ def test_what_is_known_of_a_vector_is_enough_to_sample_from(tmp_path: Path) -> N
     [
         ("attributes={Mal: 1}", "there is no column 'Mal'"),
         ("attributes={Male: 7}", "Male: 7 is neither '-1' nor '1'"),
-        ("attributes={}", "nothing"),
-        ("attributes=Male", "mapping"),
+        pytest.param("attributes={}", "nothing", marks=pytest.mark.slow),
+        pytest.param("attributes=Male", "mapping", marks=pytest.mark.slow),
     ],
 )
 def test_a_wrong_vector_is_told(given: str, fault: str, tmp_path: Path) -> None:

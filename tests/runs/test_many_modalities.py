@@ -52,6 +52,7 @@ train: {{epochs: 2, batch_size: 12, warmup_epochs: 1}}
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "banks", "changes"),
     [(40, False, []), (100, True, ["evaluate=[{kind: elbo}]"])],

@@ -61,15 +61,17 @@ def entries(score: dict[str, Any]) -> set[str]:
     [
         ("vae", {"image from image"}, {"image from image"}),
         ("cvae", {"image from image, label"}, {"image from label"}),
-        (
+        pytest.param(
             "bivcca",
             {"image from image", "label from label", "image, label from image"},
             {"image from image", "image from label", "label from image", "label from label"},
+            marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             "jmvae",
             {"image from image", "label from label", "image, label from image, label"},
             {"image from image", "image from label", "label from image", "label from label"},
+            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -361,10 +363,11 @@ train: {epochs: 1, batch_size: 30}
             {"a.b from a.b, type"},
             ["given a.b", "reconstructed", "given type"],
         ),
-        (
+        pytest.param(
             "{kind: jmvae, latent_dim: 2, subsets: [[type, a.b]]}",
             {f"{name} from {name}" for name in ("image", "a.b", "type", "image, a.b, type")},
             [title for name in ("image", "a.b", "type") for title in (f"given {name}", "reconstructed")],
+            marks=pytest.mark.slow,
         ),
     ],
 )

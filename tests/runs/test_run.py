@@ -234,6 +234,7 @@ def test_the_report_is_one_file_that_asks_for_nothing_else(folder: Path) -> None
 NAMES = ("type", "a.b", "a/b", "ü", "keys", "kl", "forward")
 
 
+@pytest.mark.slow
 def test_modalities_may_have_any_name(tmp_path: Path) -> None:
     modalities = "\n".join(f'  "{name}": {{kind: label, column: label}}' for name in NAMES)
     image = '  "image of it": {kind: image, shape: [1, 28, 28], network: mlp, column: image}'

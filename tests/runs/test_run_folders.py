@@ -301,6 +301,7 @@ def places(data: Any) -> Iterator[tuple[Any, Any]]:
         yield from places(data[key])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "step"), [("run.json", 1), ("data.json", 1), ("results.json", 5)])
 def test_any_value_replaced_or_gone(name: str, step: int, run: Path) -> None:
     text, draw = (run / name).read_text(), random.Random(0)

@@ -20,6 +20,7 @@ def refused(*arguments: str | Path) -> str:
     return line
 
 
+@pytest.mark.slow
 def test_it_works_from_start_to_finish(tmp_path: Path) -> None:
     folder = tmp_path / "mmt-rainfall"
     made = mmt("plugins", "new", "mmt-rainfall", folder)

@@ -277,7 +277,10 @@ def test_a_study_that_is_not_there() -> None:
 # The catalogue.
 
 
-@pytest.mark.parametrize("name", shipped.studies())
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if "figure4" in name else []) for name in shipped.studies()],
+)
 def test_every_study_of_the_catalogue_is_read_with_all_its_runs(name: str) -> None:
     study, cells = read_study(name)
     assert study.name == name

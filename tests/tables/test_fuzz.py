@@ -36,6 +36,7 @@ def test_a_schema_is_read_or_refused_in_lines(
         fuzzing.schema_case(draw, plugins, known)
 
 
+@pytest.mark.slow
 def test_a_table_is_read_or_refused_in_lines(plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     fuzzing.lay_out(tmp_path)
@@ -43,6 +44,7 @@ def test_a_table_is_read_or_refused_in_lines(plugins: Plugins, tmp_path: Path, m
     assert min(ended["read"], ended["refused"]) > ROUNDS
 
 
+@pytest.mark.slow
 def test_a_table_is_used_or_refused_in_lines(plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     fuzzing.lay_out(tmp_path)

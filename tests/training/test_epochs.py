@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,6 +64,7 @@ def test_where_no_row_or_every_row_is_complete_rows_come_as_they_are() -> None:
     assert epochs(9, 0, complete=0.5).order(3).tolist() == plain == epochs(9, 9, complete=0.5).order(3).tolist()
 
 
+@pytest.mark.slow
 def test_a_run_trains_on_as_many_rows_as_its_epoch_has(tmp_path: Path) -> None:
     changes = ["data.supervision={paired: 0.02}", "train.sampling={rows: 120, complete: 0.5}"]
     done = mmt("run", "fashion_mini", *sets(*SMALL, *changes), "--out", tmp_path / "run")

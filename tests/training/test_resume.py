@@ -63,7 +63,14 @@ def assert_same_end(folder: Path, undisturbed: Path) -> None:
     assert ours == theirs
 
 
-@pytest.mark.parametrize("call", [3, STEPS + 1, 2 * STEPS + 5])
+@pytest.mark.parametrize(
+    "call",
+    [
+        3,
+        pytest.param(STEPS + 1, marks=pytest.mark.slow),
+        pytest.param(2 * STEPS + 5, marks=pytest.mark.slow),
+    ],
+)
 def test_killed_in_mid_epoch(call: int, schema: Path, undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     arguments = ("--plugin", PLUGIN, "run", schema, "--out", folder)
@@ -75,6 +82,7 @@ def test_killed_in_mid_epoch(call: int, schema: Path, undisturbed: Path, tmp_pat
     assert_same_end(folder, undisturbed)
 
 
+@pytest.mark.slow
 def test_ctrl_c_writes_the_checkpoint_of_the_step_and_exits_130(
     schema: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -101,6 +109,7 @@ def test_loading_asks_for_the_plugin_file(undisturbed: Path) -> None:
     assert "--plugin" in refused.err
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_model(schema: Path, tmp_path: Path) -> None:
     arguments = ("--plugin", PLUGIN, "run", schema, "--out", tmp_path / "run", "--device", "cpu")
     done = mmt_process(*arguments, "--devices", "2", "--set", "train.epochs=2")
