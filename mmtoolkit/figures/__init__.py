@@ -1,4 +1,4 @@
-"""The pictures of a run: learning curves, samples, and what each modality tells of the others."""
+"""Pictures of a run: learning curves, samples, and predictions of each modality from others."""
 
 from mmtoolkit.figures.curves import learning_curves
 from mmtoolkit.figures.directions import direction, rows_with

@@ -1,4 +1,4 @@
-"""Learning curves."""
+"""A figure of the learning curves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TITLE = 40
 
 
 def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
-    """The loss, the validation bound and each part of the loss, over epochs."""
+    """Draw the loss, the validation bound and each part of the loss, over epochs."""
     epochs = [line["epoch"] for line in history]
     curves = {"loss": [line["loss"] for line in history]}
     if any(line["validation"] is not None for line in history):

@@ -1,4 +1,4 @@
-"""What some modalities tell of all: rows of inputs over rows of outputs."""
+"""A figure of predictions: the given modalities of some rows over what the model decodes from them."""
 
 from __future__ import annotations
 
@@ -16,52 +16,53 @@ from mmtoolkit.core.subsets import supports
 from mmtoolkit.figures.colours import DATA, GIVEN
 from mmtoolkit.figures.lines import Cell, Line, draw_lines, groups, title_of
 
-_LOOKED_AT = 512  # rows, for those to show
+_CANDIDATES = 512  # rows to choose from
 
 
 def offers(model: Network, given: Collection[str]) -> bool:
-    """Whether a model infers z from these modalities, and decodes it given no others."""
+    """Whether a model can infer z from these modalities and decode z given no others."""
     return supports(model.subsets(), given) and set(model.conditions) <= set(given)
 
 
 def rows_with(run: Run, split: str, given: Sequence[str], n: int) -> Tensor:
-    """Up to n rows of a split to show what `given` tells of the rest: (n,) int64, ascending.
+    """Choose up to n rows of a split whose `given` you can condition on: (n,) int64, ascending.
 
-    Rows that have all of it come before those that have a part; of these, as many different values of it as there
-    are; of these, the first. Rows with none of it, or without what the model decodes given, are left out.
+    Rows that have all of `given` come before rows that have a part of it. Among those, rows with different values come
+    first, then rows in their order. Rows are left out if they have none of `given`, or lack a modality that the model
+    decodes given.
     """
     present = run.present[split]
     places = {name: place for place, name in enumerate(run.modalities)}
     has = present[:, [places[name] for name in given]].sum(1)
     has *= present[:, [places[name] for name in run.model.conditions]].all(1)
-    fullest = has.argsort(descending=True, stable=True)[: min(int(has.count_nonzero()), _LOOKED_AT)]
+    fullest = has.argsort(descending=True, stable=True)[: min(int(has.count_nonzero()), _CANDIDATES)]
     if not len(fullest):
         return fullest
     (batch,) = run.batches(split, [fullest])
     values = {name: dict(zip(batch.rows(name).tolist(), batch.value(name).cpu(), strict=True)) for name in given}
-    seen: Counter[bytes] = Counter()
+    repeats: Counter[bytes] = Counter()
     order = []
     for place, row in enumerate(fullest.tolist()):
         known = [of_row[place].numpy().tobytes() for of_row in values.values() if place in of_row]
         value = b"".join(known)
-        order.append((-len(known), seen[value], row))
-        seen[value] += 1
+        order.append((-len(known), repeats[value], row))
+        repeats[value] += 1
     return torch.tensor(sorted(row for _, _, row in sorted(order)[:n]), dtype=torch.int64)
 
 
 @torch.no_grad()
 def direction(run: Run, split: str, given: Sequence[str], rows: Tensor, draws: int = 0, seed: int = 0) -> Figure:
-    """Rows of the data, a column each: the given, and what q(z | given) makes of every modality that is decoded.
+    """Draw rows of the data, one a column: the given, and every modality that the model decodes from q(z | given).
 
-    Each given stands, framed, over its reconstruction. Of each other modality follow the prediction from the mean of
-    q(z | given), those from draws of z, and the data's own value, in a paler frame, to compare with.
+    Each given stands in a frame over its reconstruction. Each other modality has a line for the prediction from the
+    mean of q(z | given), a line for each draw of z, and a line for the row's own value in a paler frame.
 
     Args:
-        run: what infers and decodes.
-        split: of its data.
-        given: names, in schema order.
-        rows: (n,) int64, such as `rows_with` gives.
-        draws: how many draws of z from q(z | given) are shown beside its mean.
+        run: infers and decodes.
+        split: a split of its data.
+        given: names of modalities, in schema order.
+        rows: (n,) int64, such as `rows_with` returns.
+        draws: how many draws of z from q(z | given) to show besides its mean.
         seed: fixes the draws.
 
     Raises:
@@ -70,7 +71,7 @@ def direction(run: Run, split: str, given: Sequence[str], rows: Tensor, draws: i
     modalities, targets = run.modalities, run.model.targets
     (batch,) = run.batches(split, [rows])
     own = {name: dict(zip(batch.rows(name).tolist(), batch.value(name), strict=True)) for name in modalities}
-    made = _made(run, batch, given, draws, seed)
+    predictions = _predict(run, batch, given, draws, seed)
 
     def data(group: Sequence[str]) -> list[Cell]:
         return [{name: own[name].get(row) for name in group} for row in range(batch.size)]
@@ -78,7 +79,11 @@ def direction(run: Run, split: str, given: Sequence[str], rows: Tensor, draws: i
     def outputs(group: Sequence[str], title: str) -> list[Line]:
         titles = [title, *(f"draw {draw + 1}" for draw in range(draws))]
         return [
-            Line([{name: made[name][place, row] for name in group} for row in range(batch.size)], line, soft=place > 0)
+            Line(
+                [{name: predictions[name][place, row] for name in group} for row in range(batch.size)],
+                line,
+                soft=place > 0,
+            )
             for place, line in enumerate(titles)
         ]
 
@@ -94,8 +99,8 @@ def direction(run: Run, split: str, given: Sequence[str], rows: Tensor, draws: i
     return draw_lines(modalities, lines)
 
 
-def _made(run: Run, batch: Batch, given: Sequence[str], draws: int, seed: int) -> dict[str, Tensor]:
-    """What the mean of q(z | given), and each draw from it, make of every target: (1 + draws, B, *event)."""
+def _predict(run: Run, batch: Batch, given: Sequence[str], draws: int, seed: int) -> dict[str, Tensor]:
+    """Decode every target from the mean of q(z | given) and from each draw: (1 + draws, B, *event)."""
     q = run.model.infer(batch, given)
     generator = torch.Generator(run.device).manual_seed(seed_for("direction", seed))
     noise = torch.randn(draws, *q.mean.shape, generator=generator, device=run.device)

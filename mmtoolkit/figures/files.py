@@ -1,4 +1,4 @@
-"""Figures as files."""
+"""Writing figures to files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmtoolkit.components import Picture
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
+    """Write a figure as PNG; a failed write leaves no file."""
     with replacing(path) as new:
         figure.savefig(new, format="png")
 
@@ -22,15 +22,15 @@ def save_pictures(pictures: Iterable[tuple[str, Picture]], folder: Path) -> list
     """Write pictures into a folder.
 
     Args:
-        pictures: the stem of its file, and the picture; no two stems are the same.
-        folder: made where it is not there.
+        pictures: the stem of each file, and the picture; stems must differ.
+        folder: where to write them; created if there is none.
 
     Returns:
-        What figures.json says of each: `file`, `name`, `title` and `text`.
+        The entry of each picture in figures.json: `file`, `name`, `title` and `text`.
     """
-    listed = []
+    entries = []
     for stem, picture in pictures:
         file = make_folder(folder) / f"{stem}.png"
         save_figure(picture.figure, file)
-        listed.append({"file": file.name, "name": picture.name, "title": picture.title, "text": picture.text})
-    return listed
+        entries.append({"file": file.name, "name": picture.name, "title": picture.title, "text": picture.text})
+    return entries

@@ -1,4 +1,4 @@
-"""The latent space in two dimensions: a panel for each column that colours its points."""
+"""A figure of the latent space in two dimensions, with a panel for each column that colours the points."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
 
 MOST_PANELS = 12
 _TITLE, _NAME = 34, 18
-_TAILS = (2, 98)  # percentiles at which a scale of numbers ends
+_TAILS = (2, 98)  # percentiles at the ends of a colour scale of numbers
 
 
 def colourable(latent: Mapping[str, Any]) -> list[str]:
-    """The columns that tell some rows of latent.json from others, in schema order."""
+    """The columns of latent.json with more than one value, in schema order."""
     return [name for name, shades in latent["shades"].items() if len(set(shades) - {None}) > 1]
 
 
 def latent_space(latent: Mapping[str, Any], colours: Sequence[str] | None = None, projection: str = "pca") -> Figure:
-    """Draw rows where the mean of q(z | all they have) lies; a missing value is grey.
+    """Draw each row at the mean of q(z | all that the row has). Missing values are grey.
 
     Args:
-        latent: as latent.json holds it, of one row or more.
-        colours: the columns that colour the points, a panel each; the first twelve of `colourable` where left out.
+        latent: the content of latent.json, with at least one row.
+        colours: the columns that colour the points, a panel each; by default the first twelve of `colourable`.
         projection: pca or umap.
 
     Raises:
         UserError: there is no such column, or UMAP is not installed.
     """
     if unknown := [name for name in colours or () if name not in latent["shades"]]:
-        known = ", ".join(latent["shades"]) or "there is none"
-        raise UserError(f"--colour {unknown[0]}: no such column can colour rows; those that can: {known}")
+        known = ", ".join(latent["shades"]) or "none"
+        raise UserError(f"--colour {unknown[0]}: there is no such column to colour by; choose among: {known}")
     points, axis_names = project(np.array(latent["means"], dtype=np.float64), projection)
     names = list(dict.fromkeys(colours or ())) or colourable(latent)[:MOST_PANELS]
     columns = min(3, max(len(names), 1))
@@ -83,13 +83,13 @@ def _paint(axes: Axes, points: NDArray[np.float64], shades: Sequence[float | str
     groups: dict[str, list[int]] = {}
     for row in rows_of(str):
         groups.setdefault(str(shades[row]), []).append(row)
-    for place, (name, rows) in enumerate(_shown(groups).items()):
+    for place, (name, rows) in enumerate(_largest(groups).items()):
         dots(rows, name, color=GROUPS[place], alpha=0.85)
     if named and (missing or groups):
         handles, labels = axes.get_legend_handles_labels()
         keep = [place for place, label in enumerate(labels) if label]
         beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if groups else {"loc": "best"}
-        made = axes.legend(
+        legend = axes.legend(
             [handles[place] for place in keep],
             [shorten(one_line(labels[place]), _NAME) for place in keep],
             fontsize=6.5,
@@ -100,22 +100,22 @@ def _paint(axes: Axes, points: NDArray[np.float64], shades: Sequence[float | str
             labelcolor=INK,
             **beside,
         )
-        for text in made.get_texts():
+        for text in legend.get_texts():
             text.set_parse_math(False)
 
 
-def _shown(groups: Mapping[str, list[int]]) -> dict[str, list[int]]:
-    """Groups as there are colours for, in order of their names; of more the largest, and the others together."""
+def _largest(groups: Mapping[str, list[int]]) -> dict[str, list[int]]:
+    """As many groups as there are colours, in order of their names: the largest, and the others together."""
     if len(groups) <= len(GROUPS):
         return {name: groups[name] for name in sorted(groups, key=_order)}
     largest = [name for name, _ in Counter({n: len(rows) for n, rows in groups.items()}).most_common(len(GROUPS) - 1)]
     others = [row for name, rows in groups.items() if name not in largest for row in rows]
-    shown = {name: groups[name] for name in sorted(largest, key=_order)}
-    return {**shown, f"{len(groups) - len(largest)} others": others}
+    ordered = {name: groups[name] for name in sorted(largest, key=_order)}
+    return {**ordered, f"{len(groups) - len(largest)} others": others}
 
 
 def _order(name: str) -> tuple[int, float, str]:
-    """Numbers in order of size, before words in that of the alphabet."""
+    """Sorts numbers by size, before words by the alphabet."""
     try:
         number = float(name)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Where rows lie in the latent space, as plain data, and how it is brought to two dimensions."""
+"""Where rows of the data lie in the latent space, and its projection to two dimensions."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from mmtoolkit.components import Run
 _PROJECTIONS = ("pca", "umap")
 
 _ROWS = 2000
-_AT_ONCE = 500
+_BATCH_ROWS = 500
 _DIGITS = 6
-_FEWEST = 3
+_UMAP_ROWS = 3  # too few for UMAP
 
 
 @torch.no_grad()
 def latent_rows(run: Run, split: str) -> dict[str, Any]:
-    """Rows of a split, up to 2,000 drawn at random: the mean of q(z | all a row has), and what can colour its point.
+    """Compute the mean of q(z | all that a row has), and the shades of its point, for up to 2,000 rows of a split.
 
-    Rows without anything that z is inferred from are left out.
+    The rows are drawn at random. Rows with nothing to infer z from are left out.
 
     Returns:
-        What latent.json holds: `split`; `rows`, which they are; `means`, a list of D numbers each; `shades`, for each
-        column that some row has a shade of the shades of all rows, None where missing (see `Modality.shades`).
+        The content of latent.json: `split`; `rows`, their places in the split; `means`, D numbers a row; `shades`,
+        column -> the shades of all rows, None where missing, for columns with any shade (see `Modality.shades`).
     """
     model = run.model
     rows = model.informed(run.present[split]).nonzero().squeeze(1)
@@ -37,38 +37,37 @@ def latent_rows(run: Run, split: str) -> dict[str, Any]:
         order = torch.randperm(len(rows), generator=run.generator, device=run.device).cpu()
         rows = rows[order[:_ROWS].sort().values]
     means: list[list[float]] = []
-    found: dict[tuple[str, str], dict[int, float | str]] = {}  # (modality, column) -> row -> shade
-    for batch in run.batches(split, rows.split(_AT_ONCE)) if len(rows) else ():
+    by_column: dict[tuple[str, str], dict[int, float | str]] = {}  # (modality, column) -> row -> shade
+    for batch in run.batches(split, rows.split(_BATCH_ROWS)) if len(rows) else ():
         for name, modality in run.modalities.items():
             for row, value in zip(batch.rows(name).tolist(), batch.value(name).cpu(), strict=True):
                 for column, shade in modality.shades(name, value).items():
                     if (plain := _plain(shade)) is not None:
-                        found.setdefault((name, column), {})[len(means) + row] = plain
+                        by_column.setdefault((name, column), {})[len(means) + row] = plain
         means += [[float(f"{x:.{_DIGITS}g}") for x in mean] for mean in model.infer_all(batch).mean.tolist()]
-    columns = [column for _, column in found]
+    columns = [column for _, column in by_column]
     shades = {
         f"{name}: {column}" if columns.count(column) > 1 else column: [of_row.get(row) for row in range(len(means))]
-        for (name, column), of_row in found.items()
+        for (name, column), of_row in by_column.items()
     }
     return {"split": split, "rows": rows.tolist(), "means": means, "shades": shades}
 
 
 def _plain(shade: Any) -> float | str | None:
-    """A number, None where it is not finite, or a word: True is one."""
+    """A number, None if it is not finite, or a word (True is a word)."""
     if isinstance(shade, bool) or not isinstance(shade, Real):
         return str(shade)
     return float(shade) if math.isfinite(shade) else None
 
 
 def project(means: NDArray[np.float64], projection: str) -> tuple[NDArray[np.float64], tuple[str, str]]:
-    """Points (N, D) in two dimensions, (N, 2), and the names of these.
+    """Project points (N, D) to two dimensions: (N, 2), and the names of the axes.
 
     Raises:
-        UserError: there is no such projection; UMAP is asked for and is not installed, or cannot be made of so few
-            points.
+        UserError: there is no such projection, UMAP is not installed, or there are too few points for it.
     """
     if projection not in _PROJECTIONS:
-        raise UserError(f"--projection {projection}: there is none of that name; take {' or '.join(_PROJECTIONS)}")
+        raise UserError(f"--projection {projection}: there is no such projection; take {' or '.join(_PROJECTIONS)}")
     if projection == "umap":
         return _umap(means), ("UMAP 1", "UMAP 2")
     points, shares = principal_components(means)
@@ -77,9 +76,9 @@ def project(means: NDArray[np.float64], projection: str) -> tuple[NDArray[np.flo
 
 
 def principal_components(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points (N, D) along the two directions of greatest variance, and the share of the variance that each has.
+    """Project points (N, D) onto the two directions of greatest variance, with each one's share of the variance.
 
-    The sign of a direction is such that its largest entry is positive. Of a single dimension the second is zero.
+    The sign of a direction makes its largest entry positive. With one dimension, the second coordinate is zero.
 
     Returns:
         (N, 2) and (2,).
@@ -94,14 +93,14 @@ def principal_components(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], N
 
 
 def _umap(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """UMAP (McInnes, Healy & Melville 2018) with its defaults and a fixed seed."""
+    """Apply UMAP (McInnes, Healy & Melville 2018) with its defaults and a fixed seed."""
     try:
         from umap import UMAP
     except ImportError:
         raise UserError(
             "--projection umap: needs the package umap-learn; install it with pip install 'mmtoolkit[umap]'"
         ) from None
-    if len(x) <= _FEWEST:
-        raise UserError(f"--projection umap: {len(x)} rows are too few for it; take pca")
-    made = UMAP(n_components=2, n_neighbors=min(15, len(x) - 1), random_state=0, n_jobs=1)
-    return np.asarray(made.fit_transform(x), dtype=np.float64)
+    if len(x) <= _UMAP_ROWS:
+        raise UserError(f"--projection umap: {len(x)} rows are too few for UMAP; take pca")
+    umap = UMAP(n_components=2, n_neighbors=min(15, len(x) - 1), random_state=0, n_jobs=1)
+    return np.asarray(umap.fit_transform(x), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Figures made of lines: a title at the left, and in each column a picture or a few words."""
+"""Figures of lines: each has a title at the left, and a picture or a few words in each column."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from mmtoolkit.components import Modality
 from mmtoolkit.figures.colours import DPI, INK, SOFT
 
 Cell = Mapping[str, Tensor | None]
-COLUMNS = 10  # where nothing else is asked for
+COLUMNS = 10  # by default
 
 _LEFT, _MARGIN, _APART = 1.3, 0.06, 0.12  # inches
 _WIDE = 0.93  # of a panel; the rest is the gap to the next
-_LETTER = 0.61  # the width of most letters, over the size of the font
+_LETTER = 0.61  # the width of most letters relative to the font size
 _SIZES = (6.5, 5.5, 5.0, 4.5)  # of words, in points
 _TITLE = 7.5
 _SPACING = 1.25
 _MOST_LINES = 5
 _MOST_WORDS = 6
-# Names often are words joined by underscores, after which a line may end: `textwrap` ends one after a hyphen.
+# Names are often words joined by underscores. A line may break there, but `textwrap` breaks only after hyphens.
 _BREAKABLE = str.maketrans({"_": "-", "-": "\ue000"})
 _WRITTEN = str.maketrans({"-": "_", "\ue000": "-"})
 
@@ -36,12 +36,12 @@ class Line:
     """One line of a figure.
 
     Attributes:
-        cells: for each column name -> value (*event), None where it is missing: one modality that is a picture, or
-            any number of them told in words.
-        title: stands at the left.
+        cells: for each column name -> value (*event), None where missing: one modality that is a picture, or any
+            number of modalities in words.
+        title: the text at the left.
         frame: the colour of a frame round its pictures.
-        soft: whether it is set back behind the others.
-        apart: whether it begins a block, and is set off from the line above.
+        soft: whether to draw it paler than other lines.
+        apart: whether it begins a block, with a gap above.
     """
 
     cells: Sequence[Cell]
@@ -52,12 +52,12 @@ class Line:
 
 
 def groups(modalities: Mapping[str, Modality], names: Iterable[str], together: bool = False) -> list[tuple[str, ...]]:
-    """The named modalities as they share lines: each picture alone, then words; of many words all on one line.
+    """Group modalities that share a line: each picture alone, then words, which share one line if they are many.
 
     Args:
         modalities: name -> modality.
-        names: of some of them, in schema order.
-        together: whether words share a line even where they are few.
+        names: names of some of them, in schema order.
+        together: whether words share a line even if they are few.
     """
     names = tuple(names)
     pictures = [(name,) for name in names if modalities[name].picture]
@@ -67,7 +67,7 @@ def groups(modalities: Mapping[str, Modality], names: Iterable[str], together: b
 
 
 def title_of(group: Sequence[str]) -> str:
-    """The name of the modalities that share a line."""
+    """The title of a line that these modalities share."""
     return short_listing(group, 3)
 
 
@@ -77,31 +77,31 @@ def draw_lines(modalities: Mapping[str, Modality], lines: Sequence[Line], panel:
     Args:
         modalities: name -> modality.
         lines: one or more.
-        panel: the width of a column, in inches; pictures stand in squares.
+        panel: the width of a column, in inches; pictures are square.
     """
-    drawn = [_Drawn(modalities, line, panel) for line in lines]
+    layouts = [_Layout(modalities, line, panel) for line in lines]
     left = _LEFT if any(line.title for line in lines) else _MARGIN
     width = left + panel * max(len(line.cells) for line in lines) + _MARGIN
-    height = sum(line.above + line.height for line in drawn) + 2 * _MARGIN
+    height = sum(layout.above + layout.height for layout in layouts) + 2 * _MARGIN
     figure = Figure(figsize=(width, height), dpi=DPI)
     top = height - _MARGIN
-    for line in drawn:
-        top -= line.above
-        line.draw(figure, left, top)
-        top -= line.height
+    for layout in layouts:
+        top -= layout.above
+        layout.draw(figure, left, top)
+        top -= layout.height
     return figure
 
 
-class _Drawn:
-    """A line and how high it is, in inches."""
+class _Layout:
+    """A line with the height and the lines of text it needs, in inches."""
 
     def __init__(self, modalities: Mapping[str, Modality], line: Line, panel: float) -> None:
         self.modalities, self.line, self.panel = modalities, line, panel
         self.pictured = any(modalities[name].picture for cell in line.cells for name in cell)
         self.above = _APART if line.apart else 0.0
-        words = [] if self.pictured else [told(modalities, cell) for cell in line.cells]
-        self.size, self.words = _fitted(words, _WIDE * panel)
-        self.title = _wrapped(line.title, _LEFT - 0.15, _TITLE, _MOST_LINES)
+        texts = [] if self.pictured else [cell_text(modalities, cell) for cell in line.cells]
+        self.size, self.words = _fit_texts(texts, _WIDE * panel)
+        self.title = _wrap(line.title, _LEFT - 0.15, _TITLE, _MOST_LINES)
         height = _height(self.size, max(map(len, self.words), default=0))
         self.height = max(panel if self.pictured else height, _height(_TITLE, len(self.title)))
 
@@ -146,8 +146,8 @@ class _Drawn:
                 axes.add_patch(frame)
 
 
-def told(modalities: Mapping[str, Modality], cell: Cell) -> str:
-    """A cell in words: the value where it is one modality's, else what there is to tell of each."""
+def cell_text(modalities: Mapping[str, Modality], cell: Cell) -> str:
+    """A cell in words: the value of a single modality, or a list in which each modality names its value."""
     known = {name: value for name, value in cell.items() if value is not None}
     if not known:
         return "missing"
@@ -157,17 +157,17 @@ def told(modalities: Mapping[str, Modality], cell: Cell) -> str:
     return words if len(known) == len(cell) else f"{words}; {len(cell) - len(known)} missing"
 
 
-def _fitted(texts: Sequence[str], width: float) -> tuple[float, list[list[str]]]:
-    """The largest size of the font at which texts fit into a width in inches, else the least, and their lines."""
+def _fit_texts(texts: Sequence[str], width: float) -> tuple[float, list[list[str]]]:
+    """The largest font size at which texts fit into a width in inches, or the smallest there is, and their lines."""
     longest = max((len(word) for text in texts for word in re.split("[ _]", text)), default=0)
     for size in _SIZES:
-        lines = [_wrapped(text, width, size) for text in texts]
+        lines = [_wrap(text, width, size) for text in texts]
         if longest < _letters(width, size) and max(map(len, lines), default=0) <= _MOST_LINES:
             return size, lines
-    return size, [_wrapped(text, width, size, _MOST_LINES) for text in texts]
+    return size, [_wrap(text, width, size, _MOST_LINES) for text in texts]
 
 
-def _wrapped(text: str, width: float, size: float, most: int | None = None) -> list[str]:
+def _wrap(text: str, width: float, size: float, most: int | None = None) -> list[str]:
     lines = textwrap.wrap(text.translate(_BREAKABLE), _letters(width, size), max_lines=most, placeholder=" …")
     return [line.translate(_WRITTEN) for line in lines]
 

@@ -1,4 +1,4 @@
-"""Samples from the prior, and given each value of a modality."""
+"""A figure of samples, and the values of a modality to condition samples on."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from mmtoolkit.components import Modality, Run
 from mmtoolkit.figures.lines import COLUMNS, Line, draw_lines, groups, title_of
 
 _MOST_VALUES = 10
-_LOOKED_AT = 4096  # rows for them
-_AT_ONCE = 512
+_SEARCHED_ROWS = 4096
+_BATCH_ROWS = 512
 
 
 def samples(modalities: Mapping[str, Modality], values: Mapping[str, Tensor]) -> Figure:
-    """N draws: a square of pictures with the other modalities below each, or a line for each of several modalities.
+    """Draw n samples: a square of pictures with captions, or lines if there are several pictures or none.
 
     Args:
         modalities: name -> modality.
-        values: name -> (n, *event), such as `TrainedRun.sample` gives; a modality without values is left out.
+        values: name -> (n, *event), such as `TrainedRun.sample` returns; modalities without values are left out.
     """
     names = [name for name in modalities if name in values]
     n = len(values[names[0]])
@@ -38,12 +38,12 @@ def samples(modalities: Mapping[str, Modality], values: Mapping[str, Tensor]) ->
 
 
 def distinct_values(run: Run, split: str, name: str) -> list[Tensor]:
-    """Up to ten distinct values of a modality in a split, in order and from the first to the last."""
-    found: dict[str, Tensor] = {}
-    rows = run.present[split][:, list(run.modalities).index(name)].nonzero().squeeze(1)[:_LOOKED_AT]
-    for batch in run.batches(split, rows.split(_AT_ONCE)) if len(rows) else ():
+    """Find up to ten distinct values of a modality in a split, evenly spaced over their order."""
+    by_text: dict[str, Tensor] = {}
+    rows = run.present[split][:, list(run.modalities).index(name)].nonzero().squeeze(1)[:_SEARCHED_ROWS]
+    for batch in run.batches(split, rows.split(_BATCH_ROWS)) if len(rows) else ():
         for value in batch.value(name).cpu():
-            found.setdefault(run.modalities[name].text(value), value)
-    values = sorted(found.values(), key=lambda value: value.flatten().tolist())
-    shown = min(len(values), _MOST_VALUES)
-    return [values[round(i * (len(values) - 1) / max(shown - 1, 1))] for i in range(shown)]
+            by_text.setdefault(run.modalities[name].text(value), value)
+    values = sorted(by_text.values(), key=lambda value: value.flatten().tolist())
+    count = min(len(values), _MOST_VALUES)
+    return [values[round(i * (len(values) - 1) / max(count - 1, 1))] for i in range(count)]

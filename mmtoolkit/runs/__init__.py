@@ -1,1 +1,1 @@
-"""A run from schema to report, and its folder."""
+"""Trains a schema into a run folder with scores, pictures and a report, and loads such folders."""

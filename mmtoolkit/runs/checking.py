@@ -1,4 +1,4 @@
-"""`mmt check`: everything short of training."""
+"""What `mmt check` does: it reads the data, builds the networks and tries one step, but does not train."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from mmtoolkit.training.networks import build, generated_batch, parameter_counts
 _ROWS = 4
 
 
-def _absent(fault: UserError) -> Iterator[list[Any]]:
-    """The cells of data that is not there: raises its fault when they are asked for."""
+def _unreadable(fault: UserError) -> Iterator[list[Any]]:
+    """Cells of data that cannot be read: reading one raises its fault."""
 
-    def ask() -> list[Any]:
+    def read() -> list[Any]:
         raise fault
 
-    return iter(ask, None)
+    return iter(read, None)
 
 
 def _size(networks: ByName, name: str) -> int:
-    """The number of parameters of a modality's network; 0 where the model has none."""
+    """The number of parameters of a modality's network; 0 if the model has none for it."""
     return sum(p.numel() for p in networks.of(name).parameters()) if name in networks.names else 0
 
 
 def check(schema: Schema, report: Callable[[str], None]) -> tuple[dict[str, Any], UserError | None]:
-    """What `mmt check` prints, and the fault of the data where it has one.
+    """Check a schema: what `mmt check` prints, and the data's fault if it has one.
 
-    The shapes and parameter counts are given even where the data is absent, unless something must be learned from it.
+    You get shapes and parameter counts without the data too, unless a modality must learn an option from it.
 
     Raises:
         UserError: the networks cannot be built, or a modality must learn from data that has a fault.
@@ -46,17 +46,17 @@ def check(schema: Schema, report: Callable[[str], None]) -> tuple[dict[str, Any]
         schema = schema.with_learned(dataset.source, dataset.modalities)
     except UserError as error:
         for modality in schema.modalities.values():
-            modality.fit(_absent(error))
+            modality.fit(_unreadable(error))
         fault = error
-    found: dict[str, Any] = {"name": schema.name}
+    answer: dict[str, Any] = {"name": schema.name}
     if dataset is not None:
-        found |= summary(dataset)
+        answer |= summary(dataset)
     network = build(schema.model, schema.modalities, schema.train.seed)
     for evaluator in schema.evaluate:
         evaluator.check_model(network)
     if dataset is not None:
         usable_rows(network, dataset.splits["train"])
-        found["notes"] = [*dataset.notes, *unused_rows(network, dataset)]
+        answer["notes"] = [*dataset.notes, *unused_rows(network, dataset)]
     with torch.random.fork_rng():
         batch = generated_batch(network, _ROWS)
         network.train()
@@ -67,8 +67,11 @@ def check(schema: Schema, report: Callable[[str], None]) -> tuple[dict[str, Any]
         modality.scores(x, x)
         modality.text(x[0])
     if not torch.isfinite(loss):
-        raise UserError(f"model: the loss of a first step is {loss.item()}; {', '.join(terms)} are its parts")
-    found["modalities"] = {
+        raise UserError(
+            f"model: the loss of the first step is {loss.item()} (its parts are {', '.join(terms)}); "
+            "mend the component that computes it"
+        )
+    answer["modalities"] = {
         name: {
             "kind": modality.kind,
             "shape": list(modality.event_shape()),
@@ -77,7 +80,7 @@ def check(schema: Schema, report: Callable[[str], None]) -> tuple[dict[str, Any]
         }
         for name, modality in network.modalities.items()
     }
-    found["latent_dim"] = network.latent_dim
-    found["terms"] = list(terms)
-    found["parameters"] = parameter_counts(network)
-    return found, fault
+    answer["latent_dim"] = network.latent_dim
+    answer["terms"] = list(terms)
+    answer["parameters"] = parameter_counts(network)
+    return answer, fault

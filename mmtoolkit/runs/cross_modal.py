@@ -1,4 +1,4 @@
-"""Scores as a table of targets and givens: what tells of what, beside a baseline that is told nothing."""
+"""Arranges scores in a table, targets by givens, and compares each score with its baseline."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 _Z = 1.96
-_FULL = 2.0  # the factor over its baseline, or under, at which a score has the full colour
+_FULL = 2.0  # a score has its full colour if it is this many times its baseline, or this fraction of it
 
 
 @dataclass(frozen=True)
 class Place:
-    """The score of a target from a given.
+    """The score of a target given some modalities.
 
     Attributes:
-        result: as results.json holds it.
-        relative: the value over its baseline; None where that is 0.
-        heat: 1 where twice as good as the baseline or better, -1 where half as good or worse, 0 where it does not
-            differ by more than 1.96 standard errors or does not say whether high or low is better.
+        result: the entry in results.json.
+        relative: the value divided by its baseline; None if the baseline is 0.
+        heat: from 1 (at least twice as good as the baseline) to -1 (at most half as good); 0 if the two differ by no
+            more than 1.96 standard errors, or if the score does not state which direction is better.
         itself: whether the target is among the given.
     """
 
@@ -34,8 +34,8 @@ class Matrix:
     """The scores of an evaluator that have a baseline.
 
     Attributes:
-        columns: what is given, names in schema order; None for all modalities but the target.
-        rows: target, metric, and its place in each column, None where there is no score.
+        columns: the given modalities, names in schema order; None for all modalities but the target.
+        rows: target, metric, and the score in each column, None if there is none.
     """
 
     columns: tuple[tuple[str, ...] | None, ...]
@@ -43,11 +43,11 @@ class Matrix:
 
 
 def matrix(results: Iterable[Mapping[str, Any]], modalities: Sequence[str]) -> Matrix | None:
-    """The first score with a baseline of each single target, by what is given; None where no target has two.
+    """Arrange the first score with a baseline of each target by what is given; None if no target has two scores.
 
     Args:
-        results: of an evaluator, as results.json holds them.
-        modalities: in schema order.
+        results: the entries of an evaluator in results.json.
+        modalities: names in schema order.
     """
     scores: dict[str, dict[tuple[str, ...] | None, Place]] = {}
     metrics: dict[str, str] = {}
@@ -72,18 +72,18 @@ def matrix(results: Iterable[Mapping[str, Any]], modalities: Sequence[str]) -> M
 
 
 def all_but(target: str, modalities: Sequence[str]) -> tuple[str, ...]:
-    """The other modalities."""
+    """All modalities except the target."""
     return tuple(name for name in modalities if name != target)
 
 
 def from_others(scores: Iterable[Mapping[str, Any]], modalities: Sequence[str]) -> dict[str, Place]:
-    """Each modality's first score with a baseline that is given all the others; none where there is no such score."""
-    found: dict[str, Place] = {}
+    """Each modality's first score with a baseline given all others. Modalities without such a score are left out."""
+    places: dict[str, Place] = {}
     for score in scores:
         for target, given, result in _compared(score["results"], modalities):
             if given == all_but(target, modalities):
-                found.setdefault(target, place_of(result))
-    return found
+                places.setdefault(target, place_of(result))
+    return places
 
 
 def _compared(
@@ -92,19 +92,19 @@ def _compared(
     """Target, given and result of each score of a single target that has a baseline."""
     for result in results:
         target, given = result["target"], tuple(result["given"])
-        said = all(result.get(key) is not None for key in ("metric", "value", "baseline"))
-        if said and len(target) == 1 and {*target, *given} <= set(modalities):
+        complete = all(result.get(key) is not None for key in ("metric", "value", "baseline"))
+        if complete and len(target) == 1 and {*target, *given} <= set(modalities):
             yield target[0], given, result
 
 
 def place_of(result: Mapping[str, Any]) -> Place:
-    """A score that has a value and a baseline, beside that."""
+    """Compare a score's value with its baseline; it must have both."""
     value, baseline, error = result["value"], result["baseline"], result.get("stderr")
     relative = value / baseline if baseline else None
     heat, direction = 0.0, result.get("better")
     if error is not None and direction is not None and abs(value - baseline) > _Z * error:
         better = (value < baseline) == (direction == "low")
-        # A value of 0, and one of another sign, is beyond any factor.
+        # If the value is 0 or differs in sign, no factor relates it to the baseline: take the full colour.
         size = abs(math.log(relative, _FULL)) if relative is not None and relative > 0 else 1.0
         heat = min(size, 1.0) * (1 if better else -1)
     return Place(result, relative, heat, bool(set(result["target"]) & set(result["given"])))

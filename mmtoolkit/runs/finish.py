@@ -1,4 +1,4 @@
-"""The last phase of a run: scores, pictures and report. The run is finished when all of them stand."""
+"""The last phase of a run: it writes scores, pictures and report, then marks the run as finished."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from mmtoolkit.training.trainer import TrainingOutcome
 
 
 def finish_run(prepared: Prepared, outcome: TrainingOutcome, figures: bool) -> TrainedRun:
-    """Score the trained run, draw its pictures, write its report, and say in run.json that it is finished.
+    """Score the trained run, draw its pictures, write its report, and put the finish time into run.json.
 
     Args:
-        prepared: with its networks trained.
+        prepared: the run, with trained networks.
         outcome: how training ended.
-        figures: whether the run's own pictures are drawn.
+        figures: whether to draw the run's own pictures.
     """
     folder, say = prepared.folder, prepared.say
     run = TrainedRun(
@@ -54,7 +54,7 @@ def finish_run(prepared: Prepared, outcome: TrainingOutcome, figures: bool) -> T
 
 
 def _results(prepared: Prepared, outcome: TrainingOutcome, scored: Scored) -> dict[str, Any]:
-    """What results.json holds."""
+    """The content of results.json."""
     return {
         "name": prepared.schema.name,
         "parameters": parameter_counts(prepared.network),

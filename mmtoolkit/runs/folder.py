@@ -1,4 +1,4 @@
-"""The files of a run folder that are plain data, read and checked. Neither PyTorch nor a plugin is needed for it."""
+"""Reads and checks the plain files of a run folder, without PyTorch and without plugins."""
 
 from __future__ import annotations
 
@@ -8,210 +8,72 @@ import shlex
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    NonNegativeFloat,
-    NonNegativeInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import ValidationError
 from pydantic_core import from_json
 
-from mmtoolkit.base.better import Better
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.yaml12 import read_yaml
+from mmtoolkit.runs.contents import (
+    Content,
+    DataFile,
+    EvaluationFile,
+    HistoryLine,
+    LatentFile,
+    PicturesFile,
+    RecordFile,
+    ResultEntry,
+    ResultsFile,
+    SchemaFile,
+    VersionOfRecord,
+)
 
-
-class _Part(BaseModel):
-    """What a part of a file must hold; it may hold more."""
-
-    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
-
-
-class _Versions(_Part):
-    mmtoolkit: str
-    torch: str
-    python: str
-
-
-class _Plugin(_Part):
-    name: str
-    distribution: str
-    checksum: str | None
-
-
-class _Times(_Part):
-    started: str
-    finished: str | None
-
-
-class _Record(_Part):
-    versions: _Versions
-    plugins: list[_Plugin]
-    command: str
-    seed: int
-    device_name: str
-    precision: str
-    threads: int
-    git: str | None
-    data: dict[str, str]
-    times: _Times
-
-
-class _Maker(_Part):
-    """The part of run.json that every version writes."""
-
-    class Versions(_Part):
-        mmtoolkit: str
-
-    versions: Versions
-
-
-class _Result(_Part):
-    target: list[str]
-    given: list[str]
-    proposal: list[str] | None = None
-    metric: str | None = None
-    better: Better | None = None
-    value: float | None = None
-    stderr: NonNegativeFloat | None = None
-    baseline: float | None = None
-    examples: NonNegativeInt | None = None
-
-
-class _Score(_Part):
-    kind: str
-    options: dict[str, Any]
-    split: str
-    results: list[_Result]
-    notes: list[str]
-
-
-class _Evaluation(_Part):
-    scores: list[_Score]
-
-
-class _Parameters(_Part):
-    total: int
-    inference: int
-
-
-class _Training(_Part):
-    epochs: int
-    kept_epoch: int
-    reason: str
-
-
-class _Results(_Evaluation):
-    name: str
-    parameters: _Parameters
-    training: _Training
-
-
-class _Epoch(_Part):
-    epoch: int
-    loss: float
-    terms: dict[str, float]
-    validation: float | None
-    seconds: float
-    rows_per_second: float
-
-
-class _Split(_Part):
-    rows: NonNegativeInt
-    missing: dict[str, float | None]
-
-
-class _Data(_Part):
-    splits: dict[str, _Split]
-    notes: list[str]
-
-
-class _Latent(_Part):
-    split: str
-    rows: list[int]
-    means: list[list[float]]
-    shades: dict[str, list[float | str | None]]
-
-    @model_validator(mode="after")
-    def _of_one_length(self) -> Self:
-        lengths = {len(self.rows), len(self.means), *map(len, self.shades.values())}
-        if len(lengths) > 1 or len(set(map(len, self.means))) > 1:
-            raise ValueError("its lists are not of one length")
-        return self
-
-
-class _Picture(_Part):
-    file: str
-    name: str
-    title: str
-    text: str
-    evaluator: NonNegativeInt | None
-
-
-class _Pictures(_Part):
-    pictures: list[_Picture]
-
-
-class _Declared(_Part):
-    name: str
-    data: dict[str, Any]
-    modalities: dict[str, dict[str, Any]]
-    model: dict[str, Any]
-    train: dict[str, Any]
-    evaluate: list[dict[str, Any]]
-
-
+_OLDER = (["0", "1"],)
+"""The older series of versions whose runs this version reads."""
 _MEND = "mend it, or train the run again"
 
 
 def holds_run(folder: Path) -> bool:
     """Whether a folder holds a run, finished or not."""
-    return os.path.exists(folder / "schema.yaml")  # False, where Path's own raises, for a name too long
+    return os.path.exists(folder / "schema.yaml")  # Path.exists raises if a name is too long
 
 
 def resume_command(folder: Path, plugin_files: Sequence[str | Path] = ()) -> str:
-    """What to type to go on with a run, which writes anew all that follows from the checkpoint."""
+    """The command that resumes a run. It writes again every file that follows from the checkpoint."""
     files = [word for file in plugin_files for word in ("--plugin", str(file))]
     return shlex.join(["mmt", *files, "run", str(folder / "schema.yaml"), "--out", str(folder), "--resume"])
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What a run's run.json holds, whether it is finished or not.
+    """Read the run.json of a run, finished or not.
 
     Raises:
-        UserError: the folder holds no run, or that of a version whose runs mean something else; the file is damaged.
+        UserError: the folder holds no run, another version wrote it in another format, or the file is damaged.
     """
     if not holds_run(folder):
         hint = "give the folder that `mmt run` wrote"
         if not os.path.exists(folder):
             raise UserError(f"{folder}: there is no such folder; {hint}")
-        fault = "holds no run (there is no schema.yaml in it)" if folder.is_dir() else "is no folder"
+        fault = "holds no run (there is no schema.yaml in it)" if folder.is_dir() else "is not a folder"
         raise UserError(f"{folder}: {fault}; {hint}")
     path = folder / "run.json"
     remedy = f"train it again with `{shlex.join(['mmt', 'run', str(folder / 'schema.yaml'), '--out'])} FOLDER`"
-    text = _bytes(path, remedy)
-    made_by, this = _checked(path, text, _Maker, remedy)["versions"]["mmtoolkit"], metadata.version("mmtoolkit")
+    text = _read_bytes(path, remedy)
+    made_by, this = _parse(path, text, VersionOfRecord, remedy)["versions"]["mmtoolkit"], metadata.version("mmtoolkit")
     if _series(made_by) not in (_series(this), *_OLDER):
         raise UserError(f"{folder}: was made by mmtoolkit {made_by}, this is {this}; use that version, or {remedy}")
-    return _checked(path, text, _Record, remedy)
-
-
-_OLDER = (["0", "1"],)
-"""The older series whose runs this one reads."""
+    return _parse(path, text, RecordFile, remedy)
 
 
 def _series(version: str) -> list[str]:
-    """What versions have in common that read each other's runs: the minor version too before 1.0."""
+    """The parts of a version that must agree to read a run: the major version, and the minor one before 1.0."""
     parts = version.split(".")
     return parts[:2] if parts[0] == "0" else parts[:1]
 
 
 def read_finished_record(folder: Path) -> dict[str, Any]:
-    """What a finished run's run.json holds.
+    """Read the run.json of a finished run.
 
     Raises:
         UserError: as `read_record`, or the run is not finished.
@@ -219,63 +81,63 @@ def read_finished_record(folder: Path) -> dict[str, Any]:
     record = read_record(folder)
     if record["times"]["finished"] is None:
         files = [plugin["distribution"] for plugin in record["plugins"] if plugin["checksum"]]
-        raise UserError(f"{folder}: is not finished; go on with `{resume_command(folder, files)}`")
+        raise UserError(f"{folder}: is not finished; resume it with `{resume_command(folder, files)}`")
     return record
 
 
 def read_results(folder: Path) -> dict[str, Any]:
-    """What a finished run's results.json holds.
+    """Read the results.json of a finished run.
 
     Raises:
         UserError: it is missing or damaged.
     """
-    path, remedy = folder / "results.json", _written_again(folder)
-    return _checked(path, _bytes(path, remedy), _Results, remedy)
+    path, remedy = folder / "results.json", _rewrite_remedy(folder)
+    return _parse(path, _read_bytes(path, remedy), ResultsFile, remedy)
 
 
 def read_history(folder: Path, epochs: int) -> list[dict[str, Any]]:
-    """What history.jsonl holds: a line for each of the epochs.
+    """Read history.jsonl: one line an epoch.
 
     Raises:
-        UserError: it is missing or damaged, or has lines of other epochs.
+        UserError: it is missing or damaged, or its lines are not those of the epochs.
     """
-    path, remedy = folder / "history.jsonl", _written_again(folder)
-    lines = [_checked(path, line, _Epoch, remedy) for line in _bytes(path, remedy).splitlines()]
+    path, remedy = folder / "history.jsonl", _rewrite_remedy(folder)
+    lines = [_parse(path, line, HistoryLine, remedy) for line in _read_bytes(path, remedy).splitlines()]
     if [line["epoch"] for line in lines] != list(range(1, epochs + 1)):
-        raise UserError(f"{path}: is damaged: it has not one line for each of {epochs} epochs; {remedy}")
+        raise UserError(f"{path}: is damaged: it must have one line for each of {epochs} epochs; {remedy}")
     return lines
 
 
 def read_data(folder: Path) -> dict[str, Any]:
-    """What a finished run's data.json holds: the rows of its data and what is missing of them.
+    """Read the data.json of a finished run: how many rows each split has, and which share lacks each modality.
 
     Raises:
         UserError: it is missing or damaged.
     """
-    path, remedy = folder / "data.json", _written_again(folder)
-    return _checked(path, _bytes(path, remedy), _Data, remedy)
+    path, remedy = folder / "data.json", _rewrite_remedy(folder)
+    return _parse(path, _read_bytes(path, remedy), DataFile, remedy)
 
 
 def read_latent(folder: Path) -> dict[str, Any]:
-    """What a finished run's latent.json holds: where rows lie in the latent space, and what can colour them.
+    """Read the latent.json of a finished run: where rows lie in the latent space, and what can colour them.
 
     Raises:
         UserError: it is missing or damaged.
     """
-    path, remedy = folder / "latent.json", _written_again(folder)
-    return _checked(path, _bytes(path, remedy), _Latent, remedy)
+    path, remedy = folder / "latent.json", _rewrite_remedy(folder)
+    return _parse(path, _read_bytes(path, remedy), LatentFile, remedy)
 
 
 def read_pictures(folder: Path) -> list[dict[str, Any]]:
-    """What figures.json lists: for each picture `file`, `name`, `title`, `text`, and the place of its `evaluator`.
+    """Read figures.json: for each picture `file`, `name`, `title`, `text`, and the place of its `evaluator`.
 
-    Pictures whose files were removed are left out. Of a run of 0.1, which has no such list, the pictures that there
-    are, by their names alone.
+    Pictures whose files you removed are left out. Runs of 0.1 have no figures.json: the answer then lists the files
+    there are, with titles from their names.
 
     Raises:
         UserError: it is damaged.
     """
-    path, remedy = folder / "figures.json", _written_again(folder)
+    path, remedy = folder / "figures.json", _rewrite_remedy(folder)
     if not path.exists():
         stems = sorted(file.stem for file in (folder / "figures").glob("*.png"))
         named = ((stem, stem.replace("_", " ")) for stem in stems)
@@ -283,48 +145,48 @@ def read_pictures(folder: Path) -> list[dict[str, Any]]:
             {"file": f"{stem}.png", "name": stem, "title": title, "text": "", "evaluator": None}
             for stem, title in named
         ]
-    pictures: list[dict[str, Any]] = _checked(path, _bytes(path, remedy), _Pictures, remedy)["pictures"]
+    pictures: list[dict[str, Any]] = _parse(path, _read_bytes(path, remedy), PicturesFile, remedy)["pictures"]
     return [picture for picture in pictures if (folder / "figures" / picture["file"]).exists()]
 
 
 def read_evaluation(path: Path) -> list[dict[str, Any]]:
-    """The scores of an evaluation, RUN/evaluations/N.json.
+    """Read the scores of an evaluation, RUN/evaluations/N.json.
 
     Raises:
         UserError: it is missing or damaged.
     """
     remedy = "score the run again with `mmt evaluate`"
-    scores: list[dict[str, Any]] = _checked(path, _bytes(path, remedy), _Evaluation, remedy)["scores"]
+    scores: list[dict[str, Any]] = _parse(path, _read_bytes(path, remedy), EvaluationFile, remedy)["scores"]
     return scores
 
 
 def check_result(result: Mapping[str, Any]) -> None:
-    """Raise a `ValueError` where a result of an evaluator is not what results.json may hold."""
+    """Raise a `ValueError` if results.json cannot hold this result of an evaluator."""
     try:
         text = json.dumps(result, allow_nan=False)
     except TypeError as error:
         raise ValueError(f"it is no plain data, {error}") from error
     try:
-        _Result.model_validate_json(text)
+        ResultEntry.model_validate_json(text)
     except ValidationError as error:
-        raise ValueError(_first(error)) from error
+        raise ValueError(_fault_text(error)) from error
 
 
 def schema_text(folder: Path) -> str:
-    """A run's schema.yaml as it is written.
+    """Read the text of a run's schema.yaml.
 
     Raises:
-        UserError: it is missing or is no text.
+        UserError: it is missing or is not text.
     """
     path = folder / "schema.yaml"
     try:
-        return _bytes(path, _MEND).decode()
+        return _read_bytes(path, _MEND).decode()
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is damaged: it is not UTF-8 text (byte {error.start}); {_MEND}") from error
 
 
 def read_declared(folder: Path) -> dict[str, Any]:
-    """What a run's schema.yaml holds, as plain data: no plugin is asked what it means.
+    """Read a run's schema.yaml as plain data, without asking plugins what it means.
 
     Raises:
         UserError: it is missing or damaged.
@@ -332,20 +194,20 @@ def read_declared(folder: Path) -> dict[str, Any]:
     path, text = folder / "schema.yaml", schema_text(folder)
     try:
         declared: dict[str, Any] = read_yaml(text, str(path)).data
-    except UserError as error:  # its remedies are for a schema that somebody writes
+    except UserError as error:  # its remedies are for a schema that you write
         raise UserError(f"{error.faults[0].rsplit('; ', 1)[0]}; {_MEND}") from error
     try:
-        _Declared.model_validate(declared)
+        SchemaFile.model_validate(declared)
     except ValidationError as error:
-        raise UserError(f"{path}: is damaged: {_first(error)}; {_MEND}") from error
+        raise UserError(f"{path}: is damaged: {_fault_text(error)}; {_MEND}") from error
     return declared
 
 
-def _written_again(folder: Path) -> str:
-    return f"have it written again with `{resume_command(folder)}`"
+def _rewrite_remedy(folder: Path) -> str:
+    return f"write it again with `{resume_command(folder)}`"
 
 
-def _bytes(path: Path, remedy: str) -> bytes:
+def _read_bytes(path: Path, remedy: str) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -354,21 +216,21 @@ def _bytes(path: Path, remedy: str) -> bytes:
         raise UserError(f"{path}: cannot be read: {error.strerror}; mend that, or {remedy}") from error
 
 
-def _checked(path: Path, text: bytes, part: type[_Part], remedy: str) -> dict[str, Any]:
-    """The data of a JSON file, where it holds what it must."""
+def _parse(path: Path, text: bytes, part: type[Content], remedy: str) -> dict[str, Any]:
+    """Parse a JSON file, and raise if it does not hold what it must."""
     try:
         part.model_validate_json(text)
     except ValidationError as error:
-        raise UserError(f"{path}: is damaged: {_first(error)}; {remedy}") from error
+        raise UserError(f"{path}: is damaged: {_fault_text(error)}; {remedy}") from error
     data: dict[str, Any] = from_json(text)
     return data
 
 
-def _first(error: ValidationError) -> str:
-    """The first fault, with the place where it stands."""
+def _fault_text(error: ValidationError) -> str:
+    """The first fault and its place."""
     first = error.errors(include_url=False)[0]
     if first["type"] == "model_type":
-        return ": ".join([*_places(first["loc"]), "it is no mapping"])
+        return ": ".join([*_places(first["loc"]), "it is not a mapping"])
     return ": ".join([*_places(first["loc"]), first["msg"][0].lower() + first["msg"][1:]])
 
 

@@ -1,4 +1,4 @@
-"""A run from its folder."""
+"""Loads a trained run from its folder."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ def load(
     device: str = "cpu",
     say: Callable[[str], None] = lambda line: None,
 ) -> TrainedRun:
-    """Load a trained run from its folder. The data is not touched, and nothing is unpickled.
+    """Load a trained run from its folder. This does not read the data and unpickles nothing.
 
     Args:
         folder: the run folder.
         plugin_files: the `--plugin` files that the run used.
         device: where to put the networks: auto, cpu or cuda.
-        say: told of plugins that do not work, and what is being prepared where data is read later.
+        say: receives a line for each plugin that does not work, and notes if the run reads data later.
 
     Raises:
-        UserError: the folder holds no finished run, is damaged, or was made by another version of mmtoolkit or with a
-            plugin that is not here.
+        UserError: the folder holds no finished run or is damaged; the run needs another version of mmtoolkit, or a
+            plugin file that you did not give.
     """
     folder = Path(folder)
-    made_by = read_finished_record(folder)
+    record = read_finished_record(folder)
     plugins = load_plugins(plugin_files)
     for line in plugins.broken:
         say(line)
-    given = {plugin.checksum for plugin in plugins.origins.values()}
-    for plugin in made_by["plugins"]:
-        if plugin["checksum"] and plugin["checksum"] not in given:
+    checksums = {plugin.checksum for plugin in plugins.origins.values()}
+    for plugin in record["plugins"]:
+        if plugin["checksum"] and plugin["checksum"] not in checksums:
             raise UserError(
                 f"{folder}: was made with the plugin file {plugin['distribution']} "
                 f"(SHA-256 {plugin['checksum'][:12]}…); name that file, unchanged, with --plugin"
             )
-    read_declared(folder)  # damage is told as such, and not key by key
+    read_declared(folder)  # reports damage in one line, not key by key
     schema = read_schema(folder / "schema.yaml", plugins=plugins)
     network = build(schema.model, schema.modalities, schema.train.seed)
     load_weights(network, folder / "weights.safetensors")
@@ -65,8 +65,8 @@ def _baselines(folder: Path, modalities: Mapping[str, Modality]) -> dict[str, Te
         baselines: dict[str, Tensor] = load_file(path)
         shapes = {name: tuple(baseline.shape) for name, baseline in baselines.items()}
         if shapes != {name: modality.event_shape() for name, modality in modalities.items()}:
-            raise ValueError(f"it holds the shapes {shapes}, which are not those of the modalities")
-    except Exception as error:  # safetensors and the file system have their own
-        remedy = f"have it written again with `{resume_command(folder)}`"
+            raise ValueError(f"its shapes {shapes} do not fit the modalities")
+    except Exception as error:  # safetensors and the file system raise many types
+        remedy = f"write it again with `{resume_command(folder)}`"
         raise UserError(f"{path}: is missing or damaged: {error_text(error)}; {remedy}") from error
     return baselines

@@ -1,4 +1,4 @@
-"""The pictures of a run: the data, learning, samples, what each modality tells of the others, the latent space."""
+"""The pictures of a run: rows of the data, learning curves, samples, predictions between modalities, latent space."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from mmtoolkit.runs.trained import TrainedRun
 
 ROWS_OF_DATA = "cells"
-"""The name of the picture that the report shows beside what is said of the data."""
+"""The name of the picture that the report shows in its section on the data."""
 _LATENT = "latent"
 _MOST_MODALITIES = 8
 _PANELS = 64
 
 
 def pictures(run: TrainedRun, latent: Mapping[str, Any]) -> Iterator[tuple[str, Picture]]:
-    """The pictures of a run in the order of its report, each with the stem of its file.
+    """Draw the pictures of a run in the order of its report, each with the stem of its file.
 
     Args:
-        run: trained.
-        latent: where its rows lie in the latent space, as `latent_rows` gives it.
+        run: the trained run.
+        latent: where its rows lie in the latent space, as `latent_rows` returns it.
     """
     split, model, modalities = run.default_split(), run.model, run.modalities
     names = list(enumerate(modalities))[:_MOST_MODALITIES]
@@ -61,27 +61,27 @@ def pictures(run: TrainedRun, latent: Mapping[str, Any]) -> Iterator[tuple[str, 
 
 
 def notes_on_pictures(run: TrainedRun, latent: Mapping[str, Any]) -> list[str]:
-    """What the pictures leave out, and how to draw it: a line each."""
+    """A line for everything that the pictures leave out, with the command that draws it."""
     notes = []
     if left_out := list(run.modalities)[_MOST_MODALITIES:]:
         notes.append(
-            f"there are figures given each of the first {_MOST_MODALITIES} modalities; `mmt sample --given NAME` draws "
-            f"them given the others: {', '.join(left_out)}"
+            f"there are figures given each of the first {_MOST_MODALITIES} modalities; draw a figure given another "
+            f"with `mmt sample --given NAME`: {', '.join(left_out)}"
         )
     if more := colourable(latent)[MOST_PANELS:]:
         notes.append(
-            f"the latent space is coloured by {MOST_PANELS} columns; `mmt report RUN --colour COLUMN` colours it by "
-            f"others: {', '.join(more)}"
+            f"{MOST_PANELS} columns colour the latent space; colour it by others with "
+            f"`mmt report RUN --colour COLUMN`: {', '.join(more)}"
         )
     return notes
 
 
 def redraw_latent_space(folder: Path | str, colours: Sequence[str] = (), projection: str = "pca") -> None:
-    """Draw the picture of the latent space anew, from what the run folder holds.
+    """Draw the picture of the latent space again, from the files of the run folder.
 
     Args:
         folder: the run folder.
-        colours: the columns that colour its points; those that the run has chosen where left out.
+        colours: the columns that colour its points; by default those of the run's own picture.
         projection: pca or umap.
 
     Raises:
@@ -92,81 +92,85 @@ def redraw_latent_space(folder: Path | str, colours: Sequence[str] = (), project
     latent = read_latent(folder)
     if not latent["means"]:
         raise UserError(
-            f"{folder}: no row of {latent['split']} has anything that z is inferred from; there is no picture"
+            f"{folder}: no row of {latent['split']} has a value to infer z from, so there is no picture; "
+            "add such rows to the data and train again"
         )
     save_figure(latent_space(latent, colours, projection), folder / "figures" / f"{_LATENT}.png")
 
 
 def samples_given(run: TrainedRun, name: str, values: Sequence[Tensor], n: int = COLUMNS) -> Figure:
-    """A line for each value of one modality: n draws of z given it, shown by the first picture, or else in words."""
+    """Draw a line for each value of one modality: n samples given it, of the first picture, or else in words."""
     modality = run.modalities[name]
     others = groups(run.modalities, [other for other in run.model.targets if other != name], together=True)[0]
     lines = []
     for seed, value in enumerate(values):
-        drawn = run.sample(n, {name: modality.cell(value)}, seed)
-        lines.append(
-            Line([{other: drawn[other][place] for other in others} for place in range(n)], modality.text(value))
-        )
+        batch = run.sample(n, {name: modality.cell(value)}, seed)
+        columns = [{other: batch[other][place] for other in others} for place in range(n)]
+        lines.append(Line(columns, modality.text(value)))
     return draw_lines(run.modalities, lines)
 
 
 def _direction(run: TrainedRun, split: str, given: Sequence[str]) -> Figure | None:
-    """What some modalities tell of all; None where the model cannot infer from them, or no row has them."""
+    """Draw predictions from some modalities; None if the model cannot infer z from them or no row has them."""
     if not offers(run.model, given) or not len(rows := rows_with(run, split, given, COLUMNS)):
         return None
     return direction(run, split, given, rows)
 
 
-# What each picture shows, and what to look for.
+# The title of each picture, and a text that says what it shows and what to look for.
 
 
 def _rows_of_data(figure: Figure) -> Picture:
-    text = "Training rows as the networks get them, a column each, from the first to the last evenly."
+    text = "Training rows as the networks read them, one a column, evenly spaced from the first row to the last."
     return Picture(ROWS_OF_DATA, "Rows of the data", text, figure)
 
 
 def _curves(figure: Figure) -> Picture:
     text = (
-        "The training loss, the validation bound and each part of the loss, summed over the terms of a row and "
-        "averaged over rows, in nats. β, the weight of the KL divergence, rises over the warm-up."
+        "The training loss, the validation bound and each part of the loss, in nats: the sum over the terms of a row, "
+        "averaged over rows. β is the weight of the KL divergence; it rises during the warm-up."
     )
     return Picture("learning curves", "Learning curves", text, figure)
 
 
 def _samples(figure: Figure) -> Picture:
-    text = "z is drawn from N(0, I); what every modality makes of one draw stands in one column, or below one picture."
+    text = (
+        "z is drawn from the prior N(0, I). Each column, or each picture with its caption, shows what the model "
+        "decodes from one draw."
+    )
     return Picture("samples", "Samples from the prior", text, figure)
 
 
 def _given(name: str, figure: Figure) -> Picture:
     text = (
-        f"Each line fixes one value of {name}, draws z from q(z | that value) and shows what another modality makes "
-        "of it: it should be of the value in every column, and differ between columns in all else."
+        f"Each line fixes one value of {name}; each column is one draw of z from q(z | that value). Look for samples "
+        "that match the value in every column and otherwise vary between columns."
     )
     return Picture(f"given {name}", f"Samples given {name}", text, figure)
 
 
 def _from_all(figure: Figure) -> Picture:
     text = (
-        "Rows of the data, a column each. z is the mean of q(z | all that is marked as given). Each given stands over "
-        "its reconstruction: what is lost between the two, z does not hold."
+        "Rows of the data, one a column. z is the mean of q(z | all modalities marked as given). Each given stands "
+        "over its reconstruction. z does not hold the details that the reconstruction lacks."
     )
     return Picture("from all", "Everything from everything", text, figure)
 
 
 def _from(name: str, figure: Figure) -> Picture:
     text = (
-        f"Rows of the data, a column each; where {name} has few values, rows with different ones. z is the mean of "
-        f"q(z | {name} alone). First {name} over its reconstruction, then each other modality as predicted from it, "
-        f"over the row's own value, which the model was not shown: where the two agree, {name} tells of it."
+        f"Rows of the data, one a column, with different values of {name} if it has few. z is the mean of "
+        f"q(z | {name} alone). At the top, {name} stands over its reconstruction. Below, each other modality as "
+        f"predicted from {name} stands over the row's own value, which the model did not see. If the two agree, "
+        f"{name} predicts that modality."
     )
     return Picture(f"from {name}", f"Everything from {name}", text, figure)
 
 
 def _latent(figure: Figure) -> Picture:
     text = (
-        "The mean of q(z | all that a row has), of up to 2,000 rows of the split that is scored, in the two "
-        "dimensions in which these means vary most. Where colours keep apart, z tells of that column; what is missing "
-        "is grey. `mmt report RUN --colour COLUMN` colours it by another, and `--projection umap` draws it by UMAP."
+        "Each point is the mean of q(z | all that a row has), for up to 2,000 rows of the scored split, projected to "
+        "the two directions in which these means vary most. If colours separate, z holds that column. Missing values "
+        "are grey. `mmt report RUN --colour COLUMN` colours by another column; `--projection umap` projects by UMAP."
     )
     return Picture(_LATENT, "The latent space", text, figure)

@@ -1,4 +1,4 @@
-"""The first phase of a run: data, networks and a folder that is a run, before the first step."""
+"""The first phase of a run: it prepares the data, builds the networks and writes the run folder."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from mmtoolkit.training.watcher import Watcher
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A run that is ready to be trained.
+    """A run that is ready for training.
 
     Attributes:
-        folder: of the run.
-        schema: resolved.
-        plugins: those that its components come from.
+        folder: the run folder.
+        schema: the resolved schema.
+        plugins: the plugins that its components come from.
         fabric: launched.
         dataset: the prepared data.
-        network: built.
-        trainer: of the network, at the start or at the folder's checkpoint.
-        baselines: for each modality the training mean or mode.
-        record: what run.json holds.
-        say: tells the user a line; silent in all but the main process.
+        network: the networks to train.
+        trainer: the network's trainer, at the start or at the folder's checkpoint.
+        baselines: the training mean or mode of each modality.
+        record: the content of run.json.
+        say: prints a line for the user; silent in all but the main process.
     """
 
     folder: Path
@@ -65,21 +65,21 @@ def prepare_run(
     watcher: Watcher | None,
     say: Callable[[str], None],
 ) -> Prepared:
-    """Read the data, build the networks and look whether they fit, and write the files that make a folder a run.
+    """Read the data, build the networks, check that they fit, and write the files that make a folder a run.
 
     Args:
-        schema: as it was read.
-        folder: of the run.
-        plugins: those the schema was read with.
+        schema: from `read_schema`.
+        folder: the run folder.
+        plugins: the plugins that read the schema.
         fabric: launched, with this precision.
-        precision: as `new_fabric` takes it.
-        resumes: whether the folder holds this run already, as `check_folder` says.
-        watcher: is told how training goes.
-        say: tells the user a line.
+        precision: as in `new_fabric`.
+        resumes: whether the folder already holds this run, from `check_folder`.
+        watcher: receives progress of training.
+        say: prints a line for the user.
 
     Raises:
-        UserError: the data has faults, a score cannot be had of this model, a resumed run changed too much, or its
-            checkpoint is damaged.
+        UserError: the data has faults, this model cannot give a score of the schema, a resumed run changed too much,
+            or its checkpoint is damaged.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     dataset, resolved = _data(schema, fabric, say)
@@ -99,24 +99,22 @@ def prepare_run(
 
 
 def check_folder(folder: Path, resume: bool) -> bool:
-    """Whether a folder holds a run, which is then resumed.
+    """Whether a folder holds a run to resume.
 
-    Ask it before there are several processes: the main one writes the folder.
+    Call it before several processes start, because the main one writes the folder.
 
     Raises:
-        UserError: it holds a run that is not to be resumed.
+        UserError: it holds a run, and you did not ask to resume it.
     """
     resumes = holds_run(folder)
     if resumes and not resume:
-        raise UserError(
-            f"{folder}: holds a run already; go on with it by --resume, or write elsewhere with --out FOLDER"
-        )
+        raise UserError(f"{folder}: holds a run already; resume it with --resume, or write elsewhere with --out FOLDER")
     return resumes
 
 
 def _data(schema: Schema, fabric: Fabric, say: Callable[[str], None]) -> tuple[Dataset, Schema]:
-    """The prepared data, and the schema with what was learned from it."""
-    with fabric.rank_zero_first():  # the others find the cache filled
+    """Prepare the data, and put the options learned from it into the schema."""
+    with fabric.rank_zero_first():  # the main process fills the cache for the others
         dataset = prepare(schema.data, schema.modalities, schema.at, say)
     for note in dataset.notes:
         say(note)
@@ -124,11 +122,11 @@ def _data(schema: Schema, fabric: Fabric, say: Callable[[str], None]) -> tuple[D
 
 
 def _network(schema: Schema, dataset: Dataset, say: Callable[[str], None]) -> Network:
-    """New networks that can be trained on the data and scored as the schema asks."""
+    """Build networks, and check that the data can train them and the schema's evaluators can score them."""
     train = schema.train
     if train.warmup_epochs > train.epochs:
         say(
-            f"train.warmup_epochs is {train.warmup_epochs} and train.epochs {train.epochs}: "
+            f"train.warmup_epochs is {train.warmup_epochs} and train.epochs is {train.epochs}: "
             "training ends before the KL divergence has its full weight"
         )
     network = build(schema.model, schema.modalities, train.seed)

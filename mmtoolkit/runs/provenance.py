@@ -1,4 +1,4 @@
-"""What made a run's weights: the contents of run.json."""
+"""The contents of run.json: versions, plugins, seed, device and data that produced a run's weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mmtoolkit.schema.schema import Schema
 def provenance(
     schema: Schema, plugins: Plugins, device: torch.device, precision: str, processes: int, started: str
 ) -> dict[str, Any]:
-    """What run.json holds: enough to know what made these weights."""
+    """Build the content of run.json: all you need to know how these weights came about."""
     components = [schema.data, schema.model, *schema.modalities.values(), *schema.evaluate]
     used = {plugins.origins[type(c)] for c in components if type(c) in plugins.origins}
     return {
@@ -54,28 +54,28 @@ _MOST_BYTES = 100_000_000
 
 
 def _checksums(files: Sequence[Path]) -> dict[str, str]:
-    """The SHA-256 of each file. Of more than a hundred in one folder, one over their names, sizes and times.
+    """Compute the SHA-256 of each file, or one SHA-256 over names, sizes and times if a folder has over a hundred.
 
-    Of a file above 100 MB its size and time of change alone: this is done at every start.
+    For a file above 100 MB, take only its size and time of change, because every start computes this.
     """
     by_folder: dict[Path, list[Path]] = {}
     for path in files:
         by_folder.setdefault(path.parent, []).append(path)
-    found = {}
+    checksums = {}
     for folder, paths in by_folder.items():
         if len(paths) <= _MOST_FILES:
             for path in paths:
                 large = (stat := path.stat()).st_size > _MOST_BYTES
-                found[str(path)] = f"{stat.st_size} bytes, {stat.st_mtime_ns} ns" if large else checksum(path)
+                checksums[str(path)] = f"{stat.st_size} bytes, {stat.st_mtime_ns} ns" if large else checksum(path)
             continue
         stats = [(path.name, (stat := path.stat()).st_size, stat.st_mtime_ns) for path in sorted(paths)]
         digest = hashlib.sha256(json.dumps(stats).encode()).hexdigest()
-        found[f"{folder}/: names, sizes and times of {len(paths):,} files"] = digest
-    return found
+        checksums[f"{folder}/: names, sizes and times of {len(paths):,} files"] = digest
+    return checksums
 
 
 def _git_revision() -> str | None:
-    """The revision of the working folder, `+` where it has changes; None outside a repository."""
+    """The Git revision of the working folder, with `+` if it has changes; None outside a repository."""
     try:
         revision = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
         changes = subprocess.run(

@@ -1,4 +1,4 @@
-"""The report of a run: one self-contained HTML file, made of what the run folder holds."""
+"""Writes a run's report from the files of its folder: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _QUALITY = 90
 
 
 def _with_relative(score: dict[str, Any]) -> dict[str, Any]:
-    """The same score with each value over its baseline, where there is one."""
+    """Add to each result of a score its value divided by its baseline, if it has one."""
     results = []
     for result in score["results"]:
         value, baseline = result.get("value"), result.get("baseline")
@@ -41,26 +41,26 @@ def _with_relative(score: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pictures(folder: Path) -> list[dict[str, Any]]:
-    """The run's pictures in order, as WebP: a third of the size, and hardly another picture."""
+    """The run's pictures in order, as WebP, which takes a third of the space and looks nearly the same."""
     return [{**entry, "source": _source(folder, entry["file"])} for entry in read_pictures(folder)]
 
 
 def _source(folder: Path, file: str) -> str:
-    """A picture as an address that holds it."""
+    """A picture as a data URL."""
     from PIL import Image
 
     path, packed = folder / "figures" / file, io.BytesIO()
     try:
         with Image.open(path) as picture:
             picture.convert("RGB").save(packed, format="webp", quality=_QUALITY)
-    except (OSError, SyntaxError) as error:  # Pillow has both for a damaged file
-        remedy = f"have it drawn again with `{resume_command(folder)}`, or remove it"
-        raise UserError(f"{path}: is no picture that can be read; {remedy}") from error
+    except (OSError, SyntaxError) as error:  # Pillow raises both for a damaged file
+        remedy = f"draw it again with `{resume_command(folder)}`, or remove it"
+        raise UserError(f"{path}: cannot be read as a picture; {remedy}") from error
     return f"data:image/webp;base64,{base64.b64encode(packed.getvalue()).decode('ascii')}"
 
 
 def write_report(folder: Path | str) -> Path:
-    """Write report.html from the run folder's results, history, figures and schema; the data is not touched.
+    """Write report.html from the run folder's results, history, figures and schema. This does not read the data.
 
     Raises:
         UserError: the folder holds no finished run.
@@ -71,7 +71,7 @@ def write_report(folder: Path | str) -> Path:
 
 
 def report_of(folder: Path) -> Path:
-    """`write_report` of a run that may have everything but its finish time."""
+    """Write report.html like `write_report`, for a run that may still lack its finish time."""
     import jinja2
 
     record, results, declared = read_record(folder), read_results(folder), read_declared(folder)

@@ -1,4 +1,4 @@
-"""What a resumed run may change, and what must be as it was."""
+"""What a resumed run may change, and what must stay the same."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from mmtoolkit.schema.faults import key_path
 from mmtoolkit.schema.schema import Schema, read_schema
 
 MAY_CHANGE = ("train.epochs",)
-"""The keys of the schema that may differ: all others make the weights what they are."""
+"""The keys of the schema that may differ. All others determine the weights."""
 
 
 @dataclass(frozen=True)
 class _Fact:
-    """Something of run.json that must be as it was.
+    """Something in run.json that must stay the same.
 
     Attributes:
-        of: what it is in run.json's data.
-        text: what the user calls it, given what it was and what it is.
+        of: reads it from the content of run.json.
+        text: names it for the user, from the value before and the value now.
     """
 
     of: Callable[[dict[str, Any]], Any]
@@ -43,33 +43,34 @@ MUST_STAY = (
 
 
 def check_schema(folder: Path, schema: Schema, plugins: Plugins) -> None:
-    """Raise where a run's schema differs from the one in its folder in more than `MAY_CHANGE`."""
+    """Raise if a run's schema differs from the one in its folder in keys other than `MAY_CHANGE`."""
     before = read_schema(folder / "schema.yaml", plugins=plugins).model_dump(mode="json")
     paths = [key_path(path) for path in _differences(before, schema.model_dump(mode="json"))]
-    changed = [path for path in paths if path not in MAY_CHANGE]
-    if changed:
+    changes = [path for path in paths if path not in MAY_CHANGE]
+    if changes:
         raise UserError(
-            f"{folder}: holds a run of another schema ({', '.join(changed)} differ); --resume may change "
-            f"{', '.join(MAY_CHANGE)} alone: undo the change, or write elsewhere with --out FOLDER"
+            f"{folder}: holds a run of another schema, which differs in {', '.join(changes)}; --resume may change only "
+            f"{', '.join(MAY_CHANGE)}: undo the change, or write elsewhere with --out FOLDER"
         )
 
 
 def resumed_record(folder: Path, now: dict[str, Any]) -> dict[str, Any]:
-    """The run.json of the folder, unfinished, with this continuation added.
+    """Add this resumption to the content of the folder's run.json, and clear the finish time.
 
     Args:
-        folder: of the run.
-        now: what run.json would hold if the run began now.
+        folder: the run folder.
+        now: the content of run.json if the run began now.
 
     Raises:
-        UserError: something of `MUST_STAY` changed.
+        UserError: a fact of `MUST_STAY` changed.
     """
     before = read_record(folder)
     pairs = [(fact, fact.of(before), fact.of(now)) for fact in MUST_STAY]
-    changed = [fact.text(was, is_now) for fact, was, is_now in pairs if was != is_now]
-    if changed:
+    changes = [fact.text(was, is_now) for fact, was, is_now in pairs if was != is_now]
+    if changes:
         raise UserError(
-            f"{folder}: cannot go on: {', '.join(changed)} changed since; undo it, or write elsewhere with --out FOLDER"
+            f"{folder}: cannot resume, because {', '.join(changes)} changed since; undo the change, or write elsewhere "
+            "with --out FOLDER"
         )
     again = {key: now[key] for key in ("command", "device", "versions")} | {"started": now["times"]["started"]}
     # Until this ends, weights and scores may come from different epochs.

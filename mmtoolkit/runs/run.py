@@ -1,4 +1,4 @@
-"""What `mmt run` does, and `mmt study` for each of its runs: prepare, train, finish."""
+"""Runs a schema in three phases, prepare, train and finish, for `mmt run`, `mmt study` and Python."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ def run(
     say: Callable[[str], None] = lambda line: None,
     figures: bool = True,
 ) -> TrainedRun:
-    """Train a schema's model, score it, draw its pictures and write its report: a run folder.
+    """Train a schema's model, score it, draw its pictures and write its report, all into a run folder.
 
-    A run that was stopped, in whatever phase, goes on from there with `resume`.
+    If a run stops, in any phase, call this again with `resume` to continue it.
 
     Args:
-        schema: as `read_schema` gives it.
-        out: the run folder; runs/NAME where left out.
-        plugins: those the schema was read with.
-        resume: go on with the run that the folder holds; where none stands, one is started.
-        device: as `new_fabric` takes it.
-        devices: as `new_fabric` takes it.
-        precision: as `new_fabric` takes it.
-        watcher: is told how training goes.
-        say: is told what else the user should know, a line each.
-        figures: whether the run's pictures are drawn; those of evaluators are in any case.
+        schema: from `read_schema`.
+        out: the run folder; runs/NAME by default.
+        plugins: the plugins that read the schema.
+        resume: continue the run in the folder, or start one if there is none.
+        device: as in `new_fabric`.
+        devices: as in `new_fabric`.
+        precision: as in `new_fabric`.
+        watcher: receives progress of training.
+        say: receives everything else that the user should know, line by line.
+        figures: whether to draw the run's pictures; evaluators draw theirs in any case.
 
     Raises:
-        UserError: the folder holds a run, the data has faults, training diverged.
-        KeyboardInterrupt: Ctrl-C; the checkpoint was written.
+        UserError: the folder holds a run, the data has faults, or training diverged.
+        KeyboardInterrupt: you pressed Ctrl-C; the checkpoint is written.
     """
     folder = Path(out) if out is not None else Path("runs") / schema.name
     resumes = check_folder(folder, resume)
@@ -62,7 +62,7 @@ def run(
 
 
 def _silent(line: str) -> None:
-    """What all processes but the main one say."""
+    """Prints nothing: `say` of all processes but the main one."""
 
 
 execute = run

@@ -1,4 +1,4 @@
-"""Scores in words: what a table of them says."""
+"""Names and columns for tables of scores."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 from mmtoolkit.base.words import short_listing
 
-# What the entry's name says, what the evaluator's options say, and what other code reads.
+# The entry's name has these, the evaluator's options have these, or only code reads them.
 _HIDDEN = {"target", "given", "proposal", "metric", "samples", "marginal", "better"}
 
 
 def entry_name(result: dict[str, Any]) -> str:
-    """`label from image: accuracy`; of a density `log p(label | image), z from image`."""
+    """Name a result: `label from image: accuracy`, or for a density `log p(label | image), z from image`."""
     target, given = short_listing(result["target"]), short_listing(result["given"])
     if "proposal" in result:
         return f"log p({target}{given and f' | {given}'}), z from {short_listing(result['proposal']) or 'the prior'}"
@@ -20,8 +20,8 @@ def entry_name(result: dict[str, Any]) -> str:
 
 
 def score_columns(results: list[dict[str, Any]]) -> list[str]:
-    """The columns of an evaluator's results: those that say something in some row."""
+    """The columns of an evaluator's results that have a value in some row."""
     order = ["value", "stderr", "baseline", "relative", "neighbours", "examples"]
     keys = dict.fromkeys(order) | dict.fromkeys(key for result in results for key in result)
-    said = [key for key in keys if key not in _HIDDEN and any(r.get(key) is not None for r in results)]
-    return [key for key in said if key != "incomplete" or any(r.get(key) for r in results)]
+    columns = [key for key in keys if key not in _HIDDEN and any(r.get(key) is not None for r in results)]
+    return [key for key in columns if key != "incomplete" or any(r.get(key) for r in results)]

@@ -1,4 +1,4 @@
-"""The scores of evaluators on a run, checked, as results.json holds them."""
+"""Scores a run with evaluators and checks their results before results.json holds them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from mmtoolkit.runs.folder import check_result
 
 @dataclass(frozen=True)
 class Scored:
-    """What evaluators gave.
+    """The scores and pictures of evaluators.
 
     Attributes:
-        scores: an entry an evaluator, as results.json holds it: `kind`, `options`, `split`, `results` and `notes`.
-        pictures: the place of the evaluator among them, and the picture that it drew.
+        scores: the entry of each evaluator in results.json: `kind`, `options`, `split`, `results` and `notes`.
+        pictures: the evaluator's place in `scores`, and a picture that it drew.
     """
 
     scores: list[dict[str, Any]] = field(default_factory=list)
     pictures: list[tuple[int, Picture]] = field(default_factory=list)
 
     def save_pictures(self, folder: Path) -> list[dict[str, Any]]:
-        """Write the pictures into a folder; what figures.json says of each, with its `evaluator`'s place."""
-        # The numbers come first, so that no kind or name can look like them: no two pictures share a file.
+        """Write the pictures into a folder. Return their entries in figures.json, each with its `evaluator`'s place."""
+        # Numbers come first, where no kind or name can imitate them, so that no two pictures share a file.
         names = [f"{self.scores[place]['kind']}_{picture.name}" for place, picture in self.pictures]
         stems = [
             f"{place}_{safe_name(name, number)}"
@@ -44,10 +44,10 @@ class Scored:
 
 @torch.no_grad()
 def score(run: Run, evaluators: Sequence[Evaluator], split: str) -> Scored:
-    """The scores of each evaluator on a split, in order.
+    """Score a split with each evaluator, in order.
 
     Raises:
-        UserError: there is no such split, it has no rows, or an evaluator gives what is no result.
+        UserError: there is no such split, it has no rows, or an evaluator returns something that is not a result.
     """
     for evaluator in evaluators:
         evaluator.check_model(run.model)
@@ -55,19 +55,19 @@ def score(run: Run, evaluators: Sequence[Evaluator], split: str) -> Scored:
         raise UserError(f"the split {split!r} has no rows; choose another with --split")
     scored = Scored()
     for place, evaluator in enumerate(evaluators):
-        given = evaluator.evaluate(run, split)
+        scores = evaluator.evaluate(run, split)
         options = evaluator.model_dump(mode="json", exclude={"kind"})
-        finite = [_finite(result) for result in given.results]
+        finite = [_finite(result) for result in scores.results]
         _check_results(evaluator.kind, finite)
-        notes = list(given.notes)
-        if finite != given.results:
-            notes.append("scores that are not finite stand as null")
+        notes = list(scores.notes)
+        if finite != scores.results:
+            notes.append("scores that are not finite are written as null")
         # Evaluators written for 0.1.0 state no direction.
         results = [{**result, "better": result.get("better")} for result in finite]
         scored.scores.append(
             {"kind": evaluator.kind, "options": options, "split": split, "results": results, "notes": notes}
         )
-        scored.pictures.extend((place, picture) for picture in given.pictures)
+        scored.pictures.extend((place, picture) for picture in scores.pictures)
     return scored
 
 
@@ -76,10 +76,10 @@ def _check_results(kind: str, results: Sequence[Mapping[str, Any]]) -> None:
         try:
             check_result(result)
         except ValueError as error:
-            fault = f"evaluate, {kind}: what it gives is no result: {error}: {dict(result)}"
+            fault = f"evaluate, {kind}: this is not a valid result: {error}: {dict(result)}"
             raise UserError(f"{fault}; the evaluator's author must mend it") from error
 
 
 def _finite(result: dict[str, Any]) -> dict[str, Any]:
-    """A result with null for numbers that are not finite, which JSON does not have."""
+    """Replace numbers that are not finite by null, because JSON has none."""
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in result.items()}

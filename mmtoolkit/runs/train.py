@@ -1,4 +1,4 @@
-"""The second phase of a run: the training loop."""
+"""The second phase of a run: it trains the networks."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from mmtoolkit.training.weights import load_weights
 
 
 def train_run(prepared: Prepared) -> TrainingOutcome:
-    """Train the networks, and leave them with the weights that are kept, in evaluation mode.
+    """Train the networks, load the weights of the epoch that training keeps, and switch to evaluation mode.
 
     Raises:
         UserError: training diverged.
-        KeyboardInterrupt: Ctrl-C, after the checkpoint was written.
+        KeyboardInterrupt: you pressed Ctrl-C; the checkpoint is written.
     """
     network, fabric = prepared.network, prepared.fabric
     outcome = prepared.trainer.run()
     prepared.say(outcome.reason)
     fabric.barrier()
-    if fabric.world_size > 1:  # the main process scores alone; metrics would wait for the others
+    if fabric.world_size > 1:  # the main process scores alone, and metrics would wait for the others
         torch.distributed.destroy_process_group()
     load_weights(network, prepared.folder / "weights.safetensors")
     network.eval()

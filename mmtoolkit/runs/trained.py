@@ -1,4 +1,4 @@
-"""A trained run: to infer, decode, sample and score with, from its folder."""
+"""A trained run, with which you infer, decode, sample, impute, embed and evaluate."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ from mmtoolkit.components import Evaluator, Modality, Network, Source
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import Posterior
 from mmtoolkit.data.dataset import Dataset, Presence, Split, prepare
-from mmtoolkit.runs.folder import (
-    read_history,
-    read_results,
-)
+from mmtoolkit.runs.folder import read_history, read_results
 from mmtoolkit.runs.scoring import score
 from mmtoolkit.schema.schema import Schema
 from mmtoolkit.using.table_split import IN_MEMORY, split_in_memory, split_of_file
@@ -34,15 +31,15 @@ _EVALUATION_ROWS = 500
 
 @dataclass
 class TrainedRun:
-    """A trained run, ready to infer, decode, sample and be evaluated. It meets the `Run` protocol.
+    """A trained run, with which you infer, decode, sample and evaluate. It meets the `Run` protocol.
 
     Attributes:
         folder: the run folder.
-        schema: resolved.
+        schema: the resolved schema.
         model: the networks, in evaluation mode.
-        device: where they lie.
-        baselines: for each modality the training mean or mode.
-        plugins: those that its components come from.
+        device: the device of the networks.
+        baselines: the training mean or mode of each modality.
+        plugins: the plugins that its components come from.
     """
 
     folder: Path
@@ -53,9 +50,9 @@ class TrainedRun:
     plugins: Plugins
     say: Callable[[str], None] = lambda line: None
     main_process: bool = True
-    """False in all but one process of a run on several devices."""
+    """Whether this is the main process, the only one that scores a run on several devices."""
     prepared: Dataset | None = None
-    """The data, where it is at hand already."""
+    """The data, if it is already prepared."""
 
     @property
     def modalities(self) -> Mapping[str, Modality]:
@@ -64,50 +61,56 @@ class TrainedRun:
 
     @property
     def source(self) -> Source:
-        """Where the data of the schema comes from."""
+        """The source of the schema's data."""
         return self.schema.data
 
     @property
     def generator(self) -> torch.Generator:
-        """A new generator, the same each time, on the run's device."""
+        """A new generator on the run's device, with the same seed each time."""
         return torch.Generator(self.device).manual_seed(seed_for("evaluation", self.schema.train.seed))
 
     @property
     def results(self) -> dict[str, Any]:
-        """What results.json holds."""
+        """The content of results.json."""
         return read_results(self.folder)
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """What history.jsonl holds: a line an epoch."""
+        """The content of history.jsonl: one line an epoch."""
         return read_history(self.folder, self.results["training"]["epochs"])
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The prepared data; read when it is first asked for."""
+        """The prepared data. The first access reads it."""
         return self.prepared or prepare(self.schema.data, self.schema.modalities, self.schema.at, self.say)
 
     @property
     def present(self) -> Mapping[str, Tensor]:
-        """For each split which rows have which modality: (N, M) bool, in schema order."""
+        """Split -> which rows have which modality, (N, M) bool, in schema order."""
         return Presence(self.dataset)
 
     def batches(self, split: str, rows: Iterable[Tensor] | None = None, redraw: bool = False) -> Iterator[Batch]:
-        """All rows of a split in order, or in each batch those that are asked for; with `redraw` as training draws."""
-        found = self.dataset.split(split)
+        """Iterate over batches of a split.
+
+        Args:
+            split: of the run's data.
+            rows: the rows of each batch; by default all rows in order.
+            redraw: whether modalities that draw anew in training do so, from PyTorch's default generator.
+        """
+        data = self.dataset.split(split)
         if rows is None:
-            return found.batches(_EVALUATION_ROWS, self.device)
-        return (found.batch(chosen, self.device, redraw) for chosen in rows)
+            return data.batches(_EVALUATION_ROWS, self.device)
+        return (data.batch(places, self.device, redraw) for places in rows)
 
     def default_split(self) -> str:
-        """`test` where the data has it, else `valid`, else `train`."""
+        """`test` if the data has it, else `valid`, else `train`."""
         return next(name for name in ("test", "valid", "train") if name in self.schema.data.splits())
 
     def batch(self, rows: Sequence[Mapping[str, Any]]) -> Batch:
-        """Rows of cells, name -> cell, as the networks read them. What a row leaves out, or gives as None, is missing.
+        """Turn rows of cells, name -> cell, into a batch. A name that a row omits, or maps to None, is missing.
 
         Raises:
-            UserError: a name is no modality, or a cell cannot be read.
+            UserError: a name is not a modality, or a cell cannot be read.
         """
         self.model.check_names({name for row in rows for name in row})
         values: dict[str, Tensor] = {}
@@ -123,7 +126,7 @@ class TrainedRun:
             if parsed.faults:
                 row, fault = min(parsed.faults.items())
                 raise UserError(f"row {int(place[row])}, {name}: {fault}")
-            if not parsed.present.all():  # NaN, or a mapping that holds nothing, is missing too
+            if not parsed.present.all():  # NaN and empty mappings are missing too
                 places[name] = place = place[parsed.present]
             stored = parsed.stored[parsed.present].to(self.device)
             values[name] = modality.prepare(stored, None, place.to(self.device))
@@ -131,11 +134,11 @@ class TrainedRun:
 
     @torch.no_grad()
     def infer(self, rows: Sequence[Mapping[str, Any]], given: Collection[str] | None = None) -> Posterior:
-        """q(z | what each row has of `given`) for rows of cells: (B, D).
+        """Infer q(z | the part of `given` that each row has) for rows of cells: (B, D).
 
         Args:
-            rows: name -> cell, each.
-            given: names; whatever a row has, as far as the model can infer z from it, where left out.
+            rows: B rows, name -> cell.
+            given: names; by default all that a row has and that the model can infer z from.
         """
         batch = self.batch(rows)
         return self.model.infer_all(batch) if given is None else self.model.infer(batch, given)
@@ -147,15 +150,15 @@ class TrainedRun:
         targets: Collection[str] | None = None,
         rows: Sequence[Mapping[str, Any]] | None = None,
     ) -> dict[str, Distribution]:
-        """p(target | z) for z (N, D).
+        """Decode z (N, D) to p(target | z) for each target.
 
         Args:
             z: (N, D).
-            targets: names; all that the model decodes where left out.
+            targets: names; by default all that the model decodes.
             rows: N rows of cells, for a model that decodes given some of them, such as a CVAE.
 
         Raises:
-            UserError: the model decodes given what `rows` do not have.
+            UserError: `rows` lack a modality that the model decodes given.
         """
         rows = rows if rows is not None else [{}] * len(z)
         batch = self.batch(rows)
@@ -169,16 +172,16 @@ class TrainedRun:
 
     @torch.no_grad()
     def sample(self, n: int, given: Mapping[str, Any] | None = None, seed: int = 0) -> dict[str, Tensor]:
-        """Values of every modality that the model decodes for n draws of z, from the prior or from q(z | given).
+        """Draw z n times, from the prior or from q(z | given), and decode every modality.
 
         Args:
-            n: how many.
+            n: how many draws.
             given: name -> cell.
             seed: fixes the draws.
 
         Returns:
-            name -> (n, *event): the point prediction p(x | z) makes of each draw; a given modality is as given, and
-            what is unknown of a given vector is predicted.
+            name -> (n, *event): the point prediction of p(x | z) for each draw. A given modality keeps its value, but
+            unknown entries of a given vector are predicted.
         """
         given = dict(given or {})
         batch = self.batch([given])
@@ -189,12 +192,12 @@ class TrainedRun:
         decoded = self.model.decode(z, batch, self.model.targets)
         values = {}
         for name, modality in self.modalities.items():
-            made = modality.point(decoded[name]) if name in decoded else None
+            value = modality.point(decoded[name]) if name in decoded else None
             if len(known := batch.value(name)):
                 known = known.expand(n, *known.shape[1:])
-                made = known if made is None else modality.filled(known, made)
-            if made is not None:
-                values[name] = made
+                value = known if value is None else modality.filled(known, value)
+            if value is not None:
+                values[name] = value
         return values
 
     def impute(
@@ -206,26 +209,25 @@ class TrainedRun:
         images: Path | str | None = None,
         **reading: Any,
     ) -> Any:
-        """A table like `data` with its missing cells filled; those that are there stay as they are.
+        """Fill the missing cells of a table, and return a table of the same kind. Present cells stay as they are.
 
-        Each is filled with the point prediction of the mean of q(z | what the row has). A column that the run knows and
-        the table has not is added and filled in every row. What could not be filled, and why, is told by `say`.
+        A missing cell gets the point prediction from the mean of q(z | all that its row has). If the table lacks a
+        column that the run knows, the column is added and filled in every row. `say` receives a line for cells that
+        stay missing, with the reason.
 
         Args:
             data: a pandas or polars frame, an Arrow table, or a dictionary of columns. Paths in it are relative to the
                 current folder.
-            samples: draws of z a row, which are joined to one prediction; columns of their spread are added. 0 for the
+            samples: how many draws of z to pool into each prediction; columns of their spread are added. 0 takes the
                 mean.
             seed: fixes the draws.
-            on_bad_cell: what a cell is that cannot be read, `error`, or `missing`: it then stays as it is. As the run's
-                source has it where left out.
-            images: a folder for the pictures that are made, whose paths then stand in the cells; they are PIL images
-                where left out.
-            reading: other options of reading, `missing` and `absent_files`. As the run's source has them where left
-                out.
+            on_bad_cell: `error` raises if a cell cannot be read; `missing` counts it as missing and leaves it as it is.
+                By default the option of the run's source.
+            images: a folder for new pictures; cells then hold their paths. By default cells hold PIL images.
+            reading: other options of reading, `missing` and `absent_files`; by default those of the run's source.
 
         Raises:
-            UserError: none of the run's columns is there, a cell cannot be read, or there is no such option.
+            UserError: the table has none of the run's columns, a cell cannot be read, or there is no such option.
         """
         from mmtoolkit.using.frames import impute_frame
 
@@ -238,16 +240,16 @@ class TrainedRun:
         on_bad_cell: Literal["error", "missing"] | None = None,
         **reading: Any,
     ) -> Any:
-        """A table of mean_0 … and logvar_0 …: mean and log of the variance of q(z | what a row has), a row a row.
+        """Return mean_0 … and logvar_0 … of each row: mean and log of the variance of q(z | all that the row has).
 
         Args:
-            data: as `impute` takes it; what comes back is of the same kind.
-            keep: columns that are copied, before the others.
-            on_bad_cell: as `impute` takes it.
-            reading: as `impute` takes it.
+            data: as in `impute`; the answer is a table of the same kind.
+            keep: columns to copy, before the others.
+            on_bad_cell: as in `impute`.
+            reading: as in `impute`.
 
         Raises:
-            UserError: none of the columns that z is inferred from is there, or a cell cannot be read.
+            UserError: the table has no column that the model infers z from, or a cell cannot be read.
         """
         from mmtoolkit.using.frames import embed_frame
 
@@ -260,13 +262,13 @@ class TrainedRun:
         on_bad_cell: Literal["error", "missing"] | None = None,
         **reading: Any,
     ) -> list[dict[str, Any]]:
-        """The scores of each evaluator on another table, as `evaluate` gives them; nothing is learned from it.
+        """Score another table with each evaluator, as `evaluate` does. The run learns nothing from the table.
 
         Args:
-            data: the path of a table, or a table in memory as `impute` takes it.
-            evaluators: in order; those of the run's schema where left out.
-            on_bad_cell: as `impute` takes it.
-            reading: as `impute` takes it; of a file also `format`, `delimiter`, `encoding` and `files_outside`.
+            data: the path of a table, or a table in memory as in `impute`.
+            evaluators: in order; by default those of the run's schema.
+            on_bad_cell: as in `impute`.
+            reading: as in `impute`; for a file also `format`, `delimiter`, `encoding` and `files_outside`.
 
         Raises:
             UserError: the table cannot be read, there is no such option, or an evaluator needs the run's own data and
@@ -277,15 +279,15 @@ class TrainedRun:
     def evaluate(
         self, evaluators: Sequence[Evaluator], split: str, figures: Path | None = None
     ) -> list[dict[str, Any]]:
-        """The scores of each evaluator on a split, with its notes for the user, as results.json holds them.
+        """Score a split with each evaluator: entries as in results.json, with notes for the user.
 
         Args:
             evaluators: in order.
             split: of the run's data.
-            figures: the folder for the figures that evaluators draw; they are not kept where it is left out.
+            figures: a folder for the figures that evaluators draw; by default they are discarded.
 
         Raises:
-            UserError: there is no such split, it has no rows, or an evaluator gives what is no result.
+            UserError: there is no such split, it has no rows, or an evaluator returns something that is not a result.
         """
         scored = score(self, evaluators, split)
         if figures is not None:
@@ -294,14 +296,14 @@ class TrainedRun:
 
 
 def _with_split(run: TrainedRun, name: str, split: Split) -> TrainedRun:
-    """The same run with one more split of its data."""
+    """Copy a run, with one more split of its data."""
     if not len(split):
         raise UserError(f"{name}: has no rows to score; give it rows")
     return dataclasses.replace(run, prepared=Dataset(run.schema.data, run.modalities, _Splits(run, name, split)))
 
 
 class _Splits(Mapping[str, Split]):
-    """The split of a table, and those of the run's own data, which is read where one of them is asked for."""
+    """The split of a table, and those of the run's own data, which the first access to one of them reads."""
 
     def __init__(self, run: TrainedRun, name: str, split: Split) -> None:
         self.run, self.name, self.split = run, name, split
@@ -311,7 +313,7 @@ class _Splits(Mapping[str, Split]):
             return self.run.dataset.splits
         except UserError as error:
             raise UserError(
-                [*error.faults, f"{self.name}: what is scored on it needs the run's own data, which cannot be read"]
+                [*error.faults, f"{self.name}: an evaluator needs the run's own data, which cannot be read; mend that"]
             ) from error
 
     def __getitem__(self, name: str) -> Split:
@@ -334,30 +336,30 @@ def evaluate_on(
     on_bad_cell: Literal["error", "missing"] | None,
     reading: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
-    """The scores on a table in a file or in memory; see `TrainedRun.evaluate_on`."""
-    chosen = run.schema.evaluate if evaluators is None else evaluators
+    """Score a table in a file or in memory; see `TrainedRun.evaluate_on`."""
+    evaluators = run.schema.evaluate if evaluators is None else evaluators
     if isinstance(data, (str, Path)):
-        return evaluate_table(run, UserFile.for_run(run, reading, on_bad_cell, path=data), chosen)
+        return evaluate_table(run, UserFile.for_run(run, reading, on_bad_cell, path=data), evaluators)
     split, notes = split_in_memory(run, UserFrame.for_run(run, reading, on_bad_cell, data=data))
     for note in notes:
         run.say(note)
-    return _with_split(run, IN_MEMORY, split).evaluate(chosen, IN_MEMORY)
+    return _with_split(run, IN_MEMORY, split).evaluate(evaluators, IN_MEMORY)
 
 
 def evaluate_table(
     run: TrainedRun, table: UserFile, evaluators: Sequence[Evaluator], figures: Path | None = None
 ) -> list[dict[str, Any]]:
-    """The scores of each evaluator on a table in a file, which is read through the cache of prepared columns.
+    """Score a table in a file with each evaluator. The cache of prepared columns keeps its columns.
 
     Args:
-        run: that is scored.
+        run: the run to score.
         table: the file.
         evaluators: in order.
-        figures: the folder for the figures that evaluators draw.
+        figures: a folder for the figures that evaluators draw; by default they are discarded.
 
     Raises:
-        UserError: the table or a cell of it cannot be read, or an evaluator needs the run's own data and that is not
-            there.
+        UserError: the table or one of its cells cannot be read, or an evaluator needs the run's own data and that is
+            not there.
     """
     split, notes = split_of_file(run, table)
     for note in notes:

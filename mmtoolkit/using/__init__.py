@@ -1,1 +1,1 @@
-"""A trained run on tables: filling, embedding, sampling, scoring rows."""
+"""Applies a trained run to a user's table: impute, embed, sample, score."""

@@ -1,4 +1,4 @@
-"""Where the rows of a table lie in the latent space."""
+"""Embeds the rows of a table: mean and log-variance of their posterior."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from mmtoolkit.using.user_table import UserFile
 
 
 def embedding_columns(latent_dim: int) -> list[str]:
-    """mean_0 … and logvar_0 …, D of each."""
+    """The names of the new columns: mean_0 … and logvar_0 …, D of each."""
     return [f"{what}_{k}" for what in ("mean", "logvar") for k in range(latent_dim)]
 
 
 def read_by(run: Run) -> list[str]:
-    """The modalities that z can be inferred from, in schema order."""
+    """The modalities that the model can infer z from, in schema order."""
     subsets = run.model.subsets()
-    wanted = run.model.inputs if subsets is None else {name for subset in subsets for name in subset}
-    return [name for name in run.modalities if name in wanted]
+    inputs = run.model.inputs if subsets is None else {name for subset in subsets for name in subset}
+    return [name for name in run.modalities if name in inputs]
 
 
 class Embedder:
-    """Mean and log of the variance of q(z | what a row has), row by row.
+    """Computes mean and log of the variance of q(z | all that a row has).
 
     Args:
         run: infers z.
@@ -44,14 +44,14 @@ class Embedder:
     def __init__(self, run: Run, table: RunTable) -> None:
         self.run, self.table = run, table
         self.uninformed = 0
-        """How many rows have nothing that z can be inferred from: theirs is the prior."""
+        """How many rows have nothing to infer z from, and so get the prior."""
 
     @torch.no_grad()
     def pieces(self, names: Sequence[str] = ()) -> Iterator[tuple[Rows, Tensor]]:
-        """All rows in order, some at a time: as the table holds them, and (2 D, n) float32 on the host.
+        """Embed all rows in order, n at a time: the rows of the table, and (2 D, n) float32 on the host.
 
         Args:
-            names: columns to read beside those of the modalities.
+            names: columns to read besides those of the modalities.
         """
         for piece in self.table.pieces(names=names):
             q = self.run.model.infer_all(piece.batch)
@@ -59,11 +59,11 @@ class Embedder:
             yield piece.rows, torch.cat([q.mean.T, q.variance.log().T]).float().cpu()
 
     def notes(self) -> list[str]:
-        """What the user should know of the rows."""
+        """What the user should know about the rows, line by line."""
         notes = self.table.notes()
         if self.uninformed:
-            rows = f"rows with nothing that z is inferred from: {self.uninformed:,}"
-            notes.append(f"{self.table.table.called}: {rows}; they have the prior")
+            rows = f"rows with nothing to infer z from: {self.uninformed:,}"
+            notes.append(f"{self.table.table.called}: {rows}; they get the prior")
         return notes
 
 
@@ -75,48 +75,48 @@ def embed_table(
     overwrite: bool = False,
     meter: Callable[[Callable[[str], None], str, int], Meter] = Meter,
 ) -> list[str]:
-    """Write mean and log-variance of q(z | what the row has), a row for each of a table's; some at a time.
+    """Write mean and log-variance of q(z | all that a row has) for each row of a table, some rows at a time.
 
     Args:
         run: infers z.
         user_file: the table.
         out: the file to write.
-        keep: columns of the table that are copied, before the others.
-        overwrite: whether `out` may be there.
-        meter: makes the meter of the rows that are done, from `run.say`, what is done and how many rows there are.
+        keep: columns of the table to copy, before the others.
+        overwrite: whether to replace `out` if it exists.
+        meter: creates a meter of the rows from `run.say`, the name of the task and the number of rows.
 
     Returns:
-        What the user should know, a line each.
+        What the user should know, line by line.
 
     Raises:
-        UserError: the table cannot be read or written, or has no such column; nothing half-written stays.
+        UserError: the table cannot be read or written, or has no such column; no half-written file stays.
     """
     table = user_file.rows
     check_output(out, overwrite, table.path)
-    made = embedding_columns(run.model.latent_dim)
-    check_kept(table, keep, made)
+    names = embedding_columns(run.model.latent_dim)
+    check_copied_columns(table, keep, names)
     embedder = Embedder(run, RunTable.of(run, user_file, read_by(run)))
-    counted = meter(run.say, "embed", len(table))
-    fields = pa.schema([fields_of(table).field(name) for name in keep] + [(name, pa.float32()) for name in made])
+    progress = meter(run.say, "embed", len(table))
+    fields = pa.schema([fields_of(table).field(name) for name in keep] + [(name, pa.float32()) for name in names])
     with new_table(out, fields) as writer:
         for rows, values in embedder.pieces(keep):
-            writer.write({name: rows.raw[name] for name in keep} | as_columns(made, values))
-            counted.advance(values.shape[1])
+            writer.write({name: rows.raw[name] for name in keep} | as_columns(names, values))
+            progress.advance(values.shape[1])
     return embedder.notes()
 
 
-def check_kept(table: RowTable, keep: Sequence[str], made: Sequence[str]) -> None:
-    """Raise where a column that is to be kept is not there, or has the name of one that is made."""
+def check_copied_columns(table: RowTable, keep: Sequence[str], new: Sequence[str]) -> None:
+    """Raise if a column to copy does not exist, or has the name of a new column."""
     for name in keep:
         if name not in table.names:
             hint = did_you_mean(name, list(table.names))
             raise UserError(
                 f"{table.called}: has no column {name!r} to keep{hint}; its columns are {', '.join(table.names)}"
             )
-        if name in made:
-            raise UserError(f"{table.called}: the column {name!r} to keep has the name of one that is made; rename it")
+        if name in new:
+            raise UserError(f"{table.called}: the column {name!r} to keep has the name of a new column; rename it")
 
 
 def as_columns(names: Sequence[str], values: Tensor) -> dict[str, Raw]:
-    """Columns of numbers, (K, n), without a copy."""
+    """Turn numbers (K, n) into K columns, without copying them."""
     return {name: pa.array(column) for name, column in zip(names, values.numpy(), strict=True)}

@@ -1,4 +1,4 @@
-"""A run on a table in memory: what `TrainedRun.impute`, `embed` and `evaluate_on` do."""
+"""Imputes and embeds tables in memory, for `TrainedRun.impute` and `TrainedRun.embed`."""
 
 from __future__ import annotations
 
@@ -15,71 +15,77 @@ from mmtoolkit.base.files import filling_folder, safe_name
 from mmtoolkit.components import Run
 from mmtoolkit.tables.fitting import is_picture
 from mmtoolkit.tables.frames import New
-from mmtoolkit.using.embedding import Embedder, check_kept, embedding_columns, read_by
+from mmtoolkit.using.embedding import Embedder, check_copied_columns, embedding_columns, read_by
 from mmtoolkit.using.imputing import Filling, Imputer
 from mmtoolkit.using.run_table import RunTable
 from mmtoolkit.using.user_table import UserFrame
 
-_Kept = Callable[[Image.Image, int, str], str]
+_SavePicture = Callable[[Image.Image, int, str], str]
+"""Saves a picture of a row and a column, and returns its path."""
 
 
 def impute_frame(run: Run, user_frame: UserFrame, samples: int, seed: int, images: Path | str | None) -> Any:
-    """A table like the user's with its missing cells filled; see `TrainedRun.impute`."""
+    """Fill the missing cells of a table in memory; see `TrainedRun.impute`."""
     frame = user_frame.rows
     imputer = Imputer(run, RunTable.of(run, user_frame), samples, seed)
     cells: dict[str, tuple[list[int], list[Any]]] = {}
     spread: dict[str, NDArray[np.float64]] = {name: np.full(len(frame), np.nan) for name in imputer.spread}
     with contextlib.ExitStack() as stack:
-        kept = None if images is None else _pictures_in(run, Path(images), stack)
+        save_picture = None if images is None else _pictures_in(run, Path(images), stack)
         for filling in imputer.fillings(names=()):
-            _collect(filling, cells, kept)
+            _collect(filling, cells, save_picture)
             for name, numbers in filling.spread.items():
                 spread[name][filling.start : filling.start + len(numbers)] = numbers
-    added: dict[str, New] = {name: _whole(*cells.pop(name, ([], [])), len(frame)) for name in imputer.added}
-    filled, unfit = frame.with_filled(cells, {**added, **spread})
+    added: dict[str, New] = {name: _new_column(*cells.pop(name, ([], [])), len(frame)) for name in imputer.added}
+    answer, unfit = frame.with_filled(cells, {**added, **spread})
     for name, count in unfit.items():
-        imputer.refused(name, count)
+        imputer.count_unfit(name, count)
     for note in imputer.notes():
         run.say(note)
-    return filled
+    return answer
 
 
-def _whole(places: Sequence[int], cells: Sequence[Any], length: int) -> list[Any]:
-    """A new column, of which a model that decodes given something may not fill all."""
+def _new_column(places: Sequence[int], cells: Sequence[Any], length: int) -> list[Any]:
+    """A new column. Some cells may stay None, if the model decodes them given something that their rows lack."""
     column: list[Any] = [None] * length
     for place, cell in zip(places, cells, strict=True):
         column[place] = cell
     return column
 
 
-def _collect(filling: Filling, cells: dict[str, tuple[list[int], list[Any]]], kept: _Kept | None) -> None:
+def _collect(
+    filling: Filling, cells: dict[str, tuple[list[int], list[Any]]], save_picture: _SavePicture | None
+) -> None:
     for column, (places, new) in filling.cells.items():
         rows = [filling.start + place for place in places]
-        if kept is not None:
-            new = [kept(cell, row, column) if is_picture(cell) else cell for row, cell in zip(rows, new, strict=True)]
+        if save_picture is not None:
+            new = [
+                save_picture(cell, row, column) if is_picture(cell) else cell
+                for row, cell in zip(rows, new, strict=True)
+            ]
         into = cells.setdefault(column, ([], []))
         into[0].extend(rows)
         into[1].extend(new)
 
 
-def _pictures_in(run: Run, folder: Path, stack: contextlib.ExitStack) -> _Kept:
-    """What keeps a picture in a folder and gives its path."""
+def _pictures_in(run: Run, folder: Path, stack: contextlib.ExitStack) -> _SavePicture:
+    """A function that saves pictures in a folder."""
     new = stack.enter_context(filling_folder(folder))
     columns = [column for name, modality in run.modalities.items() for column in modality.source_columns(name)]
 
-    def kept(picture: Image.Image, row: int, column: str) -> str:
+    def save_picture(picture: Image.Image, row: int, column: str) -> str:
         file = f"{row:05}_{safe_name(column, columns.index(column))}.png"
         picture.save(new / file, format="png")
         return str(folder / file)
 
-    return kept
+    return save_picture
 
 
 def embed_frame(run: Run, user_frame: UserFrame, keep: Sequence[str]) -> Any:
-    """Mean and log-variance of q(z | what a row has) as a table of the same kind; see `TrainedRun.embed`."""
+    """Embed a table in memory, as a table of the same kind; see `TrainedRun.embed`."""
     frame = user_frame.rows
     names = embedding_columns(run.model.latent_dim)
-    check_kept(frame, keep, names)
+    check_copied_columns(frame, keep, names)
     embedder = Embedder(run, RunTable.of(run, user_frame, read_by(run)))
     parts = [values.numpy() for _, values in embedder.pieces()]
     numbers = np.concatenate([np.zeros((len(names), 0), dtype=np.float32), *parts], axis=1)

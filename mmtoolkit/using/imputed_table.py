@@ -1,4 +1,4 @@
-"""`mmt impute`: a table in a file with its missing cells filled, and all else as it was."""
+"""What `mmt impute` does: it writes a copy of a table with the missing cells filled and all else unchanged."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ def impute_table(
     overwrite: bool = False,
     meter: Callable[[Callable[[str], None], str, int], Meter] = Meter,
 ) -> list[str]:
-    """Write a table with its missing cells filled; the rows are read and written some at a time.
+    """Write a copy of a table with its missing cells filled, some rows at a time.
 
     Args:
-        run: fills them.
+        run: predicts the missing cells.
         user_file: the table.
         out: the file to write; pictures go to the folder NAME_images beside it.
-        samples: draws of z a row; 0 for the mean.
+        samples: how many draws of z to pool for each row; 0 takes the mean.
         seed: fixes the draws.
-        overwrite: whether `out` may be there.
-        meter: makes the meter of the rows that are done, from `run.say`, what is done and how many rows there are.
+        overwrite: whether to replace `out` if it exists.
+        meter: creates a meter of the rows from `run.say`, the name of the task and the number of rows.
 
     Returns:
-        How many cells of each column were filled, and what else the user should know, a line each.
+        How many cells of each column it filled, and what else the user should know, line by line.
 
     Raises:
-        UserError: the table cannot be read or written, or a cell of it cannot; nothing half-written stays.
+        UserError: the table or a cell cannot be read or written; no half-written file stays.
     """
     table = user_file.rows
     check_output(out, overwrite, table.path)
-    read = RunTable.of(run, user_file)
-    imputer = Imputer(run, read, samples, seed)
-    counted = meter(run.say, "impute", len(table))
+    run_table = RunTable.of(run, user_file)
+    imputer = Imputer(run, run_table, samples, seed)
+    progress = meter(run.say, "impute", len(table))
     with pictures_beside(out) as pictures:
         if any(is_picture(cell) for cell in imputer.examples.values()):
             pictures.check(overwrite)
@@ -63,18 +63,18 @@ def impute_table(
             for filling in imputer.fillings():
                 columns = output.columns(filling)
                 lines = filling.rows.lines if output.alike else ()
-                writer.write(columns, lines, output.changed(filling) if lines else {})
-                counted.advance(len(filling.rows))
+                writer.write(columns, lines, output.changes(filling) if lines else {})
+                progress.advance(len(filling.rows))
     counts = ", ".join(f"{count:,} of {column}" for column, count in imputer.filled.items() if count)
-    return [f"filled {counts or 'no cell'}", *imputer.notes(), *_dangling(run, read, table, out)]
+    return [f"filled {counts or 'no cell'}", *imputer.notes(), *_note_on_paths(run, run_table, table, out)]
 
 
 class _Output:
     """The columns of the new table.
 
     Attributes:
-        fields: with their types.
-        alike: whether it has the format of the old one.
+        fields: their names and types.
+        alike: whether the new table has the format of the old one.
     """
 
     def __init__(self, table: TableFile, out: Path, imputer: Imputer, pictures: PicturesBeside) -> None:
@@ -99,7 +99,7 @@ class _Output:
         return isinstance(self.table, JsonLines) and not self.typed
 
     def _filled_type(self, field: pa.Field) -> pa.Field:
-        """A column that was all null takes the type of what fills it."""
+        """A column of nulls takes the type of the cells that fill it."""
         if field.type != pa.null() or field.name not in self.imputer.examples:
             return field
         return field.with_type(type_of(self.imputer.examples[field.name]))
@@ -116,17 +116,17 @@ class _Output:
                 places, cells = filling.cells[field.name]
                 rows = [filling.start + place for place in places]
                 column, unfit = replaced(column, places, self._storable(cells, rows, field), self.known.get(field.name))
-                self.imputer.refused(field.name, unfit)
+                self.imputer.count_unfit(field.name, unfit)
             columns[field.name] = column
         return columns
 
     def _old(self, filling: Filling, field: pa.Field) -> Raw:
-        """What the table holds, in the type of the new one."""
+        """The old cells of a column, in the type of the new table."""
         if field.name not in self.table.names:
             return pa.nulls(len(filling.rows), field.type)
         column = filling.rows.raw[field.name]
         if isinstance(self.table, Delimited) and not self.alike and field.name in self.imputer.table.columns:
-            return pa.array(filling.rows.cells(field.name), field.type)  # which has null, where text has a marker
+            return pa.array(filling.rows.cells(field.name), field.type)  # has null where the text has a marker
         if isinstance(column, list):
             if not self.typed:
                 return column
@@ -134,7 +134,7 @@ class _Output:
                 column = [None if cell is None else as_text(cell) for cell in column]
             try:
                 return pa.array(column, field.type)
-            except pa.ArrowException as error:  # a whole number of many digits in a column of others
+            except pa.ArrowException as error:  # such as a large whole number in a column of floats
                 raise unwritable(self.out, error) from error
         return column.cast(field.type) if pa.types.is_null(column.type) else column
 
@@ -149,16 +149,16 @@ class _Output:
             return [self.pictures.path_of(cell, row, name, place) for cell, row in zip(cells, rows, strict=True)]
         return cells
 
-    def changed(self, filling: Filling) -> dict[str, Sequence[int]]:
-        """The places of the rows in which a line of JSON is no longer as it was."""
-        changed: dict[str, Sequence[int]] = {column: places for column, (places, _) in filling.cells.items()}
+    def changes(self, filling: Filling) -> dict[str, Sequence[int]]:
+        """Column -> the places of the rows where its value in a line of JSON changes."""
+        places_of: dict[str, Sequence[int]] = {column: places for column, (places, _) in filling.cells.items()}
         for name in filling.spread:
-            changed[name] = np.flatnonzero(~np.isnan(filling.spread[name])).tolist()
-        return changed
+            places_of[name] = np.flatnonzero(~np.isnan(filling.spread[name])).tolist()
+        return places_of
 
 
-def _dangling(run: Run, read: RunTable, table: TableFile, out: Path) -> list[str]:
-    """A note where paths in cells are relative to another folder than that of the new table."""
+def _note_on_paths(run: Run, run_table: RunTable, table: TableFile, out: Path) -> list[str]:
+    """A note if paths in cells are relative to the old table's folder and the new table lies elsewhere."""
     if out.parent.resolve() == table.path.parent.resolve():
         return []
     columns = [
@@ -166,11 +166,11 @@ def _dangling(run: Run, read: RunTable, table: TableFile, out: Path) -> list[str
         for name, modality in run.modalities.items()
         if modality.reads_files
         for column in modality.source_columns(name)
-        if column in read.columns
+        if column in run_table.columns
     ]
     if not columns:
         return []
     return [
-        f"{out}: paths in the column {', '.join(columns)} stand as they were, relative to the folder of {table.path}, "
-        "which is another"
+        f"{out}: paths in the column {', '.join(columns)} are unchanged: relative to the folder of {table.path}, not "
+        "to that of the new table"
     ]

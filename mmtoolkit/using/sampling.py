@@ -1,4 +1,4 @@
-"""What a run generates as files: a picture, or a table with images beside."""
+"""Writes samples of a run to files: a picture, or a table with a folder of images."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _MOST_COLUMNS = 100
 def write_samples(
     modalities: Mapping[str, Modality], values: Mapping[str, Tensor], out: Path, overwrite: bool = False
 ) -> None:
-    """Write samples, as `TrainedRun.sample` gives them, to a .png file or a table.
+    """Write samples, as `TrainedRun.sample` returns them, to a .png file or a table.
 
-    In a table each row is a sample, and its columns are those that the modalities are read from; cells that are
-    pictures are written to the folder NAME_images beside it, and their paths stand in the table.
+    A table has a row for each sample, and the columns that the modalities are read from. Pictures go to the folder
+    NAME_images beside the table, and their paths into its cells.
 
     Args:
         modalities: name -> modality.
         values: name -> samples (N, *event).
         out: the file to write.
-        overwrite: whether it, or that folder, may be there.
+        overwrite: whether to replace the file if it exists, and write into that folder if it exists.
 
     Raises:
-        UserError: the file's ending is none of these, it is there already, or it cannot be written.
+        UserError: no samples can be written to a file with this ending, the file exists, or it cannot be written.
     """
     check_samples_output(out, overwrite)
     make_folder(out.parent)
@@ -54,22 +54,22 @@ def write_samples(
 def _columns(
     modalities: Mapping[str, Modality], values: Mapping[str, Tensor], pictures: PicturesBeside, overwrite: bool
 ) -> dict[str, pa.Array]:
-    """The columns that modalities are read from; one that several are read from stands under the name of each."""
+    """The columns that modalities are read from. A column that several share becomes a column for each modality."""
     readers = Counter(column for name in values for column in modalities[name].source_columns(name))
     columns: dict[str, pa.Array] = {}
     for place, (name, modality) in enumerate(modalities.items()):
         if name not in values:
             continue
-        made = modality.by_column(name, [modality.cell(value) for value in values[name].cpu()])
-        for column, cells in made.items():
+        by_column = modality.by_column(name, [modality.cell(value) for value in values[name].cpu()])
+        for column, cells in by_column.items():
             if any(map(is_picture, cells)):
                 pictures.check(overwrite)
-            kept = [
+            cells = [
                 pictures.path_of(cell, row, name, place) if is_picture(cell) else cell for row, cell in enumerate(cells)
             ]
-            alone = name if len(made) == 1 else f"{name}.{column}"
-            kind = next((type_of(cell) for cell in kept if cell is not None), pa.string())
-            columns[column if readers[column] == 1 else alone] = fitted(kept, kind)
+            own_name = name if len(by_column) == 1 else f"{name}.{column}"
+            kind = next((type_of(cell) for cell in cells if cell is not None), pa.string())
+            columns[column if readers[column] == 1 else own_name] = fitted(cells, kind)
     return columns
 
 
@@ -83,22 +83,23 @@ def write_direction(
     seed: int = 0,
     overwrite: bool = False,
 ) -> None:
-    """Draw what modalities of n rows of a split tell of all, as `figures.direction` does, to a .png file.
+    """Draw predictions from the given modalities of n rows of a split, as `figures.direction` does, to a .png file.
 
     Raises:
-        UserError: the file is no .png, is there already or cannot be written, there is no such split or no row of it
-            has the given, or the model cannot infer z from the given or decode with them alone.
+        UserError: the file is not a .png, exists or cannot be written; there is no such split, or no row of it has the
+            given; the model cannot infer z from the given, or decodes given more than these.
     """
     if out.suffix != ".png":
         raise UserError(
-            f"{out}: what rows of the data tell is drawn; give a file that ends in .png, or --given NAME=VALUE"
+            f"{out}: predictions for rows of the data are a picture; give a file that ends in .png, or "
+            "--given NAME=VALUE"
         )
     check_free(out, overwrite)
     if n > _MOST_COLUMNS:
-        raise UserError(f"-n {n}: a figure has a column for each row, and {_MOST_COLUMNS} at most; take fewer")
+        raise UserError(f"-n {n}: the figure has a column for each row, at most {_MOST_COLUMNS}; take fewer")
     names = ", ".join(given)
     if fault := unconditioned(given, run.model):
-        raise UserError(f"--given {names}: {fault}; name what it decodes given too, each with --given")
+        raise UserError(f"--given {names}: {fault}; give each of these too, with --given")
     rows = rows_with(run, split, given, n)
     if not len(rows):
         raise UserError(f"--given {names}: no row of the split {split!r} has it; choose another with --split")
@@ -108,7 +109,7 @@ def write_direction(
 
 
 def check_samples_output(out: Path, overwrite: bool) -> None:
-    """Raise where a file's ending is not one that samples can be written to, or it may not be replaced."""
+    """Raise if samples cannot be written to a file with this ending, or the file exists and must stay."""
     if out.suffix not in FORMATS:
         raise UserError(f"{out}: samples are written to {', '.join(FORMATS)}; give a file that ends in one of these")
     check_free(out, overwrite)

@@ -1,4 +1,4 @@
-"""A run's scores on a table that is not of its data. Nothing is learned from the table."""
+"""Turns a user's table into a split that evaluators can score. The run learns nothing from the table."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ IN_MEMORY = "table"
 
 
 def split_of_file(run: Run, user_file: UserFile) -> tuple[Split, list[str]]:
-    """The rows of a file as a split, and what the user should know."""
+    """Read a file as a split, with lines of what the user should know."""
     name, rows = str(user_file.path), user_file.rows
     table = RunTable.of(run, user_file)
     store = ColumnStore(user_file, [user_file.path], run.say)
-    columns = store.columns(Portion(name, lambda: _Completed(rows, table.absent), user_file.beside), run.modalities)
+    portion = Portion(name, lambda: _WithAbsentColumns(rows, table.absent), user_file.beside)
+    columns = store.columns(portion, run.modalities)
     faults = [
         line
         for key, column in columns.items()
@@ -44,7 +45,7 @@ def split_of_file(run: Run, user_file: UserFile) -> tuple[Split, list[str]]:
 
 
 def split_in_memory(run: Run, user_frame: UserFrame) -> tuple[Split, list[str]]:
-    """The rows of a table in memory as a split, and what the user should know."""
+    """Read a table in memory as a split, with lines of what the user should know."""
     table = RunTable.of(run, user_frame)
     stored: dict[str, list[Parsed]] = {name: [] for name in run.modalities}
     present = [torch.zeros(0, len(stored), dtype=torch.bool)]
@@ -53,21 +54,21 @@ def split_in_memory(run: Run, user_frame: UserFrame) -> tuple[Split, list[str]]:
             if parsed is not None:
                 stored[name].append(parsed)
         present.append(piece.present)
-    joined = torch.cat(present)
-    columns = {name: _joined(run, name, parts, len(joined)) for name, parts in stored.items()}
-    return Split(IN_MEMORY, run.modalities, columns, joined), [*table.notes(), *_absent_columns(run, table)]
+    rows = torch.cat(present)
+    columns = {name: _join(run, name, parts, len(rows)) for name, parts in stored.items()}
+    return Split(IN_MEMORY, run.modalities, columns, rows), [*table.notes(), *_absent_columns(run, table)]
 
 
-def _joined(run: Run, name: str, parts: list[Parsed], length: int) -> Tensor:
-    """The stored values of all rows; zeros stand where a column is absent."""
+def _join(run: Run, name: str, parts: list[Parsed], length: int) -> Tensor:
+    """Join the stored values of all rows; zeros if the table has none of the modality's columns."""
     if not parts:
         return torch.zeros(length, *run.modalities[name].event_shape())
-    telling = next((part for part in parts if part.present.any()), parts[0])  # of nothing the type says nothing
-    return torch.cat([part.stored.to(telling.stored.dtype) for part in parts])
+    typed = next((part for part in parts if part.present.any()), parts[0])  # an empty part may have another type
+    return torch.cat([part.stored.to(typed.stored.dtype) for part in parts])
 
 
 def _absent_columns(run: Run, table: RunTable) -> list[str]:
-    """A line for each modality of which the table has no column."""
+    """A line for each modality without a column in the table."""
     return [
         f"{table.table.called}: has no {columns_text(name, modality)}: all rows lack {name}"
         for name, modality in run.modalities.items()
@@ -75,8 +76,8 @@ def _absent_columns(run: Run, table: RunTable) -> list[str]:
     ]
 
 
-class _Completed:
-    """A table with columns that it has not, missing in every row."""
+class _WithAbsentColumns:
+    """A table with more columns, missing in every row."""
 
     def __init__(self, table: TableFile, absent: Sequence[str]) -> None:
         self.table, self.absent = table, list(absent)
@@ -92,7 +93,7 @@ class _Completed:
         return [None] * len(self) if name in self.absent else self.table.column(name)
 
     def chunks(self, names: Sequence[str], size: int) -> Iterator[dict[str, Cells]]:
-        there = [name for name in names if name not in self.absent]
-        for chunk in self.table.chunks(there or self.table.names[:1], size):
+        columns = [name for name in names if name not in self.absent]
+        for chunk in self.table.chunks(columns or self.table.names[:1], size):
             rows = len(next(iter(chunk.values())))
-            yield {name: chunk[name] if name in there else [None] * rows for name in names}
+            yield {name: chunk[name] if name in columns else [None] * rows for name in names}

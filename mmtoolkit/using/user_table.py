@@ -1,4 +1,4 @@
-"""A table that you give to a trained run: its rows, and how they are read."""
+"""A table that you give to a trained run: its rows, and the options for reading it."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ Policy = Literal["error", "missing"]
 
 
 class UserTable(Reading):
-    """A table that you give to a trained run, which learns nothing from it. It is opened when its rows are needed."""
+    """A table that you give to a trained run, which learns nothing from it. Reading its rows opens it."""
 
     options: ClassVar[tuple[str, ...]]
-    """Those that you may give; the others mean nothing to such a table."""
+    """The options that you may set; the others do not apply to such a table."""
 
     on_bad_cell: Policy = "error"
-    """What a cell that cannot be read is: an error, or a missing cell that is counted and reported."""
+    """Whether a cell that cannot be read is an error, or counts as missing and is reported."""
 
     @property
     @abstractmethod
     def rows(self) -> RowTable:
-        """Its rows.
+        """The rows of the table.
 
         Raises:
-            UserError: it cannot be read.
+            UserError: the table cannot be read.
         """
 
     @property
     @abstractmethod
     def beside(self) -> FilesBeside:
-        """Where the files lie that its cells name."""
+        """Where to find the files that its cells name."""
 
     @classmethod
     def for_run(
@@ -52,13 +52,13 @@ class UserTable(Reading):
         spelled: Callable[[str], str] = str,
         **content: Any,
     ) -> Self:
-        """A table that is read as the run's own source reads its data.
+        """Create a table that is read with the options of the run's own source.
 
         Args:
-            run: whose source's options are taken.
-            options: those that differ.
-            on_bad_cell: the option of that name; it goes before `options`.
-            spelled: an option as you wrote it, for errors.
+            run: the run whose source gives the options.
+            options: options that differ.
+            on_bad_cell: the option of that name; it overrides `options`.
+            spelled: gives an option as the user wrote it, for errors.
             content: the table's path, or the table.
 
         Raises:
@@ -68,8 +68,8 @@ class UserTable(Reading):
             if key not in cls.options:
                 known = ", ".join(map(spelled, cls.options))
                 raise UserError(
-                    f"{spelled(key)}: says nothing of how this table is read{did_you_mean(key, cls.options)}; "
-                    f"what does is {known}"
+                    f"{spelled(key)}: is not an option for reading this table{did_you_mean(key, cls.options)}; "
+                    f"choose among {known}"
                 )
         values = {key: value for key, value in _options_of(run.source).items() if key in cls.options} | dict(options)
         if on_bad_cell is not None:
@@ -79,7 +79,7 @@ class UserTable(Reading):
         except ValidationError as error:
             fault = error.errors()[0]
             text = fault["msg"].removeprefix("Value error, ")
-            if fault["type"] != "value_error":  # our own errors name the value
+            if fault["type"] != "value_error":  # our own errors already name the value
                 text = f"{text[0].lower()}{text[1:]}, not {fault['input']!r}"
             if fault["loc"][0] not in cls.options:
                 raise UserError(text) from error
@@ -92,7 +92,7 @@ class UserFile(UserTable):
     options = (*Reading.model_fields, "on_bad_cell")
 
     path: DataPath
-    """Of the file."""
+    """The path of the file."""
 
     @cached_property
     def rows(self) -> TableFile:
@@ -113,7 +113,7 @@ class UserFrame(UserTable):
     data: Any = Field(repr=False)
     """A pandas or polars frame, an Arrow table, or a mapping of column -> cells."""
     files_outside: bool = True
-    """Always so: whoever made the table in memory knows where its files lie."""
+    """Always true: you made the table in memory, so you know where its files lie."""
 
     @cached_property
     def rows(self) -> Frame:
@@ -127,23 +127,23 @@ class UserFrame(UserTable):
 
 
 def _options_of(source: Source) -> dict[str, Any]:
-    """How a run's source reads cells: the options of a table that is given to the run."""
+    """The options with which a run's source reads cells."""
     reading, beside = source.reading() or Reading(), source.beside("train")
     files = {} if beside is None else {"absent_files": beside.absent, "files_outside": beside.outside}
     return {**reading.model_dump(), **files, "on_bad_cell": source.on_bad_cell}
 
 
 def file_as_set(run: Run, path: Path, sets: Sequence[str] | None, on_bad_cell: str | None) -> UserFile:
-    """A table's file, read as the command line says.
+    """Create a table in a file with the options of the command line.
 
     Args:
-        run: whose source's options are taken.
-        path: of the file.
-        sets: `data.KEY=VALUE` each, options that differ.
-        on_bad_cell: the option `--on-bad-cell`; it goes before `sets`.
+        run: the run whose source gives the other options.
+        path: the path of the file.
+        sets: options that differ, `data.KEY=VALUE` each.
+        on_bad_cell: the option `--on-bad-cell`; it overrides `sets`.
 
     Raises:
-        UserError: one of `sets` is no option of reading, or its value does not fit.
+        UserError: one of `sets` is not an option for reading a table, or its value does not fit.
     """
     options: dict[str, Any] = {}
     for text in sets or ():
@@ -151,6 +151,6 @@ def file_as_set(run: Run, path: Path, sets: Sequence[str] | None, on_bad_cell: s
         if len(keys) != 2 or keys[0] != "data" or keys[1] not in UserFile.options:
             hint = did_you_mean(str(keys[-1]), UserFile.options)
             known = ", ".join(f"data.{key}" for key in UserFile.options)
-            raise UserError(f"--set {text}: says nothing of how a table is read{hint}; what does is {known}")
+            raise UserError(f"--set {text}: is not an option for reading a table{hint}; choose among {known}")
         options[str(keys[1])] = value
     return UserFile.for_run(run, options, on_bad_cell, lambda key: f"--set data.{key}", path=path)

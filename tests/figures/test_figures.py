@@ -1,4 +1,4 @@
-"""Figures of runs: which rows and modalities stand where, what the model made of them, and how words fit."""
+"""Figures of runs: which rows and modalities stand where, the model's predictions, and how words fit."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from PIL import Image as PILImage
 from torch import Tensor
 
 import mmtoolkit
+from facts import assert_facts
 from mmtoolkit import TrainedRun
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.data.dataset import Dataset, Split
 from mmtoolkit.figures import direction, rows_with, samples
-from mmtoolkit.figures.lines import Line, draw_lines, groups, title_of, told
+from mmtoolkit.figures.lines import Line, cell_text, draw_lines, groups, title_of
 from mmtoolkit.runs.pictures import samples_given
 from runs import SMALL, Ended, mmt
 from toys import Category
@@ -44,8 +45,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two pictures and a label."""
     folder = tmp_path_factory.mktemp("three")
     (folder / "three.yaml").write_text(THREE)
-    done = mmt("run", folder / "three.yaml", "--out", folder / "run")
-    assert done.status == 0, done.err
+    ended = mmt("run", folder / "three.yaml", "--out", folder / "run")
+    assert ended.status == 0, ended.err
     return folder / "run"
 
 
@@ -61,8 +62,8 @@ def holed(run: TrainedRun, holes: Mapping[str, list[int]]) -> TrainedRun:
     for name, rows in holes.items():
         present[rows, list(run.modalities).index(name)] = False
     splits = {**run.dataset.splits, "test": Split("test", test.modalities, test.stored, present)}
-    made = Dataset(run.dataset.source, run.dataset.modalities, splits)
-    return TrainedRun(run.folder, run.schema, run.model, run.device, run.baselines, run.plugins, prepared=made)
+    dataset = Dataset(run.dataset.source, run.dataset.modalities, splits)
+    return TrainedRun(run.folder, run.schema, run.model, run.device, run.baselines, run.plugins, prepared=dataset)
 
 
 def titles(figure: Figure) -> list[str]:
@@ -73,7 +74,7 @@ def words(figure: Figure) -> list[str]:
     return [text.get_text().replace("\n", " ") for text in figure.texts if text.get_ha() == "center"]
 
 
-def shown(axes: Axes) -> Tensor:
+def pixels(axes: Axes) -> Tensor:
     """The grey picture on a panel: (1, height, width)."""
     (image,) = axes.images
     return torch.from_numpy(np.asarray(image.get_array()))[None]
@@ -81,16 +82,16 @@ def shown(axes: Axes) -> Tensor:
 
 def lines_of(figure: Figure) -> list[list[Axes]]:
     """The panels, line by line from above."""
-    found: dict[float, list[Axes]] = {}
+    lines: dict[float, list[Axes]] = {}
     for axes in figure.axes:
-        found.setdefault(round(axes.get_position().y0, 5), []).append(axes)
-    return [sorted(found[y], key=lambda axes: axes.get_position().x0) for y in sorted(found, reverse=True)]
+        lines.setdefault(round(axes.get_position().y0, 5), []).append(axes)
+    return [sorted(lines[y], key=lambda axes: axes.get_position().x0) for y in sorted(lines, reverse=True)]
 
 
 def assert_shows(panels: list[Axes], values: Tensor) -> None:
     assert len(panels) == len(values)
     for axes, value in zip(panels, values, strict=True):
-        torch.testing.assert_close(shown(axes), value)
+        torch.testing.assert_close(pixels(axes), value)
 
 
 def pictures_of(run: TrainedRun, batch: Batch, z: Tensor) -> dict[str, Tensor]:
@@ -110,11 +111,11 @@ def test_a_row_of_inputs_stands_over_rows_of_outputs(run: TrainedRun) -> None:
         z = run.model.infer(batch, ["small"]).mean
         label = run.modalities["label"]
         predicted = label.point(run.model.decode(z, batch, ["label"])["label"])
-    made = pictures_of(run, batch, z)
+    predictions = pictures_of(run, batch, z)
     given, reconstructed, image, data = lines_of(figure)
     assert_shows(given, batch.value("small"))
-    assert_shows(reconstructed, made["small"])
-    assert_shows(image, made["image"])
+    assert_shows(reconstructed, predictions["small"])
+    assert_shows(image, predictions["image"])
     assert_shows(data, batch.value("image"))
     assert words(figure) == [label.text(value) for value in (*predicted, *batch.value("label"))]
 
@@ -125,11 +126,11 @@ def test_a_label_is_written_over_the_pictures_that_it_gives(run: TrainedRun) -> 
     assert titles(figure) == ["given label", "reconstructed", "image", "data", "small", "data"]
     batch = run.dataset.split("test").batch(rows, run.device)
     with torch.no_grad():
-        made = pictures_of(run, batch, run.model.infer(batch, ["label"]).mean)
+        predictions = pictures_of(run, batch, run.model.infer(batch, ["label"]).mean)
     image, data, small, small_data = lines_of(figure)
-    assert_shows(image, made["image"])
+    assert_shows(image, predictions["image"])
     assert_shows(data, batch.value("image"))
-    assert_shows(small, made["small"])
+    assert_shows(small, predictions["small"])
     assert_shows(small_data, batch.value("small"))
     label = run.modalities["label"]
     assert words(figure)[:2] == [label.text(value) for value in batch.value("label")]
@@ -141,11 +142,11 @@ def test_each_of_several_given_stands_over_its_reconstruction(run: TrainedRun) -
     assert titles(figure) == ["given image", "reconstructed", "given label", "reconstructed", "small", "data"]
     batch = run.dataset.split("test").batch(rows, run.device)
     with torch.no_grad():
-        made = pictures_of(run, batch, run.model.infer(batch, ["image", "label"]).mean)
+        predictions = pictures_of(run, batch, run.model.infer(batch, ["image", "label"]).mean)
     given, reconstructed, small, data = lines_of(figure)
     assert_shows(given, batch.value("image"))
-    assert_shows(reconstructed, made["image"])
-    assert_shows(small, made["small"])
+    assert_shows(reconstructed, predictions["image"])
+    assert_shows(small, predictions["small"])
     assert_shows(data, batch.value("small"))
 
 
@@ -163,9 +164,9 @@ def test_draws_are_of_the_posterior_and_the_same_in_every_modality(run: TrainedR
     for line, (first, same, fresh) in enumerate(zip(panels, lines_of(again), lines_of(other), strict=True)):
         is_draw = line in (2, 3, 5, 6)
         for one, two, three in zip(first, same, fresh, strict=True):
-            assert torch.equal(shown(one), shown(two))
-            assert torch.equal(shown(one), shown(three)) != is_draw
-    assert not torch.equal(shown(panels[2][0]), shown(panels[3][0]))
+            assert torch.equal(pixels(one), pixels(two))
+            assert torch.equal(pixels(one), pixels(three)) != is_draw
+    assert not torch.equal(pixels(panels[2][0]), pixels(panels[3][0]))
     # One draw of z, in both modalities.
     batch = run.dataset.split("test").batch(rows, run.device)
     with torch.no_grad():
@@ -173,9 +174,9 @@ def test_draws_are_of_the_posterior_and_the_same_in_every_modality(run: TrainedR
         generator = torch.Generator().manual_seed(seed_for("direction", 4))
         z = q.rsample(torch.randn(2, 3, 3, generator=generator))
     for draw in range(2):
-        made = pictures_of(run, batch, z[draw])
-        assert_shows(panels[2 + draw], made["image"])
-        assert_shows(panels[5 + draw], made["small"])
+        predictions = pictures_of(run, batch, z[draw])
+        assert_shows(panels[2 + draw], predictions["image"])
+        assert_shows(panels[5 + draw], predictions["small"])
 
 
 def test_missing_cells_are_shown_as_missing_and_used_last(run: TrainedRun) -> None:
@@ -214,8 +215,8 @@ def test_rows_of_few_values_have_different_ones(run: TrainedRun) -> None:
 
 
 def test_one_picture_makes_a_square_with_captions(run: TrainedRun) -> None:
-    drawn = run.sample(9)
-    values = {name: drawn[name] for name in ("image", "label")}
+    values = run.sample(9)
+    values = {name: values[name] for name in ("image", "label")}
     figure = samples(run.modalities, values)
     assert titles(figure) == []
     assert [len(line) for line in lines_of(figure)] == [3, 3, 3]
@@ -251,7 +252,7 @@ def test_samples_given_values_are_those_of_the_run(run: TrainedRun) -> None:
 
 
 class Answer(Category):
-    """Yes or no, told by its name alone."""
+    """Yes or no; in a list of words it is its name, or nothing."""
 
     def text(self, value: Tensor) -> str:
         return ("no", "yes")[int(value)]
@@ -285,8 +286,8 @@ def test_many_words_share_a_line() -> None:
         ({"Quite_Long_1": None, "Quite_Long_2": None}, "missing"),
     ],
 )
-def test_cells_are_told(cell: dict[str, int | None], text: str) -> None:
-    assert told(ANSWERS, {n: None if v is None else torch.tensor(v) for n, v in cell.items()}) == text
+def test_cells_in_words(cell: dict[str, int | None], text: str) -> None:
+    assert cell_text(ANSWERS, {n: None if v is None else torch.tensor(v) for n, v in cell.items()}) == text
 
 
 @pytest.mark.parametrize("on", [1, 3, 19])
@@ -305,90 +306,76 @@ def test_words_stay_in_their_cell(on: int) -> None:
     assert first[0].x1 <= first[1].x0
     assert first[1].x1 <= first[2].x0
     text = words(figure)[0]
-    kept = textwrap.shorten(", ".join(NAMES[:on]), 200).replace(" ", "")
-    assert kept.startswith(text.replace(" ", "").rstrip("…").rstrip(","))
+    names = textwrap.shorten(", ".join(NAMES[:on]), 200).replace(" ", "")
+    assert names.startswith(text.replace(" ", "").rstrip("…").rstrip(","))
     assert ("…" in text) == (on == 19)
 
 
 # The command.
 
 
-def refused(done: Ended, text: str) -> None:
-    assert done.status == 2
-    assert done.err.splitlines() == [text]
+def assert_refused(ended: Ended, *facts: str) -> None:
+    """Status 2 and one line with these facts."""
+    assert ended.status == 2
+    (line,) = ended.err.splitlines()
+    assert_facts(line, *facts)
 
 
 def test_the_command_draws_what_rows_tell(folder: Path, run: TrainedRun, tmp_path: Path) -> None:
     out = tmp_path / "new" / "from.png"
-    done = mmt("sample", folder, "--given", "label", "--given", "image", "-n", "3", "--draws", "1", "--out", out)
-    assert done.status == 0, done.err
-    assert done.out == f"{out}\n"
+    ended = mmt("sample", folder, "--given", "label", "--given", "image", "-n", "3", "--draws", "1", "--out", out)
+    assert ended.status == 0, ended.err
+    assert ended.out == f"{out}\n"
     given = ["image", "label"]
     figure = direction(run, "test", given, rows_with(run, "test", given, 3), draws=1)
     figure.savefig(tmp_path / "same.png")
-    with PILImage.open(out) as made, PILImage.open(tmp_path / "same.png") as same:
-        assert made.tobytes() == same.tobytes()
-    done = mmt("sample", folder, "--given", "image", "-n", "3", "--split", "valid")
-    assert done.status == 0, done.err
+    with PILImage.open(out) as picture, PILImage.open(tmp_path / "same.png") as same:
+        assert picture.tobytes() == same.tobytes()
+    ended = mmt("sample", folder, "--given", "image", "-n", "3", "--split", "valid")
+    assert ended.status == 0, ended.err
     first = folder / "samples" / "1.png"
-    assert done.out == f"{first}\n"
+    assert ended.out == f"{first}\n"
     direction(run, "valid", ["image"], torch.arange(3)).savefig(tmp_path / "valid.png")
-    with PILImage.open(first) as made, PILImage.open(tmp_path / "valid.png") as same:
-        assert made.tobytes() == same.tobytes()
+    with PILImage.open(first) as picture, PILImage.open(tmp_path / "valid.png") as same:
+        assert picture.tobytes() == same.tobytes()
 
 
 @pytest.mark.parametrize(
-    ("options", "text"),
+    ("options", "facts"),
     [
-        (["--given", "imag"], "--given imag: there is no modality 'imag'; the modalities are image, small, label"),
-        (
-            ["--given", "image", "--given", "label=Bag"],
-            "--given image, --given label=Bag: values are taken from rows of the data or fixed, not both; give all of "
-            "them a value, or none",
-        ),
-        (
-            ["--given", "image", "--split", "tets"],
-            "there is no split 'tets'; did you mean 'test'?; the data has train, valid, test",
-        ),
-        (
-            ["--given", "label=Bag", "--split", "valid"],
-            "--split: goes with --given NAME, which takes its values from rows of the data; add it",
-        ),
-        (["--draws", "2"], "--draws: goes with --given NAME, which takes its values from rows of the data; add it"),
-        (
-            ["--given", "image", "--out", "x.csv"],
-            "x.csv: what rows of the data tell is drawn; give a file that ends in .png, or --given NAME=VALUE",
-        ),
-        (
-            ["--given", "image", "-n", "101"],
-            "-n 101: a figure has a column for each row, and 100 at most; take fewer",
-        ),
+        (["--given", "imag"], ("--given imag: ", "no modality 'imag'", "image, small, label")),
+        (["--given", "image", "--given", "label=Bag"], ("--given image, --given label=Bag: ", "a value, or none")),
+        (["--given", "image", "--split", "tets"], ("no split 'tets'", "'test'", "train, valid, test")),
+        (["--given", "label=Bag", "--split", "valid"], ("--split: ", "--given NAME", "; add")),
+        (["--draws", "2"], ("--draws: ", "--given NAME", "; add")),
+        (["--given", "image", "--out", "x.csv"], ("x.csv: ", "; give", ".png", "--given NAME=VALUE")),
+        (["--given", "image", "-n", "101"], ("-n 101: ", "column", "100", "; take fewer")),
     ],
 )
-def test_what_the_command_cannot_draw_is_told(options: list[str], text: str, folder: Path) -> None:
-    refused(mmt("sample", folder, *options), text)
+def test_the_command_refuses_what_it_cannot_draw(options: list[str], facts: tuple[str, ...], folder: Path) -> None:
+    assert_refused(mmt("sample", folder, *options), *facts)
 
 
-def test_a_split_without_the_given_is_told(tmp_path: Path, run: TrainedRun) -> None:
+def test_a_split_without_the_given_is_an_error(tmp_path: Path, run: TrainedRun) -> None:
     from mmtoolkit.using.sampling import write_direction
 
     gone = holed(run, {"small": list(range(30))})
     with pytest.raises(mmtoolkit.UserError) as raised:
         write_direction(gone, ["small"], tmp_path / "x.png", "test", 5)
-    assert str(raised.value) == "--given small: no row of the split 'test' has it; choose another with --split"
+    assert_facts(str(raised.value), "--given small: ", "'test'", "--split")
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """A run of image and label of each kind of model, without its pictures."""
-    made: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
 
     def of(kind: str) -> Path:
-        if kind not in made:
-            made[kind] = tmp_path_factory.mktemp("kinds") / kind
+        if kind not in folders:
+            folders[kind] = tmp_path_factory.mktemp("kinds") / kind
             changes = [*TINY, f"model.kind={kind}", "evaluate=[{kind: elbo, unsupported: leave_out}]"]
-            mmtoolkit.run(mmtoolkit.read_schema("fashion_mini", changes), made[kind], figures=False)
-        return made[kind]
+            mmtoolkit.run(mmtoolkit.read_schema("fashion_mini", changes), folders[kind], figures=False)
+        return folders[kind]
 
     return of
 
@@ -413,22 +400,18 @@ def test_models_show_the_directions_that_they_have(
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "text"),
+    ("kind", "given", "facts"),
     [
-        ("vae", ["label"], "the model cannot infer z from label; it can from: image"),
-        ("bivcca", ["image", "label"], "the model cannot infer z from image, label; it can from: image; label"),
-        (
-            "cvae",
-            ["image"],
-            "--given image: the model decodes given label only; name what it decodes given too, each with --given",
-        ),
+        ("vae", ["label"], ("cannot infer z from label;", "image")),
+        ("bivcca", ["image", "label"], ("cannot infer z from image, label;", "image; label")),
+        ("cvae", ["image"], ("--given image: ", "given label only; ", "with --given")),
     ],
 )
 def test_directions_that_a_model_lacks_are_refused(
-    kind: str, given: list[str], text: str, small: Callable[[str], Path], tmp_path: Path
+    kind: str, given: list[str], facts: tuple[str, ...], small: Callable[[str], Path], tmp_path: Path
 ) -> None:
     words = [word for name in given for word in ("--given", name)]
-    refused(mmt("sample", small(kind), *words, "--out", tmp_path / "x.png"), text)
+    assert_refused(mmt("sample", small(kind), *words, "--out", tmp_path / "x.png"), *facts)
     assert not (tmp_path / "x.png").exists()
 
 
@@ -444,4 +427,4 @@ def test_the_report_has_the_figures_in_order_with_what_to_look_for(folder: Path)
     places = [html.index(f"<h2>{heading}</h2>") for heading in headings]
     assert places == sorted(places)
     assert html.count("data:image/webp;base64,") == len(headings) + 1  # rows of the data stand with the data
-    assert "z is the mean of q(z | small alone)" in html
+    assert "q(z | small alone)" in html

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from faces import face, write_release
+from facts import assert_facts
 from runs import mmt, sets
 
 TINY = ["train.epochs=1", "train.warmup_epochs=1", "train.batch_size=3", "model.latent_dim=4"]
@@ -72,16 +73,15 @@ def test_what_is_known_of_a_vector_is_enough_to_sample_from(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("given", "fault"),
     [
-        ("attributes={Mal: 1}", "there is no column 'Mal'"),
-        ("attributes={Male: 7}", "Male: 7 is neither '-1' nor '1'"),
+        ("attributes={Mal: 1}", "'Mal'"),
+        ("attributes={Male: 7}", "Male: 7 "),
         pytest.param("attributes={}", "nothing", marks=pytest.mark.slow),
         pytest.param("attributes=Male", "mapping", marks=pytest.mark.slow),
     ],
 )
-def test_a_wrong_vector_is_told(given: str, fault: str, tmp_path: Path) -> None:
+def test_a_wrong_vector_is_an_error(given: str, fault: str, tmp_path: Path) -> None:
     assert mmt("run", "celeba-small", *sets(*TINY), "--out", tmp_path / "run").status == 0
     done = mmt("sample", tmp_path / "run", "--given", given, "--out", tmp_path / "x.csv")
     assert done.status == 2
     [line] = done.err.splitlines()
-    assert line.startswith(f"--given {given}: ")
-    assert fault in line
+    assert_facts(line, f"--given {given}: ", fault)

@@ -1,4 +1,4 @@
-"""Runs that 0.1.0 wrote load, and give the numbers that 0.1.0 gave. How they were made: golden/make.py."""
+"""Runs that 0.1.0 wrote load and give the numbers that 0.1.0 gave. golden/make.py wrote them."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def test_a_run_of_0_1_0_gives_the_numbers_that_it_gave(folder: Path, tmp_path: P
     run = mmtoolkit.load(unpack(folder, tmp_path))
     expected = read_json(folder / "expected.json")
 
-    found = list(differences(expected["answers"], outputs(run, expected["questions"])))
+    lines = list(differences(expected["answers"], outputs(run, expected["questions"])))
 
-    assert not found, "\n".join(found[:10])
+    assert not lines, "\n".join(lines[:10])
     assert run.results == read_json(folder / "results.json")
     assert [line["epoch"] for line in run.history] == [1, 2]
     report = mmtoolkit.write_report(run.folder)  # it reads all other files of the folder

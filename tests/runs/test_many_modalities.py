@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from facts import assert_facts
 from runs import mmt, sets
 
 SOURCE = '''
@@ -64,8 +65,8 @@ def test_many_modalities_from_a_schema_to_a_report(
     Path("answers.py").write_text(SOURCE)
     names = ", ".join(f"question {k}" for k in range(count))
     Path("many.yaml").write_text(SCHEMA.format(count=count, names=names, banks=str(banks).lower()))
-    done = mmt("run", "--plugin", "answers.py", "many.yaml", *sets(*changes), "--out", "run")
-    assert done.status == 0, done.err
+    ended = mmt("run", "--plugin", "answers.py", "many.yaml", *sets(*changes), "--out", "run")
+    assert ended.status == 0, ended.err
     results = json.loads(Path("run/results.json").read_text())
     elbo, *prediction = results["scores"]
     assert [r["target"] for r in elbo["results"]][:count] == [[f"question {k}"] for k in range(count)]
@@ -73,5 +74,5 @@ def test_many_modalities_from_a_schema_to_a_report(
     for score in prediction:
         accuracy = [r for r in score["results"] if r["metric"] == "accuracy"]
         assert len(accuracy) == count * (count + 1)
-    assert "there are figures given each of the first 8 modalities" in done.err
+    assert_facts(ended.err, "first 8 modalities", "`mmt sample --given NAME`", "question 8, question 9")
     assert Path("run/report.html").exists()

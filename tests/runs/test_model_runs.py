@@ -13,6 +13,7 @@ import torch
 from PIL import Image as PILImage
 
 import mmtoolkit
+from facts import assert_facts
 from mmtoolkit.data.dataset import prepare
 from mmtoolkit.figures import direction
 from mmtoolkit.training.networks import build, unused_rows
@@ -33,21 +34,21 @@ class Small:
 
     @property
     def results(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder / "results.json").read_text())
-        return found
+        results: dict[str, Any] = json.loads((self.folder / "results.json").read_text())
+        return results
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Small]:
-    """A run of each kind, made when it is first asked for."""
-    made: dict[str, Small] = {}
+    """A run of each kind, trained when a test first asks for it."""
+    runs: dict[str, Small] = {}
 
     def of(kind: str) -> Small:
-        if kind not in made:
+        if kind not in runs:
             folder = tmp_path_factory.mktemp("runs") / kind
             ended = mmt("run", "fashion_mini", *sets(*TINY, f"model.kind={kind}"), "--out", folder)
-            made[kind] = Small(folder, ended)
-        return made[kind]
+            runs[kind] = Small(folder, ended)
+        return runs[kind]
 
     return of
 
@@ -78,9 +79,9 @@ def entries(score: dict[str, Any]) -> set[str]:
 def test_a_run_scores_what_its_model_can_give(
     kind: str, elbo: set[str], prediction: set[str], run: Callable[[str], Small]
 ) -> None:
-    done = run(kind)
-    assert done.ended.status == 0, done.ended.err
-    scores = done.results["scores"]
+    small = run(kind)
+    assert small.ended.status == 0, small.ended.err
+    scores = small.results["scores"]
     assert [entries(score) for score in scores] == [elbo, prediction]
     for score in scores:
         assert all(r["examples"] == 30 and r["incomplete"] == 0 and r["value"] is not None for r in score["results"])
@@ -88,17 +89,17 @@ def test_a_run_scores_what_its_model_can_give(
 
 LEFT_OUT = {
     "vae": [
-        "elbo: left out: label from label: the model does not decode label",
-        "prediction: left out: image from label: the model does not infer z from label alone",
-        "prediction: left out: label from image: the model does not decode label",
-        "prediction: left out: label from label: the model does not decode label",
+        ("elbo", "label from label", "decode label"),
+        ("prediction", "image from label", "infer z from label"),
+        ("prediction", "label from image", "decode label"),
+        ("prediction", "label from label", "decode label"),
     ],
     "cvae": [
-        "elbo: left out: image from image: the model does not infer z from image alone",
-        "elbo: left out: label from label: the model does not decode label",
-        "prediction: left out: image from image: the model does not infer z from image alone",
-        "prediction: left out: label from image: the model does not decode label",
-        "prediction: left out: label from label: the model does not decode label",
+        ("elbo", "image from image", "infer z from image"),
+        ("elbo", "label from label", "decode label"),
+        ("prediction", "image from image", "infer z from image"),
+        ("prediction", "label from image", "decode label"),
+        ("prediction", "label from label", "decode label"),
     ],
     "bivcca": [],
     "jmvae": [],
@@ -107,7 +108,9 @@ LEFT_OUT = {
 
 @EVERY
 def test_a_note_names_each_default_score_that_is_left_out(kind: str, run: Callable[[str], Small]) -> None:
-    assert [line for line in run(kind).ended.err.splitlines() if "left out" in line] == LEFT_OUT[kind]
+    lines = [line for line in run(kind).ended.err.splitlines() if "left out" in line]
+    for line, (evaluator, entry, fault) in zip(lines, LEFT_OUT[kind], strict=True):
+        assert_facts(line, f"{evaluator}: ", f"{entry}: ", fault)
 
 
 @pytest.mark.parametrize(
@@ -164,14 +167,16 @@ COUNTS = {"vae": IMAGE, "cvae": IMAGE + 10 * 512, "bivcca": IMAGE + LABEL, "jmva
 def test_check_and_run_count_the_inference_networks(kind: str, run: Callable[[str], Small]) -> None:
     done = mmt("check", "fashion_mini", *sets(*TINY, f"model.kind={kind}"), "--json")
     assert done.status == 0, done.err
-    found = json.loads(done.out)
-    assert found["parameters"]["inference"] == COUNTS[kind]
-    assert found["parameters"] == run(kind).results["parameters"]
-    assert found["modalities"]["label"]["decoder"] == 0 or kind in ("bivcca", "jmvae")
-    assert found["notes"] == []
+    summary = json.loads(done.out)
+    assert summary["parameters"]["inference"] == COUNTS[kind]
+    assert summary["parameters"] == run(kind).results["parameters"]
+    assert summary["modalities"]["label"]["decoder"] == 0 or kind in ("bivcca", "jmvae")
+    assert summary["notes"] == []
 
 
 # Samples.
+
+CVAE_NEEDS_LABEL = ("cvae", "image given label; ", "value of label")
 
 
 @pytest.mark.parametrize(
@@ -209,31 +214,28 @@ def test_an_image_given_to_a_vae_or_a_jmvae_is_encoded(run: Callable[[str], Smal
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "text"),
+    ("kind", "given", "facts"),
     [
-        (
-            "cvae",
-            [],
-            "this cvae decodes image given label; give a value of label too",
-        ),
-        ("cvae", ["image=dark.png"], "this cvae decodes image given label; give a value of label too"),
-        ("vae", ["label=Bag"], "the model cannot infer z from label; it can from: image"),
-        (
-            "bivcca",
-            ["label=Bag", "image=dark.png"],
-            "the model cannot infer z from image, label; it can from: image; label",
-        ),
+        ("cvae", [], CVAE_NEEDS_LABEL),
+        ("cvae", ["image=dark.png"], CVAE_NEEDS_LABEL),
+        ("vae", ["label=Bag"], ("cannot infer z from label;", "image")),
+        ("bivcca", ["label=Bag", "image=dark.png"], ("cannot infer z from image, label;", "image; label")),
     ],
 )
 def test_samples_that_the_model_cannot_give_are_refused(
-    kind: str, given: list[str], text: str, run: Callable[[str], Small], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    given: list[str],
+    facts: tuple[str, ...],
+    run: Callable[[str], Small],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     PILImage.new("L", (28, 28)).save("dark.png")
     words = [word for pair in given for word in ("--given", pair)]
     done = mmt("sample", run(kind).folder, *words, "-n", "2", "--out", "s.csv")
     assert done.status == 2
-    assert text in done.err
+    assert_facts(done.err, *facts)
     assert not Path("s.csv").exists()
 
 
@@ -243,43 +245,42 @@ def test_a_cvae_decodes_in_python_given_rows_of_cells(run: Callable[[str], Small
     images = loaded.decode(z, rows=[{"label": "Bag"}, {"label": "Coat"}])["image"].mean
     assert images.shape == (2, 1, 28, 28)
     assert not torch.equal(images[0], images[1])
-    text = "this cvae decodes image given label; give a value of label too"
     for rows in (None, [{"label": "Bag"}, {}]):
-        with pytest.raises(mmtoolkit.UserError, match=text):
+        with pytest.raises(mmtoolkit.UserError) as raised:
             loaded.decode(z, rows=rows)
+        assert_facts(str(raised.value), *CVAE_NEEDS_LABEL)
 
 
 # Scores that are asked for.
 
 IMPOSSIBLE = [
-    ("vae", "prediction", "[label]", "[image]", "label from image: the model does not decode label"),
-    ("vae", "elbo", "[image]", "[label]", "image from label: the model does not infer z from label alone"),
-    ("cvae", "elbo", "[image]", "[]", "image from nothing: the model decodes given label only"),
-    ("cvae", "prediction", "[image]", "[image]", "image from image: the model does not infer z from image alone"),
-    (
-        "bivcca",
-        "elbo",
-        "[label]",
-        "[label, image]",
-        "label from image, label: the model does not infer z from image, label together",
-    ),
+    ("vae", "prediction", "[label]", "[image]", ("label from image: ", "decode label")),
+    ("vae", "elbo", "[image]", "[label]", ("image from label: ", "infer z from label")),
+    ("cvae", "elbo", "[image]", "[]", ("image from nothing: ", "given label only")),
+    ("cvae", "prediction", "[image]", "[image]", ("image from image: ", "infer z from image")),
+    ("bivcca", "elbo", "[label]", "[label, image]", ("label from image, label: ", "infer z from image, label")),
 ]
 
 
-@pytest.mark.parametrize(("kind", "evaluator", "target", "given", "text"), IMPOSSIBLE)
+@pytest.mark.parametrize(("kind", "evaluator", "target", "given", "facts"), IMPOSSIBLE)
 def test_scores_that_the_model_cannot_give_are_refused_before_training_and_after(
-    kind: str, evaluator: str, target: str, given: str, text: str, run: Callable[[str], Small], tmp_path: Path
+    kind: str,
+    evaluator: str,
+    target: str,
+    given: str,
+    facts: tuple[str, ...],
+    run: Callable[[str], Small],
+    tmp_path: Path,
 ) -> None:
     possible = "{target: [image], given: [image, label]}" if kind == "cvae" else "{target: [image], given: [image]}"
     asked = f"evaluate=[{{kind: {evaluator}, entries: [{possible}, {{target: {target}, given: {given}}}]}}]"
-    line = f"evaluate, {evaluator}: {text}; change or remove this entry"
-    for done in (
+    for ended in (
         mmt("run", "fashion_mini", *sets(*TINY, f"model.kind={kind}", asked), "--out", tmp_path / "run"),
         mmt("check", "fashion_mini", *sets(*TINY, f"model.kind={kind}", asked)),
         mmt("evaluate", run(kind).folder, *sets(asked)),
     ):
-        assert done.status == 2
-        assert done.err.splitlines()[-1] == line
+        assert ended.status == 2
+        assert_facts(ended.err.splitlines()[-1], f"evaluate, {evaluator}: ", *facts, "; change or remove")
     assert not (tmp_path / "run" / "schema.yaml").exists()
     assert not list((run(kind).folder / "evaluations").glob("*.json"))
 
@@ -295,8 +296,10 @@ def test_a_note_tells_how_many_training_rows_are_not_used(kind: str, unused: int
     changed = [*TINY, f"model.kind={kind}", "data.supervision={paired: 0.2}"]
     done = mmt("check", "fashion_mini", *sets(*changed), "--json")
     assert done.status == 0, done.err
-    text = f"{unused} of 60 training rows are not used: they lack some of what the model learns from ({learned_from})"
-    assert json.loads(done.out)["notes"] == ([text] if unused else [])
+    notes = json.loads(done.out)["notes"]
+    assert len(notes) == bool(unused)
+    for note in notes:
+        assert_facts(note, f"{unused} of 60 training rows", "not used", learned_from)
 
 
 def test_the_note_does_not_count_rows_that_have_nothing() -> None:
@@ -305,7 +308,7 @@ def test_the_note_does_not_count_rows_that_have_nothing() -> None:
     image, label = dataset.splits["train"].present.unbind(1)
     assert not (image | label).all()
     (note,) = unused_rows(build(schema.model, dataset.modalities), dataset)
-    assert note.startswith(f"{int((label & ~image).sum())} of 60 training rows are not used")
+    assert_facts(note, f"{int((label & ~image).sum())} of 60 training rows", "not used")
 
 
 @pytest.mark.parametrize(
@@ -321,9 +324,9 @@ def test_runs_on_missing_cells_train_and_score_the_rows_they_can(
 ) -> None:
     changed = [*TINY, f"model.kind={kind}", "data.supervision={paired: 0.2}"]
     schema = mmtoolkit.read_schema("fashion_mini", changed)
-    said: list[str] = []
-    run = mmtoolkit.run(schema, tmp_path / "run", say=said.append, figures=False)
-    assert any("of 60 training rows are not used" in line for line in said) == (kind == "cvae")
+    lines: list[str] = []
+    run = mmtoolkit.run(schema, tmp_path / "run", say=lines.append, figures=False)
+    assert any("of 60 training rows" in line for line in lines) == (kind == "cvae")
     scores = run.evaluate(schema.evaluate, "train")
     results = [r for score in scores for r in score["results"] if r.get("metric") != "calibration_error"]
     assert [r["examples"] for r in results] == examples
@@ -335,9 +338,8 @@ def test_a_run_without_a_usable_row_is_refused(kind: str, tmp_path: Path) -> Non
     changed = [*TINY, f"model.kind={kind}", "data.supervision={paired: 0}"]
     done = mmt("run", "fashion_mini", *sets(*changed), "--out", tmp_path / "run")
     assert done.status == 2
-    assert done.err.splitlines()[-1] == (
-        "no training row has what the model learns from (image, label); mend the data, hide less by "
-        "data.supervision where it is set, or choose another model, such as mvae"
+    assert_facts(
+        done.err.splitlines()[-1], "no training row", "(image, label); ", "data.supervision", "another model", "mvae"
     )
     assert not (tmp_path / "run" / "schema.yaml").exists()
 

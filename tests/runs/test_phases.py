@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import mmtoolkit
+from facts import assert_facts
 from mmtoolkit import Picture
 from mmtoolkit.runs import finish, pictures
 from mmtoolkit.runs.folder import read_pictures
@@ -66,7 +67,7 @@ def test_the_report_says_what_figures_json_says(run_folder: Path, tmp_path: Path
     (copy / "figures.json").write_text('{"pictures": [{"file": 3}]}')
     ended = mmt("report", copy)
     assert ended.status == 2
-    assert "figures.json: is damaged: pictures.0.file" in ended.err
+    assert_facts(ended.err, "figures.json: ", "damaged", "pictures.0.file", "--resume")
 
 
 def test_pictures_of_a_run_of_0_1_have_their_names(run_folder: Path, tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_a_crash_in_a_picture_leaves_a_run_that_resume_completes(
     mmtoolkit.run(schema, folder, resume=True, say=lines.append)
     assert finished(folder)
     assert (folder / "weights.safetensors").read_bytes() == weights
-    assert "going on after epoch 2, step 0" in lines
+    assert any("after epoch 2, step 0" in line for line in lines)
     assert (folder / "figures" / "latent.png").exists()
 
 

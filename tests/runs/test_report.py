@@ -1,4 +1,4 @@
-"""The report: the data and what is missing, what tells of what, and the latent space in colours."""
+"""The report: the data and its missing cells, the scores by target and given, the latent space in colours."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import mmtoolkit
+from facts import assert_facts
 from mmt_attributes import Attributes, Label, Numeric
 from mmt_binary import Binary
 from mmt_image import Image
@@ -82,7 +83,7 @@ def test_the_run_folder_says_what_is_missing(finished: Path) -> None:
     assert data["notes"] == dataset.notes
 
 
-def test_the_report_shows_what_is_missing_and_what_the_others_tell(finished: Path) -> None:
+def test_the_report_shows_what_is_missing_and_the_score_from_all_others(finished: Path) -> None:
     data, results = read_data(finished), json.loads((finished / "results.json").read_text())
     words = words_of((finished / "report.html").read_text())
     assert "200 train, 50 valid, 50 test rows." in words
@@ -111,14 +112,14 @@ def test_cells_are_shown_as_they_look(own_cache: Path, tmp_path: Path) -> None:
     run = untrained({"pet": Label(), "note": Text(length=8)}, tmp_path, train=table)
     figure = cells(run, "train", 3)
     assert figure is not None
-    shown = [text.get_text() for text in figure.texts]
-    # The row of nothing is left out.
-    assert shown == ["pet", "cat", "missing", "cat", "note", "'first'", "'third'", "missing"]
+    texts = [text.get_text() for text in figure.texts]
+    # The row without a value is left out.
+    assert texts == ["pet", "cat", "missing", "cat", "note", "'first'", "'third'", "missing"]
     empty = untrained({"pet": Label()}, tmp_path, train={"pet": ["cat", "dog"]}, test={"pet": [None, None]})
     assert cells(empty, "test") is None
 
 
-# What tells of what.
+# Scores by target and given.
 
 
 def result(target: str, given: list[str], value: float | None, baseline: float | None, **more: Any) -> dict[str, Any]:
@@ -142,10 +143,10 @@ RESULTS = [
 
 
 def test_scores_stand_by_target_and_given() -> None:
-    found = matrix(RESULTS, ["photo", "name", "price"])
-    assert found is not None
-    assert found.columns == ((), ("photo",), ("name",), ("price",), None)
-    rows = {(target, metric): places for target, metric, places in found.rows}
+    table = matrix(RESULTS, ["photo", "name", "price"])
+    assert table is not None
+    assert table.columns == ((), ("photo",), ("name",), ("price",), None)
+    rows = {(target, metric): places for target, metric, places in table.rows}
     assert list(rows) == [("photo", "distance"), ("name", "accuracy"), ("price", "accuracy")]
     values = {key: [p and p.result["value"] for p in places] for key, places in rows.items()}
     assert values["photo", "distance"] == [None, None, 0.2, 0.1 / 2**0.5, 0.01]
@@ -158,12 +159,12 @@ def test_scores_stand_by_target_and_given() -> None:
 
 
 def test_colours_say_better_or_worse_where_it_is_significant() -> None:
-    found = matrix(RESULTS, ["photo", "name", "price"])
-    assert found is not None
+    table = matrix(RESULTS, ["photo", "name", "price"])
+    assert table is not None
     heat = {
         (target, column): place.heat
-        for target, _, places in found.rows
-        for column, place in zip(found.columns, places, strict=True)
+        for target, _, places in table.rows
+        for column, place in zip(table.columns, places, strict=True)
         if place
     }
     assert heat == {
@@ -196,10 +197,10 @@ def test_there_is_no_table_where_there_is_nothing_to_compare() -> None:
     assert matrix([{**one, "metric": None} for one in RESULTS], names) is None
 
 
-def test_what_all_others_tell_is_the_first_score_that_says_it() -> None:
+def test_the_score_from_all_others_is_the_first_there_is() -> None:
     scores = [{"results": RESULTS}, {"results": [result("price", ["photo", "name"], 0.7, 0.5)]}]
-    found = from_others(scores, ["photo", "name", "price"])
-    assert {name: place.result["value"] for name, place in found.items()} == {"price": 0.9, "photo": 0.01}
+    places = from_others(scores, ["photo", "name", "price"])
+    assert {name: place.result["value"] for name, place in places.items()} == {"price": 0.9, "photo": 0.01}
 
 
 def test_the_report_has_the_table(finished: Path) -> None:
@@ -337,13 +338,13 @@ def test_points_are_coloured_by_group_number_and_what_is_missing() -> None:
     assert len(plain.axes[0].collections[0].get_offsets()) == 40
 
 
-def test_of_many_groups_the_largest_are_told_apart() -> None:
+def test_the_largest_of_many_groups_have_colours_of_their_own() -> None:
     names = [f"{k}" for k in range(12) for _ in range(k + 1)]
-    found = groups_of(latent_space(space({"kind": names}, len(names))))
-    assert list(found) == [*(f"{k}" for k in range(3, 12)), "3 others"]
-    assert found["11"][1] == 12
-    assert found["3 others"][1] == 1 + 2 + 3
-    assert len({colour for colour, _ in found.values()}) == len(GROUPS)
+    groups = groups_of(latent_space(space({"kind": names}, len(names))))
+    assert list(groups) == [*(f"{k}" for k in range(3, 12)), "3 others"]
+    assert groups["11"][1] == 12
+    assert groups["3 others"][1] == 1 + 2 + 3
+    assert len({colour for colour, _ in groups.values()}) == len(GROUPS)
 
 
 def test_there_are_no_more_panels_than_fit() -> None:
@@ -368,46 +369,45 @@ def test_the_report_colours_by_what_is_asked_for_from_the_folder_alone(run: Path
 
 
 @pytest.mark.parametrize(
-    ("options", "text"),
+    ("options", "facts"),
     [
-        (
-            ["--colour", "larch"],
-            "--colour larch: no such column can colour rows; those that can: habitat, heron, lark",
-        ),
-        (["--projection", "tsne"], "--projection tsne: there is none of that name; take pca or umap"),
-        (
-            ["--projection", "umap"],
-            "--projection umap: needs the package umap-learn; install it with pip install 'mmtoolkit[umap]'",
-        ),
+        (["--colour", "larch"], ("--colour larch: ", "column", "; ", "habitat, heron, lark")),
+        (["--projection", "tsne"], ("--projection tsne: ", "; ", "pca or umap")),
+        (["--projection", "umap"], ("--projection umap: ", "umap-learn", "; ", "pip install 'mmtoolkit[umap]'")),
     ],
 )
 def test_pictures_that_cannot_be_drawn(
-    options: list[str], text: str, run: Path, monkeypatch: pytest.MonkeyPatch
+    options: list[str], facts: tuple[str, ...], run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "umap", None)
     before = (run / "figures" / "latent.png").read_bytes()
     done = mmt("report", run, *options)
-    assert (done.status, done.err) == (2, f"{text}\n")
+    assert done.status == 2
+    (line,) = done.err.splitlines()
+    assert_facts(line, *facts)
     assert (run / "figures" / "latent.png").read_bytes() == before
 
 
-def test_a_damaged_latent_space_is_told(run: Path) -> None:
-    again = f"have it written again with `mmt run {run}/schema.yaml --out {run} --resume`"
+def test_a_damaged_latent_space_is_an_error(run: Path) -> None:
+    resume = f"`mmt run {run}/schema.yaml --out {run} --resume`"
     path = run / "latent.json"
     whole = json.loads(path.read_text())
     for damaged, fault in [
-        ({**whole, "means": whole["means"][:-1]}, "value error, its lists are not of one length"),
-        ({**whole, "shades": {"x": [1.0]}}, "value error, its lists are not of one length"),
+        ({**whole, "means": whole["means"][:-1]}, "length"),
+        ({**whole, "shades": {"x": [1.0]}}, "length"),
         ({**whole, "rows": "all"}, "rows: input should be a valid array"),
     ]:
         path.write_text(json.dumps(damaged))
-        done = mmt("report", run, "--colour", "lark")
-        assert (done.status, done.err) == (2, f"{path}: is damaged: {fault}; {again}\n")
+        ended = mmt("report", run, "--colour", "lark")
+        assert ended.status == 2
+        (line,) = ended.err.splitlines()
+        assert_facts(line, f"{path}: ", "damaged", fault, "; ", resume)
     path.write_text(json.dumps({**whole, "rows": [], "means": [], "shades": {}}))
-    fault = f"{run}: no row of test has anything that z is inferred from; there is no picture"
-    assert mmt("report", run, "--projection", "pca").err == f"{fault}\n"
+    ended = mmt("report", run, "--projection", "pca")
+    assert ended.status == 2
+    assert_facts(ended.err, f"{run}: ", "no row of test", "z", "; ", "data")
     path.unlink()
-    assert mmt("report", run, "--colour", "lark").err == f"{path}: there is no such file; {again}\n"
+    assert_facts(mmt("report", run, "--colour", "lark").err, f"{path}: ", "no such file; ", resume)
     assert mmt("report", run).status == 0
 
 
@@ -424,5 +424,5 @@ def test_umap_keeps_apart_what_lies_apart() -> None:
 
 def test_too_few_points_for_umap() -> None:
     pytest.importorskip("umap")
-    with pytest.raises(UserError, match="--projection umap: 3 rows are too few for it; take pca"):
+    with pytest.raises(UserError, match=r"^--projection umap: 3 rows .*too few.*; .*pca"):
         project(np.zeros((3, 2)), "umap")

@@ -14,6 +14,7 @@ from PIL import Image as PILImage
 from safetensors.torch import load_file
 
 import mmtoolkit
+from facts import assert_facts
 from mmtoolkit.components import Evaluator, Run, Scores
 from mmtoolkit.core.posterior import Posterior
 from mmtoolkit.sources import FashionMini
@@ -174,7 +175,7 @@ def test_loading_and_sampling_never_touch_the_data(folder: Path, tmp_path: Path)
     values = loaded.sample(5, {"label": "Sandal"})
     assert values["image"].shape == (5, 1, 28, 28)
     assert {loaded.modalities["label"].cell(v) for v in values["label"]} == {"Sandal"}
-    with pytest.raises(mmtoolkit.UserError, match="there is no such file"):
+    with pytest.raises(mmtoolkit.UserError, match=r"nowhere.*no such file"):
         next(loaded.batches("test"))
 
 
@@ -268,7 +269,7 @@ def test_resume_may_change_the_epochs_alone(folder: Path, tmp_path: Path) -> Non
     assert all(torch.equal(first[name], again[name]) for name in first)
     refused = mmt("run", "fashion_mini", "--out", out, "--resume", *sets(*SMALL, "train.learning_rate=0.5"))
     assert refused.status == 2
-    assert "holds a run of another schema (train.learning_rate differ)" in refused.err
+    assert_facts(refused.err, f"{out}: ", "schema", "train.learning_rate", "train.epochs", "--out")
 
 
 def test_resume_where_no_run_stands_starts_one(tmp_path: Path) -> None:
@@ -298,9 +299,9 @@ def test_checksums_of_many_or_large_files_are_of_names_sizes_and_times(
     for number in range(101):
         (many / f"{number}.jpg").write_bytes(b"1")
     monkeypatch.setattr(provenance, "_MOST_BYTES", 10)
-    found = provenance._checksums([*few.iterdir(), *many.iterdir()])
-    assert len(found[str(few / "small")]) == 64
-    assert found[str(few / "large")].startswith("50 bytes, ")
-    assert len(found) == 3
+    checksums = provenance._checksums([*few.iterdir(), *many.iterdir()])
+    assert len(checksums[str(few / "small")]) == 64
+    assert checksums[str(few / "large")].startswith("50 bytes, ")
+    assert len(checksums) == 3
     (many / "7.jpg").write_bytes(b"22")
-    assert provenance._checksums([*few.iterdir(), *many.iterdir()]) != found
+    assert provenance._checksums([*few.iterdir(), *many.iterdir()]) != checksums

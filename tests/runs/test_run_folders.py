@@ -1,4 +1,4 @@
-"""Run folders that hold no run, an unfinished one, a damaged one, or one of another version: told in one line each."""
+"""Run folders without a run, or with an unfinished, damaged or foreign one: one line names folder and remedy."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from PIL import Image as PILImage
 from safetensors.torch import load_file, save_file
 
 import mmtoolkit
+from facts import assert_facts
 from mmtoolkit import Evaluator, Run, Scores
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.runs.folder import read_declared, read_finished_record, read_history, read_record, read_results
@@ -56,14 +57,15 @@ def run(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
-def refused(command: str, folder: Path, text: str) -> None:
-    """Status 2 and the one line `FOLDER` + text."""
-    done = mmt(command, folder)
-    assert (done.status, done.out) == (2, "")
-    assert done.err == f"{folder}{text}\n"
+def assert_refused(ended: Ended, *facts: str) -> None:
+    """Status 2 and one line that begins with the first fact and has the others."""
+    assert (ended.status, ended.out) == (2, "")
+    (line,) = ended.err.splitlines()
+    assert line.startswith(facts[0]), line
+    assert_facts(line, *facts)
 
 
-def edited(path: Path, edit: Callable[[Any], Any]) -> None:
+def change_json(path: Path, edit: Callable[[Any], Any]) -> None:
     """Change a JSON file; what `edit` returns takes the place of all, where it is not None."""
     data = json.loads(path.read_text())
     new = edit(data)
@@ -79,12 +81,14 @@ RESUME = "mmt run {run}/schema.yaml --out {run} --resume"
 @pytest.mark.parametrize("command", COMMANDS)
 def test_what_holds_no_run(command: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    hint = "; give the folder that `mmt run` wrote"
-    refused(command, tmp_path, f": holds no run (there is no schema.yaml in it){hint}")
-    refused(command, tmp_path / "file", f": is no folder{hint}")
-    refused(command, tmp_path / "none", f": there is no such folder{hint}")
-    refused(command, tmp_path / ("x" * 300), f": there is no such folder{hint}")
-    with pytest.raises(UserError, match="there is no such folder"):
+    for path, fault in (
+        (tmp_path, "schema.yaml"),
+        (tmp_path / "file", "folder"),
+        (tmp_path / "none", "no such folder"),
+        (tmp_path / ("x" * 300), "no such folder"),
+    ):
+        assert_refused(mmt(command, path), f"{path}: ", fault, "; give the folder", "`mmt run`")
+    with pytest.raises(UserError, match="no such folder"):
         mmtoolkit.load(tmp_path / "none")
 
 
@@ -93,8 +97,8 @@ def test_what_holds_no_run(command: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_run_that_is_not_finished(command: str, run: Path) -> None:
-    edited(run / "run.json", lambda data: data["times"].update(finished=None))
-    refused(command, run, f": is not finished; go on with `{RESUME.format(run=run)}`")
+    change_json(run / "run.json", lambda data: data["times"].update(finished=None))
+    assert_refused(mmt(command, run), f"{run}: ", "not finished; ", f"`{RESUME.format(run=run)}`")
 
 
 class Stops:
@@ -108,12 +112,12 @@ class Stops:
     def epoch(self, line: dict[str, Any]) -> None: ...
 
 
-def test_a_finished_run_that_is_gone_on_with_is_unfinished_until_that_ends(run: Path) -> None:
+def test_a_finished_run_that_resumes_is_unfinished_until_it_ends(run: Path) -> None:
     """Its weights and scores may be of different epochs."""
     more = mmtoolkit.read_schema(run / "schema.yaml", ["train.epochs=3"])
     with pytest.raises(KeyboardInterrupt):
         mmtoolkit.run(more, run, resume=True, watcher=Stops(), figures=False)
-    refused("sample", run, f": is not finished; go on with `{RESUME.format(run=run)}`")
+    assert_refused(mmt("sample", run), f"{run}: ", "not finished; ", f"`{RESUME.format(run=run)}`")
     mmtoolkit.run(more, run, resume=True, figures=False)
     assert len(mmtoolkit.load(run).history) == 3
 
@@ -123,8 +127,8 @@ def test_the_remedy_names_the_plugin_file(run: Path) -> None:
         data["times"]["finished"] = None
         data["plugins"].append({"name": "mine", "distribution": "/a/my own.py", "version": "1", "checksum": "1"})
 
-    edited(run / "run.json", edit)
-    with pytest.raises(UserError, match=r"go on with `mmt --plugin '/a/my own\.py' run "):
+    change_json(run / "run.json", edit)
+    with pytest.raises(UserError, match=r"; .*`mmt --plugin '/a/my own\.py' run "):
         mmtoolkit.load(run)
 
 
@@ -134,10 +138,10 @@ def test_the_remedy_names_the_plugin_file(run: Path) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("version", ["0.0.9", "0.3.0", "1.0.0"])
 def test_a_run_of_another_version(command: str, version: str, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    edited(run / "run.json", lambda data: {"versions": {"mmtoolkit": version}, "all": "the rest may be otherwise"})
+    change_json(run / "run.json", lambda data: {"versions": {"mmtoolkit": version}, "all": "the rest may be otherwise"})
     monkeypatch.setattr("mmtoolkit.runs.folder.metadata.version", lambda name: "0.2.0")
-    remedy = f"use that version, or train it again with `mmt run {run}/schema.yaml --out FOLDER`"
-    refused(command, run, f": was made by mmtoolkit {version}, this is 0.2.0; {remedy}")
+    again = f"`mmt run {run}/schema.yaml --out FOLDER`"
+    assert_refused(mmt(command, run), f"{run}: ", version, "0.2.0; ", "version", again)
 
 
 @pytest.mark.parametrize(
@@ -154,36 +158,30 @@ def test_a_run_of_another_version(command: str, version: str, run: Path, monkeyp
 def test_which_versions_read_each_other(
     made_by: str, this: str, read: bool, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    edited(run / "run.json", lambda data: data["versions"].update(mmtoolkit=made_by))
+    change_json(run / "run.json", lambda data: data["versions"].update(mmtoolkit=made_by))
     monkeypatch.setattr("mmtoolkit.runs.folder.metadata.version", lambda name: this)
     if read:
         assert read_record(run)["versions"]["mmtoolkit"] == made_by
     else:
-        with pytest.raises(UserError, match=f"was made by mmtoolkit {made_by}, this is {this}; "):
+        with pytest.raises(UserError) as raised:
             read_record(run)
+        assert_facts(str(raised.value), f"{run}: ", made_by, this, "; ")
 
 
 # Damaged.
 
 
 def test_files_that_are_gone(run: Path) -> None:
-    again = f"have it written again with `{RESUME.format(run=run)}`"
-    for name, command, text in [
-        ("results.json", "compare", f": there is no such file; {again}"),
-        ("history.jsonl", "report", f": there is no such file; {again}"),
-        (
-            "run.json",
-            "report",
-            f": there is no such file; train it again with `mmt run {run}/schema",
-        ),
-        ("weights.safetensors", "sample", ": does not fit these networks or is damaged: No such file or directory"),
-        ("baselines.safetensors", "evaluate", ": is missing or damaged: No such file or directory"),
+    resume = f"`{RESUME.format(run=run)}`"
+    for name, command, remedy in [
+        ("results.json", "compare", resume),
+        ("history.jsonl", "report", resume),
+        ("run.json", "report", f"`mmt run {run}/schema.yaml --out FOLDER`"),
+        ("weights.safetensors", "sample", "train the run again"),
+        ("baselines.safetensors", "evaluate", resume),
     ]:
         (run / name).rename(run / "aside")
-        done = mmt(command, run)
-        assert done.status == 2
-        assert done.err.startswith(f"{run / name}{text}"), done.err
-        assert len(done.err.splitlines()) == 1
+        assert_refused(mmt(command, run), f"{run / name}: ", "o such file", "; ", remedy)
         (run / name).mkdir()
         assert mmt(command, run).err.startswith(f"{run / name}: "), name
         (run / name).rmdir()
@@ -195,9 +193,9 @@ def test_what_follows_from_the_checkpoint_is_written_again(name: str, run: Path)
     before = (run / name).read_bytes()
     (run / name).write_bytes(before[: len(before) // 2 + 3])
     faults = [mmt(command, run).err for command in READERS[name]]
-    assert all(f"have it written again with `{RESUME.format(run=run)}`" in fault for fault in faults), faults
+    assert all(f"`{RESUME.format(run=run)}`" in fault for fault in faults), faults
     assert mmt(*RESUME.format(run=run).split()[1:]).status == 0
-    if name != "history.jsonl":  # which tells how long it took
+    if name != "history.jsonl":  # it holds how long the epochs took
         assert (run / name).read_bytes() == before
     assert [mmt(command, run).status for command in READERS[name]] == [0] * len(faults)
 
@@ -206,45 +204,40 @@ def test_tensors_of_other_shapes(run: Path) -> None:
     save_file({"label": torch.zeros(()), "again": torch.zeros(3)}, run / "baselines.safetensors")
     with pytest.raises(UserError) as raised:
         mmtoolkit.load(run)
-    assert str(raised.value).startswith(f"{run / 'baselines.safetensors'}: is missing or damaged: it holds the shapes ")
+    place = f"{run / 'baselines.safetensors'}: "
+    assert_facts(str(raised.value), place, "shapes", "'again': (3,)", "modalities; ", "--resume`")
     save_file({"label": torch.zeros(())}, run / "baselines.safetensors")
-    with pytest.raises(UserError, match="which are not those of the modalities; have it written again"):
+    with pytest.raises(UserError) as raised:
         mmtoolkit.load(run)
+    assert_facts(str(raised.value), place, "shapes", "{'label': ()}", "modalities; ", "--resume`")
     weights = load_file(run / "weights.safetensors")
     first = next(iter(weights))
     save_file({**weights, first: weights[first][:1].clone()}, run / "weights.safetensors")
-    with pytest.raises(UserError, match=r"does not fit these networks or is damaged: .*; train the run again"):
+    with pytest.raises(UserError, match=r"weights\.safetensors: .*networks.*; train the run again"):
         mmtoolkit.load(run)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "fault"),
+    ("name", "content", "facts"),
     [
-        ("run.json", b"[]", ": is damaged: it is no mapping; train it again with `mmt run "),
-        (
-            "run.json",
-            b'{"versions": {"mmtoolkit": 1}}',
-            ": is damaged: versions.mmtoolkit: input should be a valid ",
-        ),
-        ("results.json", b"", ": is damaged: invalid JSON: EOF while parsing a value at line 1 column 0; have it"),
-        ("results.json", b'{"scores": [7]}', ": is damaged: scores.0: it is no mapping; have it written again"),
-        ("history.jsonl", b"", ": is damaged: it has not one line for each of 2 epochs; have it written again"),
-        ("schema.yaml", b"", ": is empty; mend it, or train the run again"),
-        ("schema.yaml", b"a: [", ":1: is not YAML: "),
-        ("schema.yaml", b"[]", ": is damaged: it is no mapping; mend it, or train the run again"),
-        ("schema.yaml", b"name: a", ": is damaged: data: field required; mend it, or train the run again"),
-        ("schema.yaml", b"\xff", ": is damaged: it is not UTF-8 text (byte 0); mend it, or train the run again"),
-        ("weights.safetensors", b"", ": does not fit these networks or is damaged: Error while deserializing header"),
-        ("baselines.safetensors", b"{}", ": is missing or damaged: Error while deserializing header"),
+        ("run.json", b"[]", (": ", "damaged", "mapping; ", "`mmt run ")),
+        ("run.json", b'{"versions": {"mmtoolkit": 1}}', (": ", "damaged", "versions.mmtoolkit: ", "; ", "`mmt run ")),
+        ("results.json", b"", (": ", "damaged", "JSON", "line 1 column 0; ", "--resume`")),
+        ("results.json", b'{"scores": [7]}', (": ", "damaged", "scores.0: ", "mapping; ", "--resume`")),
+        ("history.jsonl", b"", (": ", "damaged", "2 epochs; ", "--resume`")),
+        ("schema.yaml", b"", (": ", "empty; ", "train the run again")),
+        ("schema.yaml", b"a: [", (":1: ", "YAML", "; ", "train the run again")),
+        ("schema.yaml", b"[]", (": ", "damaged", "mapping; ", "train the run again")),
+        ("schema.yaml", b"name: a", (": ", "damaged", "data: field required; ", "train the run again")),
+        ("schema.yaml", b"\xff", (": ", "damaged", "UTF-8", "byte 0", "; ", "train the run again")),
+        ("weights.safetensors", b"", (": ", "damaged", "header", "; ", "train the run again")),
+        ("baselines.safetensors", b"{}", (": ", "damaged", "header", "; ", "--resume`")),
     ],
 )
-def test_files_of_other_content(name: str, content: bytes, fault: str, run: Path) -> None:
+def test_files_of_other_content(name: str, content: bytes, facts: tuple[str, ...], run: Path) -> None:
     (run / name).write_bytes(content)
     for command in READERS[name]:
-        done = mmt(command, run)
-        assert done.status == 2
-        assert done.err.startswith(f"{run / name}{fault}"), done.err
-        assert len(done.err.splitlines()) == 1
+        assert_refused(mmt(command, run), f"{run / name}{facts[0]}", *facts[1:])
 
 
 def test_a_figure_that_is_cut_short(run: Path) -> None:
@@ -254,48 +247,46 @@ def test_a_figure_that_is_cut_short(run: Path) -> None:
     (run / "figures.json").write_text(json.dumps({"pictures": [entry]}))
     PILImage.new("L", (60, 60), 7).save(figure)
     assert mmt("report", run).status == 0
-    remedy = f"have it drawn again with `{RESUME.format(run=run)}`, or remove it"
     whole = figure.read_bytes()
     for damaged in (b"", whole[:20], whole[: len(whole) // 2], b"x" * 60):
         figure.write_bytes(damaged)
-        assert mmt("report", run).err == f"{figure}: is no picture that can be read; {remedy}\n"
+        assert_refused(mmt("report", run), f"{figure}: ", "picture", "; ", f"`{RESUME.format(run=run)}`", "remove")
 
 
-def test_a_key_of_another_version_or_hand_is_told_with_its_line(run: Path) -> None:
+def test_an_unknown_key_of_a_schema_is_an_error_with_its_line(run: Path) -> None:
     text = (run / "schema.yaml").read_text()
     (run / "schema.yaml").write_text(text.replace("latent_dim", "latent_dims"))
     line = text[: text.index("latent_dim")].count("\n") + 1
-    with pytest.raises(
-        UserError, match=f"schema.yaml:{line}: model.latent_dims: unknown key; did you mean 'latent_dim'"
-    ):
+    with pytest.raises(UserError) as raised:
         mmtoolkit.load(run)
+    assert_facts(str(raised.value), f"schema.yaml:{line}: model.latent_dims: ", "'latent_dim'")
 
 
 @pytest.mark.parametrize("name", READERS)
 def test_truncated_anywhere(name: str, run: Path) -> None:
-    """Told in lines that name the run, by what reads the file; never a traceback."""
+    """The command that reads the file reports it in lines that name the run; never a traceback."""
     whole, draw = (run / name).read_bytes(), random.Random(0)
     for length in (1, 8, *(draw.randrange(len(whole) - 1) for _ in range(3))):
         (run / name).write_bytes(whole[:length])
         for command in COMMANDS:
             done = mmt(command, run)
-            told(done, run, f"{name} cut to {length} bytes, {command}")
-            if name != "schema.yaml" and command in READERS[name]:  # its last lines may be no loss to what shows it
+            assert_faults_name_the_run(done, run, f"{name} cut to {length} bytes, {command}")
+            if name != "schema.yaml" and command in READERS[name]:  # a report may not need a schema's last lines
                 assert done.status == 2, (name, length, command)
 
 
-def told(done: Ended, run: Path, what: str) -> None:
-    assert done.status in (0, 2), (what, done)
-    for line in done.err.splitlines() if done.status else ():
-        assert line.startswith(str(run)), (what, line)
-        assert "; " in line, (what, line)
+def assert_faults_name_the_run(ended: Ended, run: Path, case: str) -> None:
+    assert ended.status in (0, 2), (case, ended)
+    for line in ended.err.splitlines() if ended.status else ():
+        assert line.startswith(str(run)), (case, line)
+        assert "; " in line, (case, line)
 
 
 ODD: list[Any] = [None, True, -1, 1.5, "", "x\ny", [], [None], {}, {"a": {}}]
 
 
 def places(data: Any) -> Iterator[tuple[Any, Any]]:
-    """Everything that holds something, with the key or place of what it holds."""
+    """Every container in the data, with each of its keys or indices."""
     for key in data if isinstance(data, dict) else range(len(data)) if isinstance(data, list) else ():
         yield data, key
         yield from places(data[key])
@@ -315,10 +306,10 @@ def test_any_value_replaced_or_gone(name: str, step: int, run: Path) -> None:
                 around[key] = draw.choice(ODD)
             (run / name).write_text(json.dumps(data))
             for command in ("report", "compare"):
-                told(mmt(command, run), run, f"{name}, {key} {change}, {data}, {command}")
+                assert_faults_name_the_run(mmt(command, run), run, f"{name}, {key} {change}, {data}, {command}")
 
 
-def test_what_is_whole_is_read(finished: Path) -> None:
+def test_whole_files_are_read(finished: Path) -> None:
     assert read_finished_record(finished)["seed"] == 0
     assert read_results(finished)["training"]["epochs"] == 2
     assert [line["epoch"] for line in read_history(finished, 2)] == [1, 2]
@@ -341,12 +332,11 @@ def test_an_evaluator_that_gives_no_result(finished: Path) -> None:
         ({"target": ["label"]}, "given: field required"),
         ({"target": ["label"], "given": [], "value": "high"}, "value: input should be a valid number"),
         ({"target": ["label"], "given": [], "better": "up"}, "better: input should be 'high' or 'low'"),
-        ({"target": ["label"], "given": [], "more": {1, 2}}, "it is no plain data, Object of type set is not JSON"),
+        ({"target": ["label"], "given": [], "more": {1, 2}}, "plain data, Object of type set is not JSON"),
     ]:
-        with pytest.raises(
-            UserError, match=f"evaluate, odd: what it gives is no result: {fault}.*; the evaluator's auth"
-        ):
+        with pytest.raises(UserError) as raised:
             run.evaluate([Odd(gives=gives)], "test")
+        assert_facts(str(raised.value), "evaluate, odd: ", "result", fault, str(gives), "; ", "author")
     # One that was written for 0.1.0 does not say which way is better.
     ((result,),) = (score["results"] for score in run.evaluate([Odd(gives=SOUND)], "test"))
     assert result == {**SOUND, "better": None}

@@ -12,9 +12,10 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 import torch
-from test_impute import Endless, cells_of, refused
+from test_impute import Endless, assert_refused, cells_of
 
 import mmtoolkit
+from facts import assert_facts
 from mmt_attributes import Label, Numeric
 from mmtoolkit import Batch, Observed, TrainedRun
 from mmtoolkit.using.embedding import Embedder, read_by
@@ -43,33 +44,34 @@ def numbers(rows: list[dict[str, str]]) -> torch.Tensor:
 def test_rows_are_those_of_infer(run: TrainedRun, new: Path) -> None:
     done = mmt("embed", run.folder, new, "--out", new.with_name("z.csv"))
     assert (done.status, done.out, done.err) == (0, f"{new.with_name('z.csv')}\n", "")
-    made = read_csv(new.with_name("z.csv"))
-    assert list(made[0]) == NAMES
+    rows = read_csv(new.with_name("z.csv"))
+    assert list(rows[0]) == NAMES
     q = run.infer([cells_of(run, row, new.parent) for row in read_csv(new)])
     expected = torch.cat([q.mean, q.variance.log()], dim=1).double()
-    torch.testing.assert_close(numbers(made), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(numbers(rows), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_formats_and_what_is_kept(run: TrainedRun, new: Path) -> None:
+def test_formats_and_copied_columns(run: TrainedRun, new: Path) -> None:
     for ending in ("csv", "parquet", "feather", "jsonl"):
         out = new.with_name(f"z.{ending}")
         assert mmt("embed", run.folder, new, "--out", out, "--keep", "note", "--keep", "id").status == 0
-    made = pa.parquet.read_table(new.with_name("z.parquet"))
-    assert made.schema.names == ["note", "id", *NAMES]
-    assert {made.schema.field(name).type for name in NAMES} == {pa.float32()}
-    assert made["id"].to_pylist() == [row["id"] for row in read_csv(new)]
-    assert made["note"].to_pylist() == [row["note"] for row in read_csv(new)]
-    assert pa.feather.read_table(new.with_name("z.feather")).equals(made)
+    table = pa.parquet.read_table(new.with_name("z.parquet"))
+    assert table.schema.names == ["note", "id", *NAMES]
+    assert {table.schema.field(name).type for name in NAMES} == {pa.float32()}
+    assert table["id"].to_pylist() == [row["id"] for row in read_csv(new)]
+    assert table["note"].to_pylist() == [row["note"] for row in read_csv(new)]
+    assert pa.feather.read_table(new.with_name("z.feather")).equals(table)
     text = read_csv(new.with_name("z.csv"))
-    assert np.array_equal(numbers(text).float().numpy(), np.stack([made[name].to_numpy() for name in NAMES], 1))
+    assert np.array_equal(numbers(text).float().numpy(), np.stack([table[name].to_numpy() for name in NAMES], 1))
     lines = [json.loads(line) for line in new.with_name("z.jsonl").read_text().splitlines()]
-    assert [line["note"] for line in lines] == made["note"].to_pylist()
+    assert [line["note"] for line in lines] == table["note"].to_pylist()
 
 
-def test_a_row_with_nothing_has_the_prior_and_is_told(run: TrainedRun, tmp_path: Path) -> None:
+def test_an_empty_row_has_the_prior_and_is_counted(run: TrainedRun, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("price,ripe,extra\n2.5,yes,1\n,NA,1\n")
     done = mmt("embed", run.folder, tmp_path / "t.csv", "--out", tmp_path / "z.csv")
-    assert done.err == f"{tmp_path / 't.csv'}: rows with nothing that z is inferred from: 1; they have the prior\n"
+    (line,) = done.err.splitlines()
+    assert_facts(line, f"{tmp_path / 't.csv'}: ", "rows", "z", "1; ", "prior")
     first, second = numbers(read_csv(tmp_path / "z.csv")).tolist()
     assert second == [0.0] * 6
     assert all(first)
@@ -84,35 +86,28 @@ def test_only_what_z_is_inferred_from_is_read(things: Path, tmp_path: Path) -> N
     assert done.status == 0, done.err
     (tmp_path / "u.csv").write_text("the sort\npear\n")
     done = mmt("embed", run.folder, tmp_path / "u.csv", "--out", tmp_path / "v.csv")
-    assert done.err.startswith(f"{tmp_path / 'u.csv'}: has none of the columns that the run reads, price; ")
+    assert_facts(done.err, f"{tmp_path / 'u.csv'}: ", "none of the columns", "price; ", "the sort")
 
 
 def test_what_is_refused(run: TrainedRun, new: Path) -> None:
     out = new.with_name("z.csv")
-    asked = ("embed", run.folder, new, "--out", out)
+    words = ("embed", run.folder, new, "--out", out)
     columns = "id, photo, title, the sort, price, width, height, ripe, sweet, sour, note"
-    refused(
-        mmt(*asked, "--keep", "notes"),
-        f"{new}: has no column 'notes' to keep; did you mean 'note'?; its columns are {columns}",
-    )
+    assert_refused(mmt(*words, "--keep", "notes"), [f"{new}: ", "no column 'notes'", "'note'", columns])
     (clash := new.with_name("c.csv")).write_text("mean_1,price\n1,2\n")
-    refused(
-        mmt("embed", run.folder, clash, "--out", out, "--keep", "mean_1"),
-        f"{clash}: the column 'mean_1' to keep has the name of one that is made; rename it",
+    assert_refused(
+        mmt("embed", run.folder, clash, "--out", out, "--keep", "mean_1"), [f"{clash}: ", "'mean_1'", "; rename it"]
     )
-    refused(
-        mmt("embed", run.folder, new, "--out", new, "--overwrite"),
-        f"{new}: is the table that is read; write elsewhere with --out FILE",
-    )
+    assert_refused(mmt("embed", run.folder, new, "--out", new, "--overwrite"), [f"{new}: ", "table", "; ", "--out"])
     assert not out.exists()
     out.write_text("mine")
-    assert "is there already; give --overwrite" in mmt(*asked).err
+    assert_refused(mmt(*words), [f"{out}: ", "already; ", "--overwrite"])
     assert out.read_text() == "mine"
-    assert mmt(*asked, "--overwrite").status == 0
+    assert mmt(*words, "--overwrite").status == 0
 
 
 def test_a_posterior_that_is_no_gaussian(tmp_path: Path) -> None:
-    """A mixture has a mean and a variance too, and these are what is written."""
+    """A mixture has a mean and a variance too; they are written."""
 
     class Mixture:
         def __init__(self, q: mmtoolkit.Posterior) -> None:
@@ -142,8 +137,8 @@ def test_it_is_ready_for_scikit_learn(run: TrainedRun, new: Path) -> None:
     cluster = pytest.importorskip("sklearn.cluster")
     mmt("embed", run.folder, new, "--out", new.with_name("z.parquet"), "--keep", "id")
     z = pandas.read_parquet(new.with_name("z.parquet")).set_index("id")
-    found = cluster.KMeans(2, n_init=1, random_state=0).fit_predict(z.filter(like="mean_"))
-    assert set(found) == {0, 1}
+    clusters = cluster.KMeans(2, n_init=1, random_state=0).fit_predict(z.filter(like="mean_"))
+    assert set(clusters) == {0, 1}
 
 
 def test_a_run_without_its_data_embeds(things: Path, new: Path, tmp_path: Path) -> None:
@@ -158,7 +153,7 @@ def test_every_batch_gives_the_same(tmp_path: Path) -> None:
     """The batch that rows are in does not matter; nor does what is missing beside them."""
     run = untrained({"a": Numeric(mean=(0.0,), std=(1.0,))}, tmp_path, train={"a": [1.0, 2.0]})
     values = np.linspace(-2, 2, 300)
-    made = run.embed({"a": values})
+    z = run.embed({"a": values})
     x = torch.from_numpy(values)
     q = run.model.infer(Batch({"a": Observed(x, torch.ones(300, dtype=torch.bool))}), ["a"])
-    np.testing.assert_allclose(made["mean_1"], q.mean[:, 1].detach(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(z["mean_1"], q.mean[:, 1].detach(), rtol=1e-4, atol=1e-5)

@@ -1,4 +1,4 @@
-"""`mmt sample --out TABLE`: what is generated, in the columns that the modalities are read from."""
+"""`mmt sample --out TABLE`: samples in the columns that the modalities are read from."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import mmtoolkit
+from facts import assert_facts
 from runs import mmt
 from table_runs import SORTS, read_csv, truth
 
@@ -68,9 +69,9 @@ def test_any_modalities_are_given_together(things: Path, tmp_path: Path) -> None
     assert len({row["width"] for row in rows}) == 3  # what is unknown of a vector is drawn
     run = mmtoolkit.load(things)
     for row in rows:
-        kept = Image.open(tmp_path / "out" / row["photo"])
-        assert list(kept.get_flattened_data()) == list(Image.open(photo).convert("L").get_flattened_data())
-        assert run.modalities["photo"].parse(kept).shape == (1, 8, 8)
+        copy = Image.open(tmp_path / "out" / row["photo"])
+        assert list(copy.get_flattened_data()) == list(Image.open(photo).convert("L").get_flattened_data())
+        assert run.modalities["photo"].parse(copy).shape == (1, 8, 8)
 
 
 def test_a_table_of_samples_is_a_table_for_the_run(things: Path, tmp_path: Path) -> None:
@@ -83,8 +84,8 @@ def test_nothing_that_is_there_is_replaced_unasked(things: Path, tmp_path: Path)
     for name in ("s.csv", "s.png"):
         (tmp_path / name).write_text("mine")
         done = mmt("sample", things, "-n", "2", "--out", tmp_path / name)
-        remedy = "give --overwrite to replace it, or write elsewhere with --out FILE"
-        assert (done.status, done.err) == (2, f"{tmp_path / name}: is there already; {remedy}\n")
+        assert done.status == 2
+        assert_facts(done.err, f"{tmp_path / name}: ", "already; ", "--overwrite", "--out")
         assert (tmp_path / name).read_text() == "mine"
     done = mmt("sample", things, "--given", "photo", "--out", tmp_path / "s.png")
     assert (done.status, (tmp_path / "s.png").read_text()) == (2, "mine")
@@ -94,7 +95,7 @@ def test_nothing_that_is_there_is_replaced_unasked(things: Path, tmp_path: Path)
     picture.write_text("mine")
     done = mmt("sample", things, "-n", "2", "--out", tmp_path / "new.csv")
     assert done.status == 2
-    assert done.err.startswith(f"{picture.parent}: is there already, and pictures would be written to it; ")
+    assert_facts(done.err, f"{picture.parent}: ", "already", "; ", "--overwrite")
     assert picture.read_text() == "mine"
     assert not (tmp_path / "new.csv").exists()
 
