@@ -84,14 +84,14 @@ def check(
 
     Exit status 2 where one is broken. Each class is tried with the instances that its `examples` gives.
     """
-    from mmtoolkit.testing.examples import tried
+    from mmtoolkit.testing.examples import try_examples
 
     if name is not None and _is_file(name):
         if not os.path.isfile(name):  # False, where Path's own raises, for a name too long
             raise UserError(f"{name}: there is no such file; give the path of a Python file")
         ctx.obj = [*ctx.obj, Path(name)]
     found = plugins_of(ctx)
-    trials = (trial for cls in _chosen(found, name, ctx.obj) for trial in tried(cls))
+    trials = (trial for cls in _chosen(found, name, ctx.obj) for trial in try_examples(cls))
     if json:
         documents = [trial.document() for trial in trials]
         print_json(documents)

@@ -1,1 +1,1 @@
-"""Runs side by side."""
+"""`mmt compare`: show the scores of several runs side by side."""

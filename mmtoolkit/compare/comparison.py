@@ -1,4 +1,4 @@
-"""Runs side by side: every score of each, which is best, and whether the others differ from it significantly."""
+"""Compare runs: the scores of each, the best, and whether the others differ from it significantly."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import listing
 from mmtoolkit.runs.folder import read_declared, read_evaluation, read_finished_record, read_results
 
-# Options that say which scores there are, or how much is done at once, but not how a score comes about.
-_ASIDE = {"entries", "unsupported", "details", "memory"}
+# Options that only choose which scores to compute, or limit memory.
+_IGNORED = {"entries", "unsupported", "details", "memory"}
 _Z = 1.96
 _MOST_KEYS = 4
 
@@ -23,8 +23,8 @@ Standing = Literal["alone", "best", "level", "worse", "untested", "unranked"]
 
 
 @dataclass(frozen=True)
-class Compared:
-    """A run, or an evaluation of one: what the files hold."""
+class ComparedRun:
+    """The files of a run, or of an evaluation of a run."""
 
     path: Path
     name: str
@@ -40,11 +40,11 @@ class Cell:
 
     Attributes:
         value: the score.
-        stderr: its standard error, where it has one.
-        better: whether high or low is better, where the run says it.
-        standing: `alone` where no other run has this score; `best`; not significantly different from the best, `level`;
-            significantly different from it, `worse`; `untested` where one of the two has no standard error; `unranked`
-            where it is unknown whether high or low is better.
+        stderr: its standard error, if known.
+        better: whether high or low is better, if the run states it.
+        standing: `alone` if no other run has this score; `best`; `level` if not significantly different from the best;
+            `worse` if significantly different; `untested` if one of the two has no standard error; `unranked` if no
+            run states whether high or low is better, or two runs contradict each other.
     """
 
     value: float
@@ -55,40 +55,41 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One score of each run that has it: of the same evaluator, options, split, entry and number of examples."""
+    """One score in all runs: the same evaluator, options, split, entry and number of examples."""
 
     kind: str
     split: str
     options: Mapping[str, Any]
     entry: Mapping[str, Any]
-    """target, given, and where the evaluator has them proposal and metric."""
+    """target and given; proposal and metric, if the evaluator has them."""
     examples: int | None
     cells: tuple[Cell | None, ...]
+    """For each run its score, or None."""
 
     @property
     def better(self) -> Better | None:
-        """Whether high or low is better; None where no run says it, or one contradicts another."""
+        """Whether high or low is better; None if no run states it, or two runs contradict each other."""
         stated = list(self.stated)
         return stated[0] if len(stated) == 1 else None
 
     @property
     def stated(self) -> frozenset[Better]:
-        """What the runs say is better; those that 0.1.0 wrote say nothing."""
+        """Every direction that a run states. Runs of 0.1.0 state none."""
         return frozenset(cell.better for cell in self.cells if cell is not None and cell.better is not None)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs, what differs in their schemas, and their scores.
+    """Several runs: the keys in which their schemas differ, and their scores.
 
     Attributes:
-        runs: as they were named.
-        differences: key of the schema -> its value in each run, or nothing where a run does not have it.
-        rows: rows of one evaluator, split and options stand together.
-        notes: what the user should know, a line each.
+        runs: in the order of their paths.
+        differences: key of the schema -> its value in each run, None if the run has no such key.
+        rows: the scores; rows of the same evaluator, split and options follow each other.
+        notes: warnings for the user, one line each.
     """
 
-    runs: tuple[Compared, ...]
+    runs: tuple[ComparedRun, ...]
     differences: Mapping[str, tuple[Any, ...]]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
@@ -101,14 +102,13 @@ def compare(paths: Sequence[Path | str]) -> Comparison:
         paths: run folders, or evaluations of runs, `RUN/evaluations/N.json`.
 
     Raises:
-        UserError: one is neither, is named twice, or is unfinished, damaged or of another version.
+        UserError: a path is neither, or occurs twice; a run is unfinished, damaged or of another version.
     """
-    found = [Path(path) for path in paths]
-    resolved = [path.resolve() for path in found]
+    resolved = [Path(path).resolve() for path in paths]
     for place, path in enumerate(resolved):
         if path in resolved[:place]:
-            raise UserError(f"{found[place]}: is named twice; name each run once")
-    runs = tuple(_read(path, name) for path, name in zip(found, short_names(resolved), strict=True))
+            raise UserError(f"{paths[place]}: is named twice; name each run once")
+    runs = tuple(_read(Path(path), name) for path, name in zip(paths, short_names(resolved), strict=True))
     declared = [_declared(run) for run in runs]
     differences = {
         key: tuple(values.get(key) for values in declared)
@@ -119,16 +119,16 @@ def compare(paths: Sequence[Path | str]) -> Comparison:
     return Comparison(runs, differences, rows, tuple(_notes(runs, list(differences), rows)))
 
 
-def _read(path: Path, name: str) -> Compared:
+def _read(path: Path, name: str) -> ComparedRun:
     evaluation = path.suffix == ".json" and path.parent.name == "evaluations"
     folder = path.parent.parent if evaluation else path
     record, results = read_finished_record(folder), read_results(folder)
     scores = read_evaluation(path) if evaluation else results["scores"]
-    return Compared(path, name, scores, results, record, read_declared(folder))
+    return ComparedRun(path, name, scores, results, record, read_declared(folder))
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """What tells paths apart: their parts without those that all have in common at the front and at the end."""
+    """The parts in which paths differ: each without the first and last parts that all share."""
     parts = [list(path.parts) for path in paths]
     for end in (0, -1):
         while min(map(len, parts)) > 1 and len({names[end] for names in parts}) == 1:
@@ -137,16 +137,16 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     return ["/".join(names).removesuffix(".json") for names in parts]
 
 
-def _declared(run: Compared) -> dict[str, Any]:
-    """Key path -> value of what a run was trained on and how, but for where on its machine the data lay."""
-    found = dict(_leaves({key: run.declared[key] for key in ("data", "modalities", "model", "train")}))
+def _declared(run: ComparedRun) -> dict[str, Any]:
+    """Key path -> value of data, modalities, model and training, without the places of data files."""
+    values = dict(_leaves({key: run.declared[key] for key in ("data", "modalities", "model", "train")}))
     files = tuple(run.record["data"])
     places = {
         key
-        for key, value in found.items()
+        for key, value in values.items()
         if key.startswith("data.") and isinstance(value, str) and any(file.startswith(value) for file in files)
     }
-    return {key: value for key, value in found.items() if key not in places}
+    return {key: value for key, value in values.items() if key not in places}
 
 
 def _leaves(data: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
@@ -157,12 +157,12 @@ def _leaves(data: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]
             yield f"{path}{key}", value
 
 
-def _rows(runs: Sequence[Compared]) -> Iterator[Row]:
-    """The scores in the order in which the runs have them."""
+def _rows(runs: Sequence[ComparedRun]) -> Iterator[Row]:
+    """The rows, in the order of the scores in the runs."""
     groups: dict[str, dict[str, Row]] = {}
     for place, run in enumerate(runs):
         for score in run.scores:
-            options = {key: value for key, value in score["options"].items() if key not in _ASIDE}
+            options = {key: value for key, value in score["options"].items() if key not in _IGNORED}
             group = groups.setdefault(_key(score["kind"], score["split"], options), {})
             for result in score["results"]:
                 if (value := result.get("value")) is None:
@@ -184,17 +184,17 @@ def _key(*parts: Any) -> str:
 
 
 def judged(cells: Sequence[Cell | None], better: Better | None) -> tuple[Cell | None, ...]:
-    """The scores of one row with their standing, where two or more runs have it; none is best where nobody says how.
+    """The scores of one row with their standing; unchanged if fewer than two runs have the score.
 
-    The difference of two means over rows is taken as significant where it exceeds 1.96 times the root of the sum of
-    their squared standard errors: two-sided, at 5 %, as if their rows were independent.
+    Two means over rows differ significantly if their difference exceeds 1.96 times the root of the sum of their
+    squared standard errors. This is a two-sided test at 5 % that takes the rows as independent.
     """
-    there = [cell for cell in cells if cell is not None]
-    if len(there) < 2:
+    scores = [cell for cell in cells if cell is not None]
+    if len(scores) < 2:
         return tuple(cells)
     if better is None:
         return tuple(cell and replace(cell, standing="unranked") for cell in cells)
-    best = (min if better == "low" else max)(there, key=lambda cell: cell.value)
+    best = (min if better == "low" else max)(scores, key=lambda cell: cell.value)
 
     def standing(cell: Cell) -> Standing:
         if cell.value == best.value:
@@ -206,34 +206,34 @@ def judged(cells: Sequence[Cell | None], better: Better | None) -> tuple[Cell | 
     return tuple(None if cell is None else replace(cell, standing=standing(cell)) for cell in cells)
 
 
-def _notes(runs: Sequence[Compared], differences: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
+def _notes(runs: Sequence[ComparedRun], differences: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
     data = [key for key in differences if key.startswith("data.")]
     if len({tuple(sorted(run.record["data"].values())) for run in runs}) > 1:
         data.append("the checksums of its files")
     if data:
-        yield f"the runs have other data ({listing(data, _MOST_KEYS)}); their scores are compared all the same"
+        yield f"the data of the runs differ ({listing(data, _MOST_KEYS)}); compare their scores with care"
     declared = [key for key in differences if key.startswith("modalities.") and not key.endswith(".weight")]
     if declared:
         yield (
-            f"modalities are declared otherwise ({listing(declared, _MOST_KEYS)}); where that changes their values or "
-            "their likelihood, scores of them do not compare"
+            f"the modalities of the runs differ ({listing(declared, _MOST_KEYS)}); do not compare scores of a modality "
+            "whose values or likelihood differ"
         )
     if len({_key(row.kind, row.split, row.entry) for row in rows}) < len(rows):
-        yield "scores by other options, or over another number of rows, stand in rows of their own"
+        yield "scores with different options or numbers of rows have separate rows; do not compare them with each other"
     unranked = [row for row in rows if any(cell and cell.standing == "unranked" for cell in row.cells)]
-    if silent := _metrics(row for row in unranked if not row.stated):
+    if unstated := _metrics(row for row in unranked if not row.stated):
         yield (
-            f"no run says whether high or low is better ({listing(silent, _MOST_KEYS)}), so none is marked as the "
-            "best; score the runs again with `mmt evaluate` and compare the evaluations, or let the plugin's `better` "
-            "say it"
+            f"no run states whether high or low is better ({listing(unstated, _MOST_KEYS)}), so none is marked as the "
+            "best; score the runs again with `mmt evaluate` and compare the evaluations, or state it in the plugin's "
+            "`better`"
         )
     if contradicted := _metrics(row for row in unranked if row.stated):
         yield (
-            f"one run says that high is better, another low ({listing(contradicted, _MOST_KEYS)}), so none is marked "
+            f"one run states that high is better, another low ({listing(contradicted, _MOST_KEYS)}), so none is marked "
             "as the best; score the runs again with one version of the plugin"
         )
 
 
 def _metrics(rows: Iterable[Row]) -> list[str]:
-    """The metrics of the rows, or the evaluators of those without."""
+    """The metric of each row, or its evaluator if it has no metric."""
     return list(dict.fromkeys(row.entry.get("metric") or row.kind for row in rows))

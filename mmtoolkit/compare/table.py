@@ -1,4 +1,4 @@
-"""A comparison of runs as a table: line by line, in Markdown, as CSV and as plain data."""
+"""Write a comparison of runs as lines of a table, as Markdown, as CSV or as plain data."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ _MOST_DIFFERENCES = 12
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the table: a label and a text for each run, or a heading, which has no texts."""
+    """A line of the table: a label and a text for each run. A heading has no texts."""
 
     label: str
     texts: tuple[str, ...] = ()
     best: tuple[bool, ...] = ()
 
 
-def lines(found: Comparison) -> Iterator[Line]:
-    """The table: what the runs are, what differs in their schemas, and their scores under headings."""
-    plain = (False,) * len(found.runs)
+def lines(comparison: Comparison) -> Iterator[Line]:
+    """The lines of the table: facts of the runs, keys in which their schemas differ, scores under headings."""
+    plain = (False,) * len(comparison.runs)
     facts = {"parameters": ("parameters", "total"), "for inference": ("parameters", "inference")}
     facts |= {"epochs": ("training", "epochs"), "epoch kept": ("training", "kept_epoch")}
     for label, (part, key) in facts.items():
-        yield Line(label, tuple(number(run.results[part][key]) for run in found.runs), plain)
-    for key, values in list(found.differences.items())[:_MOST_DIFFERENCES]:
+        yield Line(label, tuple(number(run.results[part][key]) for run in comparison.runs), plain)
+    for key, values in list(comparison.differences.items())[:_MOST_DIFFERENCES]:
         yield Line(key, tuple(map(_value, values)), plain)
-    if (left := len(found.differences) - _MOST_DIFFERENCES) > 0:
-        yield Line(f"({left} more keys differ)", ("",) * len(found.runs), plain)
-    for heading, rows in groupby(found.rows, key=lambda row: _heading(row, found.rows)):
+    if (more := len(comparison.differences) - _MOST_DIFFERENCES) > 0:
+        yield Line(f"(keys not shown: {more})", ("",) * len(comparison.runs), plain)
+    for heading, rows in groupby(comparison.rows, key=lambda row: _heading(row, comparison.rows)):
         yield Line(heading)
         group = list(rows)
         for row in group:
@@ -56,22 +56,22 @@ def lines(found: Comparison) -> Iterator[Line]:
 
 
 def _heading(row: Row, rows: tuple[Row, ...]) -> str:
-    """`prediction on test (samples: 10)`: with the options that tell it from other rows of its evaluator and split."""
+    """`prediction on test (samples: 10)`, with the options in which rows of this evaluator and split differ."""
     alike = [other.options for other in rows if (other.kind, other.split) == (row.kind, row.split)]
-    told = [
+    differing = [
         f"{key}: {json.dumps(value)}" for key, value in row.options.items() if any(o.get(key) != value for o in alike)
     ]
-    return f"{row.kind} on {row.split}" + (f" ({', '.join(told)})" if told else "")
+    return f"{row.kind} on {row.split}" + (f" ({', '.join(differing)})" if differing else "")
 
 
 def _value(value: Any) -> str:
-    """A value of a schema; nothing for none."""
+    """A value of a schema; empty for None."""
     text = "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return shorten(text, _LONGEST_VALUE)
 
 
 def _score(cell: Cell | None) -> str:
-    """A score and its mark; with its standard error both have the digits of that error's first two figures."""
+    """A score with its mark. A standard error has two significant digits, and its score as many decimals."""
     if cell is None:
         return ""
     text = number(float(cell.value))
@@ -81,17 +81,18 @@ def _score(cell: Cell | None) -> str:
     return f"{text} {_MARKS[cell.standing]}".rstrip()
 
 
-def markdown(found: Comparison) -> str:
-    """A Markdown table, the best scores bold, with the notes under it."""
-    written = [_md_row("", *(_md(run.name) for run in found.runs)), _md_row("---", *("---:" for _ in found.runs))]
-    for line in lines(found):
+def markdown(comparison: Comparison) -> str:
+    """A Markdown table with the best scores in bold; the notes follow."""
+    runs = comparison.runs
+    rows = [_md_row("", *(_md(run.name) for run in runs)), _md_row("---", *("---:" for _ in runs))]
+    for line in lines(comparison):
         if not line.texts:
-            written.append(_md_row(f"**{_md(line.label)}**", *("" for _ in found.runs)))
+            rows.append(_md_row(f"**{_md(line.label)}**", *("" for _ in runs)))
             continue
         texts = [f"**{_md(text)}**" if best else _md(text) for text, best in zip(line.texts, line.best, strict=True)]
-        written.append(_md_row(_md(line.label), *texts))
-    notes = [*found.notes, *([LEGEND] if len(found.runs) > 1 else [])]
-    return "\n".join(written) + "\n" + "".join(f"\n{_md(note[0].upper() + note[1:])}.\n" for note in notes)
+        rows.append(_md_row(_md(line.label), *texts))
+    notes = [*comparison.notes, *([LEGEND] if len(runs) > 1 else [])]
+    return "\n".join(rows) + "\n" + "".join(f"\n{_md(note[0].upper() + note[1:])}.\n" for note in notes)
 
 
 def _md_row(*cells: str) -> str:
@@ -99,7 +100,7 @@ def _md_row(*cells: str) -> str:
 
 
 def _md(text: str) -> str:
-    """Text that means itself in a cell of a Markdown table."""
+    """Text with escapes, for a cell of a Markdown table."""
     return "".join(f"\\{c}" if c in "\\|*`<[" else c for c in one_line(text))
 
 
@@ -120,17 +121,17 @@ _COLUMNS = (
 _SIGNIFICANT = {"level": "false", "worse": "true"}
 
 
-def csv_text(found: Comparison) -> str:
-    """A line a run and score.
+def csv_text(comparison: Comparison) -> str:
+    """CSV with a line for each run and score.
 
-    `better` is `high` or `low`, and `significant` says whether the score differs from the best. Both, and `best`, are
-    empty where that is unknown.
+    `better` is `high` or `low`. `best` and `significant` are `true` or `false`; `significant` says whether the score
+    differs from the best. A column is empty if its value is unknown.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for row in found.rows:
-        for run, cell in zip(found.runs, row.cells, strict=True):
+    for row in comparison.rows:
+        for run, cell in zip(comparison.runs, row.cells, strict=True):
             if cell is None:
                 continue
             writer.writerow(
@@ -152,15 +153,15 @@ def csv_text(found: Comparison) -> str:
     return text.getvalue()
 
 
-def document(found: Comparison) -> dict[str, Any]:
-    """The comparison as plain data."""
-    names = [run.name for run in found.runs]
+def document(comparison: Comparison) -> dict[str, Any]:
+    """The comparison as plain data, for JSON."""
+    names = [run.name for run in comparison.runs]
     return {
         "runs": [
             {"name": run.name, "path": str(run.path), **{key: run.results[key] for key in ("parameters", "training")}}
-            for run in found.runs
+            for run in comparison.runs
         ],
-        "differences": {key: dict(zip(names, values, strict=True)) for key, values in found.differences.items()},
+        "differences": {key: dict(zip(names, values, strict=True)) for key, values in comparison.differences.items()},
         "scores": [
             {
                 "kind": row.kind,
@@ -175,9 +176,9 @@ def document(found: Comparison) -> dict[str, Any]:
                     if cell is not None
                 },
             }
-            for row in found.rows
+            for row in comparison.rows
         ],
-        "notes": list(found.notes),
+        "notes": list(comparison.notes),
     }
 
 
@@ -185,20 +186,22 @@ FORMATS = {".md": markdown, ".csv": csv_text}
 
 
 def check_comparison_output(out: Path, overwrite: bool) -> None:
-    """Raise where a file's ending is not one that comparisons can be written to, or it may not be replaced."""
+    """Check that a comparison can be written to a file.
+
+    Raises:
+        UserError: the file's ending is neither .md nor .csv, or the file exists and `overwrite` is false.
+    """
     if out.suffix not in FORMATS:
-        raise UserError(
-            f"{out}: comparisons are written to {', '.join(FORMATS)}; give a file that ends in one of these"
-        )
+        raise UserError(f"{out}: there is no format for this ending; end the name in {' or '.join(FORMATS)}")
     check_free(out, overwrite)
 
 
-def write_comparison(found: Comparison, out: Path, overwrite: bool = False) -> None:
+def write_comparison(comparison: Comparison, out: Path, overwrite: bool = False) -> None:
     """Write a comparison to a .md or .csv file.
 
     Raises:
-        UserError: the file's ending is neither, it is there already and not to be replaced, or it cannot be written.
+        UserError: the file's ending is neither, the file exists and `overwrite` is false, or it cannot be written.
     """
     check_comparison_output(out, overwrite)
     make_folder(out.parent)
-    write_text(out, FORMATS[out.suffix](found))
+    write_text(out, FORMATS[out.suffix](comparison))

@@ -16,9 +16,8 @@ from mmtoolkit.evaluators.progress import metered_batches
 class Elbo(EntryEvaluator[Entry]):
     """E_q(z | given)[log p(target | z)] - KL(q(z | given) || p(z)), in nats, with λ = β = 1.
 
-    By default each modality from itself, and all that the model decodes from all that it infers z from. A row counts
-    if it has any target and any of the given; what it lacks is left out of it, and the rows that lack something are
-    counted as `incomplete`.
+    The default entries are each modality from itself, and all targets of the model from all its inputs. A row counts if
+    it has any target and any of the given. Its missing modalities are left out; `incomplete` counts such rows.
     """
 
     kind: Literal["elbo"] = "elbo"
@@ -27,7 +26,7 @@ class Elbo(EntryEvaluator[Entry]):
     """Draws of z a row."""
 
     def evaluate(self, run: Run, split: str) -> Scores:
-        """One result an entry: {target, given, better, value, stderr, examples, incomplete}."""
+        """One result for each entry: {target, given, better, value, stderr, examples, incomplete}."""
         names = tuple(run.modalities)
         alone = [Entry(target=(name,), given=(name,)) for name in names]
         everything = [Entry(target=run.model.targets, given=run.model.inputs)]

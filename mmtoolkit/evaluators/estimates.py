@@ -1,4 +1,4 @@
-"""Estimates by importance sampling, averaged over rows."""
+"""Importance-sampling estimates, averaged over rows."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from mmtoolkit.evaluators.importance import FEW, Estimate
 
 
 class MeanEstimate:
-    """The mean over rows of log p(targets | given), and of what tells how far to believe it.
+    """The mean over rows of log p(targets | given), and of measures of its reliability.
 
     Args:
-        samples: how many draws a row.
-        marginal_samples: how many for the marginal; 0 where none is subtracted.
+        samples: draws a row.
+        marginal_samples: draws a row for the marginal; 0 if none is subtracted.
     """
 
     def __init__(self, samples: int, marginal_samples: int = 0) -> None:
@@ -21,7 +21,7 @@ class MeanEstimate:
         self.log_p, self.variance, self.ess, self.marginal_ess, self.poor = (MeanWithError() for _ in range(5))
 
     def update(self, joint: Estimate, marginal: Estimate | None = None) -> None:
-        """Add some rows: the estimates of targets and given together, and of the given alone to be subtracted."""
+        """Add some rows: estimates of targets and given together, and of the given alone, which is subtracted."""
         log_p, poor = joint.log_p, joint.ess < min(FEW, self.samples / 2)
         if marginal is not None:
             log_p = log_p - marginal.log_p
@@ -36,9 +36,8 @@ class MeanEstimate:
     def compute(self) -> dict[str, Any]:
         """{"value", "stderr", "examples", "log_weight_variance", "ess", "marginal_ess", "poor"}: means over rows.
 
-        `log_weight_variance` is that of the log-weights, `ess` the effective sample size, `marginal_ess` that of the
-        marginal, and `poor` the share of rows in which an effective sample size is small. They are None where there is
-        nothing to compute them from.
+        `log_weight_variance` is the variance of the log-weights, `ess` the effective sample size, `marginal_ess` that
+        of the marginal, and `poor` the share of rows with a small effective sample size. One without data is None.
         """
         return {
             **self.log_p.compute(),

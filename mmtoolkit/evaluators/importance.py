@@ -1,4 +1,4 @@
-"""Importance sampling: how likely modalities are, by draws of z from an approximate posterior."""
+"""Importance sampling: estimates of log p(x) by draws of z from an approximate posterior."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from mmtoolkit.components import Network
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import Gaussian
 
-# How many copies of a value a likelihood makes on the way to its log-probability.
+# Copies of a value that a likelihood makes to compute its log-probability.
 _COPIES = 4
 
-# Draws of a row to decode at once, where memory allows no more.
+# Draws of a row to decode at once, if memory is short.
 _DRAWS = 16
 
 FEW = 10
-"""Where the effective sample size is under this, or under half of all draws where that is less, few draws decide."""
+"""A few draws dominate if the effective sample size is below this, or below half of all draws if that is less."""
 
 _FIELDS = ("log_p", "variance", "ess")
 
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """What K importance weights w of each of B rows say.
+    """The estimates from K importance weights w for each of B rows.
 
     Attributes:
-        log_p: the logarithm of their mean, which estimates log p from below on average: (B,), nats.
-        variance: that of log w over the draws: (B,), nats²; NaN for one draw.
+        log_p: the logarithm of their mean, on average a lower bound on log p: (B,), nats.
+        variance: the variance of log w over the draws: (B,), nats²; NaN for one draw.
         ess: the effective sample size (sum w)² / sum w² (Kong 1992), from 1 to K: (B,).
     """
 
@@ -40,7 +40,7 @@ class Estimate:
 
     @classmethod
     def of(cls, log_weights: Tensor) -> Estimate:
-        """From log-weights (K, B)."""
+        """The estimate from log-weights (K, B)."""
         total = log_weights.logsumexp(0)
         variance = log_weights.var(0) if len(log_weights) > 1 else torch.full_like(total, torch.nan)
         count = torch.tensor(len(log_weights), dtype=total.dtype, device=total.device)
@@ -48,21 +48,21 @@ class Estimate:
 
     @classmethod
     def joined(cls, parts: Sequence[Estimate]) -> Estimate:
-        """Those of several batches, row after row."""
+        """The estimates of several batches, concatenated."""
         log_p, variance, ess = (torch.cat([getattr(part, name) for part in parts]) for name in _FIELDS)
         return cls(log_p, variance, ess)
 
     def take(self, rows: Tensor) -> Estimate:
-        """Those of the rows at the given places (n,)."""
+        """The estimates of the rows at places (n,)."""
         return Estimate(self.log_p[rows], self.variance[rows], self.ess[rows])
 
     def rows(self) -> Iterator[Estimate]:
-        """Each row's."""
+        """The estimate of each row."""
         for log_p, variance, ess in zip(*(getattr(self, name).split(1) for name in _FIELDS), strict=True):
             yield Estimate(log_p, variance, ess)
 
     def cpu(self) -> Estimate:
-        """On the host."""
+        """The estimate on the host."""
         return Estimate(self.log_p.cpu(), self.variance.cpu(), self.ess.cpu())
 
 
@@ -78,26 +78,26 @@ def estimate(
 ) -> list[Estimate]:
     """Estimate log p of several sets of targets from the same draws of z ~ q(z | proposal), each decoded once.
 
-    The weights are p(x_targets | z) p(z) / q(z | proposal) (Wu & Goodman 2018, equations 5 and 6). What a row lacks of
-    the targets is left out of that row, and of the proposal it uses what it has.
+    The weights are p(x_targets | z) p(z) / q(z | proposal) (Wu & Goodman 2018, equations 5 and 6). A row's missing
+    targets are left out, and its proposal uses the modalities that it has.
 
     Args:
         model: in evaluation mode.
         batch: B rows.
-        proposal: modalities that z is inferred from; none, the prior.
+        proposal: modalities to infer z from; the prior if empty.
         targets: S sets of modalities that the model decodes.
         samples: K, draws of z a row.
-        generator: of the draws, where the batch lies. They differ with `memory`, which says how they are cut up.
-        memory: bytes to take at once, estimated from the sizes of the layers' outputs.
+        generator: on the batch's device. The draws depend on `memory`, which sets their chunks.
+        memory: bytes to use at once, estimated from the sizes of the layers' outputs.
 
     Returns:
         S estimates of B rows, in float64, on the host.
     """
     union = {name for names in targets for name in names}
-    kept = 8 * len(targets) * samples
+    weight_bytes = 8 * len(targets) * samples
     a_draw = _bytes_a_draw(model, batch, union) / batch.size
-    # Few rows and many draws of each, so that whole numbers of draws come close to what memory allows.
-    rows_at_once = max(1, int(memory / max(a_draw * min(samples, _DRAWS), kept)))
+    # Few rows with many draws each: then a whole number of draws nearly fills the memory.
+    rows_at_once = max(1, int(memory / max(a_draw * min(samples, _DRAWS), weight_bytes)))
     parts: list[list[Estimate]] = [[] for _ in targets]
     for rows in batch.split(rows_at_once):
         draws_at_once = max(1, int(memory / max(a_draw * rows.size, 1)))
@@ -122,27 +122,27 @@ def _log_weights(
     zeros = torch.zeros_like(mean)
     prior = Gaussian(zeros, zeros)
     union = {name for names in targets for name in names}
-    found = torch.empty(len(targets), samples, batch.size, dtype=torch.float64, device=batch.device)
+    log_weights = torch.empty(len(targets), samples, batch.size, dtype=torch.float64, device=batch.device)
     for start in range(0, samples, at_once):
         chunk = slice(start, min(start + at_once, samples))
         shape = (chunk.stop - start, *mean.shape)
         z = q.rsample(torch.randn(shape, generator=generator, dtype=mean.dtype, device=batch.device))
-        found[:, chunk] = prior.log_prob(z) - q.log_prob(z)
+        log_weights[:, chunk] = prior.log_prob(z) - q.log_prob(z)
         log_probs = model.log_prob(z.flatten(0, 1), batch, union)
         for place, names in enumerate(targets):
             for name in names:
                 if name in log_probs:
-                    found[place, chunk] += log_probs[name].view(shape[:2])
-    return found
+                    log_weights[place, chunk] += log_probs[name].view(shape[:2])
+    return log_weights
 
 
 def _bytes_a_draw(model: Network, batch: Batch, targets: Collection[str]) -> int:
-    """What decoding and scoring one draw for every row takes at most: all layers' outputs, measured on one row."""
-    taken = 0
+    """A bound on the bytes to decode and score one draw for every row: all layers' outputs, measured on one row."""
+    size = 0
 
     def count(module: nn.Module, args: object, output: object) -> None:
-        nonlocal taken
-        taken += sum(x.nbytes for x in (output if isinstance(output, tuple) else (output,)) if isinstance(x, Tensor))
+        nonlocal size
+        size += sum(x.nbytes for x in (output if isinstance(output, tuple) else (output,)) if isinstance(x, Tensor))
 
     total = 0
     leaves = [module for module in model.modules() if next(module.children(), None) is None]
@@ -151,9 +151,9 @@ def _bytes_a_draw(model: Network, batch: Batch, targets: Collection[str]) -> int
         for name in targets:
             if len(rows := batch.rows(name)):
                 row = batch.take(rows[:1])
-                taken = _COPIES * row.value(name).nbytes
+                size = _COPIES * row.value(name).nbytes
                 model.log_prob(model.infer(row, ()).mean, row, [name])
-                total += taken * len(rows)
+                total += size * len(rows)
     finally:
         for handle in handles:
             handle.remove()

@@ -1,4 +1,4 @@
-"""How well hidden cells are filled in."""
+"""Scores how well a model fills in hidden cells."""
 
 from __future__ import annotations
 
@@ -27,55 +27,54 @@ from mmtoolkit.evaluators.progress import metered_batches
 if TYPE_CHECKING:
     from torch.distributions import Distribution
 
-_ROWS = 100  # at once
+_ROWS = 100  # in one batch
 _PAIRS = 5000  # (draw, row) pairs decoded at once
 _PROBABILITY = Field(gt=0, le=1)
 
 
 class Imputation(Evaluator):
-    """Hides observed cells at random, fills them in from what is left of their rows, and scores what comes back.
+    """Hides observed cells at random, fills them in from the rest of their rows, and scores the result.
 
-    Beside the model stand two baselines: the training mean or mode, and what the nearest training rows have, joined by
-    that modality's mean or mode. A row always keeps something that z can be inferred from. Whole cells are hidden, of a
-    vector with unknown entries all that is known.
+    There are two baselines: the training mean or mode, and the mean or mode of the nearest training rows. A row always
+    keeps something to infer z from. Whole cells are hidden: for a vector with unknown entries, all its known entries.
     """
 
     kind: Literal["imputation"] = "imputation"
 
     hide: Annotated[float, _PROBABILITY] | dict[str, Annotated[float, _PROBABILITY]] = 0.2
-    """The probability with which an observed cell is hidden: of every modality, or of those that are named alone."""
+    """The probability that an observed cell is hidden: for every modality, or by name; then the others stay."""
     rows: PositiveInt = 2000
-    """How many rows of the split are used, drawn at random where it has more."""
+    """The number of rows to use; drawn at random if the split has more."""
     samples: PositiveInt | None = None
-    """Draws of z a row; the posterior mean where left out."""
+    """Draws of z a row; by default the posterior mean."""
     neighbours: NonNegativeInt = 10
-    """How many nearest training rows are joined; 0 for none, and no such baseline."""
+    """The number of nearest training rows; 0 for no such baseline."""
     neighbour_rows: PositiveInt = 2000
-    """Of how many training rows these are the nearest, drawn at random where there are more."""
+    """The number of training rows to search; drawn at random if there are more."""
 
     @field_validator("hide", mode="wrap")
     @classmethod
     def _probabilities(cls, hide: Any, read: ValidatorFunctionWrapHandler) -> Any:
-        """One line on what cannot be read, where pydantic has one for each way to read it."""
+        """One line for a wrong value; pydantic would write one for each type."""
         try:
-            found = read(hide)
+            shares = read(hide)
         except ValidationError:
-            found = None
-        if not found:
+            shares = None
+        if not shares:
             raise ValueError(
-                f"{hide!r} is no probability (above 0, up to 1) and no mapping of modalities to such; write 0.2, or "
+                f"{hide!r} is no probability (above 0, up to 1) and no mapping from modalities to such; write 0.2, or "
                 "{NAME: 0.2}"
             )
-        return found
+        return shares
 
     def check(self, names: Sequence[str]) -> None:
-        """Whether `hide` names modalities."""
+        """Raise a `ValueError` if `hide` names something that is no modality."""
         for name in self.hide if isinstance(self.hide, Mapping) else ():
             if name not in names:
                 raise ValueError(f"hide names {name!r}, which is no modality; the modalities are {', '.join(names)}")
 
     def check_model(self, model: Network) -> None:
-        """Whether the model can fill in what `hide` names."""
+        """Raise a `UserError` if `hide` names a modality that the model cannot fill in."""
         named = in_order(self.hide, tuple(model.modalities)) if isinstance(self.hide, Mapping) else ()
         faults = [
             f"evaluate, {self.kind}: hide.{name}: {fault}; remove it from hide"
@@ -86,11 +85,11 @@ class Imputation(Evaluator):
             raise UserError(faults)
 
     def evaluate(self, run: Run, split: str) -> Scores:
-        """One result a modality and metric.
+        """One result for each modality and metric.
 
         {target, given, metric, better, value, stderr, examples, baseline, neighbours}.
-        `given` is all that the model infers z or decodes from but the target; of it a row has what is neither missing
-        nor hidden.
+        `given` lists all modalities that the model infers z from or is conditioned on, except the target. A row uses
+        those that are neither missing nor hidden.
         """
         model, names, generator = run.model, tuple(run.modalities), run.generator
         faults = {name: fault for name in names if (fault := _cannot(name, model))}
@@ -98,7 +97,7 @@ class Imputation(Evaluator):
         shares = dict.fromkeys(names, self.hide) if not isinstance(self.hide, Mapping) else self.hide
         shares = {name: share for name, share in shares.items() if name not in faults}
 
-        rows = _some(len(run.present[split]), self.rows, generator)
+        rows = _draw_rows(len(run.present[split]), self.rows, generator)
         hidden = hidden_cells(run.present[split][rows], shares, model, generator)
         notes.append(
             f"{int(hidden.sum()):,} of {int(run.present[split][rows].sum()):,} observed cells of {len(rows):,} rows "
@@ -111,36 +110,35 @@ class Imputation(Evaluator):
         tallies = {name: _Tally(run, name) for name in names if name in shares}
         draws = self.samples or 1
         parts = rows.split(max(1, min(_ROWS, _PAIRS // draws)))
-        for batch, part, wanted in zip(
+        for batch, part, targets in zip(
             metered_batches(run, split, self.kind, parts), parts, hidden.split(len(parts[0])), strict=True
         ):
-            left = batch.where(~wanted)
-            q = model.infer_all(left)
+            observed = batch.where(~targets)
+            q = model.infer_all(observed)
             z = q.mean
             if self.samples:
                 z = q.rsample(torch.randn(draws, *z.shape, generator=generator, device=run.device)).flatten(0, 1)
-            by_neighbours = near.predicted(left, wanted, part if split == "train" else None) if near else {}
+            by_neighbours = near.predict(observed, targets, part if split == "train" else None) if near else {}
             for name, tally in tallies.items():
-                here = wanted[:, batch.names.index(name)].nonzero().squeeze(1)
-                if not len(here):
+                places = targets[:, batch.names.index(name)].nonzero().squeeze(1)
+                if not len(places):
                     continue
-                places = (torch.arange(draws).unsqueeze(1) * batch.size + here).flatten()
-                p = model.decode(z.index_select(0, sent(places, z.device)), left.take(here), [name])[name]
-                tally.update(batch, here, p, draws, by_neighbours.get(name))
+                z_rows = (torch.arange(draws).unsqueeze(1) * batch.size + places).flatten()
+                p = model.decode(z.index_select(0, sent(z_rows, z.device)), observed.take(places), [name])[name]
+                tally.update(batch, places, p, draws, by_neighbours.get(name))
         return Scores([result for tally in tallies.values() for result in tally.results()], notes=notes)
 
 
 def hidden_cells(present: Tensor, shares: Mapping[str, float], model: Network, generator: torch.Generator) -> Tensor:
-    """Which cells are hidden: (B, M) bool, on the host.
+    """Draw the cells to hide: (B, M) bool, on the host.
 
-    Each present cell of a modality with its share as probability, unless the row lacks what the model decodes given.
-    A row that would have nothing left that z can be inferred from gets hidden cells back, in random order, until it
-    has.
+    A present cell is hidden with its modality's probability, unless the row lacks one of the model's conditions. If z
+    could not be inferred from the rest of a row, hidden cells return in random order until it can.
 
     Args:
         present: (B, M) bool, in schema order, on the host.
-        shares: name -> the probability; 0 where left out.
-        model: what has to infer.
+        shares: name -> the probability; 0 by default.
+        model: infers z.
         generator: for the draws.
     """
     names = tuple(model.modalities)
@@ -157,24 +155,24 @@ def hidden_cells(present: Tensor, shares: Mapping[str, float], model: Network, g
 
 
 def _cannot(name: str, model: Network) -> str:
-    """Why a model cannot fill in a modality, in words; nothing where it can."""
+    """Why a model cannot fill in a modality, in words; empty if it can."""
     if fault := undecoded([name], model):
         return fault
     if name in model.conditions:
         return f"the model decodes given {name}"
     others = torch.tensor([[other != name for other in model.modalities]])
     if not model.informed(others).any():
-        return f"the model infers z from nothing but {name}"
+        return f"the model infers z only from {name}"
     return ""
 
 
-def _some(n: int, most: int, generator: torch.Generator) -> Tensor:
-    """Up to `most` of n rows, drawn at random, in ascending order: (rows,) int64, on the host."""
+def _draw_rows(n: int, most: int, generator: torch.Generator) -> Tensor:
+    """Draw up to `most` of n rows, in ascending order: (rows,) int64, on the host."""
     return _shuffled(n, generator)[:most].sort().values
 
 
 def _shuffled(n: int, generator: torch.Generator) -> Tensor:
-    """N rows in random order: (n,) int64, on the host."""
+    """The numbers of n rows in random order: (n,) int64, on the host."""
     return torch.randperm(n, generator=generator, device=generator.device).cpu()
 
 
@@ -183,8 +181,8 @@ class _Tally:
 
     def __init__(self, run: Run, name: str) -> None:
         model, names = run.model, tuple(run.modalities)
-        read = {*model.inputs, *model.conditions}.union(*model.subsets() or ())
-        self.entry = Entry(target=(name,), given=in_order(read - {name}, names))
+        given = {*model.inputs, *model.conditions}.union(*model.subsets() or ())
+        self.entry = Entry(target=(name,), given=in_order(given - {name}, names))
         self.scores = PointScores(run.modalities[name], run.baselines[name])
 
     def update(self, batch: Batch, rows: Tensor, p: Distribution, draws: int, by_neighbours: Tensor | None) -> None:
@@ -197,5 +195,5 @@ class _Tally:
             self.scores.compare("neighbours", by_neighbours.to(x.device), x)
 
     def results(self) -> Iterable[dict[str, Any]]:
-        """One result a metric; one without a metric where no cell was hidden."""
+        """One result for each metric; one without a metric if no cell was hidden."""
         return [described(self.entry, **scores) for scores in self.scores.results()]

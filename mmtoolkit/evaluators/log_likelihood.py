@@ -1,4 +1,4 @@
-"""The log-likelihood of modalities, given others or alone, by importance sampling."""
+"""The log-likelihood of modalities, alone or given others, by importance sampling."""
 
 from __future__ import annotations
 
@@ -29,36 +29,36 @@ from mmtoolkit.evaluators.progress import metered_batches
 
 Names = tuple[str, ...]
 
-# Draws from the prior find likely values of a given with this many numbers; with more they hardly ever do.
+# Draws from the prior find likely values of a given with up to so many numbers, but hardly ever with more.
 _MOST_NUMBERS = 64
 _MEMORY = {"cpu": 16, "cuda": 1024}
 _MANY = 0.1
 
 
 class LikelihoodEntry(Entry):
-    """One score: log p(target | given), z drawn from q(z | proposal); lists of modalities in schema order."""
+    """One score: log p(target | given), with z from q(z | proposal); lists of modalities are in schema order."""
 
     target: tuple[str, ...]
-    """What is scored."""
+    """The modalities to score."""
     given: tuple[str, ...] = ()
-    """What it is conditioned on; nothing where left out."""
+    """The modalities to condition on; by default none."""
     proposal: tuple[str, ...] | None = None
-    """What z is inferred from; the targets and the given where left out, nothing for the prior."""
+    """The modalities to infer z from; by default the targets and the given. An empty list is the prior."""
 
     def check(self, names: Sequence[str]) -> None:
-        """Raise a `ValueError` where it names what is no modality, no target, or one as target and given."""
+        """Raise a `ValueError` for a name that is no modality, no target at all, or a target that is also given."""
         super().check(names)
         Entry(target=self.target, given=self.proposal or ()).check(names)
         if both := [name for name in self.target if name in self.given]:
             raise ValueError(f"entries name {both[0]!r} as target and as given; leave it out of one of them")
 
     def ordered(self, names: Sequence[str]) -> Self:
-        """The same entry in schema order, its proposal named."""
+        """The same entry in schema order, with its proposal."""
         proposal = {*self.target, *self.given} if self.proposal is None else self.proposal
         return super().ordered(names).model_copy(update={"proposal": in_order(proposal, names)})
 
     def cannot(self, model: Network) -> str:
-        """Why a model cannot give it; nothing where it can."""
+        """Why a model cannot be scored by it; empty if it can."""
         modelled = [name for name in self.given if name not in model.conditions]
         return (
             undecoded([*self.target, *modelled], model)
@@ -75,46 +75,45 @@ class LikelihoodEntry(Entry):
 class LogLikelihood(EntryEvaluator[LikelihoodEntry]):
     """Log p(target | given) in nats, by importance sampling with z ~ q(z | proposal) (Wu & Goodman 2018, section 5).
 
-    log p(target) is the logarithm of the mean of p(target | z) p(z) / q(z | proposal) over draws of z, a lower bound on
-    average; log p(target | given) is log p(target, given) less an estimate of log p(given). What a model decodes only
-    given a condition is scored given it. Entries of one proposal share their draws, each decoded once.
+    log p(target) is the logarithm of the mean of p(target | z) p(z) / q(z | proposal) over draws of z, on average a
+    lower bound. log p(target | given) is log p(target, given) minus an estimate of log p(given). If the model decodes
+    given conditions, so does the score. Entries with the same proposal share their draws.
 
-    By default log p(x), log p(x, y) and log p(x | y) under q(z | x) and q(z | x, y), where x is the first modality that
-    the model decodes and y the others.
+    The default entries are log p(x), log p(x, y) and log p(x | y) under q(z | x) and q(z | x, y), where x is the first
+    modality that the model decodes and y are the others.
 
-    A row counts if it has any target, any of the given if there are, and all that the model's decoder is told. What it
-    lacks of them is left out of that row; such rows, and those that lack some of the proposal, are counted as
-    `incomplete`. A note tells where the effective
-    sample size is so small that the figure is not to be believed.
+    A row counts if it has any target, any of the given if there are some, and all conditions of the model. Its missing
+    modalities are left out. `incomplete` counts such rows, and rows that lack a part of the proposal. A note warns if
+    the effective sample size is too small to trust the estimate.
     """
 
     kind: Literal["log_likelihood"] = "log_likelihood"
 
     entries: tuple[LikelihoodEntry, ...] | None = None
-    """What to score, each {target: [...], given: [...], proposal: [...]}; the default entries that the model can give
-    where left out."""
+    """The entries to score, each {target: [...], given: [...], proposal: [...]}; by default those that the model can
+    give."""
     samples: PositiveInt = 1000
     """K, draws of z a row."""
     marginal: Literal["auto", "prior", "posterior"] = "auto"
-    """Where z comes from in the estimate of log p(given): the prior, q(z | given), or the prior where the given have at
-    most 64 numbers in all and the posterior where they have more."""
+    """The distribution of z in the estimate of log p(given): the prior, or the posterior q(z | given). `auto` is the
+    prior if the given have at most 64 numbers in all, else the posterior."""
     prior_samples: PositiveInt = 5000
-    """Draws from the prior for log p(given). Rows with the same given share their estimate."""
+    """Draws from the prior for log p(given). Rows with the same given share an estimate."""
     memory: PositiveInt | None = None
-    """MiB that decoding may take at once; 16 on a CPU, whose caches that fits, and 1,024 on a GPU where left out. The
-    draws differ with it, as they are cut up in another way."""
+    """MiB that decoding may use at once; by default 16 on a CPU, so that it fits the caches, and 1,024 on a GPU. The
+    draws depend on it, because it sets their chunks."""
 
     @classmethod
     def examples(cls) -> Iterable[Self]:
-        """With few draws."""
+        """An instance with few draws."""
         return (cls(samples=20, prior_samples=50),)
 
     def evaluate(self, run: Run, split: str) -> Scores:
-        """One result an entry.
+        """One result for each entry.
 
         {target, given, proposal, better, value, stderr, log_weight_variance, ess, examples, samples, marginal,
-        marginal_ess, incomplete}: means over rows. `marginal` says where log p(given) comes from; null where none is
-        subtracted.
+        marginal_ess, incomplete}: means over rows. `marginal` names the distribution of z for log p(given); it is null
+        if no log p(given) is subtracted.
         """
         entries, notes = self.chosen(_default_entries(run.model), run.model)
         plans = [self._plan(entry, run.model) for entry in entries]
@@ -125,11 +124,11 @@ class LogLikelihood(EntryEvaluator[LikelihoodEntry]):
         priors = _Priors(run.model, self.prior_samples, run.generator, memory)
         generator = run.generator
         for batch in metered_batches(run, split, self.kind):
-            found = {
+            estimates = {
                 proposal: dict(
                     zip(sets, estimate(run.model, batch, proposal, sets, self.samples, generator, memory), strict=True)
                 )
-                for proposal, sets in _needed(plans).items()
+                for proposal, sets in _sets_by_proposal(plans).items()
             }
             for place, (plan, mean) in enumerate(zip(plans, means, strict=True)):
                 scored, partial = scored_rows(batch, plan.entry, run.model.conditions)
@@ -139,24 +138,24 @@ class LogLikelihood(EntryEvaluator[LikelihoodEntry]):
                 if plan.marginal == "prior" and len(rows):
                     marginal = priors.estimate(batch.take(rows), plan.given)
                 elif plan.marginal == "posterior":
-                    marginal = found[plan.entry.given][plan.given].take(rows)
-                mean.update(found[plan.proposal][plan.joint].take(rows), marginal)
+                    marginal = estimates[plan.entry.given][plan.given].take(rows)
+                mean.update(estimates[plan.proposal][plan.joint].take(rows), marginal)
         results, shares = [], []
         for plan, mean, lacking in zip(plans, means, incomplete, strict=True):
             scores = mean.compute()
             shares.append(scores.pop("poor") or 0.0)
-            how = {"samples": self.samples, "marginal": plan.marginal, "incomplete": lacking}
-            results.append(described(plan.entry, proposal=list(plan.proposal), better="high", **scores, **how))
+            sampling = {"samples": self.samples, "marginal": plan.marginal, "incomplete": lacking}
+            results.append(described(plan.entry, proposal=list(plan.proposal), better="high", **scores, **sampling))
         return Scores(results, notes=notes + _doubts(entries, shares))
 
     def cannot(self, entry: LikelihoodEntry, model: Network) -> str:
-        """Why a model cannot give an entry; nothing where it can."""
+        """Why a model cannot be scored by an entry; empty if it can."""
         if fault := super().cannot(entry, model):
             return fault
         if self.marginal != "posterior" or set(entry.given) <= set(model.conditions):
             return ""
         fault = uninferred(entry.given, model)
-        return f"{fault}, which marginal: posterior needs" if fault else ""
+        return f"{fault}, but marginal: posterior needs it" if fault else ""
 
     def _plan(self, entry: LikelihoodEntry, model: Network) -> _Plan:
         given = tuple(name for name in entry.given if name not in model.conditions)
@@ -170,52 +169,52 @@ class LogLikelihood(EntryEvaluator[LikelihoodEntry]):
 
 
 class _Plan(NamedTuple):
-    """How an entry is scored."""
+    """How to score an entry."""
 
     entry: LikelihoodEntry
     proposal: Names
-    joint: Names  # the targets and the given that are modelled
-    given: Names  # the given that are modelled, not told to the decoder
+    joint: Names  # the targets and the given, without conditions of the model
+    given: Names  # the given, without conditions of the model
     marginal: Literal["prior", "posterior"] | None
 
 
-def _needed(plans: Sequence[_Plan]) -> dict[Names, list[Names]]:
-    """Proposal -> the distinct sets whose likelihood is wanted from its draws."""
-    needed: dict[Names, dict[Names, None]] = {}
+def _sets_by_proposal(plans: Sequence[_Plan]) -> dict[Names, list[Names]]:
+    """Proposal -> the distinct sets to score with its draws."""
+    by_proposal: dict[Names, dict[Names, None]] = {}
     for plan in plans:
-        needed.setdefault(plan.proposal, {})[plan.joint] = None
+        by_proposal.setdefault(plan.proposal, {})[plan.joint] = None
         if plan.marginal == "posterior":
-            needed.setdefault(plan.entry.given, {})[plan.given] = None
-    return {proposal: list(sets) for proposal, sets in needed.items()}
+            by_proposal.setdefault(plan.entry.given, {})[plan.given] = None
+    return {proposal: list(sets) for proposal, sets in by_proposal.items()}
 
 
 def _has_all(batch: Batch, names: Names) -> Tensor:
-    """Which rows have all of the names: (B,) bool, on the host."""
+    """Which rows have all of the named modalities: (B,) bool, on the host."""
     return batch.present[:, [batch.names.index(name) for name in names]].all(1)
 
 
 class _Priors:
-    """Estimates of log p(given) by draws from the prior, one for all rows with the same given."""
+    """Estimates of log p(given) by draws from the prior; rows with the same given share one."""
 
     def __init__(self, model: Network, samples: int, generator: torch.Generator, memory: int) -> None:
         self.model, self.samples, self.generator, self.memory = model, samples, generator, memory
         self.known: dict[tuple[Names, bytes], Estimate] = {}
 
     def estimate(self, batch: Batch, given: Names) -> Estimate:
-        """That of each row of a batch: (B,)."""
+        """The estimate of each row of a batch: (B,)."""
         keys = [(given, key) for key in _row_keys(batch, (*given, *self.model.conditions))]
         new = {key: row for row, key in enumerate(keys) if key not in self.known}
         if new:
             rows = torch.tensor(list(new.values()))
             order = rows.argsort()
-            wanted = batch.take(rows[order])
-            [found] = estimate(self.model, wanted, (), [given], self.samples, self.generator, self.memory)
-            self.known.update((keys[row], one) for row, one in zip(rows[order].tolist(), found.rows(), strict=True))
+            new_rows = batch.take(rows[order])
+            [prior] = estimate(self.model, new_rows, (), [given], self.samples, self.generator, self.memory)
+            self.known.update((keys[row], one) for row, one in zip(rows[order].tolist(), prior.rows(), strict=True))
         return Estimate.joined([self.known[key] for key in keys])
 
 
 def _row_keys(batch: Batch, names: Sequence[str]) -> list[bytes]:
-    """What each row has of some modalities, equal for equal values: (B,)."""
+    """A key for each row's values of some modalities, equal for equal values: (B,)."""
     keys = [b""] * batch.size
     for name in names:
         values = batch.value(name).cpu()
@@ -225,7 +224,7 @@ def _row_keys(batch: Batch, names: Sequence[str]) -> list[bytes]:
 
 
 def _doubts(entries: Sequence[LikelihoodEntry], shares: Sequence[float]) -> list[str]:
-    """A note on the entries that few draws decide in many rows, given the share of such rows of each."""
+    """A note on entries that a few draws dominate in many rows; `shares` has the share of such rows for each."""
     doubtful = {str(entry): share for entry, share in zip(entries, shares, strict=True) if share > _MANY}
     if not doubtful:
         return []
@@ -233,13 +232,13 @@ def _doubts(entries: Sequence[LikelihoodEntry], shares: Sequence[float]) -> list
     least, most = (f"{share(doubtful.values()):.0%}" for share in (min, max))
     rows = least if least == most else f"{least} to {most}"
     return [
-        f"effective sample size under {FEW} in {rows} of the rows ({which}): bounds rather than estimates, which more "
-        "samples or a better proposal would move"
+        f"effective sample size under {FEW} in {rows} of the rows ({which}): the values are bounds rather than "
+        "estimates; use more samples or a better proposal"
     ]
 
 
 def _default_entries(model: Network) -> list[LikelihoodEntry]:
-    """Those of Tables 2 and 3 of Wu & Goodman 2018: x, x and y, x given y, under q(z | x) and q(z | x, y)."""
+    """The entries of Tables 2 and 3 of Wu & Goodman 2018: x, (x, y), x given y, under q(z | x) and q(z | x, y)."""
     x, y = model.targets[:1], tuple(name for name in model.modalities if name not in model.targets[:1])
     sets = [(x, ()), (x + y, ()), (x, y)] if y else [(x, ())]
     return [

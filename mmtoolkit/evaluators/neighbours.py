@@ -1,4 +1,4 @@
-"""What the nearest training rows say of missing cells: the baseline that needs no training."""
+"""The nearest training rows, as a baseline for missing cells that needs no training."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from torch import Tensor
 from mmtoolkit.components import Modality, Run
 from mmtoolkit.core.batch import Batch, sent
 
-_MOST_FEATURES = 512  # of a modality; more are projected to so many, and squared distances then err by some 6 %
+_MOST_FEATURES = 512  # a modality; more are projected to so many, which changes squared distances by some 6 %
 _ROWS_AT_ONCE = 100
 
 
 class Neighbours:
-    """The k nearest of some training rows, by what both rows have.
+    """The k nearest training rows, compared by the modalities that both rows have.
 
-    The squared distance of two rows is the mean, over the modalities that both have, of the squared Euclidean distance
-    between what `Modality.condition` tells of their values, each modality's over its mean between training rows: all
-    weigh alike. Where each modality is one number these are the neighbours of the nan-Euclidean distance between
-    standardised columns (Troyanskaya et al. 2001).
+    The squared distance of two rows is the mean over these modalities of the squared Euclidean distance between their
+    `Modality.condition` features, divided by its mean over pairs of training rows, so that all modalities weigh the
+    same. If each modality is one number, it is the nan-Euclidean distance between standardised columns (Troyanskaya
+    et al. 2001).
 
     Args:
-        run: whose training rows they are.
-        rows: (N,) int64, those that may be neighbours; of rows that are as near the first are taken.
-        k: how many neighbours there are, or fewer where fewer have the modality and anything in common with a row.
+        run: has the training rows.
+        rows: (N,) int64, candidates; among equally near rows, the first ones count.
+        k: the number of neighbours; fewer if fewer rows have the modality and share one with the row.
     """
 
     def __init__(self, run: Run, rows: Tensor, k: int) -> None:
@@ -34,71 +34,70 @@ class Neighbours:
         self._projections = {
             name: _projection(modality, run.generator.initial_seed()) for name, modality in run.modalities.items()
         }
-        told: dict[str, list[Tensor]] = {name: [] for name in run.modalities}
+        features: dict[str, list[Tensor]] = {name: [] for name in run.modalities}
         values: dict[str, list[Tensor]] = {name: [] for name in run.modalities}
         for batch in run.batches("train", rows.split(_ROWS_AT_ONCE)):
             for name in batch.names:
                 if len(batch.rows(name)):
-                    told[name].append(self._told(name, batch))
+                    features[name].append(self._read_features(name, batch))
                     values[name].append(batch.value(name).cpu())
         self._values = {name: torch.cat(parts) for name, parts in values.items() if parts}
-        self._features: dict[str, Tensor] = {}  # (N, features), anything where a row does not have the modality
-        self._spread: dict[str, float] = {}  # the mean of the squared distance of two rows that have it
+        self._features: dict[str, Tensor] = {}  # (N, features); zero if a row lacks the modality
+        self._spread: dict[str, float] = {}  # the mean squared distance of two rows
         for m, name in enumerate(run.modalities):
-            if told[name]:
-                x = torch.cat(told[name])
-                # Of a modality that is the same in all rows nothing tells them apart.
+            if features[name]:
+                x = torch.cat(features[name])
+                # A modality that is the same in all rows adds no distance.
                 self._spread[name] = 2 * float(x.var(0, correction=0).sum()) or math.inf
                 places = sent(self.present[:, m].nonzero().squeeze(1), x.device)
                 self._features[name] = x.new_zeros(len(rows), x.shape[1]).index_copy(0, places, x)
 
-    def _told(self, name: str, batch: Batch) -> Tensor:
-        """What is compared of a batch's present values: (N, features), float64."""
-        told = self.run.modalities[name].condition(batch.value(name))
+    def _read_features(self, name: str, batch: Batch) -> Tensor:
+        """The features of a batch's present values: (N, features), float64."""
+        condition = self.run.modalities[name].condition(batch.value(name))
         projection = self._projections[name]
-        return (told if projection is None else told @ sent(projection, told.device)).double()
+        return (condition if projection is None else condition @ sent(projection, condition.device)).double()
 
     def distances(self, batch: Batch) -> Tensor:
-        """Squared distances of a batch's rows to the training rows, (B, N) on the host; inf where none can be told."""
+        """Squared distances from a batch's rows to the candidates, (B, N) on the host; inf if no modality is shared."""
         total = torch.zeros(batch.size, len(self.rows), dtype=torch.float64)
         shared = torch.zeros_like(total)
         for m, name in enumerate(batch.names):
             if name not in self._features or not len(rows := batch.rows(name)):
                 continue
-            told, have = self._told(name, batch), self.present[:, m]
-            apart = torch.cdist(told, self._features[name], compute_mode="donot_use_mm_for_euclid_dist").square().cpu()
-            total.index_add_(0, rows, torch.where(have, apart / self._spread[name], 0.0))
-            shared.index_add_(0, rows, have.double().expand(len(rows), -1))
+            features, present = self._read_features(name, batch), self.present[:, m]
+            apart = torch.cdist(features, self._features[name], compute_mode="donot_use_mm_for_euclid_dist")
+            total.index_add_(0, rows, torch.where(present, apart.square().cpu() / self._spread[name], 0.0))
+            shared.index_add_(0, rows, present.double().expand(len(rows), -1))
         return torch.where(shared > 0, total / shared.clamp(min=1), math.inf)
 
-    def predicted(self, batch: Batch, wanted: Tensor, itself: Tensor | None = None) -> dict[str, Tensor]:
-        """The `Modality.baseline`, mean or mode, of the neighbours' values of each wanted cell.
+    def predict(self, batch: Batch, targets: Tensor, itself: Tensor | None = None) -> dict[str, Tensor]:
+        """Predict cells by the `Modality.baseline`, mean or mode, of the neighbours' values.
 
-        What a neighbour does not know of a vector counts as the training mean or mode, and so does a cell that has no
-        neighbour.
+        Unknown entries of a neighbour's vector count as the training mean or mode; so does a cell without neighbours.
 
         Args:
-            batch: B rows, without the cells that are wanted.
-            wanted: (B, M) bool, on the host.
-            itself: (B,) int64, training rows that are no neighbours of theirs: each row itself, where it is one.
+            batch: B rows, without the target cells.
+            targets: (B, M) bool, the cells to predict, on the host.
+            itself: (B,) int64, the rows' numbers if they are training rows: a row is no neighbour of itself.
 
         Returns:
-            name -> (n, *event), of the n rows of which it is wanted; what no row wants is left out.
+            name -> (n, *event) for the n rows with this target; modalities without targets are left out.
         """
         distances = self.distances(batch)
         if itself is not None:
             distances[itself.unsqueeze(1) == self.rows] = math.inf
-        found = {}
+        predictions = {}
         for m, name in enumerate(batch.names):
-            if wanted[:, m].any():
-                near, places = distances[wanted[:, m]][:, self.present[:, m]].sort(dim=1, stable=True)
-                kept = near[:, : self.k].isfinite()
-                joined = [self._joined(name, row[keep]) for row, keep in zip(places[:, : self.k], kept, strict=True)]
-                found[name] = torch.stack(joined)
-        return found
+            if targets[:, m].any():
+                near, places = distances[targets[:, m]][:, self.present[:, m]].sort(dim=1, stable=True)
+                finite = near[:, : self.k].isfinite()
+                values = [self._average(name, row[mask]) for row, mask in zip(places[:, : self.k], finite, strict=True)]
+                predictions[name] = torch.stack(values)
+        return predictions
 
-    def _joined(self, name: str, rows: Tensor) -> Tensor:
-        """One value (*event) of neighbours, given as places among the rows that have the modality."""
+    def _average(self, name: str, rows: Tensor) -> Tensor:
+        """The mean or mode (*event) of neighbours, given as places among the rows that have the modality."""
         modality, baseline = self.run.modalities[name], self.run.baselines[name]
         if not len(rows):
             return baseline
@@ -107,7 +106,7 @@ class Neighbours:
 
 
 def _projection(modality: Modality, seed: int) -> Tensor | None:
-    """A random projection that keeps distances nearly as they are (Johnson & Lindenstrauss 1984), where needed."""
+    """A random projection that nearly preserves distances (Johnson & Lindenstrauss 1984); None for few features."""
     size = modality.condition_size
     if size <= _MOST_FEATURES:
         return None

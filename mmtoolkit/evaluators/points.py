@@ -1,4 +1,4 @@
-"""The scores of point predictions of one modality, beside those of its training mean or mode."""
+"""Scores of point predictions of one modality, next to those of its training mean or mode."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class PointScores:
-    """What a modality's `scores` and `metrics` say of predictions, batch by batch.
+    """A modality's `scores` and `metrics` for predictions, batch by batch.
 
     Args:
-        modality: that is predicted.
+        modality: the predicted one.
         baseline: its training mean or mode (*event).
-        details: whether its `detailed_scores` are asked too.
+        details: whether to add its `detailed_scores`.
     """
 
     def __init__(self, modality: Modality, baseline: Tensor, details: bool = False) -> None:
@@ -46,15 +46,15 @@ class PointScores:
 
         Args:
             p: over draws * B rows, draw-major.
-            x: (n, *event), the truth of some of the B rows.
-            rows: (n,) int64, which of the B rows these are, on the device.
-            draws: how many; the score of a row is the mean over them.
-            predict: whether a draw's prediction is the point of p, or a sample.
+            x: (n, *event), the true values of n of the B rows.
+            rows: (n,) int64, the places of these rows, on the device.
+            draws: the number of draws; the score of a row is the mean over them.
+            predict: whether to predict the point of p, or a sample.
         """
         point = self.modality.point(p) if predict == "point" else p.sample()
-        by_draw = [self._scored(draw.index_select(0, rows), x) for draw in point.unflatten(0, (draws, -1))]
+        by_draw = [self._score(draw.index_select(0, rows), x) for draw in point.unflatten(0, (draws, -1))]
         _add(self.means, {name: torch.stack([scores[name] for scores in by_draw]).mean(0) for name in by_draw[0]})
-        _add(self.baselines, self._scored(self.baseline.to(x.device).expand(len(x), *self.baseline.shape), x))
+        _add(self.baselines, self._score(self.baseline.to(x.device).expand(len(x), *self.baseline.shape), x))
         self.rows += len(x)
         if self.metrics:
             average = _rows_of(self.modality.average(p, draws), rows)
@@ -62,23 +62,23 @@ class PointScores:
                 metric.to(x.device).update(average, x)
 
     def compare(self, name: str, point: Tensor, x: Tensor) -> None:
-        """Add predictions (n, *event) of some rows by another method, whose mean scores stand under its name."""
-        _add(self.others.setdefault(name, {}), self._scored(point, x))
+        """Add predictions (n, *event) by another method; its mean scores are listed under its name."""
+        _add(self.others.setdefault(name, {}), self._score(point, x))
 
-    def _scored(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
+    def _score(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         details = self.modality.detailed_scores(point, x) if self.details else {}
         return {**self.modality.scores(point, x), **details}
 
     def results(self) -> list[dict[str, Any]]:
-        """{metric, better, value, stderr, examples, baseline} of each metric, and the value of each other method.
+        """{metric, better, value, stderr, examples, baseline} for each metric, and the value of each other method.
 
-        `better` is None where the modality does not say it. One without a metric where no row was added.
+        `better` is None if the modality does not say it. Without rows there is one result without a metric.
         """
         if not self.rows:
             nothing = dict.fromkeys(("metric", "better", "value", "stderr", "examples", "baseline"))
             return [{**nothing, "examples": 0}]
         better = self.modality.better()
-        found: list[dict[str, Any]] = [
+        results: list[dict[str, Any]] = [
             {
                 "metric": metric,
                 "better": better.get(metric),
@@ -90,8 +90,8 @@ class PointScores:
         ]
         for name, metric in self.metrics.items():
             scores = {"value": float(metric.compute()), "stderr": None, "examples": self.rows, "baseline": None}
-            found.append({"metric": name, "better": _direction(metric), **scores})
-        return found
+            results.append({"metric": name, "better": _direction(metric), **scores})
+        return results
 
 
 def _direction(metric: Metric) -> Better | None:

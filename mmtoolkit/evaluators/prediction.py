@@ -1,4 +1,4 @@
-"""How well modalities are predicted from others."""
+"""Scores how well a model predicts modalities from others."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ _PAIRS = 5000  # (draw, row) pairs decoded at once
 
 
 class Prediction(EntryEvaluator[Entry]):
-    """Predicts a target from the given and scores it, beside the training mean or mode as a baseline.
+    """Predicts a target from the given and scores it, with the training mean or mode as a baseline.
 
-    By default each modality from each single other, from all others, and from itself. z is the posterior mean; with
-    `samples: n` it is drawn n times and what is scored is each draw's prediction, averaged over draws. A row counts if
-    it has the target and any of the given; rows that lack some of the given are counted as `incomplete`.
+    The default entries are each modality from each single other, from all others, and from itself. z is the posterior
+    mean; with `samples: n`, a score is the mean over the predictions of n draws. A row counts if it has the target and
+    any of the given; `incomplete` counts rows that lack some of the given.
     """
 
     kind: Literal["prediction"] = "prediction"
 
     samples: PositiveInt | None = None
-    """Draws of z a row; the posterior mean where left out."""
+    """Draws of z a row; by default the posterior mean."""
     predict: Literal["point", "sample"] = "point"
-    """Score the likelihood's point prediction (its mean or mode), or a sample of it."""
+    """Whether to score the likelihood's point (its mean or mode), or a sample."""
     details: bool = False
-    """Score parts of values too: each column of several, each position of a text."""
+    """Whether to score parts of values too: each of several columns, each position of a text."""
 
     def evaluate(self, run: Run, split: str) -> Scores:
-        """One result an entry and metric.
+        """One result for each entry and metric.
 
         {target, given, metric, better, value, stderr, examples, baseline, incomplete}.
         """
@@ -95,5 +95,5 @@ class _Tally:
         self.scores.add(p, x, rows, draws, predict)
 
     def results(self) -> list[dict[str, Any]]:
-        """One result a metric; one without a metric where no row could be scored."""
+        """One result for each metric; one without a metric if no row could be scored."""
         return [described(self.entry, **scores, incomplete=self.incomplete) for scores in self.scores.results()]

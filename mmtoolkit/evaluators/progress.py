@@ -1,4 +1,4 @@
-"""The batches of a split, with a line now and then on how far an evaluation has come."""
+"""The batches of a split, with progress lines."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mmtoolkit.core.batch import Batch
 
 
 def metered_batches(run: Run, split: str, kind: str, rows: Sequence[Tensor] | None = None) -> Iterator[Batch]:
-    """The batches of a split, their rows counted by a `Meter`.
+    """The batches of a split; a `Meter` counts their rows.
 
     Args:
-        run: whose data it is.
+        run: has the data.
         split: its name.
-        kind: the evaluator's, which each line begins with.
-        rows: those of each batch, (B,) int64, on the host; all where left out.
+        kind: the evaluator's; each line begins with it.
+        rows: the rows of each batch, (B,) int64, on the host; by default all rows.
     """
     meter = Meter(run.say, kind, len(run.present[split]) if rows is None else sum(map(len, rows)))
     for batch in run.batches(split, rows):

@@ -1,4 +1,4 @@
-"""`mmt init`: a first schema for a table of the user's own."""
+"""`mmt init`: write a first schema for your own table."""
 
 from mmtoolkit.first_schema.choose import Choice
 from mmtoolkit.first_schema.propose import FirstSchema, first_schema, name_of

@@ -1,4 +1,4 @@
-"""Which modality reads a column: the kind that is surest of it."""
+"""Choose the modality that reads each column of a table: the kind that is surest of it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Choice:
-    """What becomes of a column, or of several together.
+    """The modality chosen for a column, or for several columns together.
 
     Attributes:
         name: of the modality.
-        columns: what was seen of the columns that it reads.
-        kind: of the modality; None where none can read them.
-        proposal: its options, and why.
+        columns: summaries of the columns that it reads.
+        kind: of the modality; None if no modality can read them.
+        proposal: the options of the modality, and the reason.
     """
 
     name: str
@@ -34,84 +34,84 @@ class Choice:
 
     @property
     def used(self) -> bool:
-        """Whether the schema reads it."""
+        """Whether the schema uses the modality."""
         return self.kind is not None and self.proposal.use
 
-    def left_out(self, why: str) -> Choice:
-        """The same, left out after all."""
+    def leave_out(self, why: str) -> Choice:
+        """The same choice, but the schema leaves it out."""
         return replace(self, proposal=replace(self.proposal, about=why, use=False))
 
 
 def choose(
     columns: Sequence[ColumnSummary], copies: Mapping[str, str], plugins: Plugins, report: Report
 ) -> list[Choice]:
-    """What becomes of each column.
+    """Choose a modality for each column.
 
     Args:
-        columns: what was seen of them.
-        copies: columns that are the same as another -> that one.
-        plugins: the kinds that are asked.
-        report: told of a plugin that does not work.
+        columns: their summaries.
+        copies: column -> an earlier column with the same cells.
+        plugins: their modalities propose how to read a column.
+        report: receives a line for each plugin that fails.
     """
-    kinds = _kinds(plugins)
-    choices = [_chosen(column, kinds, report) for column in columns]
-    choices = [c.left_out(f"the same as {copies[c.name]} in every row") if c.name in copies else c for c in choices]
+    kinds = _proposing_kinds(plugins)
+    choices = [_choose_one(column, kinds, report) for column in columns]
+    choices = [c.leave_out(f"equals column {copies[c.name]} in every row") if c.name in copies else c for c in choices]
     for kind, cls in kinds.items():
-        choices = _together(choices, kind, cls, report)
+        choices = _join(choices, kind, cls, report)
     used = [choice for choice in choices if choice.used]
     beyond = {choice.name for choice in used[_MOST:]}
-    why = f"there are {len(used)} such columns, and the first {_MOST} are enough to begin with: "
-    return [c.left_out(why + c.proposal.about) if c.name in beyond else c for c in choices]
+    why = f"{len(used)} modalities are possible, and the first {_MOST} are enough to begin with: "
+    return [c.leave_out(why + c.proposal.about) if c.name in beyond else c for c in choices]
 
 
-def _kinds(plugins: Plugins) -> dict[str, type[Modality]]:
-    """The kinds that take part: those whose class defines `propose` itself.
+def _proposing_kinds(plugins: Plugins) -> dict[str, type[Modality]]:
+    """The kinds whose class defines `propose` itself.
 
-    By an inherited one a class would be as sure as its parent, and which of the two reads a column would depend on
-    the order in which plugins are loaded.
+    A class that inherits `propose` would be as sure as its parent, and the order in which plugins load would decide
+    between the two.
     """
     modalities = plugins.of_family("modality").items()
     return {kind: cls for kind, cls in modalities if issubclass(cls, Modality) and "propose" in vars(cls)}
 
 
-def _chosen(column: ColumnSummary, kinds: Mapping[str, type[Modality]], report: Report) -> Choice:
-    if why := _nothing_in(column):
+def _choose_one(column: ColumnSummary, kinds: Mapping[str, type[Modality]], report: Report) -> Choice:
+    if why := _no_information(column):
         return Choice(column.name, (column,), None, Proposal(1.0, {}, why, use=False))
     proposals: dict[str, Proposal] = {}
     for kind, cls in kinds.items():
         try:
-            found = cls.propose(column)
-            if found is not None:
-                cls.model_validate(dict(found.options))
-                proposals[kind] = found
-        except Exception as error:  # one broken plugin shall not stop the others
-            report(_broken(kind, column.name, error))
+            proposal = cls.propose(column)
+            if proposal is not None:
+                cls.model_validate(dict(proposal.options))
+                proposals[kind] = proposal
+        except Exception as error:  # one broken plugin must not stop the others
+            report(_plugin_fault(kind, column.name, error))
     if not proposals:
-        held = type(column.cells[0]).__name__
-        why = f"no kind of modality reads it ({held}: {column.examples(2)})"
+        cell_type = type(column.cells[0]).__name__
+        why = f"no modality can read it ({cell_type}: {column.examples(2)})"
         return Choice(column.name, (column,), None, Proposal(0.0, {}, why, use=False))
     kind = max(proposals, key=lambda kind: proposals[kind].sure)
     return Choice(column.name, (column,), kind, proposals[kind])
 
 
-def _broken(kind: str, column: str, error: Exception) -> str:
+def _plugin_fault(kind: str, column: str, error: Exception) -> str:
     text = one_line(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else error_with_class(error)
-    return f"the modality {kind} cannot propose to read column {column}: {text}; mend its plugin"
+    return f"the modality {kind} cannot propose how to read column {column}: {text}; mend its plugin"
 
 
-def _nothing_in(column: ColumnSummary) -> str:
-    """Why a column says nothing, whoever reads it; empty where it may say something."""
+def _no_information(column: ColumnSummary) -> str:
+    """Why a model can learn nothing from a column, whatever its modality; empty if it may learn something."""
     if not column.name:
-        return "it has no name; name it in the head to use it"
+        return "has no name; to use it, name it in the head of the table"
     if not column.cells:
-        return "all of its cells are missing"
+        return "all cells are missing"
     if len(column.cells) == 1 and not column.more:
-        return f"holds one value alone, {column.example(column.cells[0])}"
+        return f"has only one value, {column.example(column.cells[0])}"
     return ""
 
 
-def _together(choices: Sequence[Choice], kind: str, cls: type[Modality], report: Report) -> list[Choice]:
-    """The choices, those of a kind as one where it proposes that."""
+def _join(choices: Sequence[Choice], kind: str, cls: type[Modality], report: Report) -> list[Choice]:
+    """The choices; those of one kind become one choice if the kind proposes so."""
     alike = [choice for choice in choices if choice.used and choice.kind == kind]
     if len(alike) < 2:
         return list(choices)
@@ -122,7 +122,7 @@ def _together(choices: Sequence[Choice], kind: str, cls: type[Modality], report:
             return list(choices)
         cls.model_validate(dict(proposal.options))
     except Exception as error:
-        report(_broken(kind, columns[0].name, error))
+        report(_plugin_fault(kind, columns[0].name, error))
         return list(choices)
     taken = {choice.name for choice in alike}
     name = _free_name(f"{kind}s", {choice.name for choice in choices})

@@ -1,4 +1,4 @@
-"""Looking at a table: what stands in each of its columns."""
+"""Summarise each column of a table: its distinct cells, their counts, its missing cells."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from mmtoolkit.tables.cells import Cells
 _PIECE = 20_000
 _MOST_DISTINCT = 20_000
 _MOST_CHARACTERS = 20_000_000
-_MOST_OTHERS = 64  # distinct cells that are no text and no number, such as bytes and lists
+_MOST_OTHERS = 64  # distinct cells that are neither text nor numbers, such as bytes and lists
 _PLAIN = (str, int, float, bool)
 
 _TRAIN = {"train", "training"}
 _SPLITS = _TRAIN | {"valid", "val", "validation", "dev", "test", "testing"}
 
-# What stands for a missing cell beside the usual: signs in any table, words where they stand among numbers.
+# Further texts that mean a missing cell: signs in any column, words only among numbers.
 _SIGNS = {"?", "??", "-", "--", "---", ".", "..", "…", "n/a", "N/a", "n.a.", "N.A.", "#N/A", "#NA", "<NA>", "\\N"}
 _SIGNS |= {"#VALUE!", "#DIV/0!", "#REF!"}
 _WORDS = {"unknown", "missing", "none", "nil", "undefined", "na", "nd", "n.d.", "not available", "not known", "void"}
 _ABBREVIATION = re.compile(r"[^\W\d]{1,2}([./][^\W\d]{1,2}){1,3}\.?")
 
 
-def look(table: TableFile, beside: FilesBeside) -> list[ColumnSummary]:
-    """What every column holds, in their order, from a single pass over the table.
+def summarise_columns(table: TableFile, beside: FilesBeside) -> list[ColumnSummary]:
+    """Summarise each column, in order, in a single pass over the table.
 
     Raises:
         UserError: the table cannot be read.
@@ -44,18 +44,18 @@ def look(table: TableFile, beside: FilesBeside) -> list[ColumnSummary]:
 
 
 class _Tally:
-    """The distinct cells of a column and how often each occurs, as far as there is room for them."""
+    """Counts the distinct cells of a column, up to a limit of memory."""
 
     def __init__(self) -> None:
-        self.places: dict[tuple[type, Any], int] = {}  # True is no 1
+        self.places: dict[tuple[type, Any], int] = {}  # True and 1 are two cells
         self.cells: list[Any] = []
         self.counts: list[int] = []
         self.missing, self.characters, self.others = 0, 0, 0
         self.more = False
 
     def add(self, rows: Rows, name: str) -> None:
-        """The column of some rows."""
-        for cell, count in _counted(rows, name):
+        """Count the cells of a column in some rows."""
+        for cell, count in _count_cells(rows, name):
             if cell is None:
                 self.missing += count
                 continue
@@ -71,7 +71,7 @@ class _Tally:
                 self.more = True
 
     def summary(self, name: str, rows: int, beside: FilesBeside) -> ColumnSummary:
-        """What was seen of the column."""
+        """The summary of all cells added so far."""
         return ColumnSummary(name, rows, self.missing, tuple(self.cells), tuple(self.counts), self.more, beside)
 
     def _has_room(self, cell: Any) -> bool:
@@ -82,21 +82,21 @@ class _Tally:
         return len(self.cells) < _MOST_DISTINCT and self.characters <= _MOST_CHARACTERS
 
 
-def _counted(rows: Rows, name: str) -> Iterable[tuple[Any, int]]:
-    """Cells with counts: the distinct ones where Arrow can tell them apart."""
+def _count_cells(rows: Rows, name: str) -> Iterable[tuple[Any, int]]:
+    """Cells and their counts: distinct cells if Arrow can compare them, else every cell with a count of 1."""
     raw = rows.raw[name]
     if isinstance(raw, pa.Array) and not pa.types.is_nested(raw.type):
         try:
-            found = (raw.dictionary_decode() if pa.types.is_dictionary(raw.type) else raw).value_counts()
+            counts = (raw.dictionary_decode() if pa.types.is_dictionary(raw.type) else raw).value_counts()
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
             pass
         else:
-            distinct = Rows({name: found.field("values")}, rows.missing)
-            return zip(_listed(distinct.cells(name)), found.field("counts").to_pylist(), strict=True)
-    return ((cell, 1) for cell in _listed(rows.cells(name)))
+            distinct = Rows({name: counts.field("values")}, rows.missing)
+            return zip(_as_list(distinct.cells(name)), counts.field("counts").to_pylist(), strict=True)
+    return ((cell, 1) for cell in _as_list(rows.cells(name)))
 
 
-def _listed(cells: Cells) -> Sequence[Any]:
+def _as_list(cells: Cells) -> Sequence[Any]:
     return cells if isinstance(cells, list) else cells.tolist()  # type: ignore[union-attr]
 
 
@@ -108,8 +108,8 @@ def _hashable(cell: Any) -> Any:
     return cell
 
 
-def copies(table: TableFile, columns: Sequence[ColumnSummary]) -> dict[str, str]:
-    """Columns that are the same as one before them in all rows that are looked at: name -> that one's name."""
+def find_copies(table: TableFile, columns: Sequence[ColumnSummary]) -> dict[str, str]:
+    """Columns whose first cells and counts equal those of an earlier column: name -> the earlier column's name."""
     alike: dict[Any, list[str]] = {}
     for column in columns:
         if column.cells and all(isinstance(cell, _PLAIN) for cell in column.cells):
@@ -119,31 +119,31 @@ def copies(table: TableFile, columns: Sequence[ColumnSummary]) -> dict[str, str]
     if not groups:
         return {}
     first = next(table.rows(_PIECE, [name for names in groups for name in names]))
-    cells = {name: _listed(first.cells(name)) for names in groups for name in names}
-    found: dict[str, str] = {}
+    cells = {name: _as_list(first.cells(name)) for names in groups for name in names}
+    copies: dict[str, str] = {}
     for names in groups:
         for place, name in enumerate(names):
             same = next((other for other in names[:place] if cells[other] == cells[name]), None)
             if same is not None:
-                found[name] = found.get(same, same)
-    return found
+                copies[name] = copies.get(same, same)
+    return copies
 
 
 def names_splits(column: ColumnSummary) -> bool:
-    """Whether a column says which split each row is in."""
+    """Whether a column names the split of each row."""
     names = set(column.texts or ())
     return column.missing == 0 and len(names) >= 2 and names <= _SPLITS and bool(names & _TRAIN)
 
 
-def markers(columns: Sequence[ColumnSummary]) -> list[str]:
-    """Texts that stand for a missing cell, beside the usual ones, in order of appearance.
+def find_markers(columns: Sequence[ColumnSummary]) -> list[str]:
+    """Texts that mean a missing cell, besides the usual ones, in order of appearance.
 
-    A sign such as "?" is one where its columns hold two other values or more. A word such as "unknown", which
-    may be a class as well, only where all its columns hold numbers otherwise; an abbreviation such as "k.A." where one
-    of them does.
+    Every column with the text must have two other values or more. A sign such as "?" needs nothing else. A word such
+    as "unknown" may also be a class, so all other values in all of its columns must be numbers. An abbreviation such
+    as "k.A." needs one such column.
     """
-    found = dict.fromkeys(cell for column in columns for cell in column.cells if _is_sign(cell) or _is_word(cell))
-    return [marker for marker in found if _is_marker(marker, [c for c in columns if marker in c.cells])]
+    candidates = dict.fromkeys(cell for column in columns for cell in column.cells if _is_sign(cell) or _is_word(cell))
+    return [marker for marker in candidates if _is_marker(marker, [c for c in columns if marker in c.cells])]
 
 
 def _is_sign(cell: Any) -> bool:

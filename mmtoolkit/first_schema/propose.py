@@ -1,4 +1,4 @@
-"""A first schema for a table, that reads it and trains as it is."""
+"""Propose a first schema for a table: it reads the table and trains without a change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mmtoolkit.components import Modality, Source
 from mmtoolkit.components.reading import read_cells
 from mmtoolkit.first_schema import sizes
 from mmtoolkit.first_schema.choose import Choice, Report, choose
-from mmtoolkit.first_schema.look import copies, look, markers, names_splits
+from mmtoolkit.first_schema.look import find_copies, find_markers, names_splits, summarise_columns
 from mmtoolkit.first_schema.write import document
 from mmtoolkit.schema.schema import Schema, parse_schema
 from mmtoolkit.tables import Reading, open_table
@@ -29,7 +29,7 @@ _CHUNK, _CHUNKS = 4096, 5
 _PIECE = 64
 _LONGEST_NAME = 100  # bytes
 _FAR = ("..",) * 3
-_SHOWN = 20
+_MOST_LINES = 20
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class FirstSchema:
     """A first schema.
 
     Attributes:
-        text: of its file.
-        schema: as it is read.
-        choices: what becomes of each column, in their order.
+        text: of the schema's file.
+        schema: the text, parsed.
+        choices: the modality chosen for each column, in the order of the columns.
     """
 
     text: str
@@ -50,36 +50,36 @@ class FirstSchema:
 def first_schema(
     path: Path, out: Path, reading: Reading, plugins: Plugins, report: Report = lambda line: None
 ) -> FirstSchema:
-    """A commented schema by which a table is read and a model of it trained.
+    """Propose a commented schema that reads a table and trains a model on it.
 
     Args:
         path: the table's file.
-        out: where the schema is going to stand: paths in it are relative to that folder.
-        reading: how the table is read.
-        plugins: the kinds of modalities that are asked to read its columns.
-        report: told of plugins that do not work.
+        out: the path that the schema will have; paths in the schema are relative to its folder.
+        reading: how to read the table.
+        plugins: their modalities propose how to read a column.
+        report: receives a line for each plugin that fails.
 
     Raises:
-        UserError: the table cannot be read or is empty, or none of its columns can be used.
+        UserError: the table cannot be read or is empty, or no column can be used.
     """
     real, folder = _resolved(path), _resolved(out.parent)
-    said_path = _relative(real, folder)
+    table_path = _relative(real, folder)
     table = open_table(real, reading)
-    columns = look(table, reading.files_in(real.parent))
+    columns = summarise_columns(table, reading.files_in(real.parent))
     rows = columns[0].rows
     if not rows:
-        raise UserError(f"{path}: has a head and no row; give it rows")
-    found = markers(columns)
-    columns = [column.without(found) for column in columns]
-    by_column = next((column.name for column in columns if names_splits(column)), None)
-    columns = [column for column in columns if column.name != by_column]
-    choices = choose(columns, copies(table, columns), plugins, report)
-    data = {"kind": "table", "path": said_path, **_said(reading, found)}
-    data |= {"split": by_column or sizes.split(rows), "on_bad_cell": "missing"}
+        raise UserError(f"{path}: has a head but no rows; add rows")
+    markers = find_markers(columns)
+    columns = [column.without(markers) for column in columns]
+    split_column = next((column.name for column in columns if names_splits(column)), None)
+    columns = [column for column in columns if column.name != split_column]
+    choices = choose(columns, find_copies(table, columns), plugins, report)
+    data = {"kind": "table", "path": table_path, **_reading_options(reading, markers)}
+    data |= {"split": split_column or sizes.split(rows), "on_bad_cell": "missing"}
     while True:
         used = [choice for choice in choices if choice.used]
         if not used:
-            raise UserError(_nothing_usable(path, choices))
+            raise UserError(_no_usable_column(path, choices))
         text = document(
             str(path), name_of(path), data, choices, sizes.model(used), sizes.train(used, rows), sizes.evaluate(used)
         )
@@ -87,11 +87,11 @@ def first_schema(
         faults = _untrainable(schema)
         if not faults:
             return FirstSchema(text, schema, choices)
-        choices = [c.left_out(faults[c.name]) if c.used and c.name in faults else c for c in choices]
+        choices = [c.leave_out(faults[c.name]) if c.used and c.name in faults else c for c in choices]
 
 
 def name_of(path: Path) -> str:
-    """What a table's schema is named after it: its name without its ending, as a run's folder can be named."""
+    """The name of a table's schema: the file's name without its ending, valid as the name of a run's folder."""
     name = "".join("_" if c in "/\\" or not c.isprintable() else c for c in Path(path.name.removesuffix(".gz")).stem)
     return name.lstrip(".").encode(errors="replace")[:_LONGEST_NAME].decode(errors="ignore") or "table"
 
@@ -104,40 +104,40 @@ def _resolved(path: Path) -> Path:
 
 
 def _relative(path: Path, folder: Path) -> str:
-    """The table's path as the schema has it: relative to its folder, where that is not far.
+    """The table's path in the schema: relative to the schema's folder unless that is far away.
 
     Raises:
-        UserError: it is no text that a schema can hold.
+        UserError: the path is not UTF-8.
     """
     near = os.path.relpath(path, folder)
-    said = str(path) if near.startswith(os.path.join(*_FAR)) else near
+    text = str(path) if near.startswith(os.path.join(*_FAR)) else near
     try:
-        said.encode()
+        text.encode()
     except UnicodeEncodeError:
-        raise UserError(f"{said!r}: this path is not UTF-8, and a schema is; rename the file or its folder") from None
-    return said
+        raise UserError(f"{text!r}: is not UTF-8, but a schema must be; rename the file or its folder") from None
+    return text
 
 
-def _said(reading: Reading, markers: Sequence[str]) -> dict[str, Any]:
-    """How the table is read, as far as that is not the default."""
-    said = reading.model_dump(mode="json", exclude_defaults=True)
-    return {**said, "missing": [*reading.missing, *markers]} if markers else said
+def _reading_options(reading: Reading, markers: Sequence[str]) -> dict[str, Any]:
+    """The options of reading that differ from their defaults."""
+    options = reading.model_dump(mode="json", exclude_defaults=True)
+    return {**options, "missing": [*reading.missing, *markers]} if markers else options
 
 
-def _nothing_usable(path: Path, choices: Sequence[Choice]) -> list[str]:
+def _no_usable_column(path: Path, choices: Sequence[Choice]) -> list[str]:
     lines = [f"{path}, column {choice.name or '(no name)'}: {choice.proposal.about}" for choice in choices]
-    more = f"{path}: and {len(lines) - _SHOWN} more columns like these"
+    more = f"{path}: and {len(lines) - _MOST_LINES} more columns like these"
     return [
-        f"{path}: none of its columns can be used as it is; mend one of them:",
-        *first_lines(lines, _SHOWN, more),
+        f"{path}: no column can be used as it is; mend one of them:",
+        *first_lines(lines, _MOST_LINES, more),
     ]
 
 
 def _untrainable(schema: Schema) -> dict[str, str]:
-    """Modalities that the training rows teach nothing: name -> why.
+    """Modalities that learn nothing from the training rows: name -> why.
 
-    Whether there is something to learn from, and a value, is found out as training will: by `fit` and `parse_column` on
-    the training rows, the first of them where these are enough.
+    As training does, it calls `fit` and `parse_column` on training rows. It reads all of them only if the first ones
+    show a fault.
     """
     columns = list(dict.fromkeys(c for name, m in schema.modalities.items() for c in m.source_columns(name)))
     table = schema.data.load("train")
@@ -153,11 +153,11 @@ def _untrainable(schema: Schema) -> dict[str, str]:
 
 
 def _fault(name: str, modality: Modality, source: Source, chunks: Iterable[Mapping[str, Cells]]) -> str:
-    """Why rows teach a modality nothing; empty where they do."""
+    """Why a modality learns nothing from these rows; empty if it learns something."""
     columns = [modality.assembled(name, chunk) for chunk in chunks]
     present = [[cell for cell in cells if cell is not None] for cells in columns]
     if not any(present):
-        return "its few values are all in rows that are not trained on"
+        return "its few values all lie outside the training rows"
     try:
         fitted = modality.fit(iter(present))
     except ValidationError as error:
@@ -171,4 +171,4 @@ def _fault(name: str, modality: Modality, source: Source, chunks: Iterable[Mappi
             if parsed.present.any():
                 return ""
             fault = fault or next(iter(parsed.faults.values()), "")
-    return fault or "nothing in it can be read"
+    return fault or "none of its cells can be read"

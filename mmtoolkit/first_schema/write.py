@@ -1,4 +1,4 @@
-"""A first schema as commented YAML."""
+"""Write a first schema as commented YAML."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from mmtoolkit.base.yaml12 import write_entry
 from mmtoolkit.components import ColumnSummary
 from mmtoolkit.first_schema.choose import Choice
 
-# What keys say, beside them.
+# Comments beside keys.
 _NOTES = {
     "path": "relative to this file",
-    "missing": "what stands for a missing cell, beside null",
-    "split": "rows to learn from, to choose by and to score by",
-    "on_bad_cell": "what cannot be read is counted as missing, and told; error refuses it",
-    "latent_dim": "the numbers in which the model sums up a row",
-    "subsets": "of a row's modalities, drawn each step, that are learned beside all of them and each alone",
-    "epochs": "some minutes on two cores; more may be better",
-    "sampling": "the rows of an epoch; those of a small table come several times",
-    "warmup_epochs": "over which the weight of the KL divergence rises; the best epoch after them is kept",
+    "missing": "texts that mean a missing cell, besides null",
+    "split": "rows to train on, to choose the best epoch by, and to score",
+    "on_bad_cell": "unreadable cells count as missing, with a warning; write error to refuse them",
+    "latent_dim": "size of z, the vector that the model infers for each row",
+    "subsets": "random subsets of a row's modalities in each training step, besides all together and each alone",
+    "epochs": "a few minutes on two cores; more epochs may give a better model",
+    "sampling": "rows in an epoch; the rows of a small table repeat",
+    "warmup_epochs": "the weight of the KL divergence rises in these; the run keeps the best epoch after them",
 }
 
 
@@ -36,39 +36,40 @@ def document(
     """The text of a schema file.
 
     Args:
-        table: the table's path, as the user gave it.
+        table: the table's path, as the user wrote it.
         name: of the schema.
         data: options of the source.
-        choices: what becomes of the columns; those that are left out stand as comments.
-        model: its options.
-        train: its options.
+        choices: the modality chosen for each column; the text has a comment for each that is left out.
+        model: options of the model.
+        train: options of training.
         evaluate: options of each evaluator.
     """
     columns = [column for choice in choices for column in choice.columns]
     used = [choice for choice in choices if choice.used]
     left_out = [choice for choice in choices if not choice.used]
     lines = [
-        f"# A first schema for {printable(table)}, proposed by `mmt init`; change what you like.",
-        f"# {columns[0].rows:,} rows, {len(columns)} columns, {missing(columns):.0%} of all cells missing.",
+        f"# A first schema for {printable(table)}, proposed by `mmt init`. Change it as you like.",
+        f"# {columns[0].rows:,} rows, {len(columns)} columns, {missing(columns):.0%} of all cells are missing.",
         *write_entry("name", name),
         "",
-        *_noted("data", data),
+        *_write_section("data", data),
         "",
         "modalities:",
     ]
     for choice in used:
-        lines += [f"  # {_about(choice)}", *_entry(choice, "  ")]
+        lines += [f"  # {_about(choice)}", *_write_modality(choice, "  ")]
     if left_out:
-        lines += ["", "  # Left out. To use one all the same, remove the # before its line."]
+        lines += ["", "  # These columns are left out. To use one, remove the # before its line."]
     for choice in left_out:
-        name = printable(choice.columns[0].name) or "(no name)"
-        lines += [f"  # {name}: {_about(choice)}", *(_entry(choice, "  # ") if choice.kind is not None else ())]
-    lines += ["", *_noted("model", model), "", *_noted("train", train), "", *write_entry("evaluate", evaluate, 1)]
+        lines.append(f"  # {printable(choice.columns[0].name) or '(no name)'}: {_about(choice)}")
+        lines += _write_modality(choice, "  # ") if choice.kind is not None else []
+    lines += ["", *_write_section("model", model), "", *_write_section("train", train)]
+    lines += ["", *write_entry("evaluate", evaluate, 1)]
     return "\n".join(lines) + "\n"
 
 
-def _noted(key: str, options: Mapping[str, Any]) -> list[str]:
-    """A key with an option a line, and what to know of it."""
+def _write_section(key: str, options: Mapping[str, Any]) -> list[str]:
+    """A key of the schema, with a line and a comment for each option."""
     lines = [f"{key}:"]
     for option, value in options.items():
         *before, last = write_entry(option, value)
@@ -77,17 +78,17 @@ def _noted(key: str, options: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _entry(choice: Choice, before: str) -> list[str]:
+def _write_modality(choice: Choice, before: str) -> list[str]:
     return [before + line for line in write_entry(choice.name, options(choice))]
 
 
 def options(choice: Choice) -> dict[str, Any]:
-    """A modality as a schema has it."""
+    """Kind and options of a modality, as in a schema."""
     return {"kind": choice.kind, **choice.proposal.options}
 
 
 def missing(columns: Sequence[ColumnSummary]) -> float:
-    """The share of their cells that are missing."""
+    """The share of missing cells in some columns."""
     return sum(column.missing for column in columns) / max(sum(column.rows for column in columns), 1)
 
 

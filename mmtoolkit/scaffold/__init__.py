@@ -1,1 +1,1 @@
-"""A project for a new plugin."""
+"""`mmt plugins new`: write the project of a new plugin."""

@@ -1,4 +1,4 @@
-"""A project for a new plugin, from templates."""
+"""Write the project of a new plugin from templates."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from mmtoolkit.base.files import make_folder, write_text
 from mmtoolkit.catalogue.plugins import Plugins
 
 _NAME = re.compile(r"[A-Za-z]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-# What the module of the template calls something else.
-_TAKEN = {"Any", "Component", "Distribution", "F", "Iterable", "Literal", "NumberModality", "PositiveInt", "Tensor"}
+# Names that the template's module imports.
+_IMPORTED = {"Any", "Component", "Distribution", "F", "Iterable", "Literal", "NumberModality", "PositiveInt", "Tensor"}
 
 _FILES = {
     "pyproject.toml": "pyproject.toml.jinja",
@@ -39,10 +39,10 @@ class Project:
     """A plugin project.
 
     Attributes:
-        folder: where it lies.
+        folder: of the project.
         name: of the distribution, such as mmt-rainfall.
-        module: that holds the hook, mmt_rainfall.
-        kind: of the modality, rainfall.
+        module: with the hook, such as mmt_rainfall.
+        kind: of the modality, such as rainfall.
     """
 
     folder: Path
@@ -52,12 +52,12 @@ class Project:
 
     @property
     def cls(self) -> str:
-        """The name of the modality's class, Rainfall."""
+        """The name of the modality's class, such as Rainfall."""
         return "".join(part.capitalize() for part in self.kind.split("_"))
 
     @property
     def next_commands(self) -> list[str]:
-        """What to type to install, test and train with it."""
+        """Commands that install the plugin, test it and train with it."""
         folder = str(self.folder)
         return [
             shlex.join(["pip", "install", "-e", folder]),
@@ -68,19 +68,19 @@ class Project:
 
 
 def write_project(name: str, folder: Path, plugins: Plugins) -> Project:
-    """Write a plugin project with a modality that works, its tests, and a schema with data that trains at once.
+    """Write a plugin project: a modality that works, its tests, and a schema with data to train on.
 
     Args:
-        name: of the distribution; the module is named after it, and the kind too, without `mmt_`.
-        folder: to make.
-        plugins: those that are there already, whose kinds are taken.
+        name: of the distribution; it gives the module its name, and without `mmt_` the kind.
+        folder: of the project, which must not exist yet.
+        plugins: the installed plugins, whose kinds are taken.
 
     Raises:
-        UserError: the name cannot be used or is taken, the folder is there already or cannot be written.
+        UserError: the name is invalid or taken, or the folder exists already or cannot be written.
     """
-    project = _named(name, folder, plugins)
+    project = _check_name(name, folder, plugins)
     if os.path.lexists(folder):
-        raise UserError(f"{folder}: is there already; name another folder, as `mmt plugins new {name} DIR`")
+        raise UserError(f"{folder}: exists already; name another folder: `mmt plugins new {name} DIR`")
     templates = resources.files("mmtoolkit") / "scaffold" / "plugin"
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
     values = {"name": name, "module": project.module, "kind": project.kind, "cls": project.cls}
@@ -91,22 +91,27 @@ def write_project(name: str, folder: Path, plugins: Plugins) -> Project:
     return project
 
 
-def _named(name: str, folder: Path, plugins: Plugins) -> Project:
+def _check_name(name: str, folder: Path, plugins: Plugins) -> Project:
+    """The project of that name.
+
+    Raises:
+        UserError: the name is invalid or taken.
+    """
     module = re.sub(r"[-.]+", "_", name).lower()
     kind = module.removeprefix("mmt_")
     project = Project(folder, name, module, kind)
     if not _NAME.fullmatch(name) or not (module.isidentifier() and kind.isidentifier()):
         raise UserError(
-            f"{name}: is no name for a plugin; begin with a letter and go on with letters, digits and -, as "
+            f"{name}: is not a valid name for a plugin; use letters, digits and -, and begin with a letter, such as "
             "mmt-rainfall"
         )
-    if keyword.iskeyword(module) or hasattr(builtins, project.cls) or project.cls in _TAKEN:
-        raise UserError(f"{name}: means something else in Python; choose another name, such as mmt-{kind}-values")
+    if keyword.iskeyword(module) or hasattr(builtins, project.cls) or project.cls in _IMPORTED:
+        raise UserError(f"{name}: has another meaning in Python; choose another name, such as mmt-{kind}-values")
     if (known := plugins.components.get(("modality", kind))) is not None:
         where = plugins.origins[known].distribution
-        raise UserError(f"{name}: the kind {kind!r} is there already, from {where}; choose another name")
+        raise UserError(f"{name}: the kind {kind!r} exists already, in {where}; choose another name")
     if module in sys.stdlib_module_names or importlib.util.find_spec(module) is not None:
-        raise UserError(f"{name}: a module {module} is there already; choose another name, such as mmt-{kind}-values")
+        raise UserError(f"{name}: the module {module} exists already; choose another name, such as mmt-{kind}-values")
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:

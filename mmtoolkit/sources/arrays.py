@@ -1,4 +1,4 @@
-"""Rows that are in memory: frames, Arrow tables, arrays and lists."""
+"""The source `arrays`: frames, Arrow tables, arrays and lists in memory."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _PIECE = 4096
 class Arrays(CutSource):
     """Rows of pandas or polars frames, Arrow tables, or dictionaries of arrays, tensors and lists, for use in Python.
 
-    `Arrays.of` makes one. The data is no option: the schema of a run keeps its checksum alone, and who goes on with the
-    run gives the data again.
+    `Arrays.of` makes one. The data is not an option: the schema of a run stores only its checksum. To resume the run,
+    pass the data again.
     """
 
     kind: Literal["arrays"] = "arrays"
@@ -31,66 +31,66 @@ class Arrays(CutSource):
     digest: str = ""
     """The SHA-256 of the data."""
     missing: tuple[str, ...] = MISSING
-    """Texts that stand for a missing cell, beside None, null and NaN."""
+    """Texts that count as missing, as None, null and NaN do."""
 
     _tables: dict[str | None, RowTable] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def of(cls, data: Any, **options: Any) -> Self:
-        """A source over what is in memory.
+        """Make a source from data in memory.
 
         Args:
-            data: a table, which is cut into splits, or a mapping of split -> table. A table is a pandas or polars
-                frame, an Arrow table, or a mapping of column -> array, tensor or list, of one length.
+            data: a table, which is cut into splits, or a mapping from split to table. A table is a pandas or polars
+                frame, an Arrow table, or a mapping from column to array, tensor or list, all of one length.
             options: of this class and of every source, such as `on_bad_cell`.
 
         Raises:
-            UserError: it is no table.
-            ValueError: an option does not fit.
+            UserError: the data is no table.
+            ValueError: an option is wrong.
         """
         each = isinstance(data, Mapping) and bool(data) and all(map(is_table, data.values()))
-        given: dict[str | None, Any] = dict(data) if each else {None: data}
-        if each and "train" not in given:
-            raise ValueError(f"the tables are {', '.join(map(str, given))} and none is train; name one train")
+        by_split: dict[str | None, Any] = dict(data) if each else {None: data}
+        if each and "train" not in by_split:
+            raise ValueError(f"the tables are {', '.join(map(str, by_split))}, and none is train; name one train")
         if each and {"split", "group"} & options.keys():
-            raise ValueError("split and group are of one table, and there is one for each split; remove them")
+            raise ValueError("split and group cut one table, but each split has its own table; remove split and group")
         tables: dict[str | None, RowTable] = {
-            split: frame_of(table, options.get("missing", MISSING)) for split, table in given.items()
+            split: frame_of(table, options.get("missing", MISSING)) for split, table in by_split.items()
         }
         source = cls(digest=_digest(tables), **options)
         source._tables = tables
         return source
 
     def reading(self) -> Reading:
-        """With the same texts for a missing cell."""
+        """Reading with the same texts for missing cells."""
         return Reading(missing=self.missing)
 
     def files(self) -> Sequence[Path]:
-        """None: `digest` says whether the data is the same."""
+        """No files; `digest` identifies the data."""
         return []
 
     def of_splits(self) -> tuple[str, ...] | None:
-        """Those that have a table of their own."""
-        splits = tuple(split for split in self._given if split is not None)
+        """The splits with their own tables; None for one table."""
+        splits = tuple(split for split in self._loaded if split is not None)
         return splits or None
 
     def _table(self, split: str) -> RowTable:
         """The split's table."""
-        tables = self._given
+        tables = self._loaded
         return tables[split] if split in tables else tables[None]
 
     @property
-    def _given(self) -> Mapping[str | None, RowTable]:
+    def _loaded(self) -> Mapping[str | None, RowTable]:
         if not self._tables:
             raise UserError(
-                "data: was in memory when this schema was made; give it again in Python, by mmtoolkit.Arrays.of, or "
+                "data: was in memory when this schema was made; pass it again in Python with mmtoolkit.Arrays.of, or "
                 "name a table instead: data={kind: table, path: FILE}"
             )
         return self._tables
 
 
 def _digest(tables: Mapping[str | None, RowTable]) -> str:
-    """The SHA-256 of all cells, their types, and the columns and splits they stand in."""
+    """The SHA-256 of all cells with their types, columns and splits."""
     digest = hashlib.sha256()
     for split, table in tables.items():
         digest.update(f"{split!r}{table.names!r}{len(table)}".encode())
@@ -100,20 +100,20 @@ def _digest(tables: Mapping[str | None, RowTable]) -> str:
                     for cell in column:
                         _add(digest, cell)
                 else:
-                    batch = pa.record_batch([pa.concat_arrays([column])], ["_"])  # without what a slice leaves out
+                    batch = pa.record_batch([pa.concat_arrays([column])], ["_"])  # copies only the slice
                     digest.update(batch.schema.serialize())
                     digest.update(batch.serialize())
     return digest.hexdigest()
 
 
 def _add(digest: Any, cell: Any) -> None:
-    """Add a cell of any type: what has an array's contents by those, else as it prints itself."""
+    """Add a cell of any type: its contents if NumPy reads it as an array, else its repr."""
     if cell is None or isinstance(cell, (str, bytes, int, float)):
         digest.update(f"{type(cell).__name__}{cell!r}\0".encode(errors="surrogatepass"))
         return
     try:
         array = np.asarray(cell)
-    except Exception:  # whatever its own conversion raises
+    except Exception:  # a cell's own conversion may raise anything
         array = np.empty(0, dtype=object)
     if array.dtype.kind in "biufcSU":
         digest.update(f"{array.dtype.str}{array.shape}".encode())

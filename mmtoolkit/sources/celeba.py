@@ -1,4 +1,4 @@
-"""CelebA: faces with forty attributes each."""
+"""The source `celeba`: faces with forty attributes each."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ CELEBA_ATTRIBUTES = (
 """The 18 of the 40 attributes that Wu & Goodman 2018 use, after Perarnau et al. 2016."""
 
 MOST_ROWS = 256
-"""How many rows are read at a time: pictures are large."""
+"""The largest number of rows in a chunk: pictures are large."""
 
 
 class Faces:
-    """The rows of a split of CelebA: a `Table` of pictures, not read yet, and attributes."""
+    """The rows of a split of CelebA: a `Table` of unread pictures, and attributes."""
 
     def __init__(self, release: Release, split: str) -> None:
         rows = release.rows[split]
@@ -73,15 +73,15 @@ class Faces:
 
 
 class CelebASource(Source):
-    """Rows that come from a folder with the release of CelebA, or with a part of its pictures."""
+    """A source that reads a folder with CelebA, or with a part of its pictures."""
 
     root: DataPath | None = None
     """The folder of `img_align_celeba/` or `img_align_celeba.zip`, `list_attr_celeba.txt` and
-    `list_eval_partition.txt`, which may also lie in its folders Img, Anno and Eval as on the official drive; looked for
-    where it is left out (see `mmt data`)."""
+    `list_eval_partition.txt`. They may also lie in its folders Img, Anno and Eval, as on the official drive. By default
+    mmtoolkit searches for the folder (see `mmt data`)."""
 
     def located(self, find: Callable[[str], Path]) -> Self:
-        """A copy with root filled in."""
+        """A copy with `root` filled in."""
         return self if self.root is not None else self.model_copy(update={"root": find("celeba")})
 
     def splits(self) -> tuple[str, ...]:
@@ -89,21 +89,21 @@ class CelebASource(Source):
         return SPLITS
 
     def files(self) -> Sequence[Path]:
-        """The two lists, and the file of each picture or their archive."""
+        """The two lists, and the pictures' files or archive."""
         return self._release().files()
 
     def notes(self) -> Sequence[str]:
-        """How many pictures are here, where some are not."""
+        """The number of pictures, if some are missing."""
         return self._release().notes()
 
     def _release(self) -> Release:
-        """What lies in the folder.
+        """The release in the folder.
 
         Raises:
-            UserError: a part is missing or broken; the line names the file, the line, the fault and the remedy.
+            UserError: a part is missing or damaged; it names the file, the line, the fault and the remedy.
         """
         if self.root is None:
-            raise UserError("data.root: is not set; give the folder of the celeba files")
+            raise UserError("data.root: is not set; set it to the folder of the celeba files")
         return read_release(self.root)
 
 
@@ -111,11 +111,11 @@ class CelebA(CelebASource):
     """CelebA (Liu et al. 2015): aligned faces of 178x218 pixels with 40 attributes, in the official partition.
 
     Columns: `image`, and each attribute by its name, such as `Smiling`, as 1 or -1. A folder with a part of the
-    pictures gives the rows of those that are there. The licence is for non-commercial research only.
+    pictures gives only their rows. The licence allows non-commercial research only.
     """
 
     kind: Literal["celeba"] = "celeba"
 
     def load(self, split: str) -> Table:
-        """Pictures as paths or members of the archive, attributes as int8 (N,), 1 or -1."""
+        """Pictures as paths or members of the archive; attributes as int8 (N,), 1 or -1."""
         return Faces(self._release(), split)

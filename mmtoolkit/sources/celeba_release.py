@@ -1,4 +1,4 @@
-"""The release of CelebA as it lies in a folder: annotation files, and as many of its pictures as are there."""
+"""Reads the release of CelebA from a folder: annotation files, and all or some of its pictures."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import error_text, one_line, shorten
 
 SPLITS = ("train", "valid", "test")
-"""What 0, 1 and 2 stand for in the list of the partition."""
+"""The splits that the list of the partition numbers 0, 1 and 2."""
 FOLDERS = ("", "Anno", "Eval", "Img")
-"""Where the parts may lie in the data set's folder; the official drive has the last three."""
+"""The folders of the parts in the data set's folder; the official drive has the last three."""
 ATTRIBUTE_LIST = "list_attr_celeba.txt"
 PARTITION_LIST = "list_eval_partition.txt"
 PICTURES = "img_align_celeba"
@@ -31,12 +31,12 @@ _ATTRIBUTES = 40
 _AGAIN = "fetch the file again"
 
 Identity = tuple[Path, int, int]
-"""A path with its size and time of change: what was read from it is good for as long as these are."""
+"""A path with its size and time of change; a cached reading is valid while they stay."""
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """What the lists say of all pictures of the release.
+    """The lists' contents for all pictures of the release.
 
     Attributes:
         names: (N,) file names, in the order of the partition.
@@ -50,14 +50,14 @@ class Annotation:
 
 
 class Pictures(Protocol):
-    """The pictures that are here."""
+    """The pictures on this machine."""
 
     @property
     def names(self) -> frozenset[str]:
         """Their file names."""
 
     def cell(self, name: str) -> Any:
-        """What stands for a picture in a column: `opened` reads it, and so does whatever takes pictures."""
+        """The cell of a picture in a column; `open_picture` and modalities of images read it."""
 
     def files(self, names: Sequence[str]) -> Sequence[Path]:
         """The files that hold the named pictures."""
@@ -75,14 +75,14 @@ class Folder:
         return self.path / name
 
     def files(self, names: Sequence[str]) -> Sequence[Path]:
-        """Each picture's own."""
+        """The file of each named picture."""
         return [self.path / name for name in names]
 
 
 class Archive:
     """Pictures in a zip archive; a cell is a `Member`.
 
-    The file is opened when the first member is read, and closed when the archive and its cells are dropped.
+    The file opens with the first reading, and closes when the archive and its cells are dropped.
 
     Args:
         path: the archive.
@@ -92,13 +92,13 @@ class Archive:
     def __init__(self, path: Path, members: Mapping[str, str]) -> None:
         self.path, self.members = path, members
         self._file: zipfile.ZipFile | None = None
-        self._lock = threading.Lock()  # cells are read in parallel
+        self._lock = threading.Lock()  # threads read cells in parallel
 
     def read(self, member: str) -> bytes:
         """The contents of a member, by its name in the archive.
 
         Raises:
-            Exception: whatever the archive raises.
+            Exception: any error of the archive.
         """
         with self._lock:
             if self._file is None:
@@ -111,7 +111,7 @@ class Archive:
         return frozenset(self.members)
 
     def cell(self, name: str) -> Member:
-        """A member, not read yet."""
+        """An unread member."""
         return Member(self, self.members[name])
 
     def files(self, names: Sequence[str]) -> Sequence[Path]:
@@ -120,7 +120,7 @@ class Archive:
 
 
 class Member:
-    """A picture in an archive, read when it is asked for; NumPy takes it as an array (height, width, 3) of uint8."""
+    """A picture in an archive, read on request; NumPy converts it to uint8 (height, width, 3)."""
 
     def __init__(self, archive: Archive, name: str) -> None:
         self._archive, self._name = archive, name
@@ -128,45 +128,45 @@ class Member:
     def __repr__(self) -> str:
         return f"{self._archive.path}, member {self._name}"
 
-    def opened(self) -> Image.Image:
+    def open(self) -> Image.Image:
         """The picture, RGB.
 
         Raises:
-            UserError: it cannot be read; archive and member are named.
+            UserError: it cannot be read; the text names archive and member.
         """
         try:
             with Image.open(BytesIO(self._archive.read(self._name))) as picture:
                 return ImageOps.exif_transpose(picture).convert("RGB")
-        except Exception as error:  # decoders raise what they like on a broken file
+        except Exception as error:  # decoders raise many classes for a damaged file
             raise UserError(
                 f"{self}: is no picture that can be read ({error_text(error)}); fetch the archive again"
             ) from None
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self.opened(), dtype=dtype)
+        return np.asarray(self.open(), dtype=dtype)
 
 
-def opened(cell: Path | Member) -> Image.Image:
+def open_picture(cell: Path | Member) -> Image.Image:
     """The picture of a cell, RGB and upright.
 
     Raises:
-        Exception: whatever its decoder raises.
+        Exception: any error of its decoder.
     """
     if isinstance(cell, Member):
-        return cell.opened()
+        return cell.open()
     with Image.open(cell) as picture:
         return ImageOps.exif_transpose(picture).convert("RGB")
 
 
 @dataclass(frozen=True)
 class Release:
-    """The release, and which part of it is here.
+    """The release, and the part of it that is on this machine.
 
     Attributes:
         annotation: of all pictures.
-        lists: the two files that it was read from.
-        pictures: those that are here.
-        rows: split -> (n,) int64, places in the annotation of its pictures that are here.
+        lists: the two files of the annotation.
+        pictures: those on this machine.
+        rows: split -> (n,) int64, the places of these pictures in the annotation.
     """
 
     annotation: Annotation
@@ -175,7 +175,7 @@ class Release:
     rows: Mapping[str, NDArray[np.int64]]
 
     def names(self) -> Sequence[str]:
-        """The file names of the pictures that are here, split by split."""
+        """The file names of the pictures on this machine, split by split."""
         return [self.annotation.names[row] for rows in self.rows.values() for row in rows]
 
     def files(self) -> Sequence[Path]:
@@ -183,7 +183,7 @@ class Release:
         return [*self.lists, *self.pictures.files(self.names())]
 
     def notes(self) -> Sequence[str]:
-        """How many pictures are here, where some are not."""
+        """The number of pictures, if some are missing."""
         counts = {split: len(rows) for split, rows in self.rows.items()}
         here, whole = sum(counts.values()), len(self.annotation.names)
         if here == whole:
@@ -193,12 +193,10 @@ class Release:
 
 
 def read_release(root: Path) -> Release:
-    """The release in a folder; its lists and the names of its pictures are read anew only when they change.
-
-    What is kept of them holds no file open.
+    """Read the release in a folder. The contents are cached until the files change; the cache holds no file open.
 
     Raises:
-        UserError: a list or all pictures are missing, or a list is broken; the line names file, line and fault.
+        UserError: a list or all pictures are missing, or a list is damaged; the text names file, line and fault.
     """
     lists = _list(root, ATTRIBUTE_LIST), _list(root, PARTITION_LIST)
     annotation = _read_annotation(_identity(lists[0]), _identity(lists[1]))
@@ -216,8 +214,8 @@ def read_release(root: Path) -> Release:
 
 
 def _identity(path: Path) -> Identity:
-    found = path.stat()
-    return path, found.st_size, found.st_mtime_ns
+    stat = path.stat()
+    return path, stat.st_size, stat.st_mtime_ns
 
 
 def _list(root: Path, name: str) -> Path:
@@ -231,7 +229,7 @@ def _list(root: Path, name: str) -> Path:
 
 
 def _pictures_places(root: Path) -> list[Identity]:
-    """Folders and archives that may hold the pictures, in the order they are looked at."""
+    """Folders and archives that may hold the pictures, in the order of the search."""
     places = [root / folder / name for name in (PICTURES, f"{PICTURES}.zip") for folder in FOLDERS]
     return [_identity(place) for place in places if place.exists()]
 
@@ -248,14 +246,14 @@ def _folder(place: Identity) -> Folder:
 
 @lru_cache(maxsize=2)
 def _members(place: Identity) -> Mapping[str, str]:
-    """File name -> name in an archive, of the pictures in its folder, or else at its top."""
+    """File name -> name in an archive, for the pictures in its folder, or else at its top."""
     path = place[0]
     try:
         with zipfile.ZipFile(path) as file:
             inside = [name for name in file.namelist() if not name.endswith("/")]
     except (OSError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: is no zip archive that can be read ({error}); fetch it again") from error
-    inside = [name for name in inside if not name.startswith("__MACOSX/")]  # what some systems add
+        raise UserError(f"{path}: cannot be read as a zip archive ({error}); fetch it again") from error
+    inside = [name for name in inside if not name.startswith("__MACOSX/")]  # macOS adds these
     chosen = [n for n in inside if f"/{n}".endswith(f"/{PICTURES}/{n.rpartition('/')[2]}")]
     chosen = chosen or [name for name in inside if "/" not in name]
     members: dict[str, str] = {}
@@ -279,7 +277,7 @@ def _read_annotation(attributes: Identity, partition: Identity) -> Annotation:
         rows = {name: row for row, name in enumerate(names)}
         if unknown := next((name for name in listed if name not in rows), None):
             raise UserError(
-                f"{attribute_list}: has no line of {unknown}, which {partition_list} lists; fetch both again"
+                f"{attribute_list}: has no line for {unknown}, which {partition_list} lists; fetch both again"
             )
         values = values[[rows[name] for name in listed]]
     return Annotation(listed, splits, dict(zip(header, np.ascontiguousarray(values.T), strict=True)))
@@ -291,14 +289,14 @@ def _lines(path: Path) -> list[str]:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; make it readable, or {_AGAIN}") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is no text ({error.reason} at byte {error.start:,}); {_AGAIN}") from error
+        raise UserError(f"{path}: is not a text file ({error.reason} at byte {error.start:,}); {_AGAIN}") from error
     if "\0" in text:
-        raise UserError(f"{path}: is no text (it holds zero bytes); {_AGAIN}")
+        raise UserError(f"{path}: is not a text file (it holds zero bytes); {_AGAIN}")
     return text.split("\n")
 
 
 def _unique(path: Path, names: Sequence[str], numbers: Sequence[int]) -> None:
-    """Check that no picture is listed twice."""
+    """Raise a `UserError` if a picture is listed twice."""
     if len(set(names)) == len(names):
         return
     first: dict[str, int] = {}
@@ -314,11 +312,11 @@ def read_attributes(path: Path) -> tuple[tuple[str, ...], list[str], NDArray[np.
     """The list of attributes: their names, the pictures' names, and values (N, 40), 1 or -1.
 
     Raises:
-        UserError: it is broken; the line names the file, the line, the fault and the remedy.
+        UserError: it is damaged; the text names the file, the line, the fault and the remedy.
     """
     lines = _lines(path)
     if not lines[0].strip().isdecimal():
-        raise UserError(f"{path}, line 1: {_short(lines[0])} is no number of images; {_AGAIN}")
+        raise UserError(f"{path}, line 1: {_short(lines[0])} is not a number of images; {_AGAIN}")
     header = tuple(lines[1].split()) if len(lines) > 1 else ()
     if len(header) != _ATTRIBUTES or len(set(header)) != _ATTRIBUTES:
         raise UserError(f"{path}, line 2: names {len(set(header))} attributes, not {_ATTRIBUTES}; {_AGAIN}")
@@ -326,7 +324,7 @@ def read_attributes(path: Path) -> tuple[tuple[str, ...], list[str], NDArray[np.
     numbers: list[int] = []
     rows: list[str] = []
     for number, line in enumerate(lines[2:], start=3):
-        # With \0, which no line holds, for -1 each right value is one character, and those split makes no strings of.
+        # No line holds \0. With it for -1, each correct value is one character, for which split makes no new string.
         name, *rest = line.split(None, 1)[:2] or ("",)
         values = rest[0].replace("-1", "\0").split() if rest else []
         row = "".join(values)
@@ -357,7 +355,7 @@ def read_partition(path: Path) -> tuple[list[str], NDArray[np.int8]]:
     """The list of the partition: the pictures' names, and places (N,) in `SPLITS`.
 
     Raises:
-        UserError: it is broken; the line names the file, the line, the fault and the remedy.
+        UserError: it is damaged; the text names the file, the line, the fault and the remedy.
     """
     names: list[str] = []
     numbers: list[int] = []
@@ -370,8 +368,8 @@ def read_partition(path: Path) -> tuple[list[str], NDArray[np.int8]]:
             raise UserError(f"{path}, line {number}: {_short(line)} is not a file name and a split; {_AGAIN}")
         if fields[1] not in ("0", "1", "2"):
             raise UserError(
-                f"{path}, line {number}: {_short(fields[1])} is no split; give 0 for train, 1 for valid, 2 for test, "
-                f"or {_AGAIN}"
+                f"{path}, line {number}: {_short(fields[1])} is not a split; write 0 for train, 1 for valid, 2 for "
+                f"test, or {_AGAIN}"
             )
         names.append(fields[0])
         numbers.append(number)

@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face library: saved folders, folders of files, and those in its cache."""
+"""The source `huggingface`: data sets of the `datasets` library, from folders or its cache."""
 
 from __future__ import annotations
 
@@ -21,42 +21,40 @@ _PIECE = 4096
 
 
 class HuggingFace(Source):
-    """A data set that the `datasets` library reads, from this machine alone unless `download` is set.
+    """A data set of the `datasets` library; it stays offline unless `download` is set.
 
-    Needs the extra `huggingface`. Pictures are read from their bytes or files, classes by their names.
+    Needs the extra `huggingface`. Pictures are the bytes or paths of their files; classes are their names.
     """
 
     kind: Literal["huggingface"] = "huggingface"
 
     folder: DataPath | None = None
-    """A folder that `save_to_disk` wrote, or one of data files."""
+    """A folder that `save_to_disk` wrote, or a folder of data files."""
     name: str | None = None
-    """The name of a data set on the hub, such as `ylecun/mnist`, instead of `folder`; read from the library's cache."""
+    """The name of a data set on the hub, such as `ylecun/mnist`, instead of `folder`; it is read from the cache."""
     config: str | None = None
-    """Which configuration of it."""
+    """The configuration of the data set."""
     revision: str | None = None
-    """Which version of it, a branch, tag or commit of the hub."""
+    """The version of the data set: a branch, tag or commit on the hub."""
     split_names: dict[str, str] = Field(default_factory=lambda: dict(_SPLITS))
-    """Our split -> its split; those that it does not have are left out."""
+    """Our split -> its split; splits that the data set lacks are left out."""
     download: bool = False
-    """Fetch what the cache lacks from the hub."""
+    """Whether to fetch the data set from the hub if the cache lacks it."""
 
     def model_post_init(self, context: Any) -> None:
-        """Refuse both or neither of `folder` and `name`."""
+        """Raise a `ValueError` unless exactly one of `folder` and `name` is set."""
         if (self.folder is None) == (self.name is None):
-            raise ValueError(
-                "needs a folder or the name of a data set, one of the two; give folder: PATH or name: NAME"
-            )
+            raise ValueError("needs either a folder or the name of a data set; write folder: PATH or name: NAME")
 
     @cached_property
-    def _found(self) -> dict[str, Any]:
-        """Our splits as the library's data sets."""
+    def _by_split(self) -> dict[str, Any]:
+        """Our split -> the library's data set."""
         where = str(self.folder or self.name)
         try:
             import datasets
         except ImportError as error:
             raise UserError(
-                f"data: {where}: needs the library datasets; install it with pip install 'mmtoolkit[huggingface]'"
+                f"data: {where}: needs the library datasets; run `pip install 'mmtoolkit[huggingface]'`"
             ) from error
         if self.folder is not None and not self.folder.is_dir():
             raise UserError(f"{where}: there is no such folder; correct data.folder")
@@ -66,37 +64,37 @@ class HuggingFace(Source):
                     loaded = datasets.load_from_disk(where)
                 else:
                     loaded = datasets.load_dataset(where, self.config, revision=self.revision)
-        except Exception as error:  # the library has dozens of its own
+        except Exception as error:  # the library raises dozens of classes
             remedy = "correct data" if self.folder or self.download else "set data.download to true to fetch it"
             raise UserError(f"{where}: cannot be loaded: {error_text(error)}; {remedy}") from error
-        given = dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
-        found = {ours: given[theirs] for ours, theirs in self.split_names.items() if theirs in given}
-        if not found:
-            raise UserError(f"{where}: has the splits {', '.join(given)}; name them by data.split_names, train: NAME")
-        return found
+        splits = dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
+        by_split = {ours: splits[theirs] for ours, theirs in self.split_names.items() if theirs in splits}
+        if not by_split:
+            raise UserError(f"{where}: has the splits {', '.join(splits)}; set data.split_names to {{train: NAME}}")
+        return by_split
 
     def splits(self) -> tuple[str, ...]:
-        """Those of `split_names` that there are."""
-        return tuple(self._found)
+        """The splits of `split_names` that the data set has."""
+        return tuple(self._by_split)
 
     def files(self) -> Sequence[Path]:
         """The Arrow files of its splits."""
-        return [Path(file["filename"]) for split in self._found.values() for file in split.cache_files]
+        return [Path(file["filename"]) for split in self._by_split.values() for file in split.cache_files]
 
     def load(self, split: str) -> Table:
         """The rows of a split."""
-        return _Rows(self._found[split])
+        return _Rows(self._by_split[split])
 
 
-# What `save_to_disk` leaves in a folder.
+# The files that `save_to_disk` writes.
 _SAVED = ("dataset_dict.json", "dataset_info.json")
 
 
 @contextlib.contextmanager
-def _offline(datasets: Any, wanted: bool) -> Iterator[None]:
-    """Keep the library from the network for a while: it has no argument for that."""
+def _offline(datasets: Any, offline: bool) -> Iterator[None]:
+    """Keep the library offline inside, by its configuration: it has no argument for that."""
     before = datasets.config.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = before or wanted
+    datasets.config.HF_HUB_OFFLINE = before or offline
     try:
         yield
     finally:
@@ -104,7 +102,7 @@ def _offline(datasets: Any, wanted: bool) -> Iterator[None]:
 
 
 class _Rows:
-    """The rows of a split: a `Table`, mapped into memory by the library."""
+    """The rows of a split: a `Table` that the library maps into memory."""
 
     def __init__(self, split: Any) -> None:
         self.split = split
@@ -130,7 +128,7 @@ class _Rows:
             yield {name: self._cells(name, rows.cells(name)) for name in rows.raw}
 
     def _cells(self, name: str, cells: Cells) -> Cells:
-        """Classes by their names, pictures as the bytes of their files or as the files' paths."""
+        """Cells, with classes as names and pictures as the bytes or paths of their files."""
         feature = self.split.features[name]
         if hasattr(feature, "int2str"):
             return [None if cell is None or cell < 0 else feature.int2str(int(cell)) for cell in cells]
@@ -138,7 +136,7 @@ class _Rows:
 
 
 def _file(cell: Any) -> Any:
-    """What the library stores of a picture: its bytes, else its path."""
+    """The bytes of a picture that the library stores, else its path."""
     if isinstance(cell, dict) and cell.keys() == {"bytes", "path"}:
         return cell["bytes"] if cell["bytes"] is not None else Path(cell["path"])
     return cell

@@ -1,4 +1,4 @@
-"""MNIST and the data sets in its format: images and labels in IDX files."""
+"""The sources `mnist`, `fashion_mnist` and `fashion_mini`: images and labels in IDX files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     """The array of unsigned bytes in an IDX file, gzipped or not (LeCun & Cortes, the MNIST format).
 
     Raises:
-        UserError: the file is not there, is not IDX, or is cut short.
+        UserError: the file is missing, damaged or not IDX.
     """
     remedy = "fetch it again"
     try:
@@ -34,12 +34,12 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: cannot be read: {error}; {remedy}") from error
     if len(data) < 4 or data[:2] != b"\0\0":
-        raise UserError(f"{path}: is no IDX file (it does not begin with two zero bytes); {remedy}")
+        raise UserError(f"{path}: is not an IDX file (it does not begin with two zero bytes); {remedy}")
     if data[2] != 8:
         raise UserError(f"{path}: holds numbers of IDX type {data[2]:#04x}, not unsigned bytes (0x08); {remedy}")
     dimensions = data[3]
     if dimensions > _MOST_DIMENSIONS:
-        raise UserError(f"{path}: is no IDX file (its header promises {dimensions} dimensions); {remedy}")
+        raise UserError(f"{path}: is not an IDX file (its header promises {dimensions} dimensions); {remedy}")
     start = 4 + 4 * dimensions
     if len(data) < start:
         raise UserError(f"{path}: is cut short in its header; {remedy}")
@@ -57,15 +57,15 @@ class IdxSource(Source):
     data_set: ClassVar[str]
     """The name of the data set in the catalogue."""
     classes: ClassVar[tuple[str, ...]]
-    """What the labels 0, 1, … stand for."""
+    """The names of the labels 0, 1, …"""
     extents: ClassVar[dict[str, tuple[Literal["train", "t10k"], int, int]]]
-    """Split -> which pair of files, and the first and last row in it."""
+    """Split -> its pair of files, the first row, and the row after the last."""
 
     root: DataPath | None = None
-    """The folder of the four files; looked for where it is left out (see `mmt data`)."""
+    """The folder of the four files; by default mmtoolkit searches for it (see `mmt data`)."""
 
     def located(self, find: Callable[[str], Path]) -> Self:
-        """A copy with root filled in."""
+        """A copy with `root` filled in."""
         return self if self.root is not None else self.model_copy(update={"root": find(self.data_set)})
 
     def splits(self) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ class IdxSource(Source):
         ]
 
     def load(self, split: str) -> Table:
-        """Images as uint8 (N, 28, 28), labels by name."""
+        """Images as uint8 (N, 28, 28), labels as names."""
         part, start, stop = self.extents[split]
         images, labels = (
             self._rows(f"{part}-{what}", dimensions, start, stop)
@@ -96,7 +96,7 @@ class IdxSource(Source):
 
     def _file(self, name: str) -> Path:
         if self.root is None:
-            raise UserError(f"data.root: is not set; give the folder of the {self.data_set} files")
+            raise UserError(f"data.root: is not set; set it to the folder of the {self.data_set} files")
         packed, plain = self.root / f"{name}.gz", self.root / name
         if plain.is_file():
             return plain

@@ -1,4 +1,4 @@
-"""MultiMNIST: canvases of up to four digits, and the digits as text."""
+"""The source `multimnist`: canvases of up to four digits, and the digits as text."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ class MultiMNIST(Source):
     """Digits of MNIST, none to four, on canvases of 50x50, after Wu & Goodman 2018, section 4.3.
 
     Columns: `image` and `text`, the digits in reading order, such as `407`; the text of an empty canvas is empty.
-    Four fixed cells are filled in reading order with digits shrunk to 21x21. A canvas on which overlapping digits
-    would pass the largest grey value is drawn again. There are 50,000 canvases to train, 10,000 to validate and 10,000
-    to test, each split made of the digits of its own split of MNIST.
+    Digits of 21x21 pixels fill four fixed cells in reading order. If overlapping digits exceed the largest grey value,
+    the canvas is drawn again. There are 50,000 canvases to train, 10,000 to validate and 10,000 to test, each with
+    digits from the same split of MNIST.
     """
 
     kind: Literal["multimnist"] = "multimnist"
     digits: ClassVar[type[MNIST]] = MNIST
-    """Where the digits come from."""
+    """The source of the digits."""
     sizes: ClassVar[dict[str, int]] = {"train": 50_000, "valid": 10_000, "test": 10_000}
-    """Split -> how many canvases."""
+    """Split -> the number of canvases."""
 
     root: DataPath | None = None
-    """The folder of MNIST's four files; looked for where it is left out (see `mmt data`)."""
+    """The folder of MNIST's four files; by default mmtoolkit searches for it (see `mmt data`)."""
     min_digits: Annotated[int, Field(ge=0, le=len(CORNERS))] = 0
     """The fewest digits on a canvas."""
     max_digits: Annotated[int, Field(ge=0, le=len(CORNERS))] = 4
-    """The most digits on a canvas; each number from the fewest to the most is as likely."""
+    """The most digits on a canvas; all numbers from the fewest to the most are equally likely."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """What the draws follow from."""
+    """Fixes the draws."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -61,7 +61,7 @@ class MultiMNIST(Source):
         return self
 
     def located(self, find: Callable[[str], Path]) -> Self:
-        """A copy with root filled in."""
+        """A copy with `root` filled in."""
         return self if self.root is not None else self.model_copy(update={"root": find(self.digits.data_set)})
 
     def splits(self) -> tuple[str, ...]:
@@ -78,61 +78,61 @@ class MultiMNIST(Source):
         images, labels = np.asarray(digits.column("image")), np.asarray(digits.column("label"))
         if images.shape[1:] != (_MNIST_SIDE, _MNIST_SIDE):
             raise UserError(
-                f"{self.root}: its images have {images.shape[1]}x{images.shape[2]} pixels, and digits are shrunk from "
-                f"{_MNIST_SIDE}x{_MNIST_SIDE}; give the folder of the {self.digits.data_set} files"
+                f"{self.root}: its images have {images.shape[1]}x{images.shape[2]} pixels, not "
+                f"{_MNIST_SIDE}x{_MNIST_SIDE}; set data.root to the folder of the {self.digits.data_set} files"
             )
         generator = np.random.default_rng([self.seed, zlib.crc32(split.encode())])
         counts = generator.integers(self.min_digits, self.max_digits, self.sizes[split], endpoint=True)
-        canvases, chosen = self._drawn(counts, shrunk(images), generator)
+        canvases, chosen = self._draw(counts, shrink(images), generator)
         texts = ["".join(labels[row[:count]]) for row, count in zip(chosen, counts, strict=True)]
         return Columns({"image": canvases, "text": np.array(texts, dtype=np.str_)})
 
     def _mnist(self) -> MNIST:
         return self.digits.model_validate({"root": self.root})
 
-    def _drawn(
+    def _draw(
         self, counts: NDArray[np.int64], digits: NDArray[np.uint8], generator: np.random.Generator
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Canvases (N, 50, 50) of so many digits each, and which digits they are, (N, 4)."""
+        """Draw canvases (N, 50, 50) with `counts` digits each; the digits' places are (N, 4)."""
         canvases = np.empty((len(counts), CANVAS, CANVAS), dtype=np.uint8)
         chosen = generator.integers(len(digits), size=(len(counts), len(CORNERS)))
-        wanted = np.arange(len(counts))
+        pending = np.arange(len(counts))
         for _ in range(_MOST_DRAWS):
             again = []
-            for start in range(0, len(wanted), _BLOCK):
-                rows = wanted[start : start + _BLOCK]
-                total = laid_out(digits, chosen[rows], counts[rows])
+            for start in range(0, len(pending), _BLOCK):
+                rows = pending[start : start + _BLOCK]
+                total = lay_out(digits, chosen[rows], counts[rows])
                 fits = total.max(axis=(1, 2)) <= np.iinfo(np.uint8).max
                 canvases[rows[fits]] = total[fits]
                 again.append(rows[~fits])
-            wanted = np.concatenate(again)
-            if not len(wanted):
+            pending = np.concatenate(again)
+            if not len(pending):
                 return canvases, chosen
-            chosen[wanted] = generator.integers(len(digits), size=(len(wanted), len(CORNERS)))
+            chosen[pending] = generator.integers(len(digits), size=(len(pending), len(CORNERS)))
         raise UserError(
-            f"{self.root}: {len(wanted):,} canvases were drawn {_MOST_DRAWS:,} times and their digits always overlap, "
-            f"so these are hardly digits with a black margin; give the folder of the {self.digits.data_set} files"
+            f"{self.root}: {len(pending):,} canvases were drawn {_MOST_DRAWS:,} times and their digits always overlap, "
+            f"so the images have no black margin; set data.root to the folder of the {self.digits.data_set} files"
         )
 
 
-def shrunk(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Digits (N, 28, 28) at the size that they have on a canvas, (N, 21, 21), bilinear over the pixels' area."""
+def shrink(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shrink digits (N, 28, 28) to their size on a canvas, (N, 21, 21), bilinear over the pixels' area."""
     small = np.empty((len(images), DIGIT, DIGIT), dtype=np.uint8)
     for place, image in zip(small, images, strict=True):
         place[:] = np.asarray(Image.fromarray(image).resize((DIGIT, DIGIT), Image.Resampling.BILINEAR))
     return small
 
 
-def laid_out(digits: NDArray[np.uint8], chosen: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any]:
-    """The sums of the digits on each canvas.
+def lay_out(digits: NDArray[np.uint8], chosen: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[Any]:
+    """Add up the digits on each canvas.
 
     Args:
         digits: (D, 21, 21).
-        chosen: (N, 4), which digit each cell would hold.
-        counts: (N,), how many cells are filled.
+        chosen: (N, 4), the digit of each cell, if it is filled.
+        counts: (N,), the number of filled cells.
 
     Returns:
-        (N, 50, 50) of a wider type than uint8, as overlapping digits may pass 255.
+        (N, 50, 50) of a wider type than uint8, as overlapping digits may exceed 255.
     """
     total = np.zeros((len(counts), CANVAS, CANVAS), dtype=np.uint16)
     for cell, (top, left) in enumerate(CORNERS):

@@ -1,4 +1,4 @@
-"""Tables of the user's own: a file of rows, and the files that its cells name."""
+"""The source `table`: the user's own table, and the files that its cells name."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mmtoolkit.tables import FilesBeside, Reading, RowTable, open_table
 
 
 class TableSource(Reading, CutSource):
-    """Rows of a table: CSV, TSV, Parquet, Arrow (Feather) or JSON Lines, with files such as pictures beside it.
+    """The rows of a table: CSV, TSV, Parquet, Arrow (Feather) or JSON Lines, with files such as pictures next to it.
 
-    Its columns are what modalities read. A cell is missing where it is null, NaN or one of the texts in `missing`.
-    Rows are read some at a time, so that a table may be larger than memory.
+    Modalities read its columns. A cell is missing if it is null, NaN or one of the texts in `missing`. Rows are read in
+    chunks, so a table may be larger than memory.
     """
 
     kind: Literal["table"] = "table"
@@ -31,11 +31,13 @@ class TableSource(Reading, CutSource):
             if "train" not in self.path:
                 raise ValueError("path names no file for the split train; add train: FILE")
             if self.split is not None or self.group is not None:
-                raise ValueError("split and group are of one file, and path names one for each split; remove them")
+                raise ValueError(
+                    "split and group cut one file, but path names a file for each split; remove split and group"
+                )
         return self
 
     def reading(self) -> Reading:
-        """As this table is read; the format is each file's own."""
+        """The options to read this table; each file has its own format."""
         return Reading.model_validate(self.model_dump(include=set(Reading.model_fields) - {"format"}))
 
     def beside(self, split: str) -> FilesBeside:
@@ -43,11 +45,11 @@ class TableSource(Reading, CutSource):
         return self.files_in(self._path(split).parent)
 
     def files(self) -> Sequence[Path]:
-        """The tables' files. Those that cells name belong to their columns."""
+        """The tables' files, without the files that cells name."""
         return list(self.path.values()) if isinstance(self.path, dict) else [self.path]
 
     def of_splits(self) -> tuple[str, ...] | None:
-        """Those that `path` names."""
+        """The splits that `path` names; None for one file."""
         return tuple(self.path) if isinstance(self.path, dict) else None
 
     def _table(self, split: str) -> RowTable:

@@ -1,4 +1,4 @@
-"""What is made of one picture of a face: five more views of it (Wu & Goodman 2018, section 7)."""
+"""Five more views of a picture of a face (Wu & Goodman 2018, section 7)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Pixels = NDArray[np.uint8]
 """(height, width), or (height, width, 3)."""
 
 JAW = slice(0, 17)
-"""The landmarks along the jaw, drawn as a line."""
+"""The landmarks along the jaw; `mask` draws a line."""
 PARTS = (
     slice(17, 22),
     slice(22, 27),
@@ -25,16 +25,16 @@ PARTS = (
     slice(42, 48),
     slice(48, 68),
 )
-"""The landmarks of brows, nose, eyes and mouth, each drawn as its convex hull."""
+"""The landmarks of brows, nose, eyes and mouth; `mask` draws the convex hull of each."""
 
 
 def grey(picture: Image.Image) -> Pixels:
-    """Luma (height, width), ITU-R 601."""
+    """The luma (height, width), ITU-R 601."""
     return np.asarray(picture.convert("L"))
 
 
 def edges(picture: Image.Image, sigma: float) -> Pixels:
-    """Edges (height, width), 255 or 0 (Canny 1986), scikit-image's.
+    """The edges (height, width), 255 or 0, by scikit-image (Canny 1986).
 
     Args:
         picture: of a face.
@@ -47,8 +47,8 @@ def edges(picture: Image.Image, sigma: float) -> Pixels:
         from skimage.feature import canny
     except ImportError as error:
         raise UserError(f"column edges: needs scikit-image ({error}); run `pip install 'mmtoolkit[vision]'`") from error
-    found: NDArray[np.bool_] = canny(grey(picture), sigma=sigma)
-    return found.astype(np.uint8) * 255
+    pixels: NDArray[np.bool_] = canny(grey(picture), sigma=sigma)
+    return pixels.astype(np.uint8) * 255
 
 
 def obscured(picture: Image.Image) -> Pixels:
@@ -95,7 +95,7 @@ def convex_hull(points: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return halves[0] + halves[1]
 
 
-# The watermark: "mmt" above two strokes, as lines in a box one wide; drawn here, so that no font is needed.
+# The watermark: "mmt" above two strokes, as lines in a unit square, so that it needs no font.
 _M = ((0.0, 1.0), (0.0, 0.0), (0.5, 0.65), (1.0, 0.0), (1.0, 1.0))
 _T = (((0.0, 0.0), (1.0, 0.0)), ((0.5, 0.0), (0.5, 1.0)))
 _STROKES = (
@@ -110,7 +110,7 @@ _FINE = 4
 
 @lru_cache(maxsize=4)
 def watermark(size: tuple[int, int]) -> Image.Image:
-    """How much of each pixel the watermark covers, 0 to 255, for a picture of (width, height)."""
+    """The share of each pixel that the watermark covers, 0 to 255, for a picture of (width, height)."""
     width, height = size
     side = min(size)
     left, top = (width - side) / 2, (height - side) / 2

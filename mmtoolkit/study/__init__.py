@@ -1,1 +1,1 @@
-"""Grids of runs."""
+"""`mmt study`: train a grid of runs, and write one table and one figure of their scores."""

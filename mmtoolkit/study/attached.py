@@ -1,6 +1,6 @@
-"""`mmt` as a study starts it: this process ends when the study ends, however the study ends.
+"""Run `mmt` as a process of a study, which ends when the study ends, even if the study is killed.
 
-The study holds the other end of stdin and writes nothing there. When the study is killed, the system closes that end.
+The study holds the other end of stdin and writes nothing to it. When the study ends, the system closes that end.
 """
 
 from __future__ import annotations

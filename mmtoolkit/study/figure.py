@@ -1,4 +1,4 @@
-"""The figure of a study: its scores along one axis, a line for each combination of the others."""
+"""Draw the figure of a study: its scores along one axis, with a line for each combination of the other axes."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mmtoolkit.figures.colours import CURVES, DPI, INK, SOFT
-from mmtoolkit.study.file import Study, told
+from mmtoolkit.study.file import Study, axis_text
 from mmtoolkit.study.table import Number
 
 _MARKERS = "osD^vPX*"
 _DASHES = ("-", "--", ":", "-.")
-_SPAN = 50  # positive values that span a larger factor are drawn on a logarithmic axis
+_SPAN = 50  # positive values that span a larger factor get a logarithmic axis
 _MOST_TICKS = 12
-_LEGEND = 34  # characters a line
+_LEGEND = 34  # characters in a line
 
 
 def study_figure(study: Study, averaged: Sequence[Number]) -> Figure:
-    """A panel for each unit, x the axis `study.x`, a line for each score and combination of the other axes.
+    """Draw a panel for each unit: along x the axis `study.x`, a line for each score and combination of the other axes.
 
     Bars are standard errors; hollow marks are published numbers.
     """
-    units = {score.name: score.unit for score in study.kept}
-    shown = [n for name in units for n in averaged if n.score == name and n.value is not None]
-    panels = list(dict.fromkeys(units[n.score] for n in shown))
+    units = {score.name: score.unit for score in study.expanded_scores}
+    drawable = [n for name in units for n in averaged if n.score == name and n.value is not None]
+    panels = list(dict.fromkeys(units[n.score] for n in drawable))
     figure = Figure(figsize=(7.6, max(3.2 * len(panels), 1)), dpi=DPI, layout="constrained")
-    places = [_place(study, n) for n in shown]
+    places = [_place(study, n) for n in drawable]
     numbers = [float(p) for p in places if isinstance(p, (int, float)) and not isinstance(p, bool)]
     numeric = len(numbers) == len(places)
-    ticks = list(dict.fromkeys(map(told, places)))
+    ticks = list(dict.fromkeys(map(axis_text, places)))
     for row, unit in enumerate(panels):
         axes = figure.add_subplot(len(panels), 1, row + 1)
-        lines = _lines(study, [n for n in shown if units[n.score] == unit])
+        lines = _lines(study, [n for n in drawable if units[n.score] == unit])
         for line, (name, points) in enumerate(lines.items()):
             at = [_place(study, n) for n in points]
             if not numeric:  # side by side
                 aside = 0.5 * ((line + 1) / (len(lines) + 1) - 0.5)
-                at = [ticks.index(told(place)) + aside for place in at]
+                at = [ticks.index(axis_text(place)) + aside for place in at]
             _draw(axes, name, at, points, line, joined=numeric)
-        _dress(axes, unit, study.x or "", last=unit == panels[-1])
+        _label_axes(axes, unit, study.x or "", last=unit == panels[-1])
         if numeric:
-            _scale(axes, study.figure.scale, numbers)
+            _set_scale(axes, study.figure.scale, numbers)
         else:
             axes.set_xticks(range(len(ticks)), [_wrapped(tick, 16) for tick in ticks])
             axes.set_xlim(-0.5, len(ticks) - 0.5)
@@ -53,12 +53,12 @@ def study_figure(study: Study, averaged: Sequence[Number]) -> Figure:
 
 
 def _place(study: Study, number: Number) -> Any:
-    """Where a number stands along the figure."""
+    """The value or label of a number on the axis x."""
     return number.labels[study.x] if study.x else ""
 
 
 def _lines(study: Study, numbers: Sequence[Number]) -> dict[str, list[Number]]:
-    """A line's name -> its numbers. Other axes are named where more than one of their combinations has the score."""
+    """Name of a line -> its numbers. The name has labels of the other axes only if the score needs several lines."""
     others = [axis for axis in study.axes if axis != study.x]
 
     def combination(number: Number) -> str:
@@ -67,14 +67,14 @@ def _lines(study: Study, numbers: Sequence[Number]) -> dict[str, list[Number]]:
     of_score: dict[str, set[str]] = {}
     for n in numbers:
         of_score.setdefault(n.score, set()).add(combination(n))
-    found: dict[str, list[Number]] = {}
+    lines: dict[str, list[Number]] = {}
     for n in numbers:
-        found.setdefault(f"{n.score}, {combination(n)}" if len(of_score[n.score]) > 1 else n.score, []).append(n)
-    return found
+        lines.setdefault(f"{n.score}, {combination(n)}" if len(of_score[n.score]) > 1 else n.score, []).append(n)
+    return lines
 
 
 def _short(axis: str, label: Any) -> str:
-    return label if isinstance(label, str) else f"{axis.rsplit('.', 1)[-1]} {told(label)}"
+    return label if isinstance(label, str) else f"{axis.rsplit('.', 1)[-1]} {axis_text(label)}"
 
 
 def _draw(axes: Axes, name: str, at: list[Any], numbers: Sequence[Number], place: int, joined: bool) -> None:
@@ -107,7 +107,7 @@ def _draw(axes: Axes, name: str, at: list[Any], numbers: Sequence[Number], place
         )
 
 
-def _dress(axes: Axes, unit: str, x: str, last: bool) -> None:
+def _label_axes(axes: Axes, unit: str, x: str, last: bool) -> None:
     axes.set_ylabel(unit, fontsize=9, color=INK)
     if last:
         axes.set_xlabel(x, fontsize=9, color=INK, parse_math=False)
@@ -120,13 +120,13 @@ def _dress(axes: Axes, unit: str, x: str, last: bool) -> None:
     if any(line.get_markerfacecolor() == "none" for line in axes.get_lines()):
         hollow = Line2D([], [], linestyle="none", marker="o", markerfacecolor="none", markeredgecolor=SOFT)
         handles, labels = [*handles, hollow], [*labels, "published"]
-    made = axes.legend(handles, labels, fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    for text in made.get_texts():
+    legend = axes.legend(handles, labels, fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    for text in legend.get_texts():
         text.set_parse_math(False)
 
 
-def _scale(axes: Axes, scale: str | None, values: Sequence[float]) -> None:
-    """The given scale of x, or the one that suits its values."""
+def _set_scale(axes: Axes, scale: str | None, values: Sequence[float]) -> None:
+    """Set the scale of x: the given one, or one that suits the values."""
     positive = [value for value in values if value > 0]
     if scale is None and positive and min(values) >= 0 and max(positive) / min(positive) > _SPAN:
         scale = "log" if min(values) > 0 else "symlog"

@@ -1,4 +1,4 @@
-"""The grid of a study: its runs, and the schema of each."""
+"""Read a study: its grid of runs, and the schema of each run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mmtoolkit.catalogue.plugins import Plugins, load_plugins
 from mmtoolkit.schema.faults import Origins, fault_lines, key_path
 from mmtoolkit.schema.overrides import parse_override
 from mmtoolkit.schema.schema import Schema, read_schema
-from mmtoolkit.study.file import COLUMNS, Study, offers, told
+from mmtoolkit.study.file import COLUMNS, Study, axis_text, offers
 
 _LONGEST_FOLDER = 80
 
@@ -31,13 +31,13 @@ class Cell:
     """One run of a study.
 
     Attributes:
-        labels: axis -> the value of a key, or the label of several.
-        seed: of this run.
-        title: what tells it from the others.
-        folder: a folder's name, other than that of any cell whose run is another.
-        base: the path or the catalogue's name of its schema.
-        overrides: what changes it, `key.path=value` each.
-        schema: as they give it.
+        labels: axis -> value, or label.
+        seed: of the run.
+        title: values, labels and seed, which differ from those of every other cell.
+        folder: name of the run's folder; runs with different settings have different folders.
+        base: path of the schema, or its name in the catalogue.
+        overrides: changes of the schema, `key.path=value` each.
+        schema: the base with its overrides.
     """
 
     labels: Mapping[str, Any]
@@ -51,7 +51,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class _Change:
-    """A key of the schema that a study sets: where it says so, the key, the value."""
+    """A key of the schema that a study sets: its place in the study's file, the key, the value."""
 
     place: str
     key: str
@@ -62,25 +62,25 @@ class _Change:
         return f"{self.key}={json.dumps(self.value, ensure_ascii=False)}"
 
     def explains(self, fault: str) -> bool:
-        """Whether a fault of the changed schema is at this key, below it, or at a mapping that it made."""
+        """Whether a fault of the changed schema is at this key, below it, or at a mapping around it."""
         place = re.split(r": |=", fault.removeprefix("--set "), maxsplit=1)[0]
         return f"{place}.".startswith(f"{self.key}.") or f"{self.key}.".startswith(f"{place}.")
 
 
 @dataclass(frozen=True)
 class _Level:
-    """One place on an axis: its value or label, how it is told, and what it changes."""
+    """One value or label of an axis, its text, and its changes of the schema."""
 
     label: Any
-    told: str
+    text: str
     changes: tuple[_Change, ...]
 
 
 def study_path(name: str | Path) -> Path:
-    """The file of a study named by its path, or by its name in the catalogue.
+    """The file of a study, from its path or its name in the catalogue.
 
     Raises:
-        UserError: there is neither.
+        UserError: neither exists.
     """
     return shipped.find_document(name, "study", "studies", shipped.studies())
 
@@ -88,15 +88,15 @@ def study_path(name: str | Path) -> Path:
 def read_study(
     name: str | Path, overrides: Sequence[str] = (), plugins: Plugins | None = None
 ) -> tuple[Study, list[Cell]]:
-    """Read and check a study and the schema of every run in it.
+    """Read and check a study and the schemas of all its runs.
 
     Args:
         name: a path, or a name in the catalogue.
-        overrides: `key.path=value` each, keys of the schema, added to the study's own `set`.
-        plugins: the components to build the schemas from; the installed ones where left out.
+        overrides: `key.path=value` each, with keys of the schema; they replace entries of the study's `set`.
+        plugins: the components to build the schemas from; by default the installed ones.
 
     Returns:
-        The study, and its runs in the order of axes and seeds.
+        The study, and its runs in the order of axes, then seeds.
 
     Raises:
         UserError: every fault at once, one line each: `FILE:LINE: key.path: fault; remedy`.
@@ -117,7 +117,7 @@ def read_study(
 
 
 class _Reader:
-    """Makes a study's grid, and notes every fault instead of stopping at the first."""
+    """Builds the grid of a study, and collects all faults instead of stopping at the first."""
 
     def __init__(self, study: Study, origins: Origins, plugins: Plugins) -> None:
         self.study, self.origins, self.plugins = study, origins, plugins
@@ -126,8 +126,8 @@ class _Reader:
     def fault(self, path: KeyPath, text: str) -> None:
         self.faults.append(f"{self.origins.at(path)}: {text}")
 
-    def refuse(self) -> None:
-        """Raise where there are faults."""
+    def raise_faults(self) -> None:
+        """Raise a UserError if there are faults."""
         if self.faults:
             raise UserError(list(dict.fromkeys(self.faults)))
 
@@ -135,23 +135,25 @@ class _Reader:
         shared = {change.key: change for change in self.changes(("set",), self.study.set)}
         for text in overrides:
             path, value = parse_override(text)
-            shared.pop(key_path(path), None)  # the last word is had by what is last
+            shared.pop(key_path(path), None)  # of two values for one key the later one counts
             shared[key_path(path)] = _Change("--set ", key_path(path), value)
         levels = {axis: self.levels(axis, written) for axis, written in self.study.axes.items()}
         seeds = {seed: self.seed(seed) for seed in self.study.seeds.values}
-        varied = {change.key for axis in levels.values() for change in self.of_all(axis)}
+        varied = {change.key for axis in levels.values() for change in self.shared_changes(axis)}
         varied |= {change.key for seeding in seeds.values() for change in seeding}
         for change in shared.values():
             if change.key in varied:
-                self.faults.append(f"{change.place}{change.key}: every run changes it again; change or remove its axis")
-        self.leave_out(levels)
-        self.figure(levels)
-        self.refuse()
+                self.faults.append(
+                    f"{change.place}{change.key}: every run overrides this value; change or remove its axis"
+                )
+        self.check_without(levels)
+        self.check_figure(levels)
+        self.raise_faults()
         cells = list(self.cells(list(shared.values()), levels, seeds))
-        self.refuse()
-        self.scores([cell.schema for cell in cells])
-        self.reference()
-        self.refuse()
+        self.raise_faults()
+        self.check_scores([cell.schema for cell in cells])
+        self.check_reference()
+        self.raise_faults()
         settings = {change.key: change.value for change in shared.values()}
         return self.study.model_copy(update={"set": settings} if settings else {}), cells
 
@@ -167,7 +169,7 @@ class _Reader:
         try:
             key = key_path(parse_override(f"{written}=")[0])
         except UserError:
-            self.fault(path, "is no key of a schema; write it as --set takes it, such as train.epochs")
+            self.fault(path, "is not a key of a schema; write one as after --set, such as train.epochs")
             return None
         place = f"{self.origins.at(path).removesuffix(key_path(path))}{key_path(within)}."
         return _Change(place, key, value)
@@ -177,35 +179,35 @@ class _Reader:
         if axis in COLUMNS:
             self.fault(path, "is a column of the study's table; call the axis something else")
         if isinstance(written, list) and written:
-            labels = [told(value) for value in written]
+            labels = [axis_text(value) for value in written]
             for place, label in enumerate(labels):
                 if label in labels[:place]:
-                    self.fault((*path, place), f"{label} stands twice; remove one")
+                    self.fault((*path, place), f"{label} occurs twice; remove one")
             short = axis.rsplit(".", 1)[-1]
-            made = [(value, self.change((*path, n), ("axes",), axis, value)) for n, value in enumerate(written)]
-            return [_Level(value, f"{short}={told(value)}", (change,)) for value, change in made if change]
+            changes = [(value, self.change((*path, n), ("axes",), axis, value)) for n, value in enumerate(written)]
+            return [_Level(value, f"{short}={axis_text(value)}", (change,)) for value, change in changes if change]
         if isinstance(written, dict) and written:
-            found = []
+            levels = []
             for label, settings in written.items():
                 if not isinstance(settings, dict):
                     self.fault((*path, label), "must be a mapping {key: value, ...} of keys of the schema; give one")
                     continue
-                found.append(_Level(label, label, tuple(self.changes((*path, label), settings))))
-            return found
+                levels.append(_Level(label, label, tuple(self.changes((*path, label), settings))))
+            return levels
         self.fault(path, "must be a list of values, or a mapping label -> {key: value, ...}; give one of them")
         return []
 
     def seed(self, seed: int) -> list[_Change]:
         path: KeyPath = ("seeds", "keys")
-        found = [self.change((*path, n), ("seeds",), k, seed) for n, k in enumerate(self.study.seeds.keys)]
-        return [change for change in found if change]
+        changes = [self.change((*path, n), ("seeds",), k, seed) for n, k in enumerate(self.study.seeds.keys)]
+        return [change for change in changes if change]
 
-    def of_all(self, levels: Sequence[_Level]) -> list[_Change]:
-        """The changes of the first level whose keys every level changes."""
+    def shared_changes(self, levels: Sequence[_Level]) -> list[_Change]:
+        """The changes of the first level, of keys that every level changes."""
         keys = [{change.key for change in level.changes} for level in levels]
         return [c for level in levels[:1] for c in level.changes if all(c.key in of_level for of_level in keys)]
 
-    def leave_out(self, levels: Mapping[str, list[_Level]]) -> None:
+    def check_without(self, levels: Mapping[str, list[_Level]]) -> None:
         for place, combination in enumerate(self.study.without):
             for axis, label in combination.items():
                 path: KeyPath = ("without", place, axis)
@@ -213,17 +215,19 @@ class _Reader:
                     hint = did_you_mean(axis, list(levels))
                     self.fault(path, f"there is no such axis{hint}; the axes are {', '.join(levels)}")
                 elif label not in (labels := [level.label for level in levels[axis]]):
-                    self.fault(path, f"{told(label)} is not on this axis; it has {', '.join(map(told, labels))}")
+                    self.fault(
+                        path, f"{axis_text(label)} is not on this axis; it has {', '.join(map(axis_text, labels))}"
+                    )
 
     def cells(
         self, shared: list[_Change], levels: Mapping[str, list[_Level]], seeds: Mapping[int, list[_Change]]
     ) -> Iterator[Cell]:
-        some = False
+        empty = True
         for combination in itertools.product(*levels.values()):
             labels = {axis: level.label for axis, level in zip(levels, combination, strict=True)}
-            if any(all(labels[axis] == label for axis, label in left.items()) for left in self.study.without):
+            if any(all(labels[axis] == label for axis, label in entry.items()) for entry in self.study.without):
                 continue
-            some = True
+            empty = False
             for seed, seeding in seeds.items():
                 changes = [*shared, *(change for level in combination for change in level.changes), *seeding]
                 overrides = tuple(change.text for change in changes)
@@ -232,21 +236,21 @@ class _Reader:
                 except UserError as error:
                     self.faults += [self.explained(fault, changes) for fault in error.faults]
                     continue
-                words = [*(level.told for level in combination), f"seed {seed}"]
+                words = [*(level.text for level in combination), f"seed {seed}"]
                 yield Cell(labels, seed, "  ".join(words), _folder(words, schema), self.study.base, overrides, schema)
-        if not some:
+        if empty:
             self.fault(("without",), "leaves no run; remove an entry")
 
     def explained(self, fault: str, changes: Sequence[_Change]) -> str:
-        """A fault of a run's schema, told of the place in the study that makes it."""
-        guilty = [change for change in changes if change.explains(fault)]
-        if not guilty:
+        """A fault of a run's schema, with the place in the study that causes it."""
+        causes = [change for change in changes if change.explains(fault)]
+        if not causes:
             return f"{self.origins.at(('base',))}: {fault}"
-        return max(guilty, key=lambda change: len(change.key)).place + fault.removeprefix("--set ")
+        return max(causes, key=lambda change: len(change.key)).place + fault.removeprefix("--set ")
 
-    # What is kept and shown.
+    # Scores, figure and reference.
 
-    def scores(self, schemas: Sequence[Schema]) -> None:
+    def check_scores(self, schemas: Sequence[Schema]) -> None:
         names = list(dict.fromkeys(name for schema in schemas for name in schema.modalities))
         evaluators = [evaluator for schema in schemas for evaluator in schema.evaluate]
         kinds = list(dict.fromkeys(evaluator.kind for evaluator in evaluators))
@@ -261,23 +265,23 @@ class _Reader:
                         self.fault((*path, key), text)
             if score.kind not in kinds:
                 hint = did_you_mean(score.kind, kinds)
-                text = (
-                    f"no run evaluates {score.kind!r}{hint}; evaluated are {', '.join(kinds) or 'none'}: set evaluate"
-                )
-                self.fault((*path, "kind"), text)
+                known = f"the evaluators are {', '.join(kinds) or 'none'}"
+                self.fault((*path, "kind"), f"no run has an evaluator {score.kind!r}{hint}; {known}; set evaluate")
             elif not any(offers(e.kind, e.model_dump(mode="json"), score) for e in evaluators):
-                self.fault((*path, "options"), f"no {score.kind} of any run has these options; change one of the two")
+                self.fault(
+                    (*path, "options"), f"no {score.kind} of any run has these options; change them, or evaluate"
+                )
             for one in score.expanded():
                 if one.name in seen:
-                    self.fault((*path, "name"), f"{one.name!r} stands twice; give each score a name of its own")
+                    self.fault((*path, "name"), f"{one.name!r} occurs twice; give each score its own name")
                 seen.add(one.name)
 
-    def figure(self, levels: Mapping[str, Any]) -> None:
+    def check_figure(self, levels: Mapping[str, Any]) -> None:
         if self.study.figure.x is not None and self.study.figure.x not in levels:
             hint = did_you_mean(self.study.figure.x, list(levels))
             self.fault(("figure", "x"), f"there is no such axis{hint}; the axes are {', '.join(levels) or 'none'}")
 
-    def reference(self) -> None:
+    def check_reference(self) -> None:
         reference = self.study.reference
         named = [(place, score.reference) for place, score in enumerate(self.study.scores) if score.reference]
         if reference is None:
@@ -293,17 +297,17 @@ class _Reader:
             self.fault(("reference", "results"), str(error))
             return
         for place, (table, row) in named:
-            found = tables.get(table)
+            rows = tables.get(table)
             path: KeyPath = ("scores", place, "reference")
-            if not isinstance(found, dict) or not isinstance(found.get(row), dict):
-                self.fault(path, f"{reference.results} has no row {row!r} in a table {table!r}; name one that it has")
-            elif reference.column not in found["columns"]:
-                columns = ", ".join(found["columns"])
+            if not isinstance(rows, dict) or not isinstance(rows.get(row), dict):
+                self.fault(path, f"{reference.results} has no row {row!r} in a table {table!r}; name a row that it has")
+            elif reference.column not in rows["columns"]:
+                columns = ", ".join(rows["columns"])
                 self.fault(("reference", "column"), f"{table} has no column {reference.column!r}; it has {columns}")
 
 
 def _folder(words: Sequence[str], schema: Schema) -> str:
-    """A readable name with a digest of all that the run was told, so that no other run's results pass for its own."""
+    """A readable name with a digest of all settings, so that a run never takes the results of another for its own."""
     declared = [list(words), schema.model_dump(mode="json", exclude_unset=True)]
     digest = hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()[:10]
     plain = re.sub(r"[^0-9A-Za-z=.+_-]", "-", "_".join(words))

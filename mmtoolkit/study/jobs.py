@@ -1,4 +1,4 @@
-"""Several runs of a study at once."""
+"""Run several runs of a study at once."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def run_cells(
     plugin_files: Sequence[Path],
     device: str,
 ) -> Generator[tuple[Cell, Outcome], None, None]:
-    """Train and score each cell's run in FOLDER/runs, and give each as it ends.
+    """Train and score the run of each cell in FOLDER/runs, and yield each as it ends.
 
-    Close the generator where you stop early: runs under way then write their checkpoints and end.
+    If you stop early, close the generator: active runs then write their checkpoints and end.
 
     Args:
-        cells: the runs.
+        cells: of the runs.
         folder: of the study.
-        share: is told how far a run has come, from 0 to 1, where there is one process at a time.
-        jobs: processes at once.
-        plugin_files: those the study was read with.
-        device: as `new_fabric` takes it.
+        share: receives the progress of a run, from 0 to 1, if `jobs` is 1.
+        jobs: number of processes at once.
+        plugin_files: files of plugins that the study uses.
+        device: as for `new_fabric`.
 
     Raises:
         UserError: a process was killed.
@@ -44,7 +44,7 @@ def run_cells(
     threads = max(1, torch.get_num_threads() // jobs)
     broken = load_plugins(plugin_files).broken
     waiting = iter(cells)
-    runs: dict[str, RunProcess] = {}  # under way, by the folder of their cell
+    runs: dict[str, RunProcess] = {}  # active runs, by the folder of their cell
     ends: dict[Future[Outcome], Cell] = {}
     with ThreadPoolExecutor(jobs) as readers:
         try:
@@ -65,8 +65,8 @@ def run_cells(
                         raise KeyboardInterrupt
                     if run.killed:
                         raise UserError(
-                            f"{folder}: a process of the study was killed, perhaps for want of memory; what is done is "
-                            "kept: give the same command again, with a smaller --jobs"
+                            f"{folder}: a process of the study was killed, perhaps because memory ran out; finished "
+                            "runs are kept; give the same command again, with a smaller --jobs"
                         )
                     yield cell, end.result()
         finally:
@@ -74,7 +74,7 @@ def run_cells(
 
 
 def _stop(runs: Sequence[RunProcess], ends: Sequence[Future[Outcome]]) -> None:
-    """End runs that are under way: each writes its checkpoint first, unless Ctrl-C comes once more."""
+    """End active runs. Each writes its checkpoint first, unless the user presses Ctrl-C again."""
     try:
         for run in runs:
             run.interrupt()

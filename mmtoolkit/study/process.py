@@ -1,4 +1,4 @@
-"""One run of a study: `mmt run --resume` in a process of its own."""
+"""Run one run of a study: `mmt run --resume` in a process of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from mmtoolkit.study.grid import Cell
 
 PROGRAM = (sys.executable, "-P", "-m", "mmtoolkit.study.attached")
-"""What runs `mmt`; -P because PYTHONPATH says all that there is to import from."""
+"""The program that runs `mmt`; with -P, because PYTHONPATH has every folder to import from."""
 
 _EPOCH = re.compile(r"epoch (\d+)/(\d+)  ")
 _TRAINING = "training: "
@@ -28,7 +28,7 @@ _TERMINALS = ("FORCE_COLOR", "TTY_COMPATIBLE")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: how long it took, what the user should know, and why it failed, if it did."""
+    """How a run ended: its time, its notes for the user, and its faults if it failed."""
 
     seconds: float
     notes: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Outcome:
 
 
 def run_arguments(cell: Cell, folder: Path, plugin_files: Sequence[Path], device: str) -> list[str]:
-    """The arguments of `mmt` that train and score a cell's run in a folder, or go on with it."""
+    """Arguments of `mmt` that train and score the run of a cell in a folder, or resume it."""
     plugins = [word for file in plugin_files for word in ("--plugin", str(file))]
     sets = [word for override in cell.overrides for word in ("--set", override)]
     rest = ["--out", str(folder), "--resume", "--device", device, "--no-figures"]
@@ -44,13 +44,13 @@ def run_arguments(cell: Cell, folder: Path, plugin_files: Sequence[Path], device
 
 
 class RunProcess:
-    """`mmt` in a process of its own, which starts at once and ends when this process ends.
+    """A process that runs `mmt`. It starts at once, and ends when this process ends.
 
-    It has a session of its own, so that a terminal's Ctrl-C reaches the study alone.
+    It has its own session, so a terminal's Ctrl-C reaches only the study.
 
     Args:
         arguments: of `mmt`.
-        threads: how many threads it may use.
+        threads: the number of threads that it may use.
         known: lines that the user has seen already.
     """
 
@@ -58,9 +58,9 @@ class RunProcess:
         self.arguments = arguments
         self.output = RunOutput(known)
         self._start = time.monotonic()
-        environment = {name: value for name, value in os.environ.items() if name not in _TERMINALS}  # no bar: lines
+        environment = {name: value for name, value in os.environ.items() if name not in _TERMINALS}  # lines, not bars
         environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
-        environment["PYTHONPATH"] = os.pathsep.join(sys.path)  # a plugin imports there what it imports here
+        environment["PYTHONPATH"] = os.pathsep.join(sys.path)  # a plugin imports the same modules as here
         self._process = subprocess.Popen(
             [*PROGRAM, *arguments],
             stdin=subprocess.PIPE,
@@ -73,7 +73,7 @@ class RunProcess:
         )
 
     def wait(self) -> Outcome:
-        """Read what the run prints until it ends."""
+        """Read the output of the run until it ends."""
         assert self._process.stdin is not None
         assert self._process.stderr is not None
         with self._process.stdin, self._process.stderr as lines:
@@ -85,25 +85,25 @@ class RunProcess:
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C ended it."""
+        """Whether Ctrl-C ended the run."""
         return self._process.returncode in (130, -signal.SIGINT)
 
     @property
     def killed(self) -> bool:
-        """Whether another signal ended it."""
+        """Whether another signal ended the run."""
         return self._process.returncode is not None and self._process.returncode < 0 and not self.interrupted
 
     def interrupt(self) -> None:
-        """Have it write its checkpoint and end, as Ctrl-C does."""
+        """Let the run write its checkpoint and end, as Ctrl-C does."""
         self._process.send_signal(signal.SIGINT)
 
     def kill(self) -> None:
-        """End it at once."""
+        """End the run at once."""
         self._process.kill()
 
 
 class RunOutput:
-    """What a run prints on stderr: how far it is, what the user should know, and at its end its faults.
+    """Reads the stderr of a run: its progress, notes for the user, and in the end its faults.
 
     Args:
         known: lines to ignore.
@@ -111,11 +111,11 @@ class RunOutput:
 
     def __init__(self, known: Collection[str] = ()) -> None:
         self.share = 0.0
-        """Epochs that are done, from 0 to 1."""
+        """Share of finished epochs, from 0 to 1."""
         self._known = known
         self._lines: list[str] = []
         self._before_faults = 0
-        """How many lines came no later than the last one about progress; those cannot be faults."""
+        """Number of lines up to the last line of progress; they cannot be faults."""
 
     def add(self, line: str) -> None:
         """Read one more line."""
@@ -133,9 +133,9 @@ class RunOutput:
         """How the run ended.
 
         Args:
-            status: its exit status.
-            seconds: it took.
-            command: prints all of an error that the user cannot mend.
+            status: exit status of the run.
+            seconds: time that the run took.
+            command: for the user, to see an unexpected error in full.
         """
         if status == 0:
             return Outcome(seconds, tuple(self._lines))
@@ -145,12 +145,14 @@ class RunOutput:
         if _TRACEBACK in rest:
             start = rest.index(_TRACEBACK)
             notes, rest = [*notes, *rest[:start]], rest[start:]
-        return Outcome(seconds, tuple(notes), (_own_fault(rest, status, command),))
+        return Outcome(seconds, tuple(notes), (_unexpected_fault(rest, status, command),))
 
 
-def _own_fault(lines: Sequence[str], status: int, command: str) -> str:
-    """The fault of a run that ended with an error nobody expected, from its traceback where there is one."""
-    error = lines[-1].strip() if lines else f"it ended with status {status}"
+def _unexpected_fault(lines: Sequence[str], status: int, command: str) -> str:
+    """The fault of a run that ended with an unexpected error, from its traceback if there is one."""
+    error = lines[-1].strip() if lines else f"the run ended with status {status}"
     frames = [frame for line in lines if (frame := _FRAME.match(line))]
     place = " ({}, line {}, in {})".format(*frames[-1].groups()) if frames else ""
-    return f"mmtoolkit or a plugin has a fault: {error}{place}; report it with all that this prints: {command}"
+    return (
+        f"mmtoolkit or a plugin has a fault: {error}{place}; report it with the whole output of this command: {command}"
+    )

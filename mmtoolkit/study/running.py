@@ -1,4 +1,4 @@
-"""Running a study: its grid of runs in one folder, in several processes, to one table and one figure."""
+"""Run a study: train its grid of runs in one folder, then write one table and one figure."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from mmtoolkit.study.file import Study
 from mmtoolkit.study.grid import Cell
 from mmtoolkit.study.jobs import run_cells
 from mmtoolkit.study.process import Outcome
-from mmtoolkit.study.table import Number, csv_text, kept_numbers, markdown_text, means
+from mmtoolkit.study.table import Number, csv_text, markdown_text, means, numbers_of_run
 
 
 class StudyWatcher(Protocol):
-    """Is told how a study goes."""
+    """Receives the progress of a study."""
 
     def begin(self, runs: int, done: int) -> None:
-        """Runs in all, and how many of them were finished before."""
+        """Receives the number of runs, and how many of them were finished before."""
 
     def share(self, cell: Cell, share: float) -> None:
-        """How far a run has come, from 0 to 1; not told where there are several processes."""
+        """Receives the progress of a run, from 0 to 1, if there is one process at a time."""
 
     def ended(self, cell: Cell, outcome: Outcome, numbers: Sequence[Number]) -> None:
-        """A run has ended: its scores, without a value where it failed."""
+        """Receives the scores of a run that has ended; they have no value if the run failed."""
 
 
 @dataclass(frozen=True)
 class StudyResults:
-    """What a study found.
+    """The results of a study.
 
     Attributes:
-        folder: where it is kept.
-        numbers: a score of a run each.
-        means: over seeds.
-        notes: scores that are missing, and why.
-        failed: runs that could not be finished, a line or more each.
+        folder: of the study.
+        numbers: the scores of each run.
+        means: of the scores, over seeds.
+        notes: a line for each missing score, with the reason.
+        failed: the faults of runs that failed, one or more lines each.
     """
 
     folder: Path
@@ -63,24 +63,24 @@ def run_study(
     plugin_files: Sequence[Path] = (),
     device: str = "auto",
 ) -> StudyResults:
-    """Run all that is not done of a study, and write study.yaml, table.csv, table.md and figure.png.
+    """Run all unfinished runs of a study, and write study.yaml, table.csv, table.md and figure.png.
 
-    A run stands in runs/ under a name that follows from its schema; `mmt run --resume` makes it, in a process of its
-    own. One that was interrupted goes on from its checkpoint, one that is finished loses its checkpoint, and one that
-    fails does not stop the others.
+    Each run has a folder in runs/, named after its settings. `mmt run --resume` trains it, in a process of its own. An
+    interrupted run resumes from its checkpoint. A finished run loses its checkpoint. A run that fails does not stop
+    the others.
 
     Args:
-        study: as `read_study` gives it.
-        cells: its runs.
-        folder: holds this study, or nothing yet.
-        watcher: is told how it goes.
-        jobs: processes at once; the threads of this one are shared out among them.
-        plugin_files: those the study was read with.
-        device: as `new_fabric` takes it.
+        study: from `read_study`.
+        cells: the runs, from `read_study`.
+        folder: of this study; it may be empty or missing.
+        watcher: receives the progress.
+        jobs: number of processes at once; they share the threads of this process.
+        plugin_files: files of plugins that the study uses.
+        device: as for `new_fabric`.
 
     Raises:
-        UserError: the folder holds another study, or another process is writing it; a process was killed.
-        KeyboardInterrupt: Ctrl-C, after runs under way wrote their checkpoints.
+        UserError: the folder holds another study, or another process is writing there; a process was killed.
+        KeyboardInterrupt: the user pressed Ctrl-C; active runs have written their checkpoints.
     """
     if holds_run(folder):
         raise UserError(f"{folder}: holds a run; write the study elsewhere with --out FOLDER")
@@ -103,11 +103,11 @@ def _run(
 ) -> StudyResults:
     published = shipped.published(study.reference.results) if study.reference else {}
     by_cell: dict[str, list[Number]] = {}
-    absent: dict[tuple[str, str], list[str]] = {}  # score, why -> the runs
+    absent: dict[tuple[str, str], list[str]] = {}  # (score, reason) -> titles of runs
     failed: list[str] = []
 
     def end(cell: Cell, outcome: Outcome) -> Outcome:
-        """Keep a run's scores or its faults; a run that is done loses its checkpoint."""
+        """Collect the scores or the faults of a run that has ended; remove the checkpoint of a finished run."""
         run, results = folder / "runs" / cell.folder, None
         if not outcome.faults:
             try:
@@ -116,20 +116,20 @@ def _run(
                 outcome = replace(outcome, faults=tuple(error.faults))
             else:
                 shutil.rmtree(run / "checkpoint", ignore_errors=True)
-                reason = results["training"]["reason"]  # another for almost every run, and in its results
+                reason = results["training"]["reason"]  # it differs for almost every run, and the results have it
                 outcome = replace(outcome, notes=tuple(note for note in outcome.notes if note != reason))
         failed.extend(f"{cell.title}: {fault}" for fault in outcome.faults)
-        by_cell[cell.folder], reasons = kept_numbers(study, cell, results, published)
-        for score_and_why in reasons.items():
-            absent.setdefault(score_and_why, []).append(cell.title)
+        by_cell[cell.folder], reasons = numbers_of_run(study, cell, results, published)
+        for score_and_reason in reasons.items():
+            absent.setdefault(score_and_reason, []).append(cell.title)
         return outcome
 
     finished = [cell for cell in cells if _is_finished(folder / "runs" / cell.folder)]
     for cell in finished:
         end(cell, Outcome(0.0))
     watcher.begin(len(cells), len(finished))
-    left = [cell for cell in cells if cell.folder not in by_cell]
-    with closing(run_cells(left, folder, watcher.share, jobs, plugin_files, device)) as outcomes:
+    unfinished = [cell for cell in cells if cell.folder not in by_cell]
+    with closing(run_cells(unfinished, folder, watcher.share, jobs, plugin_files, device)) as outcomes:
         for cell, outcome in outcomes:
             watcher.ended(cell, end(cell, outcome), by_cell[cell.folder])
     numbers = [number for cell in cells for number in by_cell[cell.folder]]
@@ -141,38 +141,42 @@ def _run(
 
 
 def _notes(absent: Mapping[tuple[str, str], Sequence[str]], runs: int) -> list[str]:
-    """A line for each set of runs that lack the same scores for one reason."""
+    """A line for each set of runs that lack the same scores for the same reason."""
     together: dict[tuple[str, Sequence[str]], list[str]] = {}
     for (score, why), titles in absent.items():
         together.setdefault((why, tuple(titles)), []).append(score)
     return [
-        f"{'; '.join(scores)}: {why} in {len(titles)} of {runs} runs, such as {titles[0]}"
+        f"{'; '.join(scores)}: in {len(titles)} of {runs} runs, such as {titles[0]}, {why}"
         for (why, titles), scores in together.items()
     ]
 
 
 def _check_same(study: Study, folder: Path) -> None:
-    """Raise where a folder holds a study of another name, base or set."""
+    """Check that a folder holds no study with another name, base or set.
+
+    Raises:
+        UserError: it does.
+    """
     path = folder / "study.yaml"
     if not path.exists():
         return
     before, now = shipped.read_document(path).data, study.model_dump(mode="json")
     if not isinstance(before, dict):
-        raise UserError(f"{path}: is damaged: it is no mapping; remove it, or write elsewhere with --out FOLDER")
+        raise UserError(f"{path}: is damaged: it is not a mapping; remove it, or write elsewhere with --out FOLDER")
     changed = [key for key in ("name", "base") if before.get(key) != now[key]]
     was = before.get("set") or {}
     settings = [key for key in {**was, **now["set"]} if was.get(key, ...) != now["set"].get(key, ...)]
     changed += [f"set.{key}" for key in settings]
     if changed:
         raise UserError(
-            f"{folder}: holds another study ({', '.join(changed)} differ); axes, seeds and scores may change, "
-            "the rest not: undo the change, or write elsewhere with --out FOLDER"
+            f"{folder}: holds another study ({', '.join(changed)} differ); only axes, seeds and scores may change; "
+            "undo the change, or write elsewhere with --out FOLDER"
         )
 
 
 def _is_finished(run: Path) -> bool:
-    """Whether a run was trained and scored."""
+    """Whether a run is trained and scored."""
     try:
         return holds_run(run) and read_record(run)["times"]["finished"] is not None
-    except UserError:  # told when it is run again
+    except UserError:  # `mmt run --resume` will report it
         return False

@@ -1,4 +1,4 @@
-"""The numbers of a study: one a run and score, and their means over seeds, as tables."""
+"""Collect the scores of a study's runs, average them over seeds, and write them as tables."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmtoolkit.base.words import decimals, one_line
-from mmtoolkit.study.file import COLUMNS, Kept, Reference, Study, offers, told
+from mmtoolkit.study.file import COLUMNS, Reference, Score, Study, axis_text, offers
 from mmtoolkit.study.grid import Cell
 
-# More scores than these are shown below each other.
+# Up to so many scores are columns; more are rows.
 _MOST_BESIDE = 6
 
 
@@ -24,12 +24,12 @@ class Number:
 
     Attributes:
         labels: axis -> value or label.
-        seeds: of the runs that it comes from; those that gave none are left out.
-        score: its name.
-        value: None where no run gave it.
-        stderr: of one run's, over rows; of a mean over two seeds or more, over seeds.
-        examples: rows it is a mean over; None for a mean over seeds.
-        reference: the published number.
+        seeds: of the runs that gave a value.
+        score: name of the score.
+        value: None if no run gave a value.
+        stderr: standard error over rows for one run; over seeds for a mean over two seeds or more.
+        examples: number of rows; None for a mean over seeds.
+        reference: the published number, if there is one.
     """
 
     labels: Mapping[str, Any]
@@ -41,36 +41,36 @@ class Number:
     reference: float | None
 
     def as_data(self) -> dict[str, Any]:
-        """Plain data, the axes first."""
+        """The number as plain data, the axes first."""
         rest = {"score": self.score, "value": self.value, "stderr": self.stderr, "reference": self.reference}
         return {**self.labels, "seeds": list(self.seeds), **rest}
 
 
-def kept_numbers(
+def numbers_of_run(
     study: Study, cell: Cell, results: Mapping[str, Any] | None, published: Mapping[str, Any]
 ) -> tuple[list[Number], dict[str, str]]:
-    """The scores that a study keeps of one run; and those that its results do not have, name -> why.
+    """The scores of one run, and the missing scores: name -> reason.
 
-    A score whose evaluator the run does not have is none of that run.
+    A score is missing if the run has its evaluator, but not exactly one result matches.
 
     Args:
         study: the study.
         cell: the run.
-        results: what its results.json holds; None where it failed, and its scores have no value.
+        results: the content of results.json; None if the run failed, so that its scores have no value.
         published: the tables of published results.
     """
     numbers: list[Number] = []
     absent: dict[str, str] = {}
     declared = [(evaluator.kind, evaluator.model_dump(mode="json")) for evaluator in cell.schema.evaluate]
-    for score in study.kept:
+    for score in study.expanded_scores:
         if not any(offers(kind, options, score) for kind, options in declared):
             continue
-        found: list[Mapping[str, Any]] = [{}] if results is None else list(_matching(results["scores"], score))
-        if len(found) != 1:
-            several = "several results fit, name the metric, the proposal or options"
-            absent[score.name] = several if found else "no result fits"
+        matches: list[Mapping[str, Any]] = [{}] if results is None else list(_matching(results["scores"], score))
+        if len(matches) != 1:
+            several = "several results match; name the metric, the proposal or options"
+            absent[score.name] = several if matches else "no result matches"
             continue
-        (result,) = found
+        (result,) = matches
         value = result.get(score.field)
         numbers.append(
             Number(
@@ -86,7 +86,7 @@ def kept_numbers(
     return numbers, absent
 
 
-def _matching(scores: Iterable[Mapping[str, Any]], score: Kept) -> Iterator[Mapping[str, Any]]:
+def _matching(scores: Iterable[Mapping[str, Any]], score: Score) -> Iterator[Mapping[str, Any]]:
     for evaluated in scores:
         if offers(evaluated["kind"], evaluated["options"], score):
             for result in evaluated["results"]:
@@ -99,64 +99,64 @@ def _matching(scores: Iterable[Mapping[str, Any]], score: Kept) -> Iterator[Mapp
                     yield result
 
 
-def _published(reference: Reference | None, score: Kept, cell: Cell, tables: Mapping[str, Any]) -> float | None:
+def _published(reference: Reference | None, score: Score, cell: Cell, tables: Mapping[str, Any]) -> float | None:
     if reference is None or score.reference is None:
         return None
     table, row = score.reference
-    line: list[float | None] | None = tables[table][row].get(told(cell.labels[reference.by]))
+    line: list[float | None] | None = tables[table][row].get(axis_text(cell.labels[reference.by]))
     return line[tables[table]["columns"].index(reference.column)] if line else None
 
 
 def means(numbers: Sequence[Number]) -> list[Number]:
     """The mean over seeds of each score at each combination, with its standard error over seeds.
 
-    Of one seed it is that run's own number and standard error.
+    With one seed, it is the value of that run with its standard error over rows.
     """
     groups: dict[tuple[Any, ...], list[Number]] = {}
     for number in numbers:
-        groups.setdefault((*map(told, number.labels.values()), number.score), []).append(number)
-    found = []
+        groups.setdefault((*map(axis_text, number.labels.values()), number.score), []).append(number)
+    averages = []
     for group in groups.values():
-        first, given = group[0], [number for number in group if number.value is not None]
-        values = [number.value for number in given if number.value is not None]
-        stderr = given[0].stderr if len(given) == 1 else None
+        first, valued = group[0], [number for number in group if number.value is not None]
+        values = [number.value for number in valued if number.value is not None]
+        stderr = valued[0].stderr if len(valued) == 1 else None
         if len(values) > 1:
             stderr = statistics.stdev(values) / math.sqrt(len(values))
         mean = statistics.fmean(values) if values else None
-        seeds = tuple(number.seeds[0] for number in given)
-        found.append(Number(first.labels, seeds, first.score, mean, stderr, None, first.reference))
-    return found
+        seeds = tuple(number.seeds[0] for number in valued)
+        averages.append(Number(first.labels, seeds, first.score, mean, stderr, None, first.reference))
+    return averages
 
 
 def csv_text(study: Study, numbers: Sequence[Number]) -> str:
-    """table.csv: a line a run and score."""
+    """The text of table.csv: a line for each run and score."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*study.axes, *COLUMNS])
     for n in numbers:
-        labels = [told(n.labels[axis]) for axis in study.axes]
+        labels = [axis_text(n.labels[axis]) for axis in study.axes]
         writer.writerow([*labels, n.seeds[0], n.score, n.value, n.stderr, n.examples, n.reference])
     return out.getvalue()
 
 
 def table_of(study: Study, averaged: Sequence[Number]) -> tuple[list[str], list[list[str]]]:
-    """The means as a table in words: its head and its lines.
+    """The means as the head and the lines of a table.
 
-    A line is a combination, with a column for each score; where there are many scores, or published numbers, a line is
-    a score at a combination.
+    A line is a combination of the axes, with a column for each score. With many scores, or with published numbers,
+    each score at a combination has a line of its own.
     """
-    axes, given = list(study.axes), {n.score for n in averaged}
-    names = [score.name for score in study.kept if score.name in given]
-    combinations = list(dict.fromkeys(tuple(told(n.labels[axis]) for axis in axes) for n in averaged))
-    at = {(tuple(told(n.labels[axis]) for axis in axes), n.score): n for n in averaged}
+    axes, scores = list(study.axes), {n.score for n in averaged}
+    names = [score.name for score in study.expanded_scores if score.name in scores]
+    combinations = list(dict.fromkeys(tuple(axis_text(n.labels[axis]) for axis in axes) for n in averaged))
+    at = {(tuple(axis_text(n.labels[axis]) for axis in axes), n.score): n for n in averaged}
     if study.reference is None and len(names) <= _MOST_BESIDE:
         lines = [[*c, *(_with_error(at[c, s]) if (c, s) in at else "" for s in names)] for c in combinations]
         return [*axes, *names], lines
-    found = [(s, c, at[c, s]) for s in names for c in combinations if (c, s) in at]
+    entries = [(s, c, at[c, s]) for s in names for c in combinations if (c, s) in at]
     if study.reference is None:
-        return ["score", *axes, "value"], [[s, *c, _with_error(n)] for s, c, n in found]
+        return ["score", *axes, "value"], [[s, *c, _with_error(n)] for s, c, n in entries]
     head = ["score", *axes, "here", "published", "difference"]
-    return head, [[s, *c, _with_error(n), _reference(n), _difference(n)] for s, c, n in found]
+    return head, [[s, *c, _with_error(n), _reference(n), _difference(n)] for s, c, n in entries]
 
 
 def _reference(score: Number) -> str:
@@ -177,10 +177,10 @@ def _with_error(score: Number) -> str:
 
 
 def markdown_text(study: Study, averaged: Sequence[Number]) -> str:
-    """table.md: means over seeds."""
+    """The text of table.md: means over seeds."""
     head, lines = table_of(study, averaged)
     n = len(study.seeds.values)
-    error = f"mean over {n} seeds ± standard error over them" if n > 1 else "± standard error over rows"
+    error = f"mean over {n} seeds ± standard error over seeds" if n > 1 else "± standard error over rows"
     words = 1 + (len(study.axes) if head[0] == "score" else len(study.axes) - 1)
     marks = ["---" if place < words else "---:" for place in range(len(head))]
     rows = [head, marks, *lines]

@@ -1,7 +1,7 @@
-"""The contract kit: what plugin authors call in their own tests.
+"""The contract kit: checks that plugin authors call in their own tests.
 
-Each `check_...` tries a component as mmtoolkit uses it and raises one `AssertionError`, with a line for each broken
-promise: what was promised, what came, what to do.
+Each `check_...` uses a component as mmtoolkit does. It raises one `AssertionError` with a line for each broken promise:
+the promise, the result, the remedy.
 
 ```python
 from mmtoolkit.testing import check_modality
@@ -12,7 +12,7 @@ def test_contract():
     check_modality(Count(), cells=[3, "12", 0], bad=["many", -1])
 ```
 
-`examine` gives the outcome of every promise instead, kept or broken, as `mmt plugins check` prints them.
+`examine` yields the outcome of every promise instead, kept or broken, as `mmt plugins check` prints them.
 """
 
 from __future__ import annotations
@@ -22,85 +22,105 @@ from typing import Any
 
 from mmtoolkit.components import Component, Evaluator, Modality, Model, Source
 from mmtoolkit.tables.cells import Cells
-from mmtoolkit.testing import cells as data
-from mmtoolkit.testing import evaluators, inference, models, networks, sampling, sources, subjects
-from mmtoolkit.testing.promises import Outcome, assert_kept, examined
+from mmtoolkit.testing import cells as cell_checks
+from mmtoolkit.testing import (
+    encoders,
+    evaluators,
+    inference,
+    likelihoods,
+    models,
+    networks,
+    predictions,
+    sampling,
+    sources,
+    subjects,
+)
+from mmtoolkit.testing.promises import Outcome, assert_no_faults, run_checks
 
 __all__ = ["Outcome", "check_evaluator", "check_modality", "check_model", "check_source", "examine"]
 
 
 def check_modality(modality: Modality, cells: Cells | None = None, bad: Sequence[Any] = ()) -> None:
-    """Try a modality: its cells, networks, likelihood, draws and scores.
+    """Check a modality: its cells, networks, likelihood, draws and scores.
 
     Args:
-        modality: as a schema would make it; what is left open is learned from the cells.
-        cells: good ones, three or more, all different, none of them None; its `example_cells` where left out.
-        bad: cells that it must refuse, beside those that the kit thinks of.
+        modality: as a schema would make it; `fit` fills its open options from the cells.
+        cells: good ones, three or more, all different, none of them None; by default its `example_cells`.
+        bad: cells that it must reject, beside those that the kit tries anyway.
 
     Raises:
-        AssertionError: a promise is broken; a line each.
+        AssertionError: it breaks a promise; a line for each.
     """
-    assert_kept(_modality(modality, cells, bad))
+    assert_no_faults(_modality(modality, cells, bad))
 
 
 def check_model(model: Model, modalities: Mapping[str, Modality] | None = None) -> None:
-    """Try a model's networks: loss and gradients, rows with holes, posteriors, decoding, weights saved and loaded.
+    """Check a model's networks: loss and gradients, rows with holes, posteriors, decoding, saving and loading.
 
     Args:
         model: with a small `latent_dim`, such as 2.
-        modalities: name -> modality with `example_cells`; three small ones of the kit where left out.
+        modalities: name -> modality with `example_cells`; by default three small ones of the kit.
 
     Raises:
-        AssertionError: a promise is broken; a line each.
+        AssertionError: it breaks a promise; a line for each.
     """
-    assert_kept(_model(model, modalities))
+    assert_no_faults(_model(model, modalities))
 
 
 def check_source(source: Source) -> None:
-    """Try a source whose data is here: splits, columns, chunks, files.
+    """Check a source whose data is on this machine: splits, columns, chunks, files.
 
     Raises:
-        AssertionError: a promise is broken; a line each.
+        AssertionError: it breaks a promise; a line for each.
     """
-    assert_kept(examined(source, sources.CHECKS))
+    assert_no_faults(run_checks(source, sources.CHECKS))
 
 
 def check_evaluator(evaluator: Evaluator, modalities: Mapping[str, Modality] | None = None) -> None:
-    """Try an evaluator on runs of several models, with fresh weights and rows with holes.
+    """Check an evaluator on runs of several models with untrained weights and rows with holes.
 
     Args:
         evaluator: small and quick.
-        modalities: name -> modality with `example_cells`; three small ones of the kit where left out.
+        modalities: name -> modality with `example_cells`; by default three small ones of the kit.
 
     Raises:
-        AssertionError: a promise is broken; a line each.
+        AssertionError: it breaks a promise; a line for each.
     """
-    assert_kept(examined(evaluators.Subject(evaluator, modalities), evaluators.CHECKS))
+    assert_no_faults(run_checks(evaluators.Subject(evaluator, modalities), evaluators.CHECKS))
 
 
 def examine(component: Component) -> Iterator[Outcome]:
-    """The outcome of every promise of a component, tried with its own examples, each as it is asked for.
+    """Check a component with its own examples; yield the outcome of each promise as soon as it is known.
 
-    It ends early with a broken promise that all later ones rest on, such as that a decoder gives a distribution.
+    Checks that depend on a failed one are skipped: all later ones, for example, need a decoder to return a
+    distribution.
 
     Raises:
-        TypeError: it is of no known family.
+        TypeError: the component belongs to no known family.
     """
     if isinstance(component, Modality):
         return _modality(component)
     if isinstance(component, Model):
         return _model(component)
     if isinstance(component, Source):
-        return examined(component, sources.CHECKS)
+        return run_checks(component, sources.CHECKS)
     if isinstance(component, Evaluator):
-        return examined(evaluators.Subject(component), evaluators.CHECKS)
-    raise TypeError(f"{component!r} is no modality, source, model or evaluator")
+        return run_checks(evaluators.Subject(component), evaluators.CHECKS)
+    raise TypeError(f"{component!r} is no modality, source, model or evaluator; pass an instance of one")
 
 
 def _model(model: Model, modalities: Mapping[str, Modality] | None = None) -> Iterator[Outcome]:
-    return examined(models.Subject(model, modalities), (*models.CHECKS, *inference.CHECKS))
+    return run_checks(models.Subject(model, modalities), (*models.CHECKS, *inference.CHECKS))
 
 
 def _modality(modality: Modality, cells: Cells | None = None, bad: Sequence[Any] = ()) -> Iterator[Outcome]:
-    checks = (*data.OF_CELLS, *networks.CHECKS, *data.OF_PREDICTIONS, *sampling.CHECKS)
-    return examined(subjects.Subject(modality, cells, bad), checks, networks.NEEDED)
+    checks = (
+        *cell_checks.CHECKS,
+        *encoders.CHECKS,
+        *likelihoods.CHECKS,
+        *networks.CHECKS,
+        *predictions.CHECKS,
+        *sampling.CHECKS,
+    )
+    required = (*encoders.REQUIRED, *likelihoods.REQUIRED)
+    return run_checks(subjects.Subject(modality, cells, bad), checks, required)

@@ -1,4 +1,4 @@
-"""Trying a class by the instances that it gives of itself."""
+"""Check a component class with its own example instances."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.catalogue.shipped import find_data_set
 from mmtoolkit.components import Component, Source
 from mmtoolkit.testing import examine
-from mmtoolkit.testing.promises import Outcome, raised
+from mmtoolkit.testing.promises import Outcome, error_fault
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A component tried.
+    """An example of a component with the outcome of each promise.
 
     Attributes:
-        cls: its class.
-        options: those of the instance that differ from the defaults, as they are written in JSON.
-        outcomes: one for each promise, each tried when it is asked for.
-        untried: why there are none, where there are none.
+        cls: the component's class.
+        options: the example's options that differ from the defaults, as JSON writes them.
+        outcomes: one for each promise; each check runs when its outcome is requested.
+        untried: why the example was not checked; empty if it was.
     """
 
     cls: type[Component]
@@ -32,45 +32,50 @@ class Trial:
     @property
     def title(self) -> str:
         """`modality image (mmt_image.image.Image), shape: [1, 8, 8]`."""
-        said = f"{self.cls.family} {_kind(self.cls)} ({self.cls.__module__}.{self.cls.__qualname__})"
-        return ", ".join([said, *(f"{name}: {value}" for name, value in self.options.items())])
+        name = f"{self.cls.family} {_kind(self.cls)} ({self.cls.__module__}.{self.cls.__qualname__})"
+        return ", ".join([name, *(f"{option}: {value}" for option, value in self.options.items())])
 
     def document(self) -> dict[str, Any]:
-        """The same as plain data."""
+        """The trial as plain data."""
         promises = [{"promise": outcome.promise, "faults": list(outcome.faults)} for outcome in self.outcomes]
-        said = {"family": self.cls.family, "kind": _kind(self.cls), "options": self.options, "promises": promises}
-        return {**said, "untried": self.untried or None}
+        return {
+            "family": self.cls.family,
+            "kind": _kind(self.cls),
+            "options": self.options,
+            "promises": promises,
+            "untried": self.untried or None,
+        }
 
 
-def tried(cls: type[Component]) -> Iterator[Trial]:
-    """Each instance that `examples` gives, tried against all that it promises."""
+def try_examples(cls: type[Component]) -> Iterator[Trial]:
+    """Check each instance that `examples` returns."""
     try:
         examples = list(cls.examples())
     except Exception as error:
-        promise = "examples gives instances to try the class with"
-        yield Trial(cls, {}, [Outcome(promise, (raised(error, f"examples: {promise}"),))])
+        promise = "examples returns instances to check the class with"
+        yield Trial(cls, {}, [Outcome(promise, (error_fault(error, f"examples: {promise}"),))])
         return
     if not examples:
-        yield Trial(cls, {}, [], "it has no examples, as an option has no default; write `examples` to have it tried")
+        yield Trial(cls, {}, [], "it has no examples, as an option has no default; write `examples` to have it checked")
     for example in examples:
         options = example.model_dump(mode="json", exclude_defaults=True, exclude={"kind"})
         try:
-            here = _with_data(example) if isinstance(example, Source) else example
+            located = _with_data(example) if isinstance(example, Source) else example
         except UserError as error:
             yield Trial(cls, options, [], str(error))
             continue
-        yield Trial(cls, options, examine(here))
+        yield Trial(cls, options, examine(located))
 
 
 def _with_data(source: Source) -> Source:
-    """The source with its data found.
+    """The source with its folder filled in.
 
     Raises:
-        UserError: it is not here.
+        UserError: its data is not on this machine.
     """
-    here = source.located(find_data_set)
-    here.load(here.splits()[0])
-    return here
+    located = source.located(find_data_set)
+    located.load(located.splits()[0])
+    return located
 
 
 def _kind(cls: type[Component]) -> str:

@@ -1,4 +1,4 @@
-"""What a model promises of inference and of decoding."""
+"""Checks of a model's inference and decoding."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import Posterior
 from mmtoolkit.testing.models import ROWS, Subject
-from mmtoolkit.testing.promises import close, finite, refusal, shape
+from mmtoolkit.testing.promises import close, finite, shape, user_error
 from mmtoolkit.testing.stand_ins import batch_of
 
 _FEW_ROWS = 3
@@ -23,17 +23,17 @@ _ERRORS = 6.0
 
 
 def posteriors_are_posteriors(subject: Subject) -> Iterator[str]:
-    """`infer` gives a Posterior of finite (B, D) whose draws, density and divergence agree."""
+    """`infer` returns a finite Posterior (B, D) whose draws, density and divergence agree."""
     network, noise = subject.network(), subject.noise(2)
     size = (ROWS, network.latent_dim)
     with torch.no_grad():
         for given in subject.sets:
             q: Any = network.infer(subject.complete, given)
-            said = f"infer(batch, [{', '.join(given)}])"
+            where = f"infer(batch, [{', '.join(given)}])"
             if not isinstance(q, Posterior):
                 yield (
-                    f"{said}: gives a Posterior, but {type(q).__name__} came; write mean, variance, rsample, log_prob "
-                    "and kl"
+                    f"{where}: must return a Posterior, but got {type(q).__name__}; write mean, variance, rsample, "
+                    "log_prob and kl"
                 )
                 return
             z = q.rsample(noise)
@@ -46,53 +46,53 @@ def posteriors_are_posteriors(subject: Subject) -> Iterator[str]:
                 "kl()": (q.kl(), (ROWS,)),
                 "kl(noise)": (q.kl(noise), (ROWS,)),
             }
-            for what, (value, promised) in shapes.items():
-                if tuple(value.shape) != promised or not finite(value):
+            for what, (value, expected) in shapes.items():
+                if tuple(value.shape) != expected or not finite(value):
                     yield (
-                        f"{said}: {what} is finite and of shape {promised}, but {shape(value)} came, or not finite; "
-                        "correct it"
+                        f"{where}: {what} must be finite with shape {expected}, but got {shape(value)}, or numbers "
+                        "that are not finite; correct it"
                     )
             if not (q.variance > 0).all():
-                yield f"{said}: variance is positive, but zero or less came; bound it from below"
+                yield f"{where}: variance must be positive, but got zero or less; bound it from below"
             if not close(q.rsample(noise)[1], q.rsample(noise[1])):
                 yield (
-                    f"{said}: a draw is a function of its own noise, but it changed with that of other draws; use "
-                    "noise (..., B, D) elementwise"
+                    f"{where}: a draw must depend only on its own noise, but changed with the noise of other draws; "
+                    "use noise (..., B, D) elementwise"
                 )
-            yield from _draws_agree(said, network.infer(subject.complete.take(torch.arange(_FEW_ROWS)), given))
+            yield from _draws_agree(where, network.infer(subject.complete.take(torch.arange(_FEW_ROWS)), given))
 
 
-def _draws_agree(said: str, q: Posterior) -> Iterator[str]:
-    """Whether moments, log_prob and kl are those of the draws."""
+def _draws_agree(where: str, q: Posterior) -> Iterator[str]:
+    """Whether moments, log_prob and kl agree with the draws."""
     rows, size = q.mean.shape
     generator = torch.Generator().manual_seed(23)
     noise = torch.randn(_DRAWS, rows, size, generator=generator)
     z = q.rsample(noise).double()
     error = z.std(0) / _DRAWS**0.5 + 1e-6
     if ((z.mean(0) - q.mean).abs() / error).max() > _ERRORS:
-        yield f"{said}: mean is that of its draws, but it is not; make mean and rsample agree"
+        yield f"{where}: mean must be that of its draws, but is not; make mean and rsample agree"
     spread = (z - z.mean(0)).square()
     if ((spread.mean(0) - q.variance).abs() / (spread.std(0) / _DRAWS**0.5 + 1e-6)).max() > _ERRORS:
-        yield f"{said}: variance is that of its draws, but it is not; make variance and rsample agree"
+        yield f"{where}: variance must be that of its draws, but is not; make variance and rsample agree"
     prior = -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)
     ratio = q.log_prob(z.float()).double() - prior
     if ((ratio.mean(0) - q.kl(noise)).abs() / (ratio.std(0) / _DRAWS**0.5 + 1e-3)).max() > _ERRORS:
         yield (
-            f"{said}: kl is the mean of log_prob less that of the prior over its draws, but it is not; make the three "
-            "agree"
+            f"{where}: kl must be the mean over draws of log_prob minus that of the prior, but is not; make rsample, "
+            "log_prob and kl agree"
         )
     wide = q.mean + 2 * q.variance.sqrt() * torch.randn(_DRAWS, rows, size, generator=generator)
     proposal = torch.distributions.Normal(q.mean, 2 * q.variance.sqrt()).log_prob(wide).sum(-1)
     weights = (q.log_prob(wide) - proposal).double().exp()
     if ((weights.mean(0) - 1).abs() / (weights.std(0) / _DRAWS**0.5 + 1e-3)).max() > _ERRORS:
         yield (
-            f"{said}: log_prob is a density that sums to one, but it sums to {weights.mean(0).mean():.3g}; add what it "
-            "leaves out"
+            f"{where}: log_prob must be a density that integrates to one, but integrates to "
+            f"{weights.mean(0).mean():.3g}; add the term that it omits"
         )
 
 
-def rows_are_inferred_by_themselves(subject: Subject) -> Iterator[str]:
-    """Inferring, decoding, log_prob and bound look at each row by itself, in any order."""
+def rows_are_independent(subject: Subject) -> Iterator[str]:
+    """Inference, decoding, log_prob and bound treat each row on its own, in any order."""
     network, batch, noise = subject.network(), subject.holes, subject.noise()
     calls: dict[str, Callable[[Batch, Tensor], Tensor]] = {
         "infer": lambda b, e: network.infer_all(b).mean,
@@ -105,68 +105,67 @@ def rows_are_inferred_by_themselves(subject: Subject) -> Iterator[str]:
         for what, call in calls.items():
             whole = call(batch, noise)
             if not close(call(turned, noise[order]), whole[order]):
-                yield f"{what}: permuted rows give permuted results, but they did not; look at each row by itself"
+                yield f"{what}: must return results in the order of the rows, but did not; treat each row on its own"
             elif not all(close(call(batch.take(torch.tensor([r])), noise[[r]]), whole[[r]]) for r in range(6)):
-                yield (
-                    f"{what}: a row alone gives what it gives among others, but it did not; look at each row by itself"
-                )
+                yield f"{what}: must treat each row on its own, but a row alone gave another result; use no other rows"
 
 
-def what_is_missing_is_left_out(subject: Subject) -> Iterator[str]:
-    """A row that lacks some of the given is inferred from those it has."""
+def missing_values_are_left_out(subject: Subject) -> Iterator[str]:
+    """A row that lacks some of the given is inferred from the others."""
     network = subject.network()
     names = tuple(subject.modalities)
     with torch.no_grad():
         prior = network.infer(subject.complete, ())
-        for had in subject.sets:
-            cut = subject.complete.only(set(had))
-            q = network.infer_all(cut)
-            expected = network.infer(subject.complete, had)
+        for given in subject.sets:
+            q = network.infer_all(subject.complete.only(set(given)))
+            expected = network.infer(subject.complete, given)
             if not (close(q.mean, expected.mean) and close(q.variance, expected.variance)):
-                kept = ", ".join(had) or "nothing"
                 yield (
-                    f"infer: a row that has {kept} is inferred from that, but it differs from infer(batch, "
-                    f"[{', '.join(had)}]) of whole rows; leave out what is missing"
+                    f"infer: a row that has only {', '.join(given) or 'nothing'} must have the posterior of whole rows "
+                    f"under infer(batch, [{', '.join(given)}]), but differs; leave out missing modalities"
                 )
                 break
         if not (finite(prior.mean) and prior.mean.shape == (ROWS, network.latent_dim)):
             yield (
-                "infer: given nothing it gives a posterior all the same, the prior in most models, but it did not; "
+                "infer: must return a posterior even if nothing is given, in most models the prior, but did not; "
                 "return N(0, I)"
             )
-    if refusal(lambda: network.infer(subject.complete, ["no such modality"])) is None:
-        yield "infer: an unknown name is a UserError, but none was raised; call self.check_names(given)"
+    if user_error(lambda: network.infer(subject.complete, ["no such modality"])) is None:
+        yield "infer: must raise UserError for an unknown name, but did not; call self.check_names(given)"
     listed = network.subsets()
     for size in range(1, len(names) + 1) if listed is not None else ():
         for given in itertools.combinations(names, size):
             if (
                 frozenset(given) not in set(listed or ())
-                and refusal(partial(network.infer, subject.complete, given)) is None
+                and user_error(partial(network.infer, subject.complete, given)) is None
             ):
                 yield (
-                    f"infer: a set that subsets() does not list is a UserError, but [{', '.join(given)}] was taken; "
-                    "refuse it, or list it"
+                    f"infer: must raise UserError for a set that subsets() does not list, but accepted "
+                    f"[{', '.join(given)}]; reject it, or list it"
                 )
                 return
 
 
 def decoding_is_draw_major(subject: Subject) -> Iterator[str]:
-    """`decode` gives each target, row j of z belonging to row j mod B."""
+    """`decode` returns each target; row j of z belongs to row j mod B."""
     network, z = subject.network(), subject.noise(3).flatten(0, 1)
     batch = subject.complete
     with torch.no_grad():
         decoded = network.decode(z, batch, network.targets)
         if set(decoded) != set(network.targets):
-            yield f"decode: gives the targets asked for, {network.targets}, but {tuple(decoded)} came; give them all"
+            yield (
+                f"decode: must return the requested targets, {network.targets}, but got {tuple(decoded)}; return them "
+                "all"
+            )
             return
         if network.decode(z, batch, []):
-            yield "decode: leaves out targets that are not asked for, but gave some; heed `targets`"
+            yield "decode: must return only the requested targets, but returned others; use `targets`"
         for name, p in decoded.items():
             event = tuple(subject.modalities[name].event_shape())
             if tuple(p.batch_shape) != (len(z),) or tuple(p.event_shape) != event:
                 yield (
-                    f"decode: {name} has batch ({len(z)},) and event {event}, but {tuple(p.batch_shape)} and "
-                    f"{tuple(p.event_shape)} came; decode every row of z"
+                    f"decode: {name} must have batch ({len(z)},) and event {event}, but got {tuple(p.batch_shape)} and "
+                    f"{tuple(p.event_shape)}; decode every row of z"
                 )
                 continue
             x = batch.value(name)
@@ -174,32 +173,33 @@ def decoding_is_draw_major(subject: Subject) -> Iterator[str]:
             parts = [network.decode(part, batch, [name])[name].log_prob(x) for part in z.split(ROWS)]
             if not close(whole, torch.cat(parts)):
                 yield (
-                    f"decode: row j of z belongs to row j mod B, but {name} differs from draws decoded one by one; "
-                    "repeat what is read from the batch, draw-major"
+                    f"decode: row j of z must belong to row j mod B, but {name} differs from draws decoded one by one; "
+                    "repeat the batch's values draw-major"
                 )
             if not close(network.log_prob(z, batch, [name])[name], whole):
                 yield (
-                    f"log_prob: is that of decode at the batch's values, but it differs for {name}; make the two agree"
+                    f"log_prob: must equal that of decode at the batch's values, but differs for {name}; make the two "
+                    "agree"
                 )
 
 
 def bounds_are_finite(subject: Subject) -> Iterator[str]:
-    """`bound` gives a finite number for each row."""
+    """`bound` returns a finite number for each usable row."""
     network = subject.network()
     for what, batch in (("whole rows", subject.complete), ("rows with holes", subject.holes)):
         with torch.no_grad():
             bound = network.bound(batch, subject.noise())
         if bound.shape != (ROWS,) or not finite(bound[network.usable(batch.present)]):
             yield (
-                f"bound: gives a finite number for each usable row, ({ROWS},), but {shape(bound)} came for {what}, or "
-                "not finite; give one a row"
+                f"bound: must return a finite number for each usable row, ({ROWS},), but got {shape(bound)} for "
+                f"{what}, or numbers that are not finite; return one a row"
             )
 
 
 CHECKS = (
     posteriors_are_posteriors,
-    rows_are_inferred_by_themselves,
-    what_is_missing_is_left_out,
+    rows_are_independent,
+    missing_values_are_left_out,
     decoding_is_draw_major,
     bounds_are_finite,
 )

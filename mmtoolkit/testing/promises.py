@@ -1,4 +1,4 @@
-"""What the kit is made of: promises, sentences for those that are broken, and draws that are the same each time."""
+"""The parts of every check: promises, sentences for broken ones, and random draws that repeat."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ import torch
 from torch import Tensor, nn
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.base.words import error_with_class
+from mmtoolkit.base.words import error_with_class, listing
+from mmtoolkit.components import Component
 from mmtoolkit.core.normalisation import guard_normalisation
 
 T = TypeVar("T")
 Check = Callable[[T], Iterator[str]]
-"""A check of a subject gives a sentence for each fault: what was promised, what came, what to do. The first line of
-its docstring is the promise."""
+"""Yields a sentence for each fault of a subject: the promise, the result, the remedy. The first line of a check's
+docstring is its promise."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Whether a promise is kept.
+    """Whether a component keeps a promise.
 
     Attributes:
         promise: in words.
-        faults: a sentence for each way in which it is broken; none where it is kept.
+        faults: a sentence for each way in which the component breaks it; empty if it keeps it.
     """
 
     promise: str
@@ -38,48 +39,48 @@ class Outcome:
 
     @property
     def beside_promise(self) -> tuple[str, ...]:
-        """The faults as they read where the promise stands beside them."""
+        """The faults without the promise, to be printed below it."""
         return tuple(fault.removeprefix(f"{self.promise}; but ") for fault in self.faults)
 
 
-def examined(subject: T, checks: Sequence[Check[T]], needed: Collection[Check[T]] = ()) -> Iterator[Outcome]:
-    """The outcome of each check, run with draws of its own; what one raises is a fault of the component.
+def run_checks(subject: T, checks: Sequence[Check[T]], required: Collection[Check[T]] = ()) -> Iterator[Outcome]:
+    """Yield the outcome of each check. Each check has its own random draws; an error raised in one is a fault.
 
-    Where a check that all later ones need finds a fault, it is the last: theirs would only tell of the same.
+    Checks that depend on a failed one are skipped: nothing follows a required check with a fault.
 
     Args:
-        subject: what is tried.
+        subject: the component to check.
         checks: in order.
-        needed: those of them without which no later one says anything, beside the first.
+        required: the checks that all later ones depend on. All depend on the first one finishing.
     """
     for place, check in enumerate(checks):
         faults, finished = _faults(check, subject)
         yield Outcome(promise_of(check), tuple(dict.fromkeys(faults)))
-        if (place == 0 and not finished) or (faults and check in needed):
+        if (place == 0 and not finished) or (faults and check in required):
             return
 
 
 def promise_of(check: Check[Any]) -> str:
-    """The promise that a check is about."""
+    """The promise that a check tests."""
     return (check.__doc__ or check.__name__).split("\n", 1)[0].rstrip(".")
 
 
 def _faults(check: Check[T], subject: T) -> tuple[list[str], bool]:
-    """The sentences of a check, and whether nothing was raised."""
-    found: list[str] = []
+    """The sentences of a check, and whether it finished without an error."""
+    faults: list[str] = []
     with torch.random.fork_rng(devices=()), _one_thread():
         torch.manual_seed(0)
         try:
             for fault in check(subject):
-                found.append(fault)  # what was found before an error stays
+                faults.append(fault)  # an error later must not lose it
         except Exception as error:
-            return [*found, raised(error, promise_of(check))], False
-    return found, True
+            return [*faults, error_fault(error, promise_of(check))], False
+    return faults, True
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """One thread inside: what is tried is so small that several wait for each other most of the time."""
+    """Run PyTorch on one thread: the networks are so small that several threads mostly wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -88,21 +89,21 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def raised(error: BaseException, promise: str) -> str:
-    """The sentence for what a component's code raised."""
-    remedy = "hand validate_args=False to the distribution" if _VALIDATION.match(str(error)) else "mend it"
+def error_fault(error: BaseException, promise: str) -> str:
+    """The sentence for an error that a component's code raised."""
+    remedy = "pass validate_args=False to the distribution" if _VALIDATION.match(str(error)) else "fix it"
     return f"{promise}; but {_place(error)} raised {error_with_class(error)}; {remedy}"
 
 
 def _place(error: BaseException) -> str:
-    """Where in a component's code an error came from: the deepest line that is neither the kit's nor a library's."""
+    """The place of an error in a component's code: the deepest line outside the kit and the libraries."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(_OTHERS)]
-    own = [frame for frame in own if not frame.filename.startswith(_CORE)] or own  # ours is called by the component's
+    own = [frame for frame in own if not frame.filename.startswith(_CORE)] or own  # the component calls the core
     return f"{own[-1].name} ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else "it"
 
 
-_VALIDATION = re.compile("Expected (parameter|value argument) ")  # torch.distributions, where it validates
+_VALIDATION = re.compile("Expected (parameter|value argument) ")  # torch.distributions, if it validates
 _CORE = str(Path(__file__).parents[1])
 _OTHERS = (
     str(Path(__file__).parent),
@@ -110,25 +111,39 @@ _OTHERS = (
 )
 
 
-def assert_kept(outcomes: Iterable[Outcome]) -> None:
-    """Raise one `AssertionError` with a line for each fault, where there is any."""
-    told: dict[str, str] = {}  # what is raised in several checks is told once
+def assert_no_faults(outcomes: Iterable[Outcome]) -> None:
+    """Raise one `AssertionError` with a line for each fault, if there is any."""
+    lines: dict[str, str] = {}  # one line for an error that several checks raise
     for fault in (fault for outcome in outcomes for fault in outcome.faults):
-        told.setdefault(fault.partition("; but ")[2] or fault, fault)
-    if told:
-        raise AssertionError("\n".join(told.values()))
+        lines.setdefault(fault.partition("; but ")[2] or fault, fault)
+    if lines:
+        raise AssertionError("\n".join(lines.values()))
+
+
+# Options.
+
+
+def round_trip(component: Component, when: str = "") -> Iterator[str]:
+    """A sentence if a component's options change on their way to JSON and back."""
+    again = type(component).model_validate_json(component.model_dump_json())
+    if again != component:
+        changed = [name for name in type(component).model_fields if getattr(again, name) != getattr(component, name)]
+        yield (
+            f"options: model_validate_json(model_dump_json()) must return the same options{' ' if when else ''}{when}, "
+            f"but {', '.join(changed)} changed; give them types that JSON holds, or a serialiser"
+        )
 
 
 # Tensors.
 
 
 def shape(x: Any) -> str:
-    """The shape of a tensor in a sentence; what else came, where it is none."""
+    """The shape of a tensor, or the type of anything else, for a sentence."""
     return str(tuple(x.shape)) if isinstance(x, Tensor) else f"{type(x).__name__}"
 
 
 def close(a: Tensor, b: Tensor, tolerance: float = 1e-4) -> bool:
-    """Whether tensors are of one shape and equal up to rounding in float32."""
+    """Whether tensors have the same shape and are equal up to rounding in float32."""
     return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
@@ -138,12 +153,12 @@ def finite(x: Tensor) -> bool:
 
 
 def double(x: Tensor) -> Tensor:
-    """Floating-point numbers in float64; others as they are."""
+    """Floating-point numbers in float64; others unchanged."""
     return x.double() if x.is_floating_point() else x
 
 
 def networks_of(make: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
-    """Networks with weights that follow from the seed, guarded as those of a model are, in evaluation mode."""
+    """Networks in evaluation mode, guarded as a model guards its own. The seed fixes their weights."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
         network = make()
@@ -151,15 +166,19 @@ def networks_of(make: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
     return network.eval()
 
 
-def without_gradient(network: nn.Module, loss: Callable[[nn.Module], Tensor]) -> list[str]:
-    """The parameters that get no gradient from a loss, or one that is zero throughout."""
+def gradient_faults(where: str, network: nn.Module, loss: Callable[[nn.Module], Tensor]) -> Iterator[str]:
+    """A sentence if a parameter gets no gradient from a loss or only zeros, and one if a gradient is not finite."""
     network.zero_grad()
     loss(network).backward()
-    return [name for name, p in network.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    parameters = list(network.named_parameters())
+    if idle := [name for name, p in parameters if p.requires_grad and (p.grad is None or not p.grad.any())]:
+        yield f"{where}: every parameter must get a gradient, but {listing(idle, 3)} got none; use or remove it"
+    if not all(finite(p.grad) for _, p in parameters if p.grad is not None):
+        yield f"{where}: gradients must be finite, but got NaN or infinity; keep intermediate numbers in range"
 
 
-def refusal(call: Callable[[], object]) -> str | None:
-    """The text of the fault that a call raises; None where it raises nothing."""
+def user_error(call: Callable[[], object]) -> str | None:
+    """The text of the `UserError` that a call raises; None if it raises none."""
     try:
         call()
     except UserError as error:

@@ -1,8 +1,8 @@
-"""Whether what a likelihood draws has the probabilities that it states: tests of statistics, the same each time.
+"""Statistical checks that a likelihood draws values as often as its log_prob says.
 
-Each number is compared with what it must be on average, in units of its standard error. Draws are of fixed seeds; with
-others, a likelihood that is right would be 6 errors off less than once in some ten million checks. Of a single number,
-draws that are shifted by a tenth of their standard deviation, or have one that is wrong by a tenth, are found.
+Each check compares a statistic with its expectation, in standard errors. Seeds are fixed; with other seeds, a correct
+likelihood would be off by 6 standard errors less than once in ten million checks. For a single number, the checks find
+draws that are shifted by a tenth of their standard deviation, or whose standard deviation is wrong by a tenth.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ _INNER, _KUIPER = 0.95, 3.5
 def draws_follow_the_score(subject: Subject) -> Iterator[str]:
     """The gradient of log p(x) is zero on average over draws x from p.
 
-    E[d log p(x; a) / da] = 0 for every parameter a of a distribution, discrete or not, of any dimension: it fails where
-    samples are of another distribution than log_prob, or log_prob leaves out a term that depends on a. Here a is z,
-    the decoder's parameters together, and each small one, such as a scale, alone: all moved a little both ways.
+    E[d log p(x; a) / da] = 0 for every parameter a of a distribution, discrete or not, of any dimension. It fails if
+    samples come from another distribution than log_prob states, or if log_prob omits a term that depends on a. Here a
+    is z, all the decoder's parameters together, and each small one, such as a scale, alone; each moves a little both
+    ways.
     """
     decoder = networks_of(lambda: subject.modality.decoder(SIZE)).double()
     rows = max(_FEWEST_ROWS, min(_MOST_ROWS, _NUMBERS // max(1, math.prod(subject.event))))
@@ -38,31 +39,31 @@ def draws_follow_the_score(subject: Subject) -> Iterator[str]:
     z = torch.randn(rows, SIZE, generator=generator, dtype=torch.float64)
     parameters = list(decoder.parameters())
     small: list[list[Tensor]] = [[parameter] for parameter in parameters if parameter.numel() <= _SMALL]
-    together: list[list[Tensor]] = [[z], [*parameters], *small]
+    groups: list[list[Tensor]] = [[z], [*parameters], *small]
     off = 0.0
     with torch.no_grad():
         x = double(decoder(z).sample())
-        for moved in together:
-            steps = [_STEP * torch.randn(p.shape, generator=generator, dtype=torch.float64) for p in moved]
+        for group in groups:
+            steps = [_STEP * torch.randn(p.shape, generator=generator, dtype=torch.float64) for p in group]
             ends = []
             for size in (1, -2):
-                for parameter, step in zip(moved, steps, strict=True):
+                for parameter, step in zip(group, steps, strict=True):
                     parameter += size * step
                 ends.append(decoder(z).log_prob(x))
-            for parameter, step in zip(moved, steps, strict=True):
+            for parameter, step in zip(group, steps, strict=True):
                 parameter += step
             scores = (ends[0] - ends[1]) / (2 * _STEP)
             error = (scores.std() / math.sqrt(rows)).clamp(min=_LEAST_ERROR)
             off = max(off, float(scores.mean().abs() / error))
     if not off <= _ERRORS:
         yield (
-            "decoder(size): sample draws from the distribution of log_prob, but the mean gradient of log_prob over "
+            "decoder(size): sample must draw from the distribution of log_prob, but the mean gradient of log_prob over "
             f"samples is {off:.0f} standard errors from 0; make the two agree"
         )
 
 
 def draws_have_their_probabilities(subject: Subject) -> Iterator[str]:
-    """Draws come as often as log_prob says: values that repeat, and single numbers between quantiles."""
+    """Values come as often as log_prob says: repeated ones, and single numbers between quantiles."""
     decoder = networks_of(lambda: subject.modality.decoder(SIZE)).double()
     z = torch.randn(1, SIZE, generator=torch.Generator().manual_seed(13), dtype=torch.float64)
     draws = max(200, min(_DRAWS, _AT_ONCE // max(1, math.prod(subject.event))))
@@ -74,7 +75,7 @@ def draws_have_their_probabilities(subject: Subject) -> Iterator[str]:
 
 
 def _marginals(subject: Subject, x: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Draws, and the number that each is where it is a single one; of a vector with holes, each number alone."""
+    """The draws, and their numbers if a draw is a single one; for a vector with holes, each of its numbers alone."""
     modality = subject.modality
     if isinstance(modality, NumberModality) and not modality.single:
         for place in range(modality.size):
@@ -89,7 +90,7 @@ def _as_often(decoder: nn.Module, z: Tensor, x: Tensor, numbers: Tensor | None) 
     n = len(x)
     distinct, counts = x.unique(dim=0, return_counts=True)
     often = counts >= _OFTEN
-    remedy = "add what log_prob leaves out, or draw from what it states"
+    remedy = "add the term that log_prob omits, or draw from the distribution that it states"
     if often.any():
         p = _probabilities(decoder, z, distinct)
         expected, count = n * p[often], counts[often].double()
@@ -97,13 +98,13 @@ def _as_often(decoder: nn.Module, z: Tensor, x: Tensor, numbers: Tensor | None) 
         if (off > _ERRORS).any() or not off.isfinite().all():
             worst = int(off.nan_to_num(torch.inf).argmax())
             yield (
-                f"decoder(size): draws come as often as log_prob says, but of {n} draws {int(count[worst])} were a "
-                "value of "
-                f"which {float(expected[worst]):.0f} were to be expected; {remedy}"
+                f"decoder(size): values must come as often as log_prob says, but one came {int(count[worst])} times in "
+                f"{n} draws instead of {float(expected[worst]):.0f} times; {remedy}"
             )
         elif p.sum() > 1 + 1e-6 and len(distinct) < n:
             yield (
-                f"decoder(size): probabilities sum to one, but those of the values drawn sum to {float(p.sum()):.3g}; "
+                f"decoder(size): probabilities must sum to one, but those of the drawn values sum to "
+                f"{float(p.sum()):.3g}; "
                 f"{remedy}"
             )
     elif numbers is not None and len(distinct) == n and numbers.is_floating_point():
@@ -111,21 +112,21 @@ def _as_often(decoder: nn.Module, z: Tensor, x: Tensor, numbers: Tensor | None) 
         edge = int(n * (1 - _INNER) / 2)
         inner = order[edge : n - edge]
         density = _probabilities(decoder, z, x[inner])
-        # Kuiper's statistic: the interval between two draws of which the share and the density's integral differ most.
+        # Kuiper's statistic: the interval between two draws whose share and whose density's integral differ most.
         share = torch.cumulative_trapezoid(density, numbers[inner])
         over = share - torch.arange(1, len(inner)) / n
         last, first = int(over.argmax()), int(over.argmin())
         if not float(over[last] - over[first]) < _KUIPER / math.sqrt(n) + 1e-3:
             low, high = sorted((first, last))
             yield (
-                "decoder(size): draws come as often as log_prob says, but its density gives "
-                f"{float(share[high] - share[low]):.3g} of them from {float(numbers[inner[low + 1]]):.3g} to "
-                f"{float(numbers[inner[high + 1]]):.3g}, where {(high - low) / n:.3g} lie; {remedy}"
+                "decoder(size): values must come as often as log_prob says, but its density expects a share of "
+                f"{float(share[high] - share[low]):.3g} from {float(numbers[inner[low + 1]]):.3g} to "
+                f"{float(numbers[inner[high + 1]]):.3g}, and a share of {(high - low) / n:.3g} came; {remedy}"
             )
 
 
 def _probabilities(decoder: nn.Module, z: Tensor, x: Tensor) -> Tensor:
-    """Those of values (n, *event), each given z (1, D), in float64."""
+    """Probabilities or densities of values (n, *event), each given z (1, D), in float64."""
     parts = [
         decoder(z.expand(len(rows), -1)).log_prob(rows).double()
         for rows in x.split(max(500, _AT_ONCE // 100 // max(1, math.prod(x.shape[1:]))))

@@ -1,4 +1,4 @@
-"""What a source promises."""
+"""Checks of a source."""
 
 from __future__ import annotations
 
@@ -12,69 +12,72 @@ import torch
 
 from mmtoolkit.components import Source, Table
 from mmtoolkit.tables.cells import Cells
-from mmtoolkit.testing.cells import round_trip
+from mmtoolkit.testing.promises import round_trip
 
 _CHUNKS = (7, 1000)
-_MOST_ROWS = 3000  # compared of a split
+_MOST_ROWS = 3000  # of a split, to compare
 
 
 def options_come_back(source: Source) -> Iterator[str]:
-    """Options come back from JSON as they were."""
+    """Options survive JSON unchanged."""
     yield from round_trip(source)
 
 
 def splits_are_named(source: Source) -> Iterator[str]:
-    """`splits` names different splits, train among them."""
+    """`splits` lists each split once, and train is one of them."""
     splits: Any = source.splits()
     if not isinstance(splits, tuple) or not all(isinstance(split, str) for split in splits):
-        yield f"splits: gives a tuple of names, but {splits!r} came; return one such as ('train', 'test')"
+        yield f"splits: must return a tuple of names, but got {splits!r}; return one such as ('train', 'test')"
         return
     if "train" not in splits or len(set(splits)) < len(splits):
-        yield f"splits: names each split once, train among them, but {splits} came; add train, from which is learned"
+        yield (
+            f"splits: must list each split once, and train must be one of them, but got {splits}; add train, or remove "
+            "repeated names"
+        )
 
 
 def files_are_there(source: Source) -> Iterator[str]:
-    """`files` lists paths of files that exist."""
+    """`files` lists paths of files that exist; `notes` is a list of lines."""
     file: Any
     for file in source.files():
         if not isinstance(file, Path):
-            yield f"files: gives paths, but {type(file).__name__} came; wrap it in pathlib.Path"
+            yield f"files: must return paths, but got {type(file).__name__}; wrap it in pathlib.Path"
         elif not file.is_file():
             yield (
-                f"files: lists the files that rows are read from, but {file} is none; list what is read, or raise "
-                "UserError"
+                f"files: must list the files that rows are read from, but {file} is no file; correct the list, or "
+                "raise UserError if a file is missing"
             )
     notes: Any = source.notes()
     if isinstance(notes, str) or not all(isinstance(note, str) for note in notes):
-        yield f"notes: gives a list of lines, but {notes!r} came; put each line into a list"
+        yield f"notes: must return a list of lines, but got {notes!r}; put the lines into a list"
 
 
 def columns_have_one_length(source: Source) -> Iterator[str]:
-    """Each split is a table whose columns, the same in all splits, have its length."""
+    """Each split is a table with the same columns, all as long as the table."""
     names: tuple[str, ...] | None = None
     for split in source.splits():
         table = source.load(split)
         if not len(table) and split == "train":
-            yield "load: the training split has rows, but it is empty; give it some"
+            yield "load: the training split must have rows, but is empty; add rows"
         if not isinstance(table.names, tuple) or not all(isinstance(name, str) for name in table.names):
-            yield f"load({split!r}): names is a tuple of texts, but {table.names!r} came; name the columns"
+            yield f"load({split!r}): names must be a tuple of texts, but got {table.names!r}; name the columns"
             return
         names = names if names is not None else table.names
         if set(table.names) != set(names):
             yield (
-                f"load({split!r}): all splits have the columns of train, {', '.join(names)}, but "
-                f"{', '.join(table.names)} came; give None where a split lacks one"
+                f"load({split!r}): must have the columns of train, {', '.join(names)}, but has "
+                f"{', '.join(table.names)}; fill a column that a split lacks with None"
             )
         for name in table.names:
             if (length := len(table.column(name))) != len(table):
                 yield (
-                    f"load({split!r}): column {name!r} has the table's length, {len(table)}, but {length}; give None "
-                    "where a cell is missing"
+                    f"load({split!r}): column {name!r} must be as long as the table, {len(table)}, but has length "
+                    f"{length}; use None for a missing cell"
                 )
 
 
 def chunks_are_the_columns(source: Source) -> Iterator[str]:
-    """`chunks` gives the named columns, no more than `size` rows at a time, in order."""
+    """`chunks` yields the named columns, at most `size` rows at a time, in order."""
     for split in source.splits():
         table = source.load(split)
         for size in _CHUNKS:
@@ -82,12 +85,12 @@ def chunks_are_the_columns(source: Source) -> Iterator[str]:
             for chunk in table.chunks(table.names, size):
                 if set(chunk) != set(table.names) or len({len(cells) for cells in chunk.values()}) != 1:
                     yield (
-                        "chunks: gives the named columns, of one length, but "
-                        f"{[(n, len(c)) for n, c in chunk.items()]} came for {split}; slice all alike"
+                        "chunks: must yield the named columns, all of one length, but got "
+                        f"{[(n, len(c)) for n, c in chunk.items()]} for {split}; slice all columns alike"
                     )
                     return
                 if len(next(iter(chunk.values()))) > size:
-                    yield f"chunks: gives {size} rows at most, but more came for {split}; heed `size`"
+                    yield f"chunks: must yield at most {size} rows, but yielded more for {split}; use `size`"
                 for name, cells in chunk.items():
                     read[name] += list(cells)
                 if len(read[table.names[0]]) >= _MOST_ROWS:
@@ -95,14 +98,17 @@ def chunks_are_the_columns(source: Source) -> Iterator[str]:
             for name, cells in read.items():
                 whole = table.column(name)[: len(cells)]
                 if not _same(cells, whole) or len(cells) < min(len(table), _MOST_ROWS):
-                    yield f"chunks: gives what column gives, but {name!r} of {split} differs; read both from one place"
+                    yield (
+                        f"chunks: must yield what column returns, but {name!r} of {split} differs; read both from one "
+                        "place"
+                    )
         some = table.names[-1:]
         if any(set(chunk) != set(some) for chunk in table.chunks(some, _CHUNKS[1])):
-            yield f"chunks: gives the columns that are named, but others came for {split}; heed `names`"
+            yield f"chunks: must yield only the named columns, but yielded others for {split}; use `names`"
 
 
 def rows_are_the_same_each_time(source: Source) -> Iterator[str]:
-    """Rows follow from the options and files alone: the same each time, whatever was drawn before."""
+    """Rows depend only on options and files: they are the same each time, whatever the random state."""
     again = type(source).model_validate_json(source.model_dump_json())
     states = random.getstate(), np.random.get_state()
     for split in source.splits():
@@ -115,7 +121,7 @@ def rows_are_the_same_each_time(source: Source) -> Iterator[str]:
         np.random.set_state(states[1])
         if len(first) != len(second) or any(not _same(*columns) for columns in _pairs(first, second)):
             yield (
-                f"load({split!r}): rows are the same each time, but they changed; draw from a generator seeded by an "
+                f"load({split!r}): rows must be the same each time, but changed; draw from a generator seeded by an "
                 "option"
             )
 
@@ -126,38 +132,35 @@ def _pairs(first: Table, second: Table) -> Iterator[tuple[Cells, Cells]]:
 
 
 def missing_is_none(source: Source) -> Iterator[str]:
-    """A missing cell is None, and a column that is an array has none."""
+    """A missing cell is None, and a column that is an array has no missing cell."""
     for split in source.splits():
         table = source.load(split)
         for name in table.names:
             cells = table.column(name)[:_MOST_ROWS]
             if isinstance(cells, np.ndarray):
                 if cells.dtype == object and any(cell is None for cell in cells):
-                    yield f"column: an array has no missing cell, but {name!r} of {split} has None; give a list"
+                    yield f"column: an array must have no missing cell, but {name!r} of {split} has None; return a list"
             elif any(type(cell) is float and cell != cell for cell in cells):
-                yield f"column: a missing cell is None, but {name!r} of {split} has NaN; give None"
+                yield f"column: a missing cell must be None, but {name!r} of {split} has NaN; return None"
 
 
-def no_other_split(source: Source) -> Iterator[str]:
-    """Options `rows`, `supervision` and `on_bad_cell` are the core's: load gives all rows."""
+def core_options_are_ignored(source: Source) -> Iterator[str]:
+    """`load` returns all rows: the core applies the options `rows`, `supervision` and `on_bad_cell`."""
     if not source.rows:
         few = source.model_copy(update={"rows": dict.fromkeys(source.splits(), 1)})
         for split in source.splits():
             if len(few.load(split)) != len(source.load(split)):
-                yield (
-                    f"load({split!r}): leaves `rows` to the core, which takes the first, but took it itself; give all "
-                    "rows"
-                )
+                yield (f"load({split!r}): must leave the option `rows` to the core, but applied it; return all rows")
 
 
-def located_is_a_copy(source: Source) -> Iterator[str]:
-    """`located` gives itself where nothing is to be found."""
+def located_source_is_unchanged(source: Source) -> Iterator[str]:
+    """`located` returns self if there is nothing to locate."""
 
     def find(name: str) -> Path:
-        raise AssertionError(f"{name} was looked for though the data is here")
+        raise AssertionError(f"located looked for {name} although the data is here")
 
     if source.located(find) != source:
-        yield "located: gives itself where no folder is left out, but another came; return self"
+        yield "located: must return self if every folder is set, but returned another source; return self"
 
 
 def _same(a: Cells, b: Cells) -> bool:
@@ -180,6 +183,6 @@ CHECKS = (
     chunks_are_the_columns,
     rows_are_the_same_each_time,
     missing_is_none,
-    no_other_split,
-    located_is_a_copy,
+    core_options_are_ignored,
+    located_source_is_unchanged,
 )

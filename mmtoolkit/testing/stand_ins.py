@@ -1,4 +1,4 @@
-"""Small modalities, rows and a run that stand in for a user's where a model or an evaluator is tried."""
+"""Small modalities, rows and a run, with which the kit checks models and evaluators."""
 
 from __future__ import annotations
 
@@ -139,8 +139,8 @@ class _Encoder(nn.Module):
         features = self.first(x)
         if condition is not None:
             features = torch.cat([features, condition.to(features)], dim=1)
-        found: Tensor = self.layers(features)
-        return found
+        outputs: Tensor = self.layers(features)
+        return outputs
 
 
 class _Decoder(nn.Module):
@@ -155,19 +155,19 @@ class _Decoder(nn.Module):
 
 
 def stand_in_modalities() -> dict[str, Modality]:
-    """Three modalities that tell of each other: `point`, `choice` and `other point`, whose name is no identifier."""
+    """Three modalities that predict each other: `point`, `choice` and `other point`, whose name is no identifier."""
     return {"point": Point(), "choice": Choice(), "other point": Point(size=3)}
 
 
 def stand_in_values(modalities: Mapping[str, Modality], rows: int, seed: int = 0) -> dict[str, Tensor]:
-    """Prepared values (rows, *event) of modalities, of example cells that follow one hidden number a row."""
+    """Prepared values (rows, *event) of modalities: example cells that depend on one hidden number a row."""
     generator = torch.Generator().manual_seed(seed)
     hidden = torch.randint(2**31, (rows,), generator=generator)
     values = {}
     for name, modality in modalities.items():
         cells = list(modality.example_cells())
         if not cells:
-            raise ValueError(f"{name}: example_cells gives no cells, from which rows are made; write it")
+            raise ValueError(f"{name}: example_cells returns no cells, and the kit makes its rows from them; write it")
         modality = modality.fit(iter([cells]))
         stored = modality.parse_column(cells).stored[hidden % len(cells)]
         x = modality.prepare(stored, None, torch.arange(rows))
@@ -178,7 +178,7 @@ def stand_in_values(modalities: Mapping[str, Modality], rows: int, seed: int = 0
 
 
 def with_holes(values: Mapping[str, Tensor], seed: int = 1) -> Batch:
-    """Rows of which each has one modality or more, and some each set of them; nothing of the last."""
+    """Rows with missing modalities: each has one or more, the first four have all, the last has none."""
     rows = len(next(iter(values.values())))
     present = torch.rand(rows, len(values), generator=torch.Generator().manual_seed(seed)) < 0.6
     present[torch.arange(rows), torch.arange(rows) % len(values)] = True
@@ -188,12 +188,12 @@ def with_holes(values: Mapping[str, Tensor], seed: int = 1) -> Batch:
 
 
 def batch_of(values: Mapping[str, Tensor], present: Tensor) -> Batch:
-    """A batch of complete values (B, *event), of which present (B, M) is there."""
+    """A batch of values (B, *event), without the cells where present (B, M) is False."""
     return Batch({name: Observed(value, present[:, m]) for m, (name, value) in enumerate(values.items())})
 
 
 class StandInSource(Source):
-    """Where the rows of a `StandInRun` came from: example cells, again and again."""
+    """The source of a `StandInRun`: example cells in every split."""
 
     kind: Literal["stand_in"] = "stand_in"
     cells: dict[str, list[Any]]
@@ -208,20 +208,20 @@ class StandInSource(Source):
         return ()
 
     def load(self, split: str) -> Table:
-        """As many rows as the column with the fewest example cells has."""
+        """One row for each example cell of the column with the fewest."""
         rows = min(map(len, self.cells.values()))
         return Columns({name: cells[:rows] for name, cells in self.cells.items()})
 
 
 @dataclass
 class StandInRun:
-    """A run of three small splits, each with missing cells, that offers what `Run` promises and no more."""
+    """A run with three small splits, each with missing cells; it has the attributes of `Run` and no others."""
 
     modalities: Mapping[str, Modality]
     model: Network
     rows: int = 40
     folder: Path = Path("run")
-    said: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self) -> None:
@@ -240,15 +240,15 @@ class StandInRun:
 
     @property
     def generator(self) -> torch.Generator:
-        """The same each time."""
+        """A new generator with the same seed each time."""
         return torch.Generator().manual_seed(17)
 
     def say(self, line: str) -> None:
-        """Keep the line."""
-        self.said.append(line)
+        """Store the line in `lines`."""
+        self.lines.append(line)
 
     def batches(self, split: str, rows: Iterable[Tensor] | None = None, redraw: bool = False) -> Iterator[Batch]:
-        """The rows of a split, 16 at a time, or those asked for."""
+        """The rows of a split, 16 at a time, or the requested ones."""
         if split not in self._batches:
             raise UserError(f"there is no split {split!r}; the data has {', '.join(self._batches)}")
         batch = self._batches[split]
@@ -257,7 +257,7 @@ class StandInRun:
 
 
 def _at(batch: Batch, rows: Tensor) -> Batch:
-    """The rows at any places (n,) int64, in any order, again and again where repeated."""
+    """The rows at places (n,) int64, in that order, repeated if a place is."""
     values, places = {}, {}
     for m, name in enumerate(batch.names):
         where = batch.present[:, m].cumsum(0) - 1

@@ -1,4 +1,4 @@
-"""A modality and what its checks look at: its cells read, prepared, and given to networks."""
+"""A modality under test, with its cells read, prepared and encoded for the checks."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ EXTRA = 3
 
 
 class Subject:
-    """A modality, cells that it reads, and cells that it must refuse.
+    """A modality, cells that it reads, and cells that it must reject.
 
     Args:
-        modality: as its author makes it; what is open is learned from the cells.
-        cells: good ones; its `example_cells` where left out, or else what its decoder generates.
-        bad: cells that are at fault.
+        modality: as its author makes it; `fit` fills its open options from the cells.
+        cells: good ones; by default its `example_cells`, or else the cells that its decoder generates.
+        bad: cells that it must reject.
     """
 
     def __init__(self, modality: Modality, cells: Cells | None = None, bad: Sequence[Any] = ()) -> None:
-        self.given = modality
+        self.original = modality
         self.bad = list(bad)
         self._cells = cells
 
@@ -40,20 +40,23 @@ class Subject:
         """The good cells.
 
         Raises:
-            ValueError: there is none, and none can be generated.
+            ValueError: there are none, and the decoder cannot generate any.
         """
-        found = list(self.given.example_cells() if self._cells is None else self._cells)
-        if found:
-            return found
-        if is_open(self.given):
-            raise ValueError(f"example_cells gives no cells, and {self.given.kind} must learn from some; give cells")
-        p = networks_of(lambda: self.given.decoder(SIZE))(torch.randn(ROWS, SIZE))
-        return [self.given.cell(value) for value in p.sample()]
+        cells = list(self.original.example_cells() if self._cells is None else self._cells)
+        if cells:
+            return cells
+        if is_open(self.original):
+            raise ValueError(
+                f"example_cells returns no cells, and {self.original.kind} must learn from some; write example_cells, "
+                "or pass cells"
+            )
+        p = networks_of(lambda: self.original.decoder(SIZE))(torch.randn(ROWS, SIZE))
+        return [self.original.cell(value) for value in p.sample()]
 
     @cached_property
     def modality(self) -> Modality:
-        """With what is open learned from the cells."""
-        return self.given.fit(iter([self.cells]))
+        """The modality, fitted to the cells."""
+        return self.original.fit(iter([self.cells]))
 
     @cached_property
     def parsed(self) -> Parsed:
@@ -62,11 +65,13 @@ class Subject:
 
     @cached_property
     def stored(self) -> Tensor:
-        """The cells that are read, (N, *event), again and again to 12 rows."""
+        """The readable cells, (N, *event), repeated to 12 rows or more."""
         stored = self.parsed.stored[self.parsed.present]
         if not len(stored):
             faults = "; ".join(list(self.parsed.faults.values())[:1])
-            raise ValueError(f"none of the {len(self.cells)} example cells can be read: {faults}; write example_cells")
+            raise ValueError(
+                f"parse_column can read none of the {len(self.cells)} example cells: {faults}; write example_cells"
+            )
         return stored[torch.arange(max(ROWS, len(stored))) % len(stored)]
 
     @cached_property
@@ -76,22 +81,22 @@ class Subject:
 
     @cached_property
     def x(self) -> Tensor:
-        """What networks read, (N, *event)."""
+        """The input of networks, (N, *event)."""
         return self.modality.prepare(self.stored, None, self.keys)
 
     @cached_property
     def draws(self) -> bool:
-        """Whether `prepare` draws, so that a value in between, such as a mean, need not come back."""
+        """Whether `prepare` draws at random, so that a value such as a mean need not come back unchanged."""
         prepared = [self.modality.prepare(self.stored, None, self.keys + shift) for shift in range(8)]
         return any(not torch.equal(prepared[0], other) for other in prepared[1:])
 
     @property
     def event(self) -> tuple[int, ...]:
-        """The promised shape of a value."""
+        """The `event_shape`."""
         return tuple(self.modality.event_shape())
 
-    def back(self, values: Tensor) -> Tensor:
-        """Values (n, *event) as cells, read and prepared again.
+    def read_back(self, values: Tensor) -> Tensor:
+        """Write values (n, *event) as cells, then read and prepare these.
 
         Raises:
             ValueError: a value's cell cannot be read.
@@ -101,37 +106,37 @@ class Subject:
         if not parsed.present.all():
             row = int((~parsed.present).nonzero()[0])
             fault = parsed.faults.get(row, "it counts as missing")
-            raise ValueError(f"the cell {shown(cells[row])} that cell gives is not read: {fault}")
+            raise ValueError(f"cell returns {quote(cells[row])}, which parse_column cannot read: {fault}")
         return self.modality.prepare(parsed.stored, None, torch.arange(len(values)))
 
     # Networks.
 
     def encoder(self, extra: int = 0) -> nn.Module:
-        """An encoder to 6 features, the same each time."""
+        """An encoder to 6 features, with the same weights each time."""
         return networks_of(lambda: self.modality.encoder(WIDTH, extra))
 
     def decoder(self) -> nn.Module:
-        """A decoder of z (N, 4), the same each time."""
+        """A decoder of z (N, 4), with the same weights each time."""
         return networks_of(lambda: self.modality.decoder(SIZE))
 
     @cached_property
     def z(self) -> Tensor:
-        """Latent variables (N, 4) of as many rows."""
+        """Latent variables (N, 4), a row for each of x."""
         return torch.randn(len(self.x), SIZE, generator=torch.Generator().manual_seed(1))
 
     @cached_property
     def p(self) -> Distribution:
-        """The distribution of the decoder at z."""
+        """The decoder's distribution at z."""
         with torch.no_grad():
             p: Distribution = self.decoder()(self.z)
         return p
 
 
 class Untouchable:
-    """Training cells that must not be asked for."""
+    """Training cells that raise an error if anybody reads them."""
 
     class TouchedError(Exception):
-        """They were."""
+        """Somebody read the cells."""
 
     def __iter__(self) -> Iterator[Any]:
         raise self.TouchedError
@@ -146,6 +151,6 @@ def is_open(modality: Modality) -> bool:
     return False
 
 
-def shown(cell: Any) -> str:
-    """A cell in a sentence, cut where it is long."""
+def quote(cell: Any) -> str:
+    """A cell for a sentence, shortened to 60 characters."""
     return shorten(one_line(repr(cell)), 60)

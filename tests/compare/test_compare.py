@@ -1,4 +1,4 @@
-"""Runs side by side: which score is best, what is significant, and what is not to be compared."""
+"""Compare runs: the best score, significance, and runs that must not be compared."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mmtoolkit
+from facts import assert_facts
 from golden.outputs import golden_folders, unpack
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.yaml12 import read_yaml, write_yaml
@@ -43,7 +44,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Runs:
-    """Writes runs that differ from a finished one in what a test says."""
+    """Writes runs that differ from a finished one as a test asks."""
 
     def __init__(self, finished: Path, folder: Path) -> None:
         self.finished, self.folder = finished, folder
@@ -115,15 +116,14 @@ def test_none_is_best_where_no_run_says_how(runs: Runs) -> None:
     del old["better"]
     first = runs("first", score(old, result(0.5, 0.1), result(1.0, None, "length", better=None)))
     second = runs("second", score({**old, "value": 0.2}, result(0.6, 0.1), result(2.0, None, "length", better=None)))
-    found = compare([first, second])
+    comparison = compare([first, second])
     assert standings(first, second) == [["unranked"] * 2, ["level", "best"], ["unranked"] * 2]
-    texts = [line.texts for line in lines(found)][5:]
+    texts = [line.texts for line in lines(comparison)][5:]
     assert texts == [("0.1000", "0.2000"), ("0.50 ± 0.10 ≈", "0.60 ± 0.10 *"), ("1.0000", "2.0000")]
-    (note,) = found.notes
-    assert note.startswith("no run says whether high or low is better (squared_error, length), so none is marked")
-    assert "`mmt evaluate`" in note
-    assert note[0].upper() + note[1:].replace("`", "\\`") in markdown(found)
-    rows = [line.split(",") for line in csv_text(found).splitlines()]
+    (note,) = comparison.notes
+    assert_facts(note, "no run", "high or low", "(squared_error, length)", "`mmt evaluate`", "`better`")
+    assert note[0].upper() + note[1:].replace("`", "\\`") in markdown(comparison)
+    rows = [line.split(",") for line in csv_text(comparison).splitlines()]
     better, best = rows[0].index("better"), rows[0].index("best")
     assert [(row[better], row[best]) for row in rows[1:]] == [
         *[("", "")] * 2,
@@ -131,7 +131,7 @@ def test_none_is_best_where_no_run_says_how(runs: Runs) -> None:
         ("high", "true"),
         *[("", "")] * 2,
     ]
-    assert [row["better"] for row in document(found)["scores"]] == [None, "high", None]
+    assert [row["better"] for row in document(comparison)["scores"]] == [None, "high", None]
     assert compare([first]).notes == ()  # nothing is compared
 
 
@@ -140,9 +140,9 @@ def test_a_run_that_says_it_speaks_for_those_that_do_not(runs: Runs) -> None:
     del old["better"]
     first = runs("first", score(old))
     second = runs("second", score(result(0.2, 0.0, "mean_distance", better="low")))
-    found = compare([first, second])
+    comparison = compare([first, second])
     assert standings(first, second) == [["best", "worse"]]
-    assert found.notes == ()
+    assert comparison.notes == ()
 
 
 def test_runs_that_contradict_each_other_are_not_ranked(runs: Runs) -> None:
@@ -150,16 +150,16 @@ def test_runs_that_contradict_each_other_are_not_ranked(runs: Runs) -> None:
     second = runs("second", score(result(0.2, 0.0, "distance", better="low"), result(-4.0, 0.1, None, better="high")))
     assert standings(first, second) == [["unranked", "unranked"]] * 2
     (note,) = compare([first, second]).notes
-    assert note.startswith("one run says that high is better, another low (distance, prediction), so none is marked")
+    assert_facts(note, "high is better", "low", "(distance, prediction)", "score the runs again", "one version")
 
 
 def test_golden_runs_of_0_1_0_are_compared(tmp_path: Path) -> None:
     folder = next(folder for folder in golden_folders() if folder.name == "jmvae")
     first, second = (unpack(folder, tmp_path / name) for name in ("a", "b"))
-    found = compare([first, second])
-    assert {cell.standing for row in found.rows for cell in row.cells if cell} == {"unranked"}
-    assert len(found.rows) > 1
-    assert "elbo" in found.notes[-1]
+    comparison = compare([first, second])
+    assert {cell.standing for row in comparison.rows for cell in row.cells if cell} == {"unranked"}
+    assert len(comparison.rows) > 1
+    assert "elbo" in comparison.notes[-1]
 
 
 CELLS = st.one_of(
@@ -171,19 +171,19 @@ CELLS = st.one_of(
 @EXAMPLES
 @given(st.lists(CELLS, min_size=1, max_size=6), st.booleans())
 def test_standings_are_as_defined(cells: list[Cell | None], low: bool) -> None:
-    found = judged(cells, "low" if low else "high")
-    there = [cell for cell in cells if cell is not None]
-    assert [cell is None for cell in found] == [cell is None for cell in cells]
-    for before, after in zip(cells, found, strict=True):
+    ranked = judged(cells, "low" if low else "high")
+    scores = [cell for cell in cells if cell is not None]
+    assert [cell is None for cell in ranked] == [cell is None for cell in cells]
+    for before, after in zip(cells, ranked, strict=True):
         if before is None or after is None:
             continue
         assert (after.value, after.stderr) == (before.value, before.stderr)
-        if len(there) == 1:
+        if len(scores) == 1:
             assert after.standing == "alone"
             continue
-        value = (min if low else max)(cell.value for cell in there)
-        # Of several equal ones the first is what the others are held against.
-        best = next(cell for cell in there if cell.value == value)
+        value = (min if low else max)(cell.value for cell in scores)
+        # The first of several equal best scores is the one that the others are compared with.
+        best = next(cell for cell in scores if cell.value == value)
         if before.value == value:
             assert after.standing == "best"
         elif before.stderr is None or best.stderr is None:
@@ -203,14 +203,14 @@ def test_numbers_of_other_options_splits_or_examples_are_not_held_against_each_o
     second = runs("second", score(result(0.6, 0.01), samples=10))
     third = runs("third", score(result(0.7, 0.01), samples=None, split="valid"))
     fourth = runs("fourth", score(result(0.8, 0.01, examples=200), samples=None))
-    found = compare([first, second, third, fourth])
+    comparison = compare([first, second, third, fourth])
     assert standings(first, second, third, fourth) == [
         ["alone", None, None, None],
         [None, None, None, "alone"],
         [None, "alone", None, None],
         [None, None, "alone", None],
     ]
-    labels = [line.label for line in lines(found)]
+    labels = [line.label for line in lines(comparison)]
     assert labels[4:] == [
         "prediction on test (samples: null)",
         "label from again: accuracy (100 rows)",
@@ -220,7 +220,8 @@ def test_numbers_of_other_options_splits_or_examples_are_not_held_against_each_o
         "prediction on valid",
         "label from again: accuracy",
     ]
-    assert found.notes == ("scores by other options, or over another number of rows, stand in rows of their own",)
+    (note,) = comparison.notes
+    assert_facts(note, "options", "rows", "do not compare")
     assert standings(first, runs("fifth", plain)) == [["best", "best"]]
 
 
@@ -244,11 +245,11 @@ def test_proposals_and_metrics_tell_entries_apart(runs: Runs) -> None:
 def test_values_that_are_not_there_are_blank(runs: Runs) -> None:
     first = runs("first", score(result(None, None), result(0.5, 0.1, "exact_match")))
     second = runs("second", score(result(0.25, 0.1)))
-    found = compare([first, second])
-    assert [line.texts for line in lines(found)][5:] == [("0.50 ± 0.10", ""), ("", "0.25 ± 0.10")]
+    comparison = compare([first, second])
+    assert [line.texts for line in lines(comparison)][5:] == [("0.50 ± 0.10", ""), ("", "0.25 ± 0.10")]
 
 
-def test_other_data_and_modalities_are_said(runs: Runs, finished: Path) -> None:
+def test_notes_name_differences_of_data_and_modalities(runs: Runs, finished: Path) -> None:
     one = score(result(0.5, 0.1))
     files = dict.fromkeys(json.loads((finished / "run.json").read_text())["data"], "another checksum")
     same = runs("same", one)
@@ -256,12 +257,11 @@ def test_other_data_and_modalities_are_said(runs: Runs, finished: Path) -> None:
     seed = runs("seed", one, train__seed=4, modalities__label__weight=2.0)
     kind = runs("kind", one, modalities__label__kind="mine")
     (note,) = compare([same, rows]).notes
-    what = "data.rows.train, the checksums of its files"
-    assert note == f"the runs have other data ({what}); their scores are compared all the same"
+    assert_facts(note, "data", "(data.rows.train, the checksums of its files)", "compare")
     assert compare([same, seed]).notes == ()
     assert compare([same, seed]).differences == {"modalities.label.weight": (1.0, 2.0), "train.seed": (0, 4)}
     (note,) = compare([same, kind]).notes
-    assert note.startswith("modalities are declared otherwise (modalities.label.kind); where that changes ")
+    assert_facts(note, "modalities", "(modalities.label.kind)", "do not compare")
     assert standings(same, rows) == [["best", "best"]]
 
 
@@ -270,8 +270,8 @@ def test_where_the_data_lies_does_not_matter(finished: Path, runs: Runs) -> None
     root = str(mmtoolkit.read_schema(finished / "schema.yaml").data.root)
     moved = {path.replace(root, "/elsewhere"): digest for path, digest in record["data"].items()}
     there = runs("there", score(result(0.5, 0.1)), files=moved, data__root="/elsewhere")
-    found = compare([runs("here", score(result(0.5, 0.1))), there])
-    assert (found.notes, dict(found.differences)) == ((), {})
+    comparison = compare([runs("here", score(result(0.5, 0.1))), there])
+    assert (comparison.notes, dict(comparison.differences)) == ((), {})
 
 
 def test_names_are_what_tells_runs_apart() -> None:
@@ -285,7 +285,7 @@ def test_names_are_what_tells_runs_apart() -> None:
     assert short("/x/1/a/run", "/x/2/a/run", "/x/2/b/run") == ["1/a", "2/a", "2/b"]
 
 
-# What is shown and written.
+# Tables and files.
 
 
 def two(runs: Runs) -> tuple[Path, Path]:
@@ -326,9 +326,9 @@ def test_a_score_has_the_digits_of_its_error(value: float, stderr: float | None,
 def test_only_so_many_differences_are_shown(runs: Runs) -> None:
     many = {f"train__{key}": 7 for key in ("epochs", "batch_size", "warmup_epochs", "early_stopping", "seed")}
     many |= {f"modalities__{name}__{key}": 7 for name in ("label", "again") for key in "abcd"}
-    found = compare([runs("first", score(result(0.5, 0.1))), runs("second", score(result(0.5, 0.1)), **many)])
-    assert len(found.differences) == 13
-    assert [line.label for line in lines(found)][16] == "(1 more keys differ)"
+    comparison = compare([runs("first", score(result(0.5, 0.1))), runs("second", score(result(0.5, 0.1)), **many)])
+    assert len(comparison.differences) == 13
+    assert [line.label for line in lines(comparison)][16] == "(keys not shown: 1)"
 
 
 def test_markdown(runs: Runs) -> None:
@@ -379,8 +379,8 @@ def test_the_terminal_shows_every_score_within_its_width(
 
 def test_a_long_name_is_folded(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    made = [runs(name, score(result(0.5, 0.05))) for name in ("x" * 20 + "1", "x" * 20 + "2", "x" * 20 + "3")]
-    out = mmt("compare", *made).out
+    paths = [runs(name, score(result(0.5, 0.05))) for name in ("x" * 20 + "1", "x" * 20 + "2", "x" * 20 + "3")]
+    out = mmt("compare", *paths).out
     heading = out[: out.index("parameters")]
     assert [heading.count(end) for end in ("x1", "x2", "x3")] == [1, 1, 1]
     assert heading.count("x") == 60
@@ -403,10 +403,10 @@ def test_real_runs_and_their_evaluations(finished: Path) -> None:
     assert all(len(row["runs"]) == 1 for row in document["scores"] if row["kind"] == "prediction")
 
 
-# What is refused.
+# Errors.
 
 
-def test_what_cannot_be_compared(runs: Runs, finished: Path, tmp_path: Path) -> None:
+def test_errors_of_paths(runs: Runs, finished: Path, tmp_path: Path) -> None:
     one = runs("one", score(result(0.5, 0.1)))
 
     def refused(*arguments: str | Path) -> str:
@@ -414,20 +414,16 @@ def test_what_cannot_be_compared(runs: Runs, finished: Path, tmp_path: Path) -> 
         assert (done.status, done.out) == (2, "")
         return done.err.strip()
 
-    assert refused(one, one.parent / "one") == f"{one}: is named twice; name each run once"
-    assert refused(one, "--out", tmp_path / "c.txt") == (
-        f"{tmp_path / 'c.txt'}: comparisons are written to .md, .csv; give a file that ends in one of these"
-    )
-    hint = "give the folder that `mmt run` wrote"
-    assert refused(one, tmp_path) == f"{tmp_path}: holds no run (there is no schema.yaml in it); {hint}"
+    assert_facts(refused(one, one.parent / "one"), f"{one}: ", "twice", "once")
+    assert_facts(refused(one, "--out", tmp_path / "c.txt"), f"{tmp_path / 'c.txt'}: ", "ending", ".md or .csv")
+    assert_facts(refused(one, tmp_path), f"{tmp_path}: ", "no run", "schema.yaml", "`mmt run`")
     missing = one / "evaluations" / "7.json"
-    again = "score the run again with `mmt evaluate`"
-    assert refused(missing) == f"{missing}: there is no such file; {again}"
+    assert_facts(refused(missing), f"{missing}: ", "no such file", "`mmt evaluate`")
     missing.parent.mkdir()
     missing.write_text('{"scores": 3}')
-    assert refused(missing) == f"{missing}: is damaged: scores: input should be a valid array; {again}"
+    assert_facts(refused(missing), f"{missing}: ", "damaged", "scores: ", "array", "`mmt evaluate`")
     assert mmt("compare").status == 2
-    with pytest.raises(UserError, match="is named twice"):
+    with pytest.raises(UserError, match="twice"):
         compare([one, one])
 
 

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from facts import assert_facts
 from mmt_attributes import Attributes, Label, Numeric
 from mmt_binary import Binary
 from mmt_image import Image
@@ -147,7 +148,7 @@ def test_the_head_of_texts_sums_to_one_and_points_at_each_place_s_best(least: in
 
 
 @pytest.mark.parametrize("modality", [Image(shape=(1, 8, 8), network="mlp"), Vector()])
-def test_what_has_no_linear_head_says_so(modality: Modality) -> None:
+def test_a_modality_without_a_linear_head_has_none(modality: Modality) -> None:
     assert modality.head(4) is None
 
 
@@ -187,7 +188,9 @@ def classifier(target: str, *given: str, **options: Any) -> Classifier:
     return Classifier(entries=[{"target": [target], "given": list(given)}], **{"steps": 60, **options})
 
 
-def found(run: TrainedRun, evaluator: Classifier, split: str = "test") -> tuple[dict[str, dict[str, Any]], list[str]]:
+def classify(
+    run: TrainedRun, evaluator: Classifier, split: str = "test"
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Metric -> result, and the notes."""
     (score,) = run.evaluate([evaluator], split)
     return {result["metric"]: result for result in score["results"]}, score["notes"]
@@ -202,7 +205,7 @@ def found(run: TrainedRun, evaluator: Classifier, split: str = "test") -> tuple[
     ],
 )
 def test_it_learns_every_kind_of_target(target: str, metric: str, sign: int, run: TrainedRun) -> None:
-    result = found(run, classifier(target, "number"))[0][metric]
+    result = classify(run, classifier(target, "number"))[0][metric]
     assert sign * result["value"] > sign * result["baseline"] + 8 * result["stderr"]
     assert (result["target"], result["given"]) == ([target], ["number"])
     assert (result["examples"], result["rows"]) == (200, 400)
@@ -210,8 +213,8 @@ def test_it_learns_every_kind_of_target(target: str, metric: str, sign: int, run
 
 
 def test_the_features_of_several_are_read_together(run: TrainedRun) -> None:
-    alone = found(run, classifier("pet", "number"))[0]["accuracy"]
-    both = found(run, classifier("pet", "other", "number"))[0]["accuracy"]
+    alone = classify(run, classifier("pet", "number"))[0]["accuracy"]
+    both = classify(run, classifier("pet", "other", "number"))[0]["accuracy"]
     assert both["given"] == ["number", "other"]
     assert alone["value"] < 0.85 < 0.93 < both["value"]
 
@@ -226,13 +229,13 @@ def test_an_entry_of_several_targets_is_one_classifier_each(run: TrainedRun) -> 
 
 def test_it_is_the_same_again_and_leaves_the_generator_alone(run: TrainedRun) -> None:
     before = torch.get_rng_state()
-    first = found(run, classifier("double", "number", steps=20))
+    first = classify(run, classifier("double", "number", steps=20))
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(5)
-    assert found(run, classifier("double", "number", steps=20)) == first
+    assert classify(run, classifier("double", "number", steps=20)) == first
     assert seed_for("evaluation", 0) == run.generator.initial_seed()
     run.schema = run.schema.model_copy(update={"train": run.schema.train.model_copy(update={"seed": 1})})
-    assert found(run, classifier("double", "number", steps=20)) != first
+    assert classify(run, classifier("double", "number", steps=20)) != first
 
 
 def test_rows_that_lack_one_are_not_touched(own_cache: Path, tmp_path: Path) -> None:
@@ -245,13 +248,13 @@ def test_rows_that_lack_one_are_not_touched(own_cache: Path, tmp_path: Path) -> 
             holes[name] += [None if name == "number" else -1e9 if name == "double" else cells[row]]
             holes[name] += [cells[row]]
     modalities = {**MODALITIES, "number": Numeric(mean=(0.0,), std=(1.0,)), "double": Numeric(mean=(1.0,), std=(2.0,))}
-    small = found(untrained(modalities, tmp_path, train=complete, **splits), classifier("double", "number"))
-    large = found(untrained(modalities, tmp_path, train=holes, **splits), classifier("double", "number"))
+    small = classify(untrained(modalities, tmp_path, train=complete, **splits), classifier("double", "number"))
+    large = classify(untrained(modalities, tmp_path, train=holes, **splits), classifier("double", "number"))
     assert large[1] == small[1]
     for metric, result in small[0].items():
         assert large[0][metric] == {**result, "baseline": large[0][metric]["baseline"]}
     assert small[0]["squared_error"]["rows"] == 120
-    lacking = found(untrained(modalities, tmp_path, train=complete, test=holes), classifier("double", "number"))
+    lacking = classify(untrained(modalities, tmp_path, train=complete, test=holes), classifier("double", "number"))
     assert lacking[0]["squared_error"]["examples"] == 120  # nor are they scored
 
 
@@ -276,15 +279,16 @@ def test_too_few_rows_are_no_crash(rows: int, own_cache: Path, tmp_path: Path) -
     train = table(6)
     train["pet"] = [cell if row < 3 else None for row, cell in enumerate(train["pet"])]
     train["number"] = [cell if row >= 3 - rows else None for row, cell in enumerate(train["number"])]
-    results, notes = found(untrained(MODALITIES, tmp_path, train=train, test=table(5)), classifier("pet", "number"))
+    results, notes = classify(untrained(MODALITIES, tmp_path, train=train, test=table(5)), classifier("pet", "number"))
     nothing = dict.fromkeys(("metric", "better", "value", "stderr", "baseline")) | {"examples": 0, "rows": rows}
     assert results == {None: {"target": ["pet"], "given": ["number"], **nothing}}
-    assert notes == [f"pet from number: {('no', 'one')[rows]} training row has both, and a classifier needs 2"]
+    (note,) = notes
+    assert_facts(note, "pet from number: ", ("no", "one")[rows], "training row", "needs 2")
 
 
 def test_two_rows_are_enough_also_with_batch_normalisation(own_cache: Path, tmp_path: Path) -> None:
     run = untrained(MODALITIES, tmp_path, train=table(2), test=table(5))
-    result = found(run, classifier("number", "face", steps=5, batch_size=1))[0]["squared_error"]
+    result = classify(run, classifier("number", "face", steps=5, batch_size=1))[0]["squared_error"]
     assert (result["rows"], result["examples"]) == (2, 5)
     assert math.isfinite(result["value"])
 
@@ -292,7 +296,7 @@ def test_two_rows_are_enough_also_with_batch_normalisation(own_cache: Path, tmp_
 def test_a_split_without_a_complete_row_has_no_score(own_cache: Path, tmp_path: Path) -> None:
     test = {**table(5), "pet": [None] * 5}
     run = untrained(MODALITIES, tmp_path, train=table(20), test=test)
-    (result,) = found(run, classifier("pet", "number", steps=2))[0].values()
+    (result,) = classify(run, classifier("pet", "number", steps=2))[0].values()
     assert (result["value"], result["examples"], result["rows"]) == (None, 0, 20)
 
 
@@ -300,22 +304,21 @@ def test_the_validation_rows_choose_the_step(own_cache: Path, tmp_path: Path) ->
     contrary = table(50, 1)
     contrary["pet"] = ["cat" if pet == "dog" else "dog" for pet in contrary["pet"]]
     tables = {"train": table(100), "test": table(50, 2)}
-    first = found(untrained(MODALITIES, tmp_path, valid=contrary, **tables), classifier("pet", "number", steps=40))
-    last = found(untrained(MODALITIES, tmp_path, **tables), classifier("pet", "number", steps=40))
-    told = "pet from number: trained on the 100 rows that have both; step {} of 40 is kept"
-    assert first[1] == [told.format(2)]  # it is looked at every other step, and each is worse than the one before
-    assert last[1] == [told.format(40)]  # without such rows the training rows choose
+    first = classify(untrained(MODALITIES, tmp_path, valid=contrary, **tables), classifier("pet", "number", steps=40))
+    last = classify(untrained(MODALITIES, tmp_path, **tables), classifier("pet", "number", steps=40))
+    for (note,), step in ((first[1], 2), (last[1], 40)):  # steps grow worse on contrary rows, better on training rows
+        assert_facts(note, "pet from number: ", "100 rows", f"step: {step} of 40")
     assert first[0]["accuracy"]["value"] < last[0]["accuracy"]["value"]
 
 
 def test_it_trains_in_training_mode_and_scores_in_evaluation_mode(own_cache: Path, tmp_path: Path) -> None:
     run = untrained(MODALITIES, tmp_path, train=table(100), test=table(5))
     task = Task(target=("number",), given=("face",))  # whose encoder has batch normalisation
-    network, note = Classifier(entries=[task], steps=20)._trained(run, task, torch.arange(100))
+    network, note = Classifier(entries=[task], steps=20)._train(run, task, torch.arange(100))
     assert network is not None
     assert not any(module.training for module in network.modules())
     counted = [int(value) for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")]
-    assert note.endswith(f"step {counted[0]} of 20 is kept")
+    assert_facts(note, f"step: {counted[0]} of 20")
     assert counted[0] == counted[1] > 1  # it is looked at after every step
 
 
@@ -326,23 +329,25 @@ def test_what_training_draws_anew_is_drawn_anew(own_cache: Path, tmp_path: Path)
     for binarize in ("static", "dynamic"):  # the rows that are scored are drawn alike
         image = Image(shape=(1, 8, 8), network="mlp", binarize=binarize)
         run = untrained({"image": image, "bright": Numeric()}, tmp_path, train=cells, test=cells)
-        results.append(found(run, classifier("bright", "image", steps=5))[0]["squared_error"])
+        results.append(classify(run, classifier("bright", "image", steps=5))[0]["squared_error"])
     static, dynamic = results
     assert static["value"] != dynamic["value"]
     assert static["baseline"] == dynamic["baseline"]
 
 
-def test_training_that_diverges_is_told(run: TrainedRun) -> None:
-    results, notes = found(run, classifier("double", "number", steps=5, learning_rate=1e30))
-    assert notes == ["double from number: training on 400 rows diverged; lower learning_rate"]
+def test_training_that_diverges_is_reported(run: TrainedRun) -> None:
+    results, notes = classify(run, classifier("double", "number", steps=5, learning_rate=1e30))
+    (note,) = notes
+    assert_facts(note, "double from number: ", "400 rows", "diverged", "lower learning_rate")
     assert results[None]["value"] is None  # type: ignore[index]
 
 
-def test_the_user_is_told_what_is_trained(own_cache: Path, tmp_path: Path) -> None:
-    said: list[str] = []
-    run = untrained(MODALITIES, tmp_path, said.append, train=table(20), test=table(5))
-    found(run, classifier("pet", "number", steps=3))
-    assert said == ["classifier: pet from number: 3 steps on 20 training rows"]
+def test_progress_names_the_task_and_its_rows(own_cache: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    run = untrained(MODALITIES, tmp_path, lines.append, train=table(20), test=table(5))
+    classify(run, classifier("pet", "number", steps=3))
+    (line,) = lines
+    assert_facts(line, "classifier: pet from number: ", "3 steps", "20 training rows")
 
 
 @EXAMPLES
@@ -412,7 +417,7 @@ def test_it_classifies_garments(folder: Path) -> None:
     assert (accuracy["examples"], accuracy["rows"]) == (300, 600)  # what weak supervision leaves
     assert (calibration["metric"], calibration["baseline"]) == ("calibration_error", None)
     assert 0 <= calibration["value"] < 0.35
-    assert score["notes"][0].startswith("label from image: trained on the 600 rows that have both; step ")
+    assert_facts(score["notes"][0], "label from image: ", "600 rows", "step")
 
 
 def test_a_loaded_run_trains_the_same_classifier(folder: Path) -> None:
@@ -421,58 +426,59 @@ def test_a_loaded_run_trains_the_same_classifier(folder: Path) -> None:
     assert json.loads(done.out)["scores"] == json.loads((folder / "results.json").read_text())["scores"]
 
 
-HEADLESS = "image from label: image has no linear head to be classified by"
+HEADLESS = ("image from label: ", "image has no linear head")
 
 
 @pytest.mark.parametrize(
-    ("options", "text"),
+    ("options", "facts"),
     [
         (
             "entries: [{target: [image], given: [label]}]",
-            f"evaluate, classifier: {HEADLESS}; change or remove this entry",
+            ("evaluate, classifier: ", *HEADLESS, "; change or remove"),
         ),
         (
             "entries: [{target: [lable], given: [image]}]",
-            "--set evaluate.0: entries name 'lable', which is no modality; the modalities are image, label",
+            ("--set evaluate.0: ", "'lable'", "; ", "image, label"),
         ),
         (
             "entries: [{target: [label], given: [image, label]}]",
-            "--set evaluate.0: an entry has 'label' as target and as given; remove it from one of them",
+            ("--set evaluate.0: ", "'label'", "target", "given", "; remove"),
         ),
         (
             "entries: [{target: [label], given: []}]",
-            "--set evaluate.0: an entry has no given; name what label is classified from",
+            ("--set evaluate.0: ", "no given", "; name", "label"),
         ),
         (
             "entries: [{target: [], given: [image]}]",
-            "--set evaluate.0: an entry has no target; name one of image, label",
+            ("--set evaluate.0: ", "no target", "; name", "image, label"),
         ),
-        ("steps: 10", "--set evaluate.0.entries: is missing; add it"),
+        ("steps: 10", ("--set evaluate.0.entries: ", "missing", "; add")),
         (
             "steps: 0, entries: [{target: [label], given: [image]}]",
-            "--set evaluate.0.steps: input should be greater than 0, not 0; give a larger number",
+            ("--set evaluate.0.steps: ", "greater than 0", "not 0", "; "),
         ),
     ],
 )
 def test_bad_entries_are_refused_before_training_and_after(
-    options: str, text: str, folder: Path, tmp_path: Path
+    options: str, facts: tuple[str, ...], folder: Path, tmp_path: Path
 ) -> None:
-    asked = f"evaluate=[{{kind: classifier, {options}}}]"
+    option = f"evaluate=[{{kind: classifier, {options}}}]"
     for done in (
-        mmt("run", "fashion_mini", *sets(*SMALL, asked), "--out", tmp_path / "run"),
-        mmt("check", "fashion_mini", *sets(*SMALL, asked)),
-        mmt("evaluate", folder, *sets(asked)),
+        mmt("run", "fashion_mini", *sets(*SMALL, option), "--out", tmp_path / "run"),
+        mmt("check", "fashion_mini", *sets(*SMALL, option)),
+        mmt("evaluate", folder, *sets(option)),
     ):
         assert done.status == 2
-        assert done.err.splitlines()[-1] == text
+        assert_facts(done.err.splitlines()[-1], *facts)
     assert not (tmp_path / "run" / "schema.yaml").exists()
 
 
 def test_an_entry_without_a_head_may_be_left_out(folder: Path) -> None:
     entries = "[{target: [image], given: [label]}]"
-    asked = f"evaluate=[{{kind: classifier, unsupported: leave_out, entries: {entries}}}]"
-    done = mmt("evaluate", folder, "--json", *sets(asked))
+    option = f"evaluate=[{{kind: classifier, unsupported: leave_out, entries: {entries}}}]"
+    done = mmt("evaluate", folder, "--json", *sets(option))
     assert done.status == 0, done.err
     (score,) = json.loads(done.out)["scores"]
     assert score["results"] == []
-    assert score["notes"] == [f"left out: {HEADLESS}"]
+    (note,) = score["notes"]
+    assert_facts(note, "left out: ", *HEADLESS)

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from facts import assert_facts
 from mmt_attributes import Attributes, Label, Numeric
 from mmt_binary import Binary
 from mmt_text import Text
@@ -67,13 +68,13 @@ def run(own_cache: Path, tmp_path: Path) -> TrainedRun:
     return run
 
 
-def scored(run: TrainedRun, split: str = "test", **options: Any) -> dict[tuple[str, str], dict[str, Any]]:
+def scores_of(run: TrainedRun, split: str = "test", **options: Any) -> dict[tuple[str, str], dict[str, Any]]:
     """(target, metric) -> result."""
     (score,) = run.evaluate([Imputation(**options)], split)
     return {(result["target"][0], result["metric"]): result for result in score["results"]}
 
 
-def drawn(run: TrainedRun, split: str = "test", share: float = 0.2) -> tuple[Tensor, Tensor]:
+def draw_hidden(run: TrainedRun, split: str = "test", share: float = 0.2) -> tuple[Tensor, Tensor]:
     """What the evaluator hides of a split that it takes whole, and the order of the training rows."""
     generator, present = run.generator, run.present[split]
     torch.randperm(len(present), generator=generator)
@@ -83,11 +84,11 @@ def drawn(run: TrainedRun, split: str = "test", share: float = 0.2) -> tuple[Ten
 
 def cells(columns: dict[str, Any], row: int, names: list[str]) -> dict[str, Any]:
     """A row as `TrainedRun.infer` takes it: the named modalities alone."""
-    found = {}
+    row_cells = {}
     for name in names:
         several = getattr(MODALITIES[name], "columns", None)
-        found[name] = {c: columns[c][row] for c in several} if several else columns[name][row]
-    return found
+        row_cells[name] = {c: columns[c][row] for c in several} if several else columns[name][row]
+    return row_cells
 
 
 def values(run: TrainedRun, split: str) -> list[dict[str, Tensor]]:
@@ -104,7 +105,7 @@ def values(run: TrainedRun, split: str) -> list[dict[str, Tensor]]:
 
 
 def test_each_hidden_cell_is_predicted_from_what_is_left_of_its_row(run: TrainedRun) -> None:
-    found, (hidden, _) = scored(run), drawn(run)
+    results, (hidden, _) = scores_of(run), draw_hidden(run)
     names, rows = list(run.modalities), values(run, "test")
     assert 20 < hidden.sum() < 60
     for m, (name, modality) in enumerate(run.modalities.items()):
@@ -120,7 +121,7 @@ def test_each_hidden_cell_is_predicted_from_what_is_left_of_its_row(run: Trained
                     scores.setdefault(metric, []).append(float(score))
         assert model
         for metric, scores in model.items():
-            result = found[name, metric]
+            result = results[name, metric]
             assert result["given"] == [other for other in names if other != name]
             assert result["examples"] == len(scores)
             assert result["better"] == modality.better()[metric]
@@ -132,13 +133,13 @@ def test_each_hidden_cell_is_predicted_from_what_is_left_of_its_row(run: Trained
 
 
 class Witness(Vector):
-    """A vector that remembers what was said of it, and what it was."""
+    """A vector that records the predictions that it scores, and the true values."""
 
     kind: Literal["witness"] = "witness"  # type: ignore[assignment]
-    said: ClassVar[list[tuple[Tensor, Tensor]]] = []
+    calls: ClassVar[list[tuple[Tensor, Tensor]]] = []
 
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
-        self.said.append((point.clone(), x.clone()))
+        self.calls.append((point.clone(), x.clone()))
         return super().scores(point, x)
 
 
@@ -148,26 +149,26 @@ def test_what_was_hidden_changes_no_prediction(samples: int | None, own_cache: P
     modalities = {name: Witness() for name in ("a", "b", "c")}
     train, test = ({name: draw.normal(size=(30, 2)).tolist() for name in modalities} for _ in range(2))
     run = untrained(modalities, tmp_path, train=train, test=test)
-    hidden, _ = drawn(run, share=0.4)
+    hidden, _ = draw_hidden(run, share=0.4)
     other = {
         name: [[99.0, -99.0] if hidden[row, m] else cell for row, cell in enumerate(test[name])]
         for m, name in enumerate(modalities)
     }
     changed = untrained(modalities, tmp_path, train=train, test=other)
-    heard = []
+    calls = []
     for one in (run, changed):
-        Witness.said.clear()
-        scored(one, hide=0.4, samples=samples)
-        heard.append(list(Witness.said))
-    assert len(heard[0]) == len(heard[1]) > 0
-    for (said, truth), (again, changed_truth) in zip(*heard, strict=True):
-        assert torch.equal(said, again)
+        Witness.calls.clear()
+        scores_of(one, hide=0.4, samples=samples)
+        calls.append(list(Witness.calls))
+    assert len(calls[0]) == len(calls[1]) > 0
+    for (point, truth), (again, changed_truth) in zip(*calls, strict=True):
+        assert torch.equal(point, again)
         assert (changed_truth.abs() == 99).all()  # what is scored is what was hidden
         assert not (truth.abs() == 99).any()
 
 
 def test_scores_of_several_draws_are_averaged(run: TrainedRun) -> None:
-    found, (hidden, _) = scored(run, samples=4, neighbours=0), drawn(run)
+    results, (hidden, _) = scores_of(run, samples=4, neighbours=0), draw_hidden(run)
     generator = run.generator
     torch.randperm(40, generator=generator)
     torch.rand(2, 40, 6, generator=generator)
@@ -178,17 +179,17 @@ def test_scores_of_several_draws_are_averaged(run: TrainedRun) -> None:
         points = [run.modalities["size"].point(run.model.decode(draw, left, ["size"])["size"]) for draw in z]
     rows = hidden[:, 0].nonzero().squeeze(1).tolist()
     errors = [np.mean([abs(float(p[row]) - TEST["size"][row]) for p in points]) for row in rows]
-    assert found["size", "absolute_error"]["value"] == pytest.approx(np.mean(errors), rel=1e-5)
+    assert results["size", "absolute_error"]["value"] == pytest.approx(np.mean(errors), rel=1e-5)
 
 
 def test_scores_are_the_same_again_and_in_any_company(run: TrainedRun) -> None:
-    once = scored(run)
-    assert once == scored(run)
+    once = scores_of(run)
+    assert once == scores_of(run)
     torch.manual_seed(3)
-    assert once == scored(run)
+    assert once == scores_of(run)
     assert {key: {**result, "neighbours": None} for key, result in once.items() if result["baseline"] is not None} == {
         key: {**result, "neighbours": None}
-        for key, result in scored(run, neighbours=0).items()
+        for key, result in scores_of(run, neighbours=0).items()
         if result["baseline"] is not None
     }
 
@@ -238,13 +239,12 @@ def test_what_a_model_decodes_given_stays(own_cache: Path, tmp_path: Path) -> No
     result = score["results"][0]
     whole = int(run.present["train"].all(1).sum())
     assert (result["target"], result["given"], result["examples"]) == (["b"], ["a", "c"], whole)
-    assert score["notes"][:2] == [
-        "left out: a: the model does not decode a",
-        "left out: c: the model does not decode c",
-    ]
+    for note, name in zip(score["notes"], "ac", strict=False):
+        assert_facts(note, f"left out: {name}: ", f"not decode {name}")
     with pytest.raises(UserError) as raised:
         replace(run, model=network).evaluate([Imputation(hide={"c": 0.5, "b": 0.5})], "train")
-    assert raised.value.faults == ["evaluate, imputation: hide.c: the model does not decode c; remove it from hide"]
+    (fault,) = raised.value.faults
+    assert_facts(fault, "evaluate, imputation: hide.c: ", "not decode c", "; remove")
 
 
 class Conditional(MVAENetwork):
@@ -264,7 +264,7 @@ def test_nothing_is_hidden_of_a_row_that_lacks_what_its_cells_are_decoded_given(
 @pytest.mark.parametrize(
     ("model", "notes"),
     [
-        (VAE(latent_dim=2), {"a": "the model infers z from nothing but a", "b": "the model does not decode b"}),
+        (VAE(latent_dim=2), {"a": "only from a", "b": "not decode b"}),
         (BiVCCA(latent_dim=2), {}),
         (JMVAE(latent_dim=2), {}),
         (MVAE(latent_dim=2), {}),
@@ -277,27 +277,29 @@ def test_every_model_is_asked_what_it_can_fill_in(
     columns = {name: np.random.default_rng(m).normal(size=(30, 2)).tolist() for m, name in enumerate(modalities)}
     run = replace(untrained(modalities, tmp_path, train=columns), model=build(model, modalities, seed=0).eval())
     (score,) = run.evaluate([Imputation(hide=0.5)], "train")
-    assert score["notes"][:-1] == [f"left out: {name}: {fault}" for name, fault in notes.items()]
-    assert score["notes"][-1].endswith("of 60 observed cells of 30 rows were hidden")
+    *left_out, hidden = score["notes"]
+    for note, (name, fault) in zip(left_out, notes.items(), strict=True):
+        assert_facts(note, f"left out: {name}: ", fault)
+    assert_facts(hidden, "60 observed cells", "30 rows", "hidden")
     expected = [([name], [other]) for name, other in ("ab", "ba") if name not in notes]
     assert [(result["target"], result["given"]) for result in score["results"]] == expected
     for name, fault in notes.items():
-        with pytest.raises(UserError, match=f"hide.{name}: {fault}; remove it from hide"):
+        with pytest.raises(UserError, match=f"hide.{name}: .*{fault}; remove"):
             Imputation(hide={name: 0.1}).check_model(run.model)
 
 
 def test_named_modalities_alone_are_hidden_and_no_more_rows_than_asked_for(run: TrainedRun) -> None:
-    found = scored(run, hide={"pet": 1.0, "male": 0.5}, rows=20)
-    assert {target for target, _ in found} == {"pet", "male"}
-    assert 5 < found["pet", "accuracy"]["examples"] <= 20
-    all_rows = scored(run, hide={"pet": 1.0})["pet", "accuracy"]
+    results = scores_of(run, hide={"pet": 1.0, "male": 0.5}, rows=20)
+    assert {target for target, _ in results} == {"pet", "male"}
+    assert 5 < results["pet", "accuracy"]["examples"] <= 20
+    all_rows = scores_of(run, hide={"pet": 1.0})["pet", "accuracy"]
     assert all_rows["examples"] > 20
 
 
 def test_a_modality_of_which_nothing_was_hidden_has_no_score(own_cache: Path, tmp_path: Path) -> None:
     train = {"a": [[0.0, 1.0]] * 4, "b": [[1.0, 0.0]] * 4}
     run = untrained({"a": Vector(), "b": Vector()}, tmp_path, train=train, test={"a": train["a"], "b": [None] * 4})
-    assert {result["value"] for result in scored(run, hide=1.0).values()} == {None}
+    assert {result["value"] for result in scores_of(run, hide=1.0).values()} == {None}
 
 
 # Neighbours.
@@ -308,24 +310,24 @@ def slow_neighbours(
 ) -> dict[tuple[int, str], tuple[Tensor, list[int]]]:
     """(row, modality) -> the prediction from k neighbours and which they are, by loops."""
     names, train, rows = list(run.modalities), values(run, "train"), values(run, split)
-    told = [{n: run.modalities[n].condition(x[None])[0].double().numpy() for n, x in row.items()} for row in train]
+    features = [{n: run.modalities[n].condition(x[None])[0].double().numpy() for n, x in row.items()} for row in train]
     spread = {}
     for name in names:
-        those = np.stack([row[name] for row in told if name in row])
+        those = np.stack([row[name] for row in features if name in row])
         spread[name] = np.mean([((x - y) ** 2).sum() for x in those for y in those])
-    found = {}
+    predictions = {}
     for row, m in hidden.nonzero().tolist():
-        left = {
+        observed = {
             n: x
             for k_, (n, x) in enumerate((n, rows[row].get(n)) for n in names)
             if x is not None and not hidden[row, k_]
         }
-        asked = {n: run.modalities[n].condition(x[None])[0].double().numpy() for n, x in left.items()}
+        row_features = {n: run.modalities[n].condition(x[None])[0].double().numpy() for n, x in observed.items()}
         ranked = []
         for place, other in enumerate(order.tolist()):
-            shared = asked.keys() & told[other].keys()
-            if names[m] in told[other] and shared and not (split == "train" and other == row):
-                apart = np.mean([((asked[n] - told[other][n]) ** 2).sum() / spread[n] for n in shared])
+            shared = row_features.keys() & features[other].keys()
+            if names[m] in features[other] and shared and not (split == "train" and other == row):
+                apart = np.mean([((row_features[n] - features[other][n]) ** 2).sum() / spread[n] for n in shared])
                 ranked.append((round(apart, 12), place, other))
         nearest = [other for *_, other in sorted(ranked)[:k]]
         modality, baseline = run.modalities[names[m]], run.baselines[names[m]]
@@ -333,32 +335,32 @@ def slow_neighbours(
         if nearest:
             x = torch.stack([train[other][names[m]] for other in nearest])
             point = modality.baseline([modality.filled(x, baseline.expand_as(x))])
-        found[row, names[m]] = point, nearest
-    return found
+        predictions[row, names[m]] = point, nearest
+    return predictions
 
 
 @pytest.mark.parametrize("split", ["test", "train"])
 @pytest.mark.parametrize("k", [1, 5, 1000])
 def test_neighbours_are_those_of_a_loop(split: str, k: int, run: TrainedRun) -> None:
-    found, (hidden, order) = scored(run, split, neighbours=k), drawn(run, split)
+    results, (hidden, order) = scores_of(run, split, neighbours=k), draw_hidden(run, split)
     slow, rows = slow_neighbours(run, hidden, order, split, k), values(run, split)
     scores: dict[tuple[str, str], list[float]] = {}
     for (row, name), (point, _) in slow.items():
         for metric, score in run.modalities[name].scores(point[None], rows[row][name][None]).items():
             scores.setdefault((name, metric), []).append(float(score))
-    compared = {key: result["neighbours"] for key, result in found.items() if "neighbours" in result}
+    compared = {key: result["neighbours"] for key, result in results.items() if "neighbours" in result}
     assert compared == {key: pytest.approx(np.mean(of), rel=1e-6, abs=1e-9) for key, of in scores.items()}
     if split == "train" and k == 1:
         assert all(row not in nearest for (row, _), (_, nearest) in slow.items())
 
 
 def test_neighbours_that_tell_of_a_cell_beat_the_mean(run: TrainedRun) -> None:
-    result = scored(run, hide={"size": 1.0})["size", "squared_error"]
+    result = scores_of(run, hide={"size": 1.0})["size", "squared_error"]
     assert result["neighbours"] < 0.6 * result["baseline"]
 
 
 def test_no_neighbours_are_asked_for(run: TrainedRun) -> None:
-    assert all("neighbours" not in result for result in scored(run, neighbours=0).values())
+    assert all("neighbours" not in result for result in scores_of(run, neighbours=0).values())
 
 
 def test_one_number_a_modality_gives_the_neighbours_of_scikit_learn(own_cache: Path, tmp_path: Path) -> None:
@@ -374,24 +376,24 @@ def test_one_number_a_modality_gives_the_neighbours_of_scikit_learn(own_cache: P
         for split, part in (("train", train), ("test", test))
     }
     run = untrained(modalities, tmp_path, **tables)
-    hidden, _ = drawn(run, share=0.3)
+    hidden, _ = draw_hidden(run, share=0.3)
     holed = np.where(hidden.numpy(), np.nan, test)
     std = np.nanstd(train, axis=0)
     filled = impute.KNNImputer(n_neighbors=4).fit(train / std).transform(holed / std) * std
-    found = scored(run, hide=0.3, neighbours=4)
+    results = scores_of(run, hide=0.3, neighbours=4)
     for m, name in enumerate("abcd"):
         rows = hidden[:, m].numpy()
         expected = np.mean(np.abs(filled[rows, m] - test[rows, m]))
-        assert found[name, "absolute_error"]["neighbours"] == pytest.approx(expected, rel=1e-5)
+        assert results[name, "absolute_error"]["neighbours"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_cell_without_neighbours_is_the_baseline(own_cache: Path, tmp_path: Path) -> None:
     """No training row has both, so none has anything in common with a row of which the other is hidden."""
     train = {"a": [[0.0, 2.0], [4.0, 0.0], None], "b": [None, None, [1.0, 1.0]]}
     test = {"a": [[1.0, 1.0]] * 6, "b": [[3.0, 5.0]] * 6}
-    found = scored(untrained({"a": Vector(), "b": Vector()}, tmp_path, train=train, test=test), hide=0.5)
+    results = scores_of(untrained({"a": Vector(), "b": Vector()}, tmp_path, train=train, test=test), hide=0.5)
     for name in "ab":
-        result = found[name, "squared_error"]
+        result = results[name, "squared_error"]
         assert result["examples"]
         assert result["neighbours"] == result["baseline"]
 
@@ -415,27 +417,25 @@ def test_values_of_many_numbers_are_compared_by_a_projection(own_cache: Path, tm
 # Options.
 
 
-NO_PROBABILITY = " is no probability (above 0, up to 1) and no mapping of modalities to such; write 0.2, or {NAME: 0.2}"
+NO_PROBABILITY = ("no probability", "above 0, up to 1", "; write 0.2, or {NAME: 0.2}")
 
 
 @pytest.mark.parametrize(
-    ("options", "text"),
+    ("options", "facts"),
     [
-        ("hide: 1.5", ".hide: 1.5" + NO_PROBABILITY),
-        ("hide: 0", ".hide: 0" + NO_PROBABILITY),
-        ("hide: {}", ".hide: {}" + NO_PROBABILITY),
-        ("hide: {label: 2}", ".hide: {'label': 2}" + NO_PROBABILITY),
-        ("hide: {lable: 0.5}", ": hide names 'lable', which is no modality; the modalities are image, label"),
-        ("neighbours: -1", ".neighbours: input should be greater than or equal to 0, not -1; give a larger number"),
-        ("rows: 0", ".rows: input should be greater than 0, not 0; give a larger number"),
-        (
-            "entries: []",
-            ".entries: unknown key; the keys here are kind, hide, rows, samples, neighbours, neighbour_rows",
-        ),
+        ("hide: 1.5", (".hide: ", "1.5", *NO_PROBABILITY)),
+        ("hide: 0", (".hide: ", "0", *NO_PROBABILITY)),
+        ("hide: {}", (".hide: ", "{}", *NO_PROBABILITY)),
+        ("hide: {label: 2}", (".hide: ", "{'label': 2}", *NO_PROBABILITY)),
+        ("hide: {lable: 0.5}", (": hide", "'lable'", "; ", "image, label")),
+        ("neighbours: -1", (".neighbours: ", "0", "not -1", "; ")),
+        ("rows: 0", (".rows: ", "greater than 0", "not 0", "; ")),
+        ("entries: []", (".entries: ", "unknown key", "; ", "hide, rows, samples, neighbours, neighbour_rows")),
     ],
 )
-def test_bad_options_are_told(options: str, text: str) -> None:
+def test_bad_options_are_reported(options: str, facts: tuple[str, ...]) -> None:
     with pytest.raises(UserError) as raised:
         read_schema("fashion_mini", [f"evaluate=[{{kind: imputation, {options}}}]"])
-    assert raised.value.faults[0].startswith("--set evaluate.0" + text)
-    assert len(raised.value.faults) == 1
+    (fault,) = raised.value.faults
+    assert fault.startswith("--set evaluate.0" + facts[0])
+    assert_facts(fault, *facts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, combinations, pairwise
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
+from facts import assert_facts
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Modality, Network
 from mmtoolkit.core.batch import Batch, Observed
@@ -163,9 +165,9 @@ PAIRS = [(t, g) for t in subsets(SIZES) for g in subsets(SIZES) if t and not set
 def test_with_the_true_posterior_the_log_likelihood_is_exact_and_has_no_variance() -> None:
     values = TRUTH.rows(20)
     entries = [{"target": t, "given": g} for t, g in PAIRS]
-    found = score(Held(EXACT, whole(values)), *entries, samples=5, marginal="posterior")
-    assert [(tuple(r["target"]), tuple(r["given"])) for r in found] == PAIRS
-    for result, (target, given_) in zip(found, PAIRS, strict=True):
+    results = score(Held(EXACT, whole(values)), *entries, samples=5, marginal="posterior")
+    assert [(tuple(r["target"]), tuple(r["given"])) for r in results] == PAIRS
+    for result, (target, given_) in zip(results, PAIRS, strict=True):
         truth = TRUTH.log_p(values, {*target, *given_}) - TRUTH.log_p(values, given_)
         assert result["better"] == "high"
         assert result["value"] == pytest.approx(float(truth.mean()), abs=1e-9)
@@ -178,14 +180,14 @@ def test_with_the_true_posterior_the_log_likelihood_is_exact_and_has_no_variance
         assert result["marginal_ess"] == (pytest.approx(5) if given_ else None)
 
 
-def spread(found: Estimate, samples: int) -> Tensor:
+def spread(estimated: Estimate, samples: int) -> Tensor:
     """The squared standard error of each row's log-mean by the delta method: var(w) / (K mean(w)²) = 1/ess - 1/K."""
-    return (1 / found.ess - 1 / samples).clamp(min=0)
+    return (1 / estimated.ess - 1 / samples).clamp(min=0)
 
 
-def close(found: Sequence[Estimate], signs: Sequence[int], truth: Tensor, samples: Sequence[int]) -> None:
-    value = sum(sign * e.log_p for sign, e in zip(signs, found, strict=True))
-    error = torch.stack([spread(e, k) for e, k in zip(found, samples, strict=True)]).sum().sqrt() / len(truth)
+def close(estimates: Sequence[Estimate], signs: Sequence[int], truth: Tensor, samples: Sequence[int]) -> None:
+    value = sum(sign * e.log_p for sign, e in zip(signs, estimates, strict=True))
+    error = torch.stack([spread(e, k) for e, k in zip(estimates, samples, strict=True)]).sum().sqrt() / len(truth)
     assert isinstance(value, Tensor)
     assert error < 0.02  # else it would agree with anything
     assert abs(value.mean() - truth.mean()) < 3 * error + 1e-9
@@ -204,8 +206,8 @@ def test_any_proposal_agrees_with_the_truth_within_three_standard_errors(proposa
     agreed = 0
     for place, network in enumerate((EXACT, WRONG)):
         narrow = 1 / network.infer(whole(values), proposal).variance[0]
-        found = estimate(network, whole(values), proposal, targets, 4000, seeded(place), LARGE)
-        for target, one in zip(targets, found, strict=True):
+        estimates = estimate(network, whole(values), proposal, targets, 4000, seeded(place), LARGE)
+        for target, one in zip(targets, estimates, strict=True):
             truth = TRUTH.log_p(values, target)
             if (narrow < 1.5 * precision(target)).all():
                 close([one], [1], truth, [4000])
@@ -258,34 +260,34 @@ def test_the_bias_shrinks_as_draws_grow() -> None:
 
 def test_one_draw_gives_the_evidence_lower_bound() -> None:
     values = TRUTH.rows(4000)
-    [found] = estimate(WRONG, whole(values), ["a"], [["a"]], 1, seeded(100), LARGE)
+    [estimated] = estimate(WRONG, whole(values), ["a"], [["a"]], 1, seeded(100), LARGE)
     q = WRONG.infer(whole(values), ["a"])
     w, b = TRUTH.weights["a"], TRUTH.offsets["a"]
     squares = (values["a"] - q.mean @ w.T - b).square().sum(1) + (q.variance @ (w * w).T).sum(1)
     bound = -0.5 * squares - 1.5 * math.log(2 * math.pi) - q.kl()
-    assert abs(found.log_p - bound).mean() > 0.1
-    assert abs((found.log_p - bound).mean()) < 3 * (found.log_p - bound).std() / math.sqrt(4000)
-    assert found.variance.isnan().all()
-    assert (found.ess - 1).abs().max() < 1e-9
+    assert abs(estimated.log_p - bound).mean() > 0.1
+    assert abs((estimated.log_p - bound).mean()) < 3 * (estimated.log_p - bound).std() / math.sqrt(4000)
+    assert estimated.variance.isnan().all()
+    assert (estimated.ess - 1).abs().max() < 1e-9
 
 
 def test_an_estimate_is_what_explicit_sums_give() -> None:
     w = torch.rand(6, 3, generator=seeded(), dtype=torch.float64)
-    found = Estimate.of(w.log())
+    estimated = Estimate.of(w.log())
     for row in range(3):
         one = w[:, row]
-        assert found.log_p[row] == pytest.approx(math.log(sum(one) / 6))
-        assert found.ess[row] == pytest.approx(float(sum(one) ** 2 / sum(one * one)))
+        assert estimated.log_p[row] == pytest.approx(math.log(sum(one) / 6))
+        assert estimated.ess[row] == pytest.approx(float(sum(one) ** 2 / sum(one * one)))
         mean = sum(one.log()) / 6
-        assert found.variance[row] == pytest.approx(float(sum((one.log() - mean) ** 2) / 5))
+        assert estimated.variance[row] == pytest.approx(float(sum((one.log() - mean) ** 2) / 5))
 
 
 def test_weights_of_any_size_stay_finite() -> None:
     for shift in (-1e5, 1e5):
-        found = Estimate.of(randn(50, 4) + shift)
+        estimated = Estimate.of(randn(50, 4) + shift)
         plain = Estimate.of(randn(50, 4))
-        assert torch.allclose(found.log_p - shift, plain.log_p, atol=1e-8)
-        assert torch.allclose(found.ess, plain.ess, rtol=1e-6)
+        assert torch.allclose(estimated.log_p - shift, plain.log_p, atol=1e-8)
+        assert torch.allclose(estimated.ess, plain.ess, rtol=1e-6)
 
 
 class Mixture:
@@ -304,7 +306,7 @@ class Mixture:
         return squares - self.mean.square()
 
     def rsample(self, noise: Tensor) -> Tensor:
-        # Which part a draw is of must not depend on the noise that it is made of: told by noise of its own.
+        # A draw's part must not depend on its noise, so that it has noise of its own.
         second = torch.rand(noise.shape[:-1], generator=seeded(5)) < 0.5
         first, other = (part.rsample(noise) for part in self.parts)
         return torch.where(second.unsqueeze(-1), other, first)
@@ -326,9 +328,9 @@ def test_a_posterior_of_another_family_gives_the_same_likelihood(monkeypatch: py
 
     monkeypatch.setattr(type(network), "infer", infer)
     values = TRUTH.rows(100)
-    [found] = estimate(network, whole(values), list(SIZES), [list(SIZES)], 4000, seeded(), LARGE)
-    close([found], [1], TRUTH.log_p(values, SIZES), [4000])
-    assert found.variance.min() > 1e-3
+    [estimated] = estimate(network, whole(values), list(SIZES), [list(SIZES)], 4000, seeded(), LARGE)
+    close([estimated], [1], TRUTH.log_p(values, SIZES), [4000])
+    assert estimated.variance.min() > 1e-3
 
 
 # Missing cells
@@ -400,8 +402,8 @@ def test_what_is_decoded_at_once_keeps_to_the_memory() -> None:
     most = []
     for memory in (1, 2_000, 20_000, LARGE):
         count.most = 0
-        [found] = estimate(network, whole(values), ["a"], [["a"]], 40, seeded(), memory)
-        assert torch.allclose(found.log_p, exact)
+        [estimated] = estimate(network, whole(values), ["a"], [["a"]], 40, seeded(), memory)
+        assert torch.allclose(estimated.log_p, exact)
         most.append(count.most)
     assert most[0] == 1
     assert most[0] < most[1] < most[2] < most[3] == 400
@@ -434,8 +436,8 @@ def test_rows_with_the_same_given_share_the_draws_from_the_prior() -> None:
     p = network.decode(z, batch.take(torch.tensor([0])), ["y"])["y"].probs  # type: ignore[attr-defined]
     weight = torch.exp(-0.5 * z.square().sum(1))
     exact = ((p * weight.unsqueeze(1)).sum(0) / weight.sum()).log().detach()
-    found = score(Held(network, batch), {"target": ["y"], "proposal": []}, samples=20_000)[0]["value"]
-    assert found == pytest.approx(float(exact[y].mean()), abs=0.01)
+    value = score(Held(network, batch), {"target": ["y"], "proposal": []}, samples=20_000)[0]["value"]
+    assert value == pytest.approx(float(exact[y].mean()), abs=0.01)
 
 
 # Other models
@@ -468,7 +470,7 @@ def test_a_cvae_is_scored_given_its_condition() -> None:
     assert result["value"] == pytest.approx(float(truth.mean()), abs=1e-6)
     assert result["log_weight_variance"] < 1e-12
     assert (result["examples"], result["marginal"], result["marginal_ess"]) == (10, None, None)
-    assert "left out: log p(a), z from a: the model decodes given b only" in scores.notes
+    assert any(re.fullmatch(r"left out: log p\(a\), z from a: .*given b.*", note) for note in scores.notes)
 
 
 def test_jmvae_and_bivcca_and_vae_agree_with_the_truth_under_each_of_their_proposals() -> None:
@@ -509,20 +511,20 @@ def test_auto_takes_the_prior_for_few_numbers_and_the_posterior_for_many() -> No
         assert result["marginal"] == marginal
 
 
-# What the user is told
+# Notes and errors
 
 
-def test_it_is_told_where_few_draws_decide() -> None:
+def test_a_note_warns_where_few_draws_decide() -> None:
     batch = whole(TRUTH.rows(50))
-    for wrong, told in ((0.0, False), (3.0, True)):
+    for wrong, warns in ((0.0, False), (3.0, True)):
         evaluator = LogLikelihood(samples=200)
         notes = evaluator.evaluate(Held(TRUTH.mvae(wrong), batch), "test").notes
-        assert any("effective sample size under 10" in note for note in notes) == told
+        assert any("effective sample size under 10" in note for note in notes) == warns
     one = LogLikelihood.model_validate({"samples": 200, "entries": [{"target": ["a"], "given": ["b"]}]})
-    for prior_samples, told in ((200, False), (12, True)):
+    for prior_samples, warns in ((200, False), (12, True)):
         wide = Held(EXACT, batch)
         notes = one.model_copy(update={"prior_samples": prior_samples}).evaluate(wide, "test").notes
-        assert bool(notes) == told
+        assert bool(notes) == warns
 
 
 def test_the_mean_is_the_same_batch_by_batch() -> None:
@@ -544,10 +546,10 @@ def test_the_mean_is_the_same_batch_by_batch() -> None:
 @pytest.mark.parametrize(
     ("entry", "fault"),
     [
-        ({"target": ["a"], "given": ["a"]}, "entries name 'a' as target and as given; leave it out of one of them"),
-        ({"target": []}, "an entry has no target; name one of a, b, c"),
-        ({"target": ["d"]}, "entries name 'd', which is no modality; the modalities are a, b, c"),
-        ({"target": ["a"], "proposal": ["d"]}, "entries name 'd', which is no modality; the modalities are a, b, c"),
+        ({"target": ["a"], "given": ["a"]}, "'a' as target and as given; leave it out"),
+        ({"target": []}, "no target; name one of a, b, c"),
+        ({"target": ["d"]}, "'d', .*modality; .*a, b, c"),
+        ({"target": ["a"], "proposal": ["d"]}, "'d', .*modality; .*a, b, c"),
     ],
 )
 def test_entries_that_name_nothing_sound_are_refused(entry: dict[str, Any], fault: str) -> None:
@@ -564,29 +566,24 @@ def test_a_model_says_what_it_cannot_give() -> None:
             score(Held(build(model, two, seed=0).double().eval(), batch), entry, **options)
         return str(caught.value)
 
-    assert fault(VAE(latent_dim=D), {"target": ["b"], "proposal": ["a"]}) == (
-        "evaluate, log_likelihood: log p(b), z from a: the model does not decode b; change or remove this entry"
-    )
-    assert fault(VAE(latent_dim=D), {"target": ["a"], "given": ["b"], "proposal": ["a"]}).endswith(
-        "log p(a | b), z from a: the model does not decode b; change or remove this entry"
-    )
-    assert fault(BiVCCA(latent_dim=D), {"target": ["a", "b"]}).endswith(
-        "log p(a, b), z from a, b: the model does not infer z from a, b together; change or remove this entry"
-    )
-    assert fault(CVAE(latent_dim=D), {"target": ["a"], "proposal": []}).endswith(
-        "log p(a), z from the prior: the model decodes given b only; change or remove this entry"
-    )
+    remedy = "; change or remove"
+    text = fault(VAE(latent_dim=D), {"target": ["b"], "proposal": ["a"]})
+    assert_facts(text, "evaluate, log_likelihood: log p(b), z from a: ", "not decode b", remedy)
+    text = fault(VAE(latent_dim=D), {"target": ["a"], "given": ["b"], "proposal": ["a"]})
+    assert_facts(text, "log p(a | b), z from a: ", "not decode b", remedy)
+    text = fault(BiVCCA(latent_dim=D), {"target": ["a", "b"]})
+    assert_facts(text, "log p(a, b), z from a, b: ", "not infer z from a, b together", remedy)
+    text = fault(CVAE(latent_dim=D), {"target": ["a"], "proposal": []})
+    assert_facts(text, "log p(a), z from the prior: ", "given b", remedy)
     three = LogLikelihood.model_validate(
         {"entries": [{"target": ["a"], "given": ["b", "c"], "proposal": ["a"]}], "marginal": "posterior"}
     )
-    with pytest.raises(
-        UserError, match="infer z from b, c together, which marginal: posterior needs; change or remove"
-    ):
+    with pytest.raises(UserError, match=r"infer z from b, c together, .*marginal: posterior.*; change or remove"):
         three.check_model(build(JMVAE(latent_dim=D), TRUTH.modalities(), seed=0))
 
 
 def test_bad_options_are_refused_before_training(tmp_path: Path) -> None:
-    for option, told in (
+    for option, fact in (
         ("{samples: 0}", "evaluate.0.samples"),
         ("{marginal: uniform}", "evaluate.0.marginal"),
         ("{entries: [{target: [image], proposals: [image]}]}", "evaluate.0.entries.0.proposals"),
@@ -595,7 +592,7 @@ def test_bad_options_are_refused_before_training(tmp_path: Path) -> None:
         value = option.replace("{", "{kind: log_likelihood, ", 1)
         ended = mmt("run", "fashion_mini", "--out", tmp_path / "run", *sets(f"evaluate=[{value}]"))
         assert ended.status == 2
-        assert told in ended.err
+        assert fact in ended.err
         assert "Traceback" not in ended.err
         assert not (tmp_path / "run").exists()
 
@@ -617,5 +614,5 @@ def test_a_run_prints_the_papers_tables(tmp_path: Path, monkeypatch: pytest.Monk
         assert xy["value"] < x["value"]  # a label costs something
         assert xy["value"] < x_given_y["value"]
     monkeypatch.setenv("COLUMNS", "160")  # all columns stand in one table
-    shown = mmt("evaluate", tmp_path / "run")
-    assert "".join(shown.out.split()).count("logp(image|") == 2
+    table = mmt("evaluate", tmp_path / "run")
+    assert "".join(table.out.split()).count("logp(image|") == 2

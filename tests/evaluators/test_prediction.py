@@ -53,7 +53,7 @@ def run(own_cache: Path, tmp_path: Path) -> TrainedRun:
     return run
 
 
-def scored(run: TrainedRun, target: str, **options: Any) -> dict[str, dict[str, Any]]:
+def scores_of(run: TrainedRun, target: str, **options: Any) -> dict[str, dict[str, Any]]:
     """Metric -> result of a target from the number."""
     entries = [{"target": [target], "given": ["number"]}]
     (score,) = run.evaluate([Prediction(entries=entries, **options)], "train")
@@ -92,32 +92,32 @@ def agrees(result: dict[str, Any], values: list[float], baseline: list[float]) -
 
 
 def test_each_attribute_is_scored_where_it_is_known(run: TrainedRun) -> None:
-    found = scored(run, "face", details=True)
-    assert list(found) == [
+    results = scores_of(run, "face", details=True)
+    assert list(results) == [
         "accuracy",
         "accuracy of male",
         "accuracy of old",
         "accuracy of rare",
         "calibration_error",
     ]
-    said = run.modalities["face"].cell
+    cell = run.modalities["face"].cell
     point = run.modalities["face"].point(posterior_means(run)["face"])
-    frequent = said(run.baselines["face"])
+    frequent = cell(run.baselines["face"])
     for column in ("male", "old", "rare"):
         known = [row for row in rows(run, "face") if TABLE[column][row] is not None]
         agrees(
-            found[f"accuracy of {column}"],
-            [float(said(point[row])[column] == TABLE[column][row]) for row in known],
+            results[f"accuracy of {column}"],
+            [float(cell(point[row])[column] == TABLE[column][row]) for row in known],
             [float(frequent[column] == TABLE[column][row]) for row in known],
         )
-    assert found["accuracy of rare"]["examples"] == 1
-    assert found["calibration_error"]["examples"] == found["accuracy"]["examples"] == 9
+    assert results["accuracy of rare"]["examples"] == 1
+    assert results["calibration_error"]["examples"] == results["accuracy"]["examples"] == 9
 
 
 def test_each_position_is_scored_in_the_texts_that_reach_it(run: TrainedRun) -> None:
-    found = scored(run, "word", details=True)
+    results = scores_of(run, "word", details=True)
     positions = [f"accuracy at position {i}" for i in (1, 2, 3)]
-    assert list(found) == ["exact_match", "character_accuracy", *positions, "character_error_rate"]
+    assert list(results) == ["exact_match", "character_accuracy", *positions, "character_error_rate"]
     written = run.modalities["word"].cell
     point = run.modalities["word"].point(posterior_means(run)["word"])
     frequent = written(run.baselines["word"])
@@ -126,15 +126,15 @@ def test_each_position_is_scored_in_the_texts_that_reach_it(run: TrainedRun) -> 
         reaching = [row for row in rows(run, "word") if len(WORDS[row] or "") > i]
         assert reaching
         agrees(
-            found[name],
+            results[name],
             [float(written(point[row])[i : i + 1] == WORDS[row][i]) for row in reaching],
             [float(frequent[i : i + 1] == WORDS[row][i]) for row in reaching],
         )
 
 
 def test_each_number_has_its_error_in_its_unit(run: TrainedRun) -> None:
-    found = scored(run, "body", details=True)
-    assert list(found) == [
+    results = scores_of(run, "body", details=True)
+    assert list(results) == [
         "squared_error",
         "absolute_error",
         "squared_error of height",
@@ -148,12 +148,12 @@ def test_each_number_has_its_error_in_its_unit(run: TrainedRun) -> None:
         mean = sum(cell for cell in TABLE[column] if cell is not None) / sum(c is not None for c in TABLE[column])
         off = [float(point[row, 0, place]) - cell for row, cell in truth.items()]
         base = [mean - cell for cell in truth.values()]
-        agrees(found[f"absolute_error of {column}"], [abs(x) for x in off], [abs(x) for x in base])
-        agrees(found[f"squared_error of {column}"], [x * x for x in off], [x * x for x in base])
+        agrees(results[f"absolute_error of {column}"], [abs(x) for x in off], [abs(x) for x in base])
+        agrees(results[f"squared_error of {column}"], [x * x for x in off], [x * x for x in base])
 
 
 def test_details_are_averaged_over_draws(run: TrainedRun) -> None:
-    found = scored(run, "face", details=True, samples=6)
+    results = scores_of(run, "face", details=True, samples=6)
     batch, face = next(iter(run.batches("train"))), run.modalities["face"]
     noise = torch.randn(6, batch.size, 3, generator=run.generator)
     with torch.no_grad():
@@ -163,26 +163,26 @@ def test_details_are_averaged_over_draws(run: TrainedRun) -> None:
     shares = [sum(face.cell(p[row])["old"] == TABLE["old"][row] for p in points) / 6 for row in known]
     assert 0 < sum(shares) < len(shares)
     assert len(set(shares)) > 2  # draws differ
-    assert found["accuracy of old"]["value"] == pytest.approx(sum(shares) / len(known))
+    assert results["accuracy of old"]["value"] == pytest.approx(sum(shares) / len(known))
 
 
 @pytest.mark.parametrize("target", ["number", "pet", "male"])
 def test_single_values_have_no_details(target: str, run: TrainedRun) -> None:
-    assert scored(run, target, details=True) == scored(run, target)
+    assert scores_of(run, target, details=True) == scores_of(run, target)
 
 
 def test_details_are_left_out_unless_asked_for(run: TrainedRun) -> None:
-    assert list(scored(run, "face")) == ["accuracy", "calibration_error"]
-    assert list(scored(run, "word")) == ["exact_match", "character_accuracy", "character_error_rate"]
+    assert list(scores_of(run, "face")) == ["accuracy", "calibration_error"]
+    assert list(scores_of(run, "word")) == ["exact_match", "character_accuracy", "character_error_rate"]
 
 
 def test_a_part_that_no_scored_row_has_is_no_number(own_cache: Path, tmp_path: Path) -> None:
     table = {"number": [1.0, 2.0, None], "a": ["0", "1", "0"], "b": [None, None, "1"]}
     modalities = {"number": Numeric(), "face": Attributes(columns=("a", "b"), values=("0", "1"))}
-    found = scored(untrained(modalities, tmp_path, train=table), "face", details=True)
+    results = scores_of(untrained(modalities, tmp_path, train=table), "face", details=True)
     nothing = {"value": None, "stderr": None, "examples": 0, "baseline": None}
-    assert found["accuracy of b"].items() >= nothing.items()
-    assert found["accuracy of a"]["examples"] == 2
+    assert results["accuracy of b"].items() >= nothing.items()
+    assert results["accuracy of a"]["examples"] == 2
 
 
 @EXAMPLES
@@ -239,7 +239,7 @@ class Low(Undirected):
     higher_is_better = False
 
 
-def test_a_score_that_nobody_says_it_of_has_no_direction() -> None:
+def test_a_score_without_a_stated_direction_has_none() -> None:
     scores = PointScores(Silent(), torch.zeros(2))
     scores.add(Silent().decoder(2)(torch.zeros(3, 2)), torch.ones(3, 2), torch.arange(3))
     directions = {result["metric"]: result["better"] for result in scores.results()}
@@ -251,9 +251,9 @@ def test_every_score_of_ours_says_which_way_it_is_better(target: str, run: Train
     """Each column and position too."""
     low = {"squared_error", "absolute_error", "calibration_error", "character_error_rate"}
     low |= {f"{error} of {column}" for error in low for column in ("height", "weight")}
-    found = scored(run, target, details=True)
-    assert {metric: result["better"] for metric, result in found.items()} == {
-        metric: "low" if metric in low else "high" for metric in found
+    results = scores_of(run, target, details=True)
+    assert {metric: result["better"] for metric, result in results.items()} == {
+        metric: "low" if metric in low else "high" for metric in results
     }
 
 
@@ -302,10 +302,10 @@ def test_calibration_reads_probabilities_averaged_over_draws(
         p = [run.model.decode(draw, batch, [target])[target] for draw in z]
     x = torch.zeros(batch.size, *run.modalities[target].event_shape())
     x[batch.rows(target)] = batch.value(target).float()
-    said = [statement for row in rows(run, target) for statement in statements(p, x, row)]
-    found = scored(run, target, **({"samples": samples} if samples else {}))["calibration_error"]
-    assert found["value"] == pytest.approx(expected_calibration_error(*map(list, zip(*said, strict=True))), abs=1e-6)
-    assert found["stderr"] is found["baseline"] is None
+    pairs = [statement for row in rows(run, target) for statement in statements(p, x, row)]
+    results = scores_of(run, target, **({"samples": samples} if samples else {}))["calibration_error"]
+    assert results["value"] == pytest.approx(expected_calibration_error(*map(list, zip(*pairs, strict=True))), abs=1e-6)
+    assert results["stderr"] is results["baseline"] is None
 
 
 def test_what_is_sure_and_wrong_in_half_of_the_draws_is_unsure_on_average() -> None:

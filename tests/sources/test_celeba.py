@@ -27,6 +27,7 @@ from faces import (
     write_lines,
     write_release,
 )
+from facts import assert_facts
 from mmt_image import Image as ImageModality
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.catalogue.shipped import data_cards, find_data_set, get_data_set
@@ -192,7 +193,8 @@ def test_root_overrides_the_search(root: Path, tmp_path: Path) -> None:
 def test_a_source_that_was_not_located() -> None:
     with pytest.raises(UserError) as raised:
         CelebA().files()
-    assert raised.value.faults == ["data.root: is not set; give the folder of the celeba files"]
+    (line,) = raised.value.faults
+    assert_facts(line, "data.root: ", "not set", "; set", "celeba")
 
 
 # A part of the pictures.
@@ -205,9 +207,10 @@ def test_a_part_of_the_pictures_gives_their_rows(root: Path, own_cache: Path) ->
     source = CelebA(root=root)
     assert [numbers(source, split) for split in SPLITS] == [[1, 3, 4], [7, 8], [10, 12]]
     assert list(source.load("train").column("Bald")) == VALUES[[0, 2, 3], 4].tolist()
-    assert source.notes() == ["7 of the 12 images are here (3 train, 2 valid, 2 test)"]
+    (note,) = source.notes()
+    assert_facts(note, "7 of the 12 images", "3 train, 2 valid, 2 test")
     assert source.files()[2:] == [root / "img_align_celeba" / NAMES[row] for row in (0, 2, 3, 6, 7, 9, 11)]
-    assert "7 of the 12 images are here (3 train, 2 valid, 2 test)" in prepare(source, {"image": IMAGE}).notes
+    assert note in prepare(source, {"image": IMAGE}).notes
 
 
 def test_what_changes_in_the_folder_is_seen(root: Path) -> None:
@@ -229,26 +232,21 @@ def test_what_changes_in_the_folder_is_seen(root: Path) -> None:
 @pytest.mark.parametrize("name", ["list_attr_celeba.txt", "list_eval_partition.txt"])
 def test_a_missing_list(name: str, root: Path) -> None:
     (root / name).unlink()
-    assert fault(root) == (
-        f"{root / name}: there is no such file (nor in Anno, Eval, Img); put it there, or correct data.root; "
-        "`mmt data get celeba` says where it comes from"
-    )
+    facts = ("no such file", "Anno, Eval, Img", "; put it there", "data.root", "`mmt data get celeba`")
+    assert_facts(fault(root), f"{root / name}: ", *facts)
 
 
-@pytest.mark.parametrize("left", ["nothing", "an empty folder", "a stranger", "an archive of strangers"])
-def test_no_picture_at_all(left: str, root: Path) -> None:
+@pytest.mark.parametrize("content", ["nothing", "an empty folder", "a stranger", "an archive of strangers"])
+def test_no_picture_at_all(content: str, root: Path) -> None:
     shutil.rmtree(root / "img_align_celeba")
-    if left != "nothing":
+    if content != "nothing":
         (root / "img_align_celeba").mkdir()
-    if left in ("a stranger", "an archive of strangers"):
+    if content in ("a stranger", "an archive of strangers"):
         (root / "img_align_celeba" / "stranger.jpg").write_bytes(b"")
-    if left == "an archive of strangers":
+    if content == "an archive of strangers":
         pack(root)
-    assert fault(root) == (
-        f"{root / 'img_align_celeba'}: there is no folder with pictures that list_eval_partition.txt lists (nor "
-        "img_align_celeba.zip, nor either in Img); put one there, or correct data.root; "
-        "`mmt data get celeba` says where it comes from"
-    )
+    facts = ("list_eval_partition.txt", "img_align_celeba.zip", "; put one there", "data.root", "`mmt data get celeba`")
+    assert_facts(fault(root), f"{root / 'img_align_celeba'}: ", *facts)
 
 
 def changed(line: int, change: Callable[[str], str]) -> list[str]:
@@ -258,96 +256,79 @@ def changed(line: int, change: Callable[[str], str]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "place", "facts"),
     [
-        (["a,b", "c"], ", line 1: 'a,b' is no number of images; fetch the file again"),
-        ([], ", line 1: '' is no number of images; fetch the file again"),
-        (["12"], ", line 2: names 0 attributes, not 40; fetch the file again"),
-        (
-            changed(2, lambda line: line.replace("Bald", "Bangs")),
-            ", line 2: names 39 attributes, not 40; fetch the file again",
-        ),
-        (changed(2, lambda line: line + " More"), ", line 2: names 41 attributes, not 40; fetch the file again"),
-        (changed(5, lambda line: line[:-3]), ", line 5: has 39 values, not 40; fetch the file again"),
-        (changed(5, lambda line: line + " 1"), ", line 5: has 41 values, not 40; fetch the file again"),
-        (changed(5, lambda line: line[:10]), ", line 5: has 0 values, not 40; fetch the file again"),
-        (
-            changed(6, lambda line: line[:23] + " 0" + line[25:]),
-            ", line 6, attribute Bald: '0' is neither 1 nor -1; correct it, or fetch the file again",
-        ),
-        (
-            changed(6, lambda line: line[:23] + " n" + line[25:]),
-            ", line 6, attribute Bald: 'n' is neither 1 nor -1; correct it, or fetch the file again",
-        ),
-        (
-            changed(6, lambda line: line[:23] + "-2" + line[25:]),
-            ", line 6, attribute Bald: '-2' is neither 1 nor -1; correct it, or fetch the file again",
+        (["a,b", "c"], ", line 1: ", ("'a,b'", "number of images")),
+        ([], ", line 1: ", ("''", "number of images")),
+        (["12"], ", line 2: ", ("0 attributes", "not 40")),
+        (changed(2, lambda line: line.replace("Bald", "Bangs")), ", line 2: ", ("39 attributes", "not 40")),
+        (changed(2, lambda line: line + " More"), ", line 2: ", ("41 attributes", "not 40")),
+        (changed(5, lambda line: line[:-3]), ", line 5: ", ("39 values", "not 40")),
+        (changed(5, lambda line: line + " 1"), ", line 5: ", ("41 values", "not 40")),
+        (changed(5, lambda line: line[:10]), ", line 5: ", ("0 values", "not 40")),
+        *(
+            (
+                changed(6, lambda line, value=value: line[:23] + value + line[25:]),  # type: ignore[misc]
+                ", line 6, attribute Bald: ",
+                (repr(value.strip()), "1 nor -1", "; correct it"),
+            )
+            for value in (" 0", " n", "-2")
         ),
         (
             changed(14, lambda line: line[:-2] + "11"),
-            ", line 14, attribute Young: '11' is neither 1 nor -1; correct it, or fetch the file again",
+            ", line 14, attribute Young: ",
+            ("'11'", "1 nor -1", "; correct it"),
         ),
-        (
-            changed(9, lambda line: attribute_lines()[3]),
-            ", line 9: lists 000002.jpg again, first on line 4; remove one, or fetch the file again",
-        ),
-        (
-            attribute_lines()[:-2],
-            ": its first line promises 12 images and 10 follow; fetch the file again",
-        ),
-        (
-            ["11", *attribute_lines()[1:]],
-            ": its first line promises 11 images and 12 follow; fetch the file again",
-        ),
+        (changed(9, lambda line: attribute_lines()[3]), ", line 9: ", ("000002.jpg", "line 4", "; remove one")),
+        (attribute_lines()[:-2], ": ", ("first line", "12 images", "10 follow", "; ")),
+        (["11", *attribute_lines()[1:]], ": ", ("first line", "11 images", "12 follow", "; ")),
     ],
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_a_broken_list_of_attributes(lines: list[str], said: str, end: str, root: Path) -> None:
+def test_a_broken_list_of_attributes(
+    lines: list[str], place: str, facts: tuple[str, ...], end: str, root: Path
+) -> None:
     path = root / "list_attr_celeba.txt"
     write_lines(path, lines, end)
-    assert fault(root) == f"{path}{said}"
+    assert fault(root).startswith(f"{path}{place}")
+    assert_facts(fault(root), place, *facts, "fetch the file again")
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "facts"),
     [
-        ("000003.jpg", "'000003.jpg' is not a file name and a split; fetch the file again"),
-        ("000003.jpg 0 1", "'000003.jpg 0 1' is not a file name and a split; fetch the file again"),
-        ("000003.jpg,0", "'000003.jpg,0' is not a file name and a split; fetch the file again"),
-        (
-            "000003.jpg 3",
-            "'3' is no split; give 0 for train, 1 for valid, 2 for test, or fetch the file again",
-        ),
-        ("000001.jpg 0", "lists 000001.jpg again, first on line 1; remove one, or fetch the file again"),
-        ("x" * 50, f"'{'x' * 39}…' is not a file name and a split; fetch the file again"),
+        ("000003.jpg", ("'000003.jpg'", "file name and a split")),
+        ("000003.jpg 0 1", ("'000003.jpg 0 1'", "file name and a split")),
+        ("000003.jpg,0", ("'000003.jpg,0'", "file name and a split")),
+        ("000003.jpg 3", ("'3'", "0 for train, 1 for valid, 2 for test")),
+        ("000001.jpg 0", ("000001.jpg", "line 1", "; remove one")),
+        ("x" * 50, (f"'{'x' * 39}…'", "file name and a split")),
     ],
 )
-def test_a_broken_list_of_the_partition(line: str, said: str, root: Path) -> None:
+def test_a_broken_list_of_the_partition(line: str, facts: tuple[str, ...], root: Path) -> None:
     path = root / "list_eval_partition.txt"
     write_lines(path, [*partition_lines()[:2], line, *partition_lines()[3:]])
-    assert fault(root) == f"{path}, line 3: {said}"
+    assert_facts(fault(root), f"{path}, line 3: ", *facts, "fetch the file again")
 
 
 def test_a_picture_without_attributes(root: Path) -> None:
     write_lines(root / "list_attr_celeba.txt", ["11", *attribute_lines()[1:-1]])
-    assert fault(root) == (
-        f"{root / 'list_attr_celeba.txt'}: has no line of 000012.jpg, which {root / 'list_eval_partition.txt'} lists; "
-        "fetch both again"
-    )
+    place, other = f"{root / 'list_attr_celeba.txt'}: ", str(root / "list_eval_partition.txt")
+    assert_facts(fault(root), place, "000012.jpg", other, "; fetch both")
 
 
 def test_a_list_that_is_no_text(root: Path) -> None:
     path = root / "list_attr_celeba.txt"
     path.write_bytes(b"12\n\xff\xfe")
-    assert fault(root) == f"{path}: is no text (invalid start byte at byte 3); fetch the file again"
+    assert_facts(fault(root), f"{path}: ", "text", "byte 3", "; fetch")
     path.write_bytes("\r\n".join(attribute_lines()).replace("-1", " \0").encode())
-    assert fault(root) == f"{path}: is no text (it holds zero bytes); fetch the file again"
+    assert_facts(fault(root), f"{path}: ", "text", "zero bytes", "; fetch")
 
 
 def test_a_broken_archive(root: Path) -> None:
     archive = pack(root)
     archive.write_bytes(archive.read_bytes()[:-30])
-    assert fault(root) == f"{archive}: is no zip archive that can be read (File is not a zip file); fetch it again"
+    assert_facts(fault(root), f"{archive}: ", "zip archive", "File is not a zip file", "; fetch")
 
 
 # Damaged pictures.
@@ -359,13 +340,11 @@ def test_a_damaged_picture_is_named(root: Path, own_cache: Path) -> None:
     with pytest.raises(UserError) as raised:
         prepare(CelebA(root=root), {"image": IMAGE})
     (line,) = raised.value.faults
-    assert line.startswith(f"train row 2, column image: {path}: is no picture that can be read (")
+    assert line.startswith(f"train row 2, column image: {path}: ")
     dataset = prepare(CelebA(root=root, on_bad_cell="missing"), {"image": IMAGE})
     assert dataset.splits["train"].present[:, 0].tolist() == [True, True, False, True, True, True]
     (note,) = dataset.notes
-    assert note.startswith(
-        f"train, column image: 1 of 6 cells cannot be read and count as missing; first, train row 2: {path}"
-    )
+    assert_facts(note, "train, column image: ", "1 of 6 cells", "missing", f"train row 2: {path}")
 
 
 @pytest.mark.parametrize("damage", ["cut", "junk", "rotten"])
@@ -384,8 +363,7 @@ def test_a_damaged_member_of_an_archive_is_named(damage: str, root: Path, own_ca
         prepare(CelebA(root=root), {"image": IMAGE})
     (line,) = raised.value.faults
     assert line.startswith("train row 2, column image: ")
-    assert f"{archive}, member img_align_celeba/{NAMES[2]}: is no picture that can be read (" in line
-    assert "); fetch the archive again" in line
+    assert_facts(line, f"{archive}, member img_align_celeba/{NAMES[2]}: ", "; fetch the archive again")
 
 
 # The catalogue.
@@ -395,28 +373,23 @@ def test_the_card_says_how_to_get_it_by_hand(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("MMT_DATA", str(tmp_path / "data"))
     for where in ("user_data_path", "site_data_path"):
         monkeypatch.setattr(platformdirs, where, lambda _: tmp_path / "nowhere")
-    how = (
-        "get img_align_celeba.zip, list_attr_celeba.txt and list_eval_partition.txt (folders Img, Anno and Eval of its "
-        "drive) from http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html and put them into "
-    )
+    files = ("img_align_celeba.zip", "list_attr_celeba.txt", "list_eval_partition.txt")
+    how = (*files, "http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html", str(tmp_path / "data" / "celeba"))
     with pytest.raises(UserError) as raised:
         get_data_set("celeba")
-    assert raised.value.faults == [
-        f"celeba cannot be fetched by a program; {how}{tmp_path / 'data' / 'celeba'} "
-        "(licence: non-commercial research only, no redistribution)"
-    ]
+    (line,) = raised.value.faults
+    assert_facts(line, "celeba", *how, "non-commercial research only")
     with pytest.raises(UserError) as raised:
         find_data_set("celeba")
     (line,) = raised.value.faults
-    assert f"; {how}{tmp_path / 'data' / 'celeba'}, or set MMT_DATA" in line
+    assert_facts(line, *how, "MMT_DATA")
     assert "mmt data get" not in line
 
     (tmp_path / "data" / "CelebA").mkdir(parents=True)
-    said: list[str] = []
-    assert get_data_set("celeba", said.append) == tmp_path / "data" / "CelebA"
-    assert said == [
-        f"{tmp_path / 'data' / 'CelebA'}: is here already; where a file is missing, {how}{tmp_path / 'data' / 'CelebA'}"
-    ]
+    lines: list[str] = []
+    assert get_data_set("celeba", lines.append) == tmp_path / "data" / "CelebA"
+    (line,) = lines
+    assert_facts(line, f"{tmp_path / 'data' / 'CelebA'}: ", *how[:-1], str(tmp_path / "data" / "CelebA"))
 
 
 def test_a_card_has_files_or_words_on_how_to_get_them() -> None:
@@ -433,11 +406,9 @@ def test_other_folders_of_an_archive_are_left_alone(root: Path) -> None:
     assert np.asarray(CelebA(root=root).load("train").column("image")[0]).shape == (78, 64, 3)
 
 
-def test_a_picture_that_an_archive_holds_twice_is_told(root: Path) -> None:
+def test_a_picture_that_an_archive_holds_twice_is_reported(root: Path) -> None:
     archive = pack(root)
     with zipfile.ZipFile(archive, "a") as file:
         file.writestr("again/img_align_celeba/000001.jpg", b"another")
-    assert fault(root) == (
-        f"{archive}: holds 000001.jpg twice, as img_align_celeba/000001.jpg and as again/img_align_celeba/000001.jpg; "
-        "fetch the archive again"
-    )
+    members = ("img_align_celeba/000001.jpg", "again/img_align_celeba/000001.jpg")
+    assert_facts(fault(root), f"{archive}: ", "000001.jpg", "twice", *members, "; fetch")

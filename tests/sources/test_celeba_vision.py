@@ -16,11 +16,12 @@ from pydantic import ValidationError
 from skimage.feature import canny
 
 from faces import ATTRIBUTES, LOST, NAMES, SIZE, UNKNOWN, VALUES, pack, points, write_landmarks, write_release
+from facts import assert_facts
 from mmt_image import Image as ImageModality
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.data.dataset import prepare
 from mmtoolkit.sources import CelebA, CelebAVision, celeba_vision
-from mmtoolkit.sources.landmarks import FoundLandmarks, scaled
+from mmtoolkit.sources.landmarks import DetectedLandmarks, scale_points
 from mmtoolkit.sources.transformations import convex_hull, edges, mask, watermark, watermarked
 
 VIEWS = ["image", "grey", "edges", "mask", "obscured", "watermarked"]
@@ -99,30 +100,30 @@ def test_the_watermark_is_scaled_to_the_picture() -> None:
 def hull(corners: NDArray[np.int_], size: tuple[int, int]) -> NDArray[np.bool_]:
     """Pixels in the convex hull: those that no line through two corners, all corners on one side of it, cuts off."""
     y, x = np.mgrid[: size[1], : size[0]]
-    found = np.ones(size[::-1], dtype=bool)
+    inside = np.ones(size[::-1], dtype=bool)
     for ax, ay in corners:
         for bx, by in corners:
             beyond = (bx - ax) * (corners[:, 1] - ay) - (by - ay) * (corners[:, 0] - ax)
             if (ax, ay) != (bx, by) and beyond.min() >= 0:
-                found &= (bx - ax) * (y - ay) - (by - ay) * (x - ax) >= 0
-    return found
+                inside &= (bx - ax) * (y - ay) - (by - ay) * (x - ax) >= 0
+    return inside
 
 
 @pytest.mark.parametrize("size", [(64, 78), (178, 218)])
 def test_a_mask_is_the_hulls_of_the_parts_and_the_line_of_the_jaw(size: tuple[int, int]) -> None:
-    found = np.rint(scaled(points(4), size)).astype(int)
-    cell = mask(size, scaled(points(4), size))
+    corners = np.rint(scale_points(points(4), size)).astype(int)
+    cell = mask(size, scale_points(points(4), size))
     assert cell.shape == size[::-1]
     assert set(np.unique(cell)) == {0, 255}
-    assert all(cell[y, x] == 255 for x, y in found)
+    assert all(cell[y, x] == 255 for x, y in corners)
     parts = np.zeros(size[::-1], dtype=bool)
     for first, last in ((17, 22), (22, 27), (27, 36), (36, 42), (42, 48), (48, 68)):
-        parts |= hull(found[first:last], size)
+        parts |= hull(corners[first:last], size)
     assert parts.mean() > 0.02
     assert np.all(cell[parts] == 255)
     y, x = np.mgrid[: size[1], : size[0]]
     jaw = np.full(size[::-1], np.inf)  # how far it is
-    for (ax, ay), (bx, by) in pairwise(found[:17]):
+    for (ax, ay), (bx, by) in pairwise(corners[:17]):
         for t in np.linspace(0, 1, 9):
             jaw = np.minimum(jaw, np.hypot(ax + (bx - ax) * t - x, ay + (by - ay) * t - y))
     assert np.all(cell[jaw < 0.35] == 255)
@@ -135,8 +136,8 @@ def test_a_mask_is_the_hulls_of_the_parts_and_the_line_of_the_jaw(size: tuple[in
 
 def test_landmarks_are_scaled_by_the_centres_of_pixels() -> None:
     corners = np.array([[0, 0], [177, 217], [88.5, 108.5]])
-    assert np.allclose(scaled(corners, (178, 218)), corners)
-    assert np.allclose(scaled(corners, (89, 109)), [[-0.25, -0.25], [88.25, 108.25], [44, 54]])
+    assert np.allclose(scale_points(corners, (178, 218)), corners)
+    assert np.allclose(scale_points(corners, (89, 109)), [[-0.25, -0.25], [88.25, 108.25], [44, 54]])
 
 
 def test_the_convex_hull() -> None:
@@ -165,17 +166,14 @@ def test_a_face_that_was_not_found_has_no_mask(root: Path, own_cache: Path) -> N
     assert [number for number, cell in zip(TRAIN, cells, strict=True) if cell is None] == [LOST, UNKNOWN]
     for number, cell in zip(TRAIN, cells, strict=True):
         if cell is not None:
-            assert np.array_equal(cell, mask(SIZE, scaled(points(number), SIZE)))
+            assert np.array_equal(cell, mask(SIZE, scale_points(points(number), SIZE)))
     source = CelebAVision(root=root)
-    said = (
-        f"column mask, where it is read: landmarks are read from {root / 'landmarks68.npz'}; "
-        "2 of 12 faces have none there, and no mask"
-    )
-    assert source.notes() == [said]
+    (note,) = source.notes()
+    assert_facts(note, "column mask", str(root / "landmarks68.npz"), "2 of 12 faces", "no mask")
     image = ImageModality(shape=(1, 64, 64))
     dataset = prepare(source, {"grey": image, "mask": image})
     assert dataset.splits["train"].present.tolist() == [[True, n not in (LOST, UNKNOWN)] for n in TRAIN]
-    assert said in dataset.notes
+    assert note in dataset.notes
 
 
 def test_the_landmarks_are_part_of_the_files(root: Path) -> None:
@@ -185,30 +183,29 @@ def test_the_landmarks_are_part_of_the_files(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arrays", "said"),
+    ("arrays", "facts"),
     [
-        ({"image_id": np.arange(2)}, "points is not a file in the archive"),
+        ({"image_id": np.arange(2)}, ("points",)),
         (
             {"image_id": np.arange(2), "points": np.zeros((2, 5, 2)), "detected": np.ones(2, bool)},
-            "its arrays image_id, points and detected have shapes (2,), (2, 5, 2) and (2,), not (N,), (N, 68, 2) and "
-            "(N,)",
+            ("image_id, points and detected", "(2,), (2, 5, 2) and (2,)", "(N,), (N, 68, 2) and (N,)"),
         ),
         (
             {"image_id": np.array(["a"], object), "points": np.zeros((1, 68, 2)), "detected": np.ones(1, bool)},
-            "cannot be read: Object arrays cannot be loaded when allow_pickle=False",
+            ("cannot be read: ", "Object arrays"),
         ),
         (
             {"image_id": np.arange(2.0), "points": np.zeros((2, 68, 2)), "detected": np.ones(2, bool)},
-            "its image_id are not whole numbers, or its points are not finite numbers where a face was detected",
+            ("image_id", "whole numbers", "points", "finite numbers"),
         ),
         (
             {"image_id": np.arange(2), "points": np.full((2, 68, 2), np.nan), "detected": np.array([0, 1])},
-            "its image_id are not whole numbers, or its points are not finite numbers where a face was detected",
+            ("image_id", "whole numbers", "points", "finite numbers"),
         ),
-        (None, "cannot be read: "),
+        (None, ("cannot be read: ",)),
     ],
 )
-def test_a_broken_file_of_landmarks(arrays: dict[str, NDArray[Any]] | None, said: str, root: Path) -> None:
+def test_a_broken_file_of_landmarks(arrays: dict[str, NDArray[Any]] | None, facts: tuple[str, ...], root: Path) -> None:
     path = root / "landmarks68.npz"
     if arrays is None:
         path.write_bytes(path.read_bytes()[:300])
@@ -217,12 +214,10 @@ def test_a_broken_file_of_landmarks(arrays: dict[str, NDArray[Any]] | None, said
     with pytest.raises(UserError) as raised:
         CelebAVision(root=root).load("train")
     (line,) = raised.value.faults
-    assert line.startswith(f"{path}: ")
-    assert said in line
-    assert line.endswith("; make it again, or remove it to have faces found by dlib")
+    assert_facts(line, f"{path}: ", *facts, "; make it again", "remove it", "dlib")
 
 
-# Dlib, which finds landmarks where none are kept.
+# Dlib, which detects landmarks if no file has them.
 
 
 class FakeParts:
@@ -235,12 +230,12 @@ class FakeParts:
 
 @pytest.fixture
 def dlib(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[int, ...]]:
-    """A stand-in for dlib that sees a face where the left top pixel is not that of LOST; the shapes it is shown."""
-    shown: list[tuple[int, ...]] = []
+    """A stand-in for dlib that sees a face unless the top left pixel is that of LOST; the shapes of its inputs."""
+    shapes: list[tuple[int, ...]] = []
 
     class Detector:
         def run(self, pixels: NDArray[np.uint8], upsample: int, threshold: float) -> tuple[list[str], list[float], Any]:
-            shown.append(pixels.shape)
+            shapes.append(pixels.shape)
             return ([], [], []) if abs(int(pixels[0, 0, 0]) - 20 * LOST) < 8 else (["sure", "unsure"], [2.0, 1.0], [])
 
     def predictor(path: str) -> Any:
@@ -261,19 +256,17 @@ def dlib(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[int, ...
     (models / "__init__.py").write_text("import pkg_resources_that_is_gone\n")
     (models / "models" / "shape_predictor_68_face_landmarks.dat").write_bytes(b"model")
     monkeypatch.syspath_prepend(tmp_path / "site")
-    return shown
+    return shapes
 
 
-def test_dlib_finds_what_no_file_keeps(root: Path, dlib: list[tuple[int, ...]]) -> None:
+def test_dlib_detects_landmarks_without_a_file(root: Path, dlib: list[tuple[int, ...]]) -> None:
     (root / "landmarks68.npz").unlink()
     cells = view(root, "mask")
     assert [number for number, cell in zip(TRAIN, cells, strict=True) if cell is None] == [LOST]
-    assert np.array_equal(cells[0], mask(SIZE, scaled(points(1), SIZE)))
+    assert np.array_equal(cells[0], mask(SIZE, scale_points(points(1), SIZE)))
     assert dlib == [(218, 178, 3)] * 6
-    assert CelebAVision(root=root).notes() == [
-        "column mask, where it is read: landmarks are found on the pictures by dlib, as there is no landmarks68.npz in "
-        "data.root"
-    ]
+    (note,) = CelebAVision(root=root).notes()
+    assert_facts(note, "column mask", "dlib", "landmarks68.npz", "data.root")
 
 
 @pytest.mark.parametrize("lacks", ["dlib", "its model"])
@@ -289,10 +282,10 @@ def test_without_dlib_only_the_mask_cannot_be_made(
     assert len(view(root, "watermarked")) == 6
     with pytest.raises(UserError) as raised:
         view(root, "mask")
-    assert raised.value.faults == [
-        "column mask: there is no landmarks68.npz in data.root, and dlib with its model is not installed to find "
-        "landmarks; run `pip install 'mmtoolkit[vision]'`, or put the file there"
-    ]
+    (line,) = raised.value.faults
+    assert_facts(
+        line, "column mask: ", "landmarks68.npz", "data.root", "dlib", "; run `pip install 'mmtoolkit[vision]'`"
+    )
 
 
 def test_without_scikit_image_only_the_edges_cannot_be_made(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,23 +294,22 @@ def test_without_scikit_image_only_the_edges_cannot_be_made(root: Path, monkeypa
     with pytest.raises(UserError) as raised:
         view(root, "edges")
     (line,) = raised.value.faults
-    assert line.startswith("column edges: needs scikit-image (")
-    assert line.endswith("); run `pip install 'mmtoolkit[vision]'`")
+    assert_facts(line, "column edges: ", "scikit-image", "; run `pip install 'mmtoolkit[vision]'`")
 
 
 def test_the_real_dlib_finds_no_face_where_none_is() -> None:
     pytest.importorskip("dlib")
-    assert FoundLandmarks().points(Image.new("RGB", SIZE), NAMES[0]) is None
+    assert DetectedLandmarks().points(Image.new("RGB", SIZE), NAMES[0]) is None
 
 
 # Reading.
 
 
-def test_a_picture_is_read_once_and_only_what_is_asked_for_is_made(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_is_read_once_for_the_requested_views(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[Any] = []
-    real = celeba_vision.opened
-    monkeypatch.setattr(celeba_vision, "opened", lambda cell: (reads.append(cell), real(cell))[1])
-    monkeypatch.setattr(celeba_vision, "edges", lambda *_: pytest.fail("edges were not asked for"))
+    real = celeba_vision.open_picture
+    monkeypatch.setattr(celeba_vision, "open_picture", lambda cell: (reads.append(cell), real(cell))[1])
+    monkeypatch.setattr(celeba_vision, "edges", lambda *_: pytest.fail("nobody requested edges"))
     table = CelebAVision(root=root).load("train")
     chunks = list(table.chunks(["mask", "Male", "image", "grey"], 4))
     assert [list(chunk) for chunk in chunks] == [["mask", "Male", "image", "grey"]] * 2
@@ -352,30 +344,30 @@ def test_an_archive_gives_the_same_views(root: Path) -> None:
 def test_a_damaged_picture_is_a_fault_of_each_view(packed: bool, root: Path, own_cache: Path) -> None:
     path = root / "img_align_celeba" / NAMES[1]
     path.write_bytes(path.read_bytes()[:400])
-    named = f"{pack(root)}, member img_align_celeba/{NAMES[1]}" if packed else str(path)
+    place = f"{pack(root)}, member img_align_celeba/{NAMES[1]}" if packed else str(path)
     modalities = {name: ImageModality(shape=(3 if name in COLOURED else 1, 64, 64)) for name in VIEWS}
     with pytest.raises(UserError) as raised:
         prepare(CelebAVision(root=root), modalities)
     assert len(raised.value.faults) == 6
     for name, line in zip(VIEWS, raised.value.faults, strict=True):
         assert line.startswith(f"train row 1, column {name}: ")
-        assert named in line
+        assert place in line
     dataset = prepare(CelebAVision(root=root, on_bad_cell="missing"), modalities)
     present = np.ones((6, 6), dtype=bool)
     present[1] = False
     present[[LOST - 1, UNKNOWN - 1], VIEWS.index("mask")] = False
     assert np.array_equal(dataset.splits["train"].present, present)
-    counted = [note for note in dataset.notes if "1 of 6 cells cannot be read and count as missing" in note]
+    counted = [note for note in dataset.notes if "1 of 6 cells" in note]
     assert len(counted) == 6
-    assert all(named in note for note in counted)
+    assert all(place in note for note in counted)
 
 
 def test_a_part_of_the_pictures(root: Path) -> None:
     (root / "img_align_celeba" / NAMES[0]).unlink()
     source = CelebAVision(root=root)
     assert len(source.load("train")) == 5
-    assert source.notes()[0] == "11 of the 12 images are here (5 train, 3 valid, 3 test)"
-    assert source.notes()[1].endswith("; 2 of 11 faces have none there, and no mask")
+    assert_facts(source.notes()[0], "11 of the 12 images", "5 train, 3 valid, 3 test")
+    assert_facts(source.notes()[1], "2 of 11 faces", "no mask")
 
 
 def test_full_size_pictures_are_transformed_at_their_size(tmp_path: Path) -> None:
@@ -385,7 +377,7 @@ def test_full_size_pictures_are_transformed_at_their_size(tmp_path: Path) -> Non
     assert {name: cells[0].shape[:2] for name, cells in chunk.items()} == dict.fromkeys(VIEWS, (218, 178))
 
 
-@pytest.mark.parametrize(("sigma", "said"), [(0, "greater than 0"), (51, "less than or equal to 50")])
-def test_sigma_is_checked(sigma: float, said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+@pytest.mark.parametrize(("sigma", "fact"), [(0, "greater than 0"), (51, "less than or equal to 50")])
+def test_sigma_is_checked(sigma: float, fact: str) -> None:
+    with pytest.raises(ValidationError, match=fact):
         CelebAVision(sigma=sigma)

@@ -13,12 +13,13 @@ from PIL import Image
 from pydantic import ValidationError
 
 from conftest import idx_bytes
+from facts import assert_facts
 from mmt_image import Image as ImageModality
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.catalogue.shipped import data_cards
 from mmtoolkit.data.dataset import prepare
 from mmtoolkit.sources import MNIST, IdxSource, MultiMNIST
-from mmtoolkit.sources.multimnist import laid_out, shrunk
+from mmtoolkit.sources.multimnist import lay_out, shrink
 
 CELLS = [(4, 4), (4, 23), (23, 4), (23, 23)]
 
@@ -113,12 +114,12 @@ def test_shrinking_weighs_pixels_with_a_triangle_as_wide_as_the_scale() -> None:
         for j in range(28):
             weights[i, j] = max(0.0, 1 - abs((i + 0.5) * scale - (j + 0.5)) / scale)
     weights /= weights.sum(1, keepdims=True)
-    assert np.abs(shrunk(images) - weights @ images @ weights.T).max() <= 1  # rounded twice
+    assert np.abs(shrink(images) - weights @ images @ weights.T).max() <= 1  # rounded twice
 
 
 def test_overlapping_digits_are_summed_beyond_255() -> None:
     digits = np.full((1, 21, 21), 100, dtype=np.uint8)
-    total = laid_out(digits, np.zeros((1, 4), dtype=int), np.array([4]))[0]
+    total = lay_out(digits, np.zeros((1, 4), dtype=int), np.array([4]))[0]
     assert total[23:25, 23:25].tolist() == [[400, 400], [400, 400]]
     assert total[10, 23] == total[23, 10] == 200
     assert total[10, 10] == 100
@@ -142,10 +143,8 @@ def test_digits_that_never_fit_are_a_fault(tmp_path: Path, monkeypatch: pytest.M
     folder = write_digits(tmp_path / "d", images, images)
     with pytest.raises(UserError) as raised:
         Tiny(root=folder, min_digits=2).load("train")
-    assert raised.value.faults == [
-        f"{folder}: 400 canvases were drawn 3 times and their digits always overlap, so these are hardly digits with a "
-        "black margin; give the folder of the mnist files"
-    ]
+    (line,) = raised.value.faults
+    assert_facts(line, f"{folder}: ", "400 canvases", "3 times", "overlap", "black margin", "; set data.root", "mnist")
     columns(Tiny(root=folder, max_digits=1))  # one alone fits
 
 
@@ -179,17 +178,17 @@ def test_fewer_rows_are_the_first_of_all(root: Path, own_cache: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "fact"),
     [
-        ({"min_digits": 3, "max_digits": 2}, "min_digits is 3 and max_digits 2; give a min_digits up to max_digits"),
+        ({"min_digits": 3, "max_digits": 2}, "min_digits is 3 and max_digits 2; "),
         ({"max_digits": 5}, "less than or equal to 4"),
         ({"min_digits": -1}, "greater than or equal to 0"),
         ({"seed": -1}, "greater than or equal to 0"),
         ({"digits": 3}, "Extra inputs are not permitted"),
     ],
 )
-def test_options_are_checked(options: dict[str, int], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+def test_options_are_checked(options: dict[str, int], fact: str) -> None:
+    with pytest.raises(ValidationError, match=fact):
         MultiMNIST(**options)  # type: ignore[arg-type]
 
 
@@ -207,16 +206,13 @@ def test_it_reads_the_four_files_of_mnist(root: Path) -> None:
 def test_absent_mnist_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(UserError) as raised:
         MultiMNIST(root=tmp_path).load("train")
-    assert raised.value.faults == [
-        f"{tmp_path / 'train-images-idx3-ubyte'}: there is no such file (nor train-images-idx3-ubyte.gz); put it "
-        "there, correct data.root, or run `mmt data get mnist`"
-    ]
+    (line,) = raised.value.faults
+    assert_facts(line, f"{tmp_path / 'train-images-idx3-ubyte'}: ", "no such file", "data.root", "`mmt data get mnist`")
 
 
 def test_images_of_another_size(idx_folder: Callable[..., Path]) -> None:
     root = idx_folder(train=20, t10k=10, side=20)
     with pytest.raises(UserError) as raised:
         Tiny(root=root).load("test")
-    assert raised.value.faults == [
-        f"{root}: its images have 20x20 pixels, and digits are shrunk from 28x28; give the folder of the mnist files"
-    ]
+    (line,) = raised.value.faults
+    assert_facts(line, f"{root}: ", "20x20 pixels", "28x28", "; set data.root", "mnist")

@@ -1,4 +1,4 @@
-"""The source `table`: splits, groups, files beside the table, and what is told of bad cells."""
+"""The source `table`: splits, groups, files next to the table, and reports of bad cells."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facts import assert_facts
 from mmt_attributes import Label, Numeric
 from mmt_image import Image
 from mmtoolkit import Modality, UserError, parse_schema, prepare
@@ -48,13 +49,13 @@ def test_shares_cut_the_rows_once_for_a_seed(
     path = table(tmp_path_factory.mktemp("t"), [(i, "") for i in range(rows)])
     total = sum(shares)
     split = {name: n / total for name, n in zip(("train", "valid", "test"), shares, strict=True)}
-    found = {name: keys(TableSource(path=path, split=split, split_seed=seed), name) for name in split}
-    assert sorted(key for part in found.values() for key in part) == list(range(rows))
-    assert all(part == sorted(part) for part in found.values())
-    for name, part in found.items():
+    keys_by_split = {name: keys(TableSource(path=path, split=split, split_seed=seed), name) for name in split}
+    assert sorted(key for part in keys_by_split.values() for key in part) == list(range(rows))
+    assert all(part == sorted(part) for part in keys_by_split.values())
+    for name, part in keys_by_split.items():
         assert part
         assert abs(len(part) - split[name] * rows) <= 2
-    assert found == {name: keys(TableSource(path=path, split=split, split_seed=seed), name) for name in split}
+    assert keys_by_split == {name: keys(TableSource(path=path, split=split, split_seed=seed), name) for name in split}
 
 
 def test_another_seed_cuts_otherwise_and_the_default_is_eight_one_one(tmp_path: Path) -> None:
@@ -72,9 +73,9 @@ def test_a_group_is_in_one_split(tmp_path_factory: pytest.TempPathFactory, group
     groups = [0, 1, 2, *groups]
     path = table(tmp_path_factory.mktemp("t"), enumerate(groups))
     source = TableSource(path=path, group="group", split_seed=seed)
-    found = {split: {groups[key] for key in keys(source, split)} for split in source.splits()}
-    assert all(found.values())
-    assert sum(map(len, found.values())) == len(set(groups))
+    groups_by_split = {split: {groups[key] for key in keys(source, split)} for split in source.splits()}
+    assert all(groups_by_split.values())
+    assert sum(map(len, groups_by_split.values())) == len(set(groups))
 
 
 def test_a_row_without_a_group_stands_for_itself(tmp_path: Path) -> None:
@@ -94,7 +95,8 @@ def test_a_column_names_the_splits(tmp_path: Path) -> None:
         "test": [0],
         "holdout": [5],
     }
-    assert source.notes() == ["1 rows name no split in column group and are left out"]
+    (note,) = source.notes()
+    assert_facts(note, "1 rows", "column group")
     assert source.place("train", 1) == f"{source.path}, row 5"
 
 
@@ -109,41 +111,43 @@ def test_a_file_for_each_split(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "facts"),
     [
-        ({"split": {"test": 1}}, "split has no share for train; add it"),
-        ({"split": {"train": 0.5, "test": 0.4}}, "the shares of split add up to 0.9; let them add up to 1"),
-        ({"split": "a", "group": "b"}, "the column split says which split a row is in, so group has no part"),
-        ({"path": {"test": "a.csv"}}, "path names no file for the split train; add train: FILE"),
-        ({"path": {"train": "a.csv"}, "group": "b"}, "split and group are of one file"),
-        ({"delimiter": "\n"}, "cannot separate cells"),
-        ({"encoding": "klingon"}, "there is no encoding 'klingon'"),
+        ({"split": {"test": 1}}, ("split ", "no share for train", "; add")),
+        ({"split": {"train": 0.5, "test": 0.4}}, ("shares of split", "0.9", "; ", "1")),
+        ({"split": "a", "group": "b"}, ("split", "column", "group", "; remove one")),
+        ({"path": {"test": "a.csv"}}, ("path", "train", "; add train: FILE")),
+        ({"path": {"train": "a.csv"}, "group": "b"}, ("split and group", "one file", "path", "; remove")),
+        ({"delimiter": "\n"}, ("separate cells",)),
+        ({"encoding": "klingon"}, ("encoding 'klingon'",)),
     ],
 )
-def test_options_that_do_not_fit(options: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_options_that_do_not_fit(options: dict[str, Any], facts: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="validation error") as raised:
         TableSource.model_validate({"path": "a.csv", **options})
+    assert_facts(str(raised.value), *facts)
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "facts"),
     [
-        ({}, r"t.csv: has 2 rows for the 3 splits train, valid, test; give it more rows, or name fewer splits"),
-        ({"group": "group"}, r"t.csv: has 1 groups of rows by group for the 3 splits"),
-        ({"group": "x"}, r"t.csv: has no column 'x', which data.group names; its columns are key, group"),
-        ({"split": "x"}, r"t.csv: has no column 'x', which data.split names"),
-        ({"split": "group"}, r"t.csv, column group: names g and no split train"),
+        ({}, ("t.csv: ", "2 rows", "3 splits train, valid, test", "; add rows", "fewer splits")),
+        ({"group": "group"}, ("t.csv: ", "1 groups of rows by group", "3 splits")),
+        ({"group": "x"}, ("t.csv: ", "no column 'x'", "; correct data.group", "key, group")),
+        ({"split": "x"}, ("t.csv: ", "no column 'x'", "; correct data.split", "key, group")),
+        ({"split": "group"}, ("t.csv, column group: ", " g,", "no split train", "; ")),
     ],
 )
-def test_splits_that_cannot_be_made(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+def test_splits_that_cannot_be_made(tmp_path: Path, options: dict[str, Any], facts: tuple[str, ...]) -> None:
     source = TableSource(path=table(tmp_path, [(0, "g"), (1, "g")]), **options)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError) as raised:
         source.load(source.splits()[0])
+    assert_facts(str(raised.value), *facts)
 
 
 def test_a_column_with_too_many_splits(tmp_path: Path) -> None:
     source = TableSource(path=table(tmp_path, [(i, i) for i in range(20)]), split="group")
-    with pytest.raises(UserError, match="holds more than 10 values, so it names no splits"):
+    with pytest.raises(UserError, match=r"t.csv, column group: .*more than 10 values.*; correct data.split"):
         source.splits()
 
 
@@ -156,36 +160,30 @@ def prepared(folder: Path, modalities: dict[str, Modality], **options: Any) -> A
 
 def test_missing_cells_are_missing(tmp_path: Path) -> None:
     table(tmp_path, [("1.5", "a"), ("", "NA"), ("nan", "b"), ("?", "a")])
-    found = prepared(tmp_path, {"key": Numeric(), "group": Label()}, missing=["", "NA", "?"])
-    assert found.splits["train"].present.tolist() == [[True, True], [False, False], [False, True], [False, True]]
-    assert found.modalities["group"].classes == ("a", "b")
+    dataset = prepared(tmp_path, {"key": Numeric(), "group": Label()}, missing=["", "NA", "?"])
+    assert dataset.splits["train"].present.tolist() == [[True, True], [False, False], [False, True], [False, True]]
+    assert dataset.modalities["group"].classes == ("a", "b")
 
 
-def test_a_bad_cell_is_told_with_file_row_and_column(tmp_path: Path) -> None:
+def test_a_bad_cell_is_reported_with_file_row_and_column(tmp_path: Path) -> None:
     path = table(tmp_path, [("1", "a"), ("x", "b"), ("2", "c")])
     with pytest.raises(UserError) as caught:
         prepared(tmp_path, {"key": Numeric(), "kind": Label(column="group", classes=("a", "b"))})
-    assert caught.value.faults == [
-        f"{path}, row 2, column key: 'x' is no number; write one such as 3.5 or 1e-3, or leave the cell empty; mend "
-        "the cell, or set data.on_bad_cell to missing",
-        f"{path}, row 3, column group: 'c' is none of the 2 classes; the classes are a, b; mend the cell, or set "
-        "data.on_bad_cell to missing",
-    ]
-    found = prepared(
+    number, label = caught.value.faults
+    assert_facts(number, f"{path}, row 2, column key: 'x'", "number", "data.on_bad_cell to missing")
+    assert_facts(label, f"{path}, row 3, column group: 'c'", "a, b", "data.on_bad_cell to missing")
+    dataset = prepared(
         tmp_path, {"key": Numeric(), "kind": Label(column="group", classes=("a", "b"))}, on_bad_cell="missing"
     )
-    assert found.splits["train"].present.tolist() == [[True, True], [False, True], [True, False]]
-    assert found.notes[0] == (
-        f"train, column key: 1 of 3 cells cannot be read and count as missing; first, {path}, row 2: 'x' is no number; "
-        "write one such as 3.5 or 1e-3, or leave the cell empty"
-    )
+    assert dataset.splits["train"].present.tolist() == [[True, True], [False, True], [True, False]]
+    assert_facts(dataset.notes[0], "train, column key: ", "1 of 3 cells", "missing", f"{path}, row 2: 'x'", "number")
 
 
 def test_a_column_that_is_not_there_and_one_that_is_all_missing(tmp_path: Path) -> None:
     table(tmp_path, [("1", ""), ("2", "")])
-    with pytest.raises(UserError, match="the data has no column 'keys'; did you mean 'key'"):
+    with pytest.raises(UserError, match=r"no column 'keys'.*'key'"):
         prepared(tmp_path, {"keys": Numeric()})
-    with pytest.raises(UserError, match="cannot learn from column group"):
+    with pytest.raises(UserError, match="column group"):
         prepared(tmp_path, {"key": Numeric(), "group": Label()})
 
 
@@ -210,13 +208,13 @@ def picture(path: Path, grey: int = 0) -> None:
 def pictures(folder: Path, *cells: str, **options: Any) -> Any:
     folder.mkdir(exist_ok=True)
     table(folder, [(cell, 0) for cell in cells])
-    found = prepared(folder, {"key": PICTURE}, **options)
-    split = found.splits["train"]
+    dataset = prepared(folder, {"key": PICTURE}, **options)
+    split = dataset.splits["train"]
     stored = split.stored["key"]
-    return [int(stored[i, 0, 0, 0]) if there else None for i, there in enumerate(split.present[:, 0])], found.notes
+    return [int(stored[i, 0, 0, 0]) if there else None for i, there in enumerate(split.present[:, 0])], dataset.notes
 
 
-def told(folder: Path, *cells: str, **options: Any) -> str:
+def fault_of(folder: Path, *cells: str, **options: Any) -> str:
     with pytest.raises(UserError) as caught:
         pictures(folder, *cells, **options)
     return str(caught.value).replace(str(folder), "FOLDER")
@@ -249,33 +247,31 @@ def test_a_picture_outside_the_folder_is_refused_unless_allowed(tmp_path: Path) 
     (folder / "out").symlink_to(tmp_path)
     (folder / "inside.png").symlink_to(folder / "a.png")
     for cell in ("../outside.png", str(tmp_path / "outside.png"), "link.png", "out/outside.png", "../gone.png"):
-        assert told(folder, "a.png", cell) == (
-            f"FOLDER/t.csv, row 2, column key: {cell.replace(str(folder), 'FOLDER')}: leads out of the table's folder, "
-            "FOLDER; move the file into it, or set data.files_outside to true; mend the cell, or set data.on_bad_cell "
-            "to missing"
-        )
+        line = fault_of(folder, "a.png", cell)
+        place = f"FOLDER/t.csv, row 2, column key: {cell.replace(str(folder), 'FOLDER')}: "
+        assert_facts(line, place, "FOLDER", "; move", "data.files_outside to true", "data.on_bad_cell to missing")
     assert pictures(folder, "inside.png")[0] == [0]
     assert pictures(folder, "../outside.png", "link.png", files_outside=True)[0] == [30, 30]
     values, notes = pictures(folder, "a.png", "link.png", on_bad_cell="missing")
     assert values == [0, None]
-    assert "1 of 2 cells cannot be read and count as missing" in notes[0]
+    assert_facts(notes[0], "1 of 2 cells", "missing")
 
 
 @pytest.mark.parametrize(
-    ("cell", "said"),
+    ("cell", "facts"),
     [
-        ("gone.png", "gone.png: there is no such file in FOLDER; correct the path, leave the cell empty, or set"),
-        ("a.png/b", "a.png/b: there is no such file in FOLDER"),
-        ("sub", "sub: is a folder; give the path of a file"),
-        (".", ".: is a folder"),
-        ("loop.png", "loop.png: cannot be read: Too many levels of symbolic links; correct the path"),
-        ("x" * 300, "cannot be read: File name too long"),
-        ("zero.png", "FOLDER/zero.png: is no picture that can be read"),
-        ("half.png", "FOLDER/half.png: is no picture that can be read"),
-        ("bomb.png", "FOLDER/bomb.png: has more pixels than is safe to open; make it smaller"),
+        ("gone.png", ("gone.png: ", "no such file", "FOLDER", "; correct the path")),
+        ("a.png/b", ("a.png/b: ", "no such file", "FOLDER")),
+        ("sub", ("sub: ", "folder", "; ", "file")),
+        (".", (".: ", "folder")),
+        ("loop.png", ("loop.png: ", "symbolic links", "; correct the path")),
+        ("x" * 300, ("File name too long",)),
+        ("zero.png", ("FOLDER/zero.png: ", "picture")),
+        ("half.png", ("FOLDER/half.png: ", "picture")),
+        ("bomb.png", ("FOLDER/bomb.png: ", "pixels", "; make it smaller")),
     ],
 )
-def test_files_that_are_no_pictures(tmp_path: Path, cell: str, said: str) -> None:
+def test_files_that_are_no_pictures(tmp_path: Path, cell: str, facts: tuple[str, ...]) -> None:
     picture(tmp_path / "a.png")
     (tmp_path / "sub").mkdir()
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
@@ -285,9 +281,9 @@ def test_files_that_are_no_pictures(tmp_path: Path, cell: str, said: str) -> Non
     whole = (tmp_path / "whole.png").read_bytes()
     (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
     PIL.Image.new("1", (50_000, 50_000)).save(tmp_path / "bomb.png") if cell == "bomb.png" else None
-    lines = told(tmp_path, "a.png", cell)
-    assert lines.startswith("FOLDER/t.csv, row 2, column key: ")
-    assert said in lines
+    line = fault_of(tmp_path, "a.png", cell)
+    assert line.startswith("FOLDER/t.csv, row 2, column key: ")
+    assert_facts(line, *facts)
     assert pictures(tmp_path, "a.png", cell, on_bad_cell="missing")[0] == [0, None]
 
 
@@ -299,9 +295,9 @@ def test_absent_files_may_count_as_missing(tmp_path: Path) -> None:
 
 
 def test_names_that_no_file_can_have(tmp_path: Path) -> None:
-    found, faults = FilesBeside(tmp_path).opened(["a\ud800.png", "a\0b.png", None, 3])
-    assert found == [None, None, None, 3]
-    assert faults[0] == "'a\\ud800.png': is no name that a file can have; correct it"
+    cells, faults = FilesBeside(tmp_path).opened(["a\ud800.png", "a\0b.png", None, 3])
+    assert cells == [None, None, None, 3]
+    assert_facts(faults[0], "'a\\ud800.png': ", "; correct")
     assert "a\0b.png" in faults[1] or "null byte" in faults[1]
 
 

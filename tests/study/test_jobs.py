@@ -1,4 +1,4 @@
-"""Several runs at once: how many, how far they are, and what happens on Ctrl-C. A small script stands for mmt."""
+"""Several runs at once: their number, their progress, Ctrl-C. A small script stands for mmt."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from facts import assert_facts
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.schema.schema import Schema, read_schema
 from mmtoolkit.study.grid import Cell
@@ -62,22 +63,22 @@ def schema() -> Schema:
 
 @pytest.fixture
 def start(tmp_path: Path, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcomes]:
-    """Starts runs, each named after what its script does."""
+    """Starts runs, each named after the behaviour of its script."""
     monkeypatch.setattr("mmtoolkit.study.process.PROGRAM", (sys.executable, "-S", "-c", SCRIPT))
     monkeypatch.setattr("mmtoolkit.study.jobs._LOOK_SECONDS", 0.05)
     monkeypatch.setattr("torch.get_num_threads", lambda: 5)
 
     def begin(*names: str, jobs: int = 2, shares: list[float] | None = None) -> Outcomes:
         cells = [Cell({}, 0, name, f"{n}-{name}", name, (), schema) for n, name in enumerate(names)]
-        told: list[float] = [] if shares is None else shares
-        return run_cells(cells, tmp_path, lambda cell, share: told.append(share), jobs, (), "cpu")
+        progress: list[float] = [] if shares is None else shares
+        return run_cells(cells, tmp_path, lambda cell, share: progress.append(share), jobs, (), "cpu")
 
     return begin
 
 
 @pytest.fixture
 def ctrl_c(tmp_path: Path) -> Generator[Callable[[int], None], None, None]:
-    """Has Ctrl-C come once two runs are under way, so many times."""
+    """Presses Ctrl-C so many times, once two runs are active."""
     threads = []
 
     def press(times: int) -> None:
@@ -97,11 +98,11 @@ def ctrl_c(tmp_path: Path) -> Generator[Callable[[int], None], None, None]:
         thread.join()
 
 
-def folders(path: Path, file: str = "") -> set[str]:
-    return {found.parent.name if file else found.name for found in path.glob(f"runs/*/{file}" if file else "runs/*")}
+def folders(out: Path, file: str = "") -> set[str]:
+    return {path.parent.name if file else path.name for path in out.glob(f"runs/*/{file}" if file else "runs/*")}
 
 
-def gone(path: Path) -> bool:
+def ended(path: Path) -> bool:
     """Whether the process of every run has ended."""
     for file in path.glob("runs/*/pid"):
         try:
@@ -119,7 +120,7 @@ def test_every_run_gives_its_outcome_and_jobs_share_the_threads(start: Callable[
     assert shares == []
 
 
-def test_the_share_of_a_single_process_is_told(start: Callable[..., Outcomes]) -> None:
+def test_a_single_process_reports_its_share(start: Callable[..., Outcomes]) -> None:
     shares: list[float] = []
     ((_, outcome),) = start("short", jobs=1, shares=shares)
     assert outcome.notes == ("5 threads",)
@@ -133,7 +134,7 @@ def test_ctrl_c_waits_until_every_run_has_written_its_checkpoint(
     with pytest.raises(KeyboardInterrupt):
         list(start("waits", "waits", "a"))
     assert folders(tmp_path) == folders(tmp_path, "checkpoint") == {"0-waits", "1-waits"}
-    assert gone(tmp_path)
+    assert ended(tmp_path)
 
 
 def test_a_second_ctrl_c_kills(start: Callable[..., Outcomes], ctrl_c: Callable[[int], None], tmp_path: Path) -> None:
@@ -141,22 +142,20 @@ def test_a_second_ctrl_c_kills(start: Callable[..., Outcomes], ctrl_c: Callable[
     ctrl_c(2)
     with pytest.raises(KeyboardInterrupt):
         list(start("stubborn", "stubborn"))
-    assert gone(tmp_path)
+    assert ended(tmp_path)
     assert time.monotonic() - start_time < 40  # they would sleep for a minute
 
 
-def test_a_run_that_is_killed_ends_the_study_and_the_others_keep_what_they_did(
+def test_a_killed_run_ends_the_study_and_the_others_write_checkpoints(
     start: Callable[..., Outcomes], tmp_path: Path
 ) -> None:
     with pytest.raises(UserError) as raised:
         list(start("waits", "killed", "a"))
-    assert raised.value.faults == [
-        f"{tmp_path}: a process of the study was killed, perhaps for want of memory; what is done is kept: "
-        "give the same command again, with a smaller --jobs"
-    ]
+    (fault,) = raised.value.faults
+    assert_facts(fault, f"{tmp_path}: ", "killed", "memory", "same command", "smaller --jobs")
     assert folders(tmp_path, "checkpoint") == {"0-waits"}
     assert folders(tmp_path) == {"0-waits", "1-killed"}
-    assert gone(tmp_path)
+    assert ended(tmp_path)
 
 
 def test_a_run_that_is_interrupted_by_itself_interrupts_the_study(
@@ -167,10 +166,8 @@ def test_a_run_that_is_interrupted_by_itself_interrupts_the_study(
     assert folders(tmp_path, "checkpoint") == {"1-waits"}
 
 
-def test_runs_under_way_end_where_their_outcomes_are_no_longer_wanted(
-    start: Callable[..., Outcomes], tmp_path: Path
-) -> None:
+def test_active_runs_end_when_the_generator_is_closed(start: Callable[..., Outcomes], tmp_path: Path) -> None:
     with closing(start("waits", "short")) as outcomes:
         assert next(outcomes)[0].title == "short"
     assert folders(tmp_path, "checkpoint") == {"0-waits"}
-    assert gone(tmp_path)
+    assert ended(tmp_path)

@@ -1,4 +1,4 @@
-"""A run of a study as a process: its command, what is read of its output, how it ends."""
+"""A run of a study as a process: its command, its output, its end."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from facts import assert_facts
 from mmtoolkit.schema.schema import read_schema
 from mmtoolkit.study.grid import Cell
 from mmtoolkit.study.process import PROGRAM, Outcome, RunOutput, RunProcess, run_arguments
@@ -70,17 +71,14 @@ def test_an_error_of_ours_is_one_fault_that_says_so() -> None:
     ended = outcome(1, "a note", TRAINING, EPOCH, "a late note", *TRACEBACK.splitlines())
     assert ended.notes == ("a note", "a late note")
     (fault,) = ended.faults
-    assert fault.startswith(
-        "mmtoolkit or a plugin has a fault: ValueError: no such shape (/home/me/plugin.py, line 7, "
-    )
-    assert "report it" in fault
+    assert_facts(fault, "mmtoolkit or a plugin", "ValueError: no such shape", "/home/me/plugin.py, line 7", "report it")
     assert fault.endswith(": mmt run fashion_mini")
 
 
 @pytest.mark.parametrize(("status", "lines"), [(2, ()), (3, (PREPARING,))])
 def test_a_run_that_fails_in_silence_has_a_fault_too(status: int, lines: tuple[str, ...]) -> None:
     (fault,) = outcome(status, *lines).faults
-    assert f"ended with status {status}" in fault
+    assert_facts(fault, f"status {status}", "report it", "mmt run fashion_mini")
 
 
 # Processes. A small script stands for mmt.
@@ -94,14 +92,16 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return replace
 
 
-def test_what_a_process_is_started_with(program: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_and_environment_of_a_process(
+    program: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setattr(sys, "path", [*sys.path, "/a/folder/of/plugins"])
     program(
         "import json, os, sys\n"
         "session = os.getsid(0) == os.getpid()\n"
         "facts = [sys.argv[1:], os.environ['OMP_NUM_THREADS'], 'FORCE_COLOR' in os.environ, session]\n"
-        "print('not to be read')\n"
+        "print('on stdout')\n"
         "print(json.dumps(facts), file=sys.stderr)\n"
         "print('/a/folder/of/plugins' in sys.path, file=sys.stderr)"
     )
@@ -112,7 +112,7 @@ def test_what_a_process_is_started_with(program: Callable[[str], None], monkeypa
     assert ended.seconds > 0
 
 
-def test_a_failure_names_the_command_to_try(program: Callable[[str], None]) -> None:
+def test_a_failure_names_its_command(program: Callable[[str], None]) -> None:
     program("import sys; print('Traceback (most recent call last):', file=sys.stderr); sys.exit('KeyError: 1')")
     (fault,) = RunProcess(["run", "a b"], 1).wait().faults
     assert "KeyError: 1" in fault

@@ -1,4 +1,4 @@
-"""Studies: what their files may say, their grid, how they go on, their table and figure."""
+"""Studies: their files and faults, their grid, how they resume, their table and figure."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
+from facts import assert_facts
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.catalogue import shipped
 from mmtoolkit.schema.schema import read_schema
@@ -100,7 +101,7 @@ def test_combinations_can_be_left_out(tmp_path: Path) -> None:
     ]
 
 
-def test_a_folder_follows_from_all_that_its_run_was_told(tmp_path: Path) -> None:
+def test_a_folder_follows_from_all_settings_of_its_run(tmp_path: Path) -> None:
     path = written(tmp_path)
     first = {cell.folder for cell in read_study(path)[1]}
     assert {cell.folder for cell in read_study(path)[1]} == first
@@ -135,7 +136,7 @@ def test_a_base_beside_the_study(tmp_path: Path) -> None:
 def test_each_is_a_score_for_each_target(tmp_path: Path) -> None:
     each = "  - {name: accuracy, kind: prediction, each: [label, image], given: [image]}\n"
     study, _ = read_study(written(tmp_path, STUDY + each))
-    assert [(s.name, s.target) for s in study.kept[2:]] == [
+    assert [(s.name, s.target) for s in study.expanded_scores[2:]] == [
         ("accuracy: label", ("label",)),
         ("accuracy: image", ("image",)),
     ]
@@ -145,81 +146,57 @@ def test_each_is_a_score_for_each_target(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "line", "fault"),
+    ("old", "new", "line", "key", "facts"),
     [
-        ("axes:", "axis:", 7, "axis: unknown key; did you mean 'axes'?; the keys here are name, base, set"),
-        ("name: tiny", "name: a/b", 1, "name: must be the name of a folder"),
-        ("data.supervision.paired:", "data.supervison.paired:", 8, "axes.data.supervison"),
-        ("train: {epochs: 2", "train: {epochs: many", 5, "set.train.epochs: "),
-        (
-            "model.latent_dim: 2",
-            "model.latent_dims: 2",
-            6,
-            "set.model.latent_dims: unknown key; did you mean 'latent_",
-        ),
-        ("rest: drop", "rest: dorp", 11, 'axes.rows."paired rows alone".data.supervision.rest: '),
-        ("[0.5, 1]", "[0.5, 1.5]", 8, "axes.data.supervision.paired: input should be less than or equal to 1"),
-        ("[0.5, 1]", "[0.5, 0.5]", 8, 'axes."data.supervision.paired".1: 0.5 stands twice; remove one'),
-        ("[0.5, 1]", "0.5", 8, 'axes."data.supervision.paired": must be a list of values, or a mapping label -> {key'),
+        ("axes:", "axis:", 7, "axis", ("unknown key", "'axes'", "name, base, set")),
+        ("name: tiny", "name: a/b", 1, "name", ("name of a folder",)),
+        ("data.supervision.paired:", "data.supervison.paired:", 8, "axes.data.supervison", ("'supervision'",)),
+        ("train: {epochs: 2", "train: {epochs: many", 5, "set.train.epochs", ("integer",)),
+        ("model.latent_dim: 2", "model.latent_dims: 2", 6, "set.model.latent_dims", ("unknown key", "'latent_dim'")),
+        ("rest: drop", "rest: dorp", 11, 'axes.rows."paired rows alone".data.supervision.rest', ("'drop'",)),
+        ("[0.5, 1]", "[0.5, 1.5]", 8, "axes.data.supervision.paired", ("less than or equal to 1",)),
+        ("[0.5, 1]", "[0.5, 0.5]", 8, 'axes."data.supervision.paired".1', ("0.5", "twice", "remove")),
+        ("[0.5, 1]", "0.5", 8, 'axes."data.supervision.paired"', ("list of values", "mapping label -> {key")),
         (
             "rows:\n    all rows: {data.supervision.rest: keep}",
             "rows:\n    all rows: keep",
             10,
-            "must be a mapping {key",
+            'axes.rows."all rows"',
+            ("mapping {key",),
         ),
-        ("base: fashion_mini", "base: fashon_mini", 2, "base: fashon_mini: is neither a file nor a schema of the cat"),
-        (
-            "kind: elbo",
-            "kind: elbow",
-            14,
-            "scores.1.kind: no run evaluates 'elbow'; did you mean 'elbo'?; evaluated",
-        ),
+        ("base: fashion_mini", "base: fashon_mini", 2, "base", ("fashon_mini", "file", "schema", "'fashion_mini'")),
+        ("kind: elbo", "kind: elbow", 14, "scores.1.kind", ("'elbow'", "'elbo'", "elbo, prediction", "set evaluate")),
         (
             "kind: elbo",
             "kind: elbo, options: {samples: 7}",
             14,
-            "scores.1.options: no elbo of any run has these",
+            "scores.1.options",
+            ("elbo", "these options", "change"),
         ),
-        (
-            "target: [label]",
-            "target: [lable]",
-            13,
-            "scores.0.target: there is no modality 'lable'; did you",
-        ),
-        ("target: [label], ", "", 13, "scores.0: needs target, or each for one score a target; give one of the two"),
-        ("name: bound", "name: MVAE", 14, "scores.1.name: 'MVAE' stands twice; give each score a name"),
-        ("scores:", "figure: {x: row}\nscores:", 12, "figure.x: there is no such axis; did you mean 'rows'"),
-        ("scores:", "without: [{row: all}]\nscores:", 12, "without.0.row: there is no such axis; did you mean 'rows'"),
-        (
-            "scores:",
-            "without: [{rows: all}]\nscores:",
-            12,
-            "without.0.rows: all is not on this axis; it has all rows",
-        ),
-        ("scores:", "without: [{}]\nscores:", 12, "without: leaves no run; remove an entry"),
-        ("scores:", "seeds: []\nscores:", 12, "seeds.values: tuple should have at least 1 item"),
-        (
-            "scores:",
-            "seeds: {keys: [train.sed], values: [1]}\nscores:",
-            12,
-            "seeds.train.sed: unknown key",
-        ),
-        ("  rows:", "  seed:", 9, "axes.seed: is a column of the study's table; call the axis something else"),
-        ("model.latent_dim: 2", "train.seed: 4", 6, "set.train.seed: every run changes it again; change or"),
-        (
-            "metric: accuracy",
-            "reference: [table2, log p(x)]",
-            13,
-            "scores.0.reference: the study names no published",
-        ),
+        ("target: [label]", "target: [lable]", 13, "scores.0.target", ("'lable'", "'label'", "image, label")),
+        ("target: [label], ", "", 13, "scores.0", ("target", "each", "one of the two")),
+        ("name: bound", "name: MVAE", 14, "scores.1.name", ("'MVAE'", "twice", "own name")),
+        ("scores:", "figure: {x: row}\nscores:", 12, "figure.x", ("no such axis", "'rows'", "the axes are")),
+        ("scores:", "without: [{row: all}]\nscores:", 12, "without.0.row", ("no such axis", "'rows'", "the axes are")),
+        ("scores:", "without: [{rows: all}]\nscores:", 12, "without.0.rows", ("all", "axis", "all rows")),
+        ("scores:", "without: [{}]\nscores:", 12, "without", ("no run", "remove")),
+        ("scores:", "seeds: []\nscores:", 12, "seeds.values", ("at least 1",)),
+        ("scores:", "seeds: {keys: [train.sed], values: [1]}\nscores:", 12, "seeds.train.sed", ("unknown key",)),
+        ("  rows:", "  seed:", 9, "axes.seed", ("column", "table", "something else")),
+        ("model.latent_dim: 2", "train.seed: 4", 6, "set.train.seed", ("every run", "change or remove")),
+        ("model.latent_dim: 2", "model..x: 2", 6, 'set."model..x"', ("key of a schema", "train.epochs")),
+        ("metric: accuracy", "reference: [table2, log p(x)]", 13, "scores.0.reference", ("published", "add reference")),
     ],
 )
-def test_faults_name_the_line_of_the_study(tmp_path: Path, old: str, new: str, line: int, fault: str) -> None:
+def test_faults_name_the_line_of_the_study(
+    tmp_path: Path, old: str, new: str, line: int, key: str, facts: tuple[str, ...]
+) -> None:
     path = written(tmp_path, changed(STUDY, old, new))
-    found = faults(path)
-    assert any(one.startswith(f"{path}:{line}: ") and fault in one for one in found), found
-    done = mmt("study", path)
-    assert (done.status, done.err.splitlines()) == (2, found)
+    lines = faults(path)
+    fault = next(one for one in lines if one.startswith(f"{path}:{line}: {key}"))
+    assert_facts(fault.removeprefix(f"{path}:{line}: {key}"), *facts)
+    ended = mmt("study", path)
+    assert (ended.status, ended.err.splitlines()) == (2, lines)
     assert not (tmp_path / "runs").exists()
 
 
@@ -227,29 +204,23 @@ REFERRED = STUDY.replace("metric: accuracy", "reference: [table2, log p(x)]")
 
 
 @pytest.mark.parametrize(
-    ("reference", "fault"),
+    ("reference", "key", "facts"),
     [
-        ("{results: wu, by: rows, column: mnist}", "reference.results: there are no results 'wu' in the catalogue"),
-        (
-            "{results: wu_goodman_2018, by: row, column: mnist}",
-            "reference.by: there is no such axis; did you mean 'rows'",
-        ),
-        (
-            "{results: wu_goodman_2018, by: rows, column: mnst}",
-            "reference.column: table2 has no column 'mnst'; it has",
-        ),
+        ("{results: wu, by: rows, column: mnist}", "results", ("no results 'wu'", "catalogue")),
+        ("{results: wu_goodman_2018, by: row, column: mnist}", "by", ("no such axis", "'rows'", "the axes are")),
+        ("{results: wu_goodman_2018, by: rows, column: mnst}", "column", ("table2", "'mnst'", "it has")),
     ],
 )
-def test_faults_of_references(tmp_path: Path, reference: str, fault: str) -> None:
-    (found,) = faults(written(tmp_path, f"{REFERRED}reference: {reference}\n"))
-    assert f"tiny.yaml:15: {fault}" in found
+def test_faults_of_references(tmp_path: Path, reference: str, key: str, facts: tuple[str, ...]) -> None:
+    (fault,) = faults(written(tmp_path, f"{REFERRED}reference: {reference}\n"))
+    assert_facts(fault, f"tiny.yaml:15: reference.{key}: ", *facts)
 
 
 def test_an_unknown_row_of_published_results(tmp_path: Path) -> None:
     reference = "reference: {results: wu_goodman_2018, by: rows, column: mnist}\n"
-    (found,) = faults(written(tmp_path, changed(REFERRED, "log p(x)", "log p(y)") + reference))
-    fault = "wu_goodman_2018 has no row 'log p(y)' in a table 'table2'; name one that it has"
-    assert found.endswith(f"tiny.yaml:13: scores.0.reference: {fault}")
+    (fault,) = faults(written(tmp_path, changed(REFERRED, "log p(x)", "log p(y)") + reference))
+    place = "tiny.yaml:13: scores.0.reference: "
+    assert_facts(fault, place, "wu_goodman_2018", "no row 'log p(y)'", "'table2'", "name a row")
 
 
 def test_all_faults_at_once(tmp_path: Path) -> None:
@@ -260,18 +231,14 @@ def test_all_faults_at_once(tmp_path: Path) -> None:
 def test_set_on_an_axis_is_refused_and_its_faults_stay_its_own(tmp_path: Path) -> None:
     path = written(tmp_path)
     (fault,) = faults(path, "data.supervision.paired=0.1")
-    assert fault == "--set data.supervision.paired: every run changes it again; change or remove its axis"
+    assert_facts(fault, "--set data.supervision.paired: ", "every run", "change or remove its axis")
     (fault,) = faults(path, "train.epoch=1")
-    assert fault.startswith("--set train.epoch: unknown key; did you mean 'epochs'?")
+    assert_facts(fault, "--set train.epoch: ", "unknown key", "'epochs'")
 
 
 def test_a_study_that_is_not_there() -> None:
-    assert "figure4-mnits: is neither a file nor a study of the catalogue; did you mean 'figure4-mnist'?" in (
-        mmt("study", "figure4-mnits").err
-    )
-    assert "none.yaml: there is no such file; give a study file, or a name from `mmt list studies`" in (
-        mmt("study", "none.yaml").err
-    )
+    assert_facts(mmt("study", "figure4-mnits").err, "figure4-mnits: ", "file", "study", "'figure4-mnist'")
+    assert_facts(mmt("study", "none.yaml").err, "none.yaml: ", "no such file", "`mmt list studies`")
 
 
 # The catalogue.
@@ -286,14 +253,14 @@ def test_every_study_of_the_catalogue_is_read_with_all_its_runs(name: str) -> No
     assert study.name == name
     assert len(shipped.about(shipped.studies()[name])) > 20
     assert len({cell.folder for cell in cells}) == len(cells)
-    assert len({score.name for score in study.kept}) == len(study.kept)
+    assert len({score.name for score in study.expanded_scores}) == len(study.expanded_scores)
     assert (f"{name}-small" in shipped.studies()) != name.endswith("-small")
 
 
 def test_the_catalogue_lists_studies_and_results() -> None:
-    found = json.loads(mmt("list", "--json").out)
-    assert found["studies"]["figure3"]["about"].startswith("Figure 3 of Wu & Goodman 2018")
-    assert set(found["results"]) == {"wu_goodman_2018"}
+    listing = json.loads(mmt("list", "--json").out)
+    assert listing["studies"]["figure3"]["about"].startswith("Figure 3 of Wu & Goodman 2018")
+    assert set(listing["results"]) == {"wu_goodman_2018"}
 
 
 def test_conditional_rows_of_the_paper_are_exchanged() -> None:
@@ -309,7 +276,7 @@ def test_conditional_rows_of_the_paper_are_exchanged() -> None:
         assert log_p_y(joint, other) == pytest.approx(math.log(0.1), abs=0.04)
         assert abs(log_p_y(joint, joint) - math.log(0.1)) > 0.2
     study, _ = read_study("tables-mnist")
-    referred = {score.name: score.reference for score in study.kept}
+    referred = {score.name: score.reference for score in study.expanded_scores}
     assert referred["log p(x | y), z from x"] == ("table3", "log p(x | y)")
     assert referred["variance of log p(x | y), z from x, y"] == ("table4", "conditional")
 
@@ -374,7 +341,7 @@ def test_a_run_of_a_study_has_a_report_but_no_checkpoint_and_no_pictures(done: P
         assert not list(run.rglob("*.png"))
 
 
-def test_a_study_tells_how_each_run_ended_and_what_it_had_to_say(done: Path) -> None:
+def test_a_study_prints_a_line_for_each_run_and_its_notes(done: Path) -> None:
     lines = (done.parent / "err").read_text().splitlines()
     assert lines[0] == "2 runs"
     assert len([line for line in lines if line.startswith("run ")]) == 2
@@ -383,16 +350,17 @@ def test_a_study_tells_how_each_run_ended_and_what_it_had_to_say(done: Path) -> 
 
 
 @pytest.mark.usefixtures("_one_process")
-def test_what_is_done_is_kept_and_axes_may_grow(done: Path, tmp_path: Path) -> None:
+def test_finished_runs_stay_and_axes_may_grow(done: Path, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in done.glob("runs/*/results.json")}
     again = mmt("study", done / "study.yaml", "--out", done, "--json")
     assert again.status == 0
-    assert again.err.splitlines() == ["2 runs, 2 of them finished before"]
+    (line,) = again.err.splitlines()
+    assert_facts(line, "2 runs", "2", "finished")
     assert len(json.loads(again.out)["runs"]) == 4
-    (checkpoint := next(done.glob("runs/*")) / "checkpoint").mkdir()  # as where a study was killed before it went
+    (checkpoint := next(done.glob("runs/*")) / "checkpoint").mkdir()  # as if the study was killed before it removed it
     ended = mmt("study", written(tmp_path, changed(SMALL, "[0.5, 1]", "[0.5, 0.75, 1]")), "--out", done)
     assert ended.status == 0
-    assert ended.err.splitlines()[0] == "3 runs, 2 of them finished before"
+    assert_facts(ended.err.splitlines()[0], "3 runs", "2", "finished")
     assert not checkpoint.exists()
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert len(table(done)) == 6
@@ -403,28 +371,19 @@ def test_what_is_done_is_kept_and_axes_may_grow(done: Path, tmp_path: Path) -> N
 def test_another_study_is_refused(done: Path, tmp_path: Path) -> None:
     refused = mmt("study", written(tmp_path, SMALL), "--out", done, *sets("train.epochs=3"))
     assert refused.status == 2
-    assert refused.err == (
-        f"{done}: holds another study (set.train.epochs differ); axes, seeds and scores may change, the rest not: "
-        "undo the change, or write elsewhere with --out FOLDER\n"
-    )
+    assert_facts(refused.err, f"{done}: ", "another study", "(set.train.epochs differ)", "undo", "--out FOLDER")
     other = changed(changed(STUDY, "name: tiny", "name: other"), "latent_dim: 2", "latent_dim: 3")
-    assert (
-        "holds another study (name, set.model.latent_dim differ)"
-        in mmt("study", written(tmp_path, other), "--out", done).err
-    )
+    refused = mmt("study", written(tmp_path, other), "--out", done)
+    assert_facts(refused.err, "another study", "(name, set.model.latent_dim differ)")
     run = next(done.glob("runs/*"))
-    assert mmt("study", written(tmp_path), "--out", run).err == (
-        f"{run}: holds a run; write the study elsewhere with --out FOLDER\n"
-    )
+    assert_facts(mmt("study", written(tmp_path), "--out", run).err, f"{run}: ", "holds a run", "--out FOLDER")
 
 
 def test_two_studies_do_not_write_one_folder(done: Path) -> None:
     with FileLock(done / ".lock"):
         refused = mmt("study", done / "study.yaml", "--out", done)
     assert refused.status == 2
-    assert refused.err.splitlines()[-1] == (
-        f"{done}: another `mmt study` is writing there; wait until it ends, or write elsewhere with --out FOLDER"
-    )
+    assert_facts(refused.err.splitlines()[-1], f"{done}: ", "another `mmt study`", "wait", "--out FOLDER")
 
 
 @pytest.mark.usefixtures("_one_process")
@@ -434,8 +393,8 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
     ended = mmt("study", path, "--out", tmp_path / "out")
     assert ended.status == 2
     last = ended.err.splitlines()[-1]
-    assert last.startswith("learning_rate=1e+30  all rows  seed 0: training stopped ")
-    assert "Lower train.learning_rate" in last
+    assert last.startswith("learning_rate=1e+30  all rows  seed 0: ")
+    assert_facts(last, "stopped", "train.learning_rate")
     values = [(row["train.learning_rate"], bool(row["value"])) for row in table(tmp_path / "out")]
     assert values == [("1e+30", False)] * 2 + [("0.001", True)] * 2
     assert "| 1e+30 | all rows |  |  |" in (tmp_path / "out" / "table.md").read_text()
@@ -443,16 +402,14 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_one_process")
 def test_a_score_that_a_run_does_not_give_is_named(tmp_path: Path) -> None:
-    """The VAE gives no label; two metrics fit where none is named."""
+    """The VAE gives no label; two metrics match if the score names none."""
     text = changed(SMALLER, "data.supervision.paired: [0.5]", "model.kind: [vae, mvae]")
     text = text.replace("{data.supervision.rest: keep}", "{}").replace(", metric: accuracy", "")
     ended = mmt("study", written(tmp_path, text), "--out", tmp_path / "out")
     assert ended.status == 0
-    several = "several results fit, name the metric, the proposal or options"
-    assert ended.err.splitlines()[-2:] == [
-        "MVAE; bound: no result fits in 1 of 2 runs, such as kind=vae  all rows  seed 0",
-        f"MVAE: {several} in 1 of 2 runs, such as kind=mvae  all rows  seed 0",
-    ]
+    none, several = ended.err.splitlines()[-2:]
+    assert_facts(none, "MVAE; bound: ", "1 of 2 runs", "kind=vae  all rows  seed 0", "no result")
+    assert_facts(several, "MVAE: ", "1 of 2 runs", "kind=mvae  all rows  seed 0", "several results", "metric")
     assert [row["score"] for row in table(tmp_path / "out")] == ["bound"]
 
 
@@ -462,8 +419,7 @@ def test_a_process_that_is_killed_ends_the_study(tmp_path: Path, monkeypatch: py
     out = tmp_path / "out"
     killed = mmt("study", written(tmp_path, SMALLER), "--out", out)
     assert killed.status == 2
-    assert killed.err.splitlines()[-1].startswith(f"{out}: a process of the study was killed")
-    assert "smaller --jobs" in killed.err
+    assert_facts(killed.err.splitlines()[-1], f"{out}: ", "killed", "smaller --jobs")
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -473,10 +429,9 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     plugin.write_text("from mmtoolkit import hookimpl\n\n\n@hookimpl\ndef mmt_components():\n    return []\n")
     stopped = mmt("--plugin", plugin, "study", written(tmp_path, SMALLER), "--out", out)
     assert stopped.status == 130
-    assert stopped.err.splitlines()[-1] == (
-        "interrupted; what was done is kept. Go on with: "
-        f"mmt --plugin {plugin} study {out / 'study.yaml'} --out {out} --jobs 1 --device auto"
-    )
+    last = stopped.err.splitlines()[-1]
+    assert "interrupted" in last
+    assert last.endswith(f": mmt --plugin {plugin} study {out / 'study.yaml'} --out {out} --jobs 1 --device auto")
     assert not (out / "table.csv").exists()
 
 
@@ -508,7 +463,7 @@ def test_ctrl_c_has_every_run_write_its_checkpoint(long: tuple[subprocess.Popen[
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Go on with: mmt study" in err.splitlines()[-1]
+    assert ": mmt study " in err.splitlines()[-1]
     assert len(list(out.glob("runs/*/checkpoint"))) == 2
     before = epochs_done(out)
     assert all(0 < epochs < 60 for epochs in before)
@@ -531,7 +486,7 @@ def test_a_study_that_was_killed_takes_its_processes_along_and_goes_on(
     assert epochs_done(out) == before
     again = mmt("study", out / "study.yaml", "--out", out)
     assert again.status == 0, again.err
-    assert "going on after epoch" in again.err
+    assert_facts(again.err, "after epoch")
     assert epochs_done(out) == [60, 60]
     assert not list(out.rglob("checkpoint"))
 
@@ -540,8 +495,8 @@ def test_a_study_that_was_killed_takes_its_processes_along_and_goes_on(
 
 
 def study_of(names: str = "ab", **options: Any) -> Study:
-    kept = [{"name": name, "kind": "elbo", "target": ["image"]} for name in names]
-    return Study.model_validate({"name": "s", "base": "b", "scores": kept, **options})
+    scores = [{"name": name, "kind": "elbo", "target": ["image"]} for name in names]
+    return Study.model_validate({"name": "s", "base": "b", "scores": scores, **options})
 
 
 def number(x: Any, score: str, value: float | None, seed: int = 0, **options: Any) -> Number:
@@ -550,16 +505,16 @@ def number(x: Any, score: str, value: float | None, seed: int = 0, **options: An
 
 
 def test_means_are_over_seeds_with_their_standard_error() -> None:
-    found = means([number(1, "a", 2.0), number(1, "a", 4.0, 1), number(1, "a", 9.0, 2), number(2, "a", None, 0)])
-    assert found[0].value == 5.0
-    assert found[0].stderr == pytest.approx(math.sqrt((9 + 1 + 16) / 2 / 3))
-    assert found[0].seeds == (0, 1, 2)
-    assert (found[1].value, found[1].stderr, found[1].seeds) == (None, None, ())
+    averages = means([number(1, "a", 2.0), number(1, "a", 4.0, 1), number(1, "a", 9.0, 2), number(2, "a", None, 0)])
+    assert averages[0].value == 5.0
+    assert averages[0].stderr == pytest.approx(math.sqrt((9 + 1 + 16) / 2 / 3))
+    assert averages[0].seeds == (0, 1, 2)
+    assert (averages[1].value, averages[1].stderr, averages[1].seeds) == (None, None, ())
 
 
 def test_a_mean_of_one_seed_is_that_runs_own_number() -> None:
-    (found,) = means([number(1, "a", 2.0), number(1, "a", None, 1)])
-    assert (found.value, found.stderr, found.seeds) == (2.0, 0.5, (0,))
+    (mean,) = means([number(1, "a", 2.0), number(1, "a", None, 1)])
+    assert (mean.value, mean.stderr, mean.seeds) == (2.0, 0.5, (0,))
 
 
 def test_a_table_with_published_numbers_has_a_line_a_score() -> None:
@@ -620,11 +575,11 @@ def test_categories_stand_side_by_side_and_published_numbers_are_hollow() -> Non
 
 
 def test_a_panel_for_each_unit() -> None:
-    kept = [
+    scores = [
         {"name": "a", "kind": "prediction", "target": ["y"], "metric": "accuracy"},
         {"name": "b", "kind": "log_likelihood", "target": ["x"], "field": "log_weight_variance"},
     ]
-    study = study_of(axes={"x": [1, 2]}, scores=kept)
+    study = study_of(axes={"x": [1, 2]}, scores=scores)
     figure = drawn(study, [number(x, score, 1.0) for x in (1, 2) for score in "ab"])
     assert [axes.get_ylabel() for axes in figure.axes] == ["accuracy", "log weight variance"]
     assert figure.axes[1].get_xlabel() == "x"
