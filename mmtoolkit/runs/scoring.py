@@ -13,7 +13,6 @@ import torch
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import safe_name
 from mmtoolkit.components import Evaluator, Picture, Run
-from mmtoolkit.figures import save_pictures
 from mmtoolkit.runs.folder import check_result
 
 
@@ -32,6 +31,8 @@ class Scored:
     def save_pictures(self, folder: Path) -> list[dict[str, Any]]:
         """Write the pictures into a folder. Return their entries in figures.json, each with its `evaluator`'s place."""
         # Numbers come first, where no kind or name can imitate them, so that no two pictures share a file.
+        from mmtoolkit.figures.files import save_pictures  # Matplotlib takes a second to import
+
         names = [f"{self.scores[place]['kind']}_{picture.name}" for place, picture in self.pictures]
         stems = [
             f"{place}_{safe_name(name, number)}"
