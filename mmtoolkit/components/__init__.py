@@ -1,4 +1,4 @@
-"""The base classes of everything a schema names by `kind`, and what they are handed."""
+"""The base classes of everything that a schema names by `kind`, and the types that they exchange."""
 
 from mmtoolkit.base.better import Better
 from mmtoolkit.components.bank import Banked

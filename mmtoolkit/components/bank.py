@@ -1,4 +1,4 @@
-"""Modalities of which several can be run at once, as a bank."""
+"""Banks: the networks of several like modalities, run in one call."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch.distributions import Distribution
 
 
 class Banked(ABC):
-    """A modality whose networks run together with those of others of the same options.
+    """A modality whose networks can run together with those of others with the same options.
 
-    n modalities that differ in name, column and weight alone then take one call instead of n. The weights stay in the
-    n modules, as `encoder` and `decoder` made them; the results equal those of n calls on the valid rows, and
-    what stands in other rows changes nothing.
+    n modalities that differ only in name, column and weight then take one call instead of n. The weights stay in the
+    n modules that `encoder` and `decoder` return. On valid rows the results equal those of n separate calls; the
+    values of other rows change nothing.
     """
 
     @abstractmethod
     def encode_bank(self, encoders: Sequence[nn.Module], x: Tensor, valid: Tensor) -> Tensor:
-        """Features (n, N, width) of x (n, N, *event), of which valid (n, N) says what counts."""
+        """Encode x (n, N, *event) to features (n, N, width). valid (n, N) bool says which rows count."""
 
     @abstractmethod
     def decode_bank(self, decoders: Sequence[nn.Module], z: Tensor, valid: Tensor) -> Distribution:
-        """The likelihoods for z (n, N, size), valid (n, N): batch (n, N), event (*event)."""
+        """Decode z (n, N, size) to likelihoods: batch (n, N), event (*event). valid (n, N) bool: which rows count."""

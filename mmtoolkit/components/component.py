@@ -1,4 +1,4 @@
-"""What every component is: a frozen, validated set of options with a kind."""
+"""The base class of all components: a frozen, validated set of options with a kind."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 
 
 class Component(BaseModel):
-    """A plugin class *is* its options: a frozen pydantic model that refuses unknown keys.
+    """The options of a plugin class, as a frozen pydantic model that refuses unknown keys.
 
-    A concrete class states `kind: Literal["name"] = "name"`; the pair (family, kind) is unique. Validation, the
-    JSON Schema and the saved schema come from the class alone. The docstring under a field is its description.
+    A concrete class states `kind: Literal["name"] = "name"`; no two classes of a family have the same kind. The
+    class alone defines validation, the JSON Schema and the saved schema. The docstring under a field describes it.
     """
 
     model_config = ConfigDict(
@@ -27,16 +27,16 @@ class Component(BaseModel):
     )
 
     family: ClassVar[str]
-    """Which of the families of components the class belongs to: modality, source, model or evaluator."""
+    """The family that the class belongs to: modality, source, model or evaluator."""
 
     kind: str
-    """The name by which a schema asks for this class."""
+    """The name of this class in a schema."""
 
     @classmethod
     def examples(cls) -> Iterable[Self]:
-        """Instances by which the class can be tried, as `mmt plugins check` does: small and quick, a usual one first.
+        """Small, quick instances that `mmt plugins check` tries, a typical one first.
 
-        Default: the one with all defaults; none where an option has no default.
+        Default: one instance with all defaults, or none if an option has no default.
         """
         return () if any(option.is_required() for option in cls.model_fields.values()) else (cls.model_validate({}),)
 
@@ -48,10 +48,10 @@ def _resolve(path: Path, info: ValidationInfo) -> Path:
         str(resolved).encode()
     except UnicodeEncodeError:
         raise ValueError(f"{path}: lies in a folder whose name is not UTF-8; rename that folder") from None
-    except (RuntimeError, OSError) as error:  # ~name of a user who is not there, a loop of links
-        raise ValueError(f"{path}: is no path here: {error}; correct it") from error
+    except (RuntimeError, OSError) as error:  # ~name of an unknown user, or a loop of links
+        raise ValueError(f"{path}: is not a valid path: {error}; correct it") from error
     return resolved
 
 
 DataPath = Annotated[Path, AfterValidator(_resolve)]
-"""A path in a schema: relative to the schema file, kept absolute."""
+"""A path in a schema: relative to the schema's file, stored as an absolute path."""

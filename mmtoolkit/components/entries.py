@@ -1,4 +1,4 @@
-"""Which target from which given: what the entries of evaluators have in common."""
+"""The entries of evaluators: which target modalities to score, from which given ones."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from mmtoolkit.core.subsets import supports
 
 
 class Entry(BaseModel):
-    """One score: of the targets, z inferred from the given; both lists of modalities in schema order."""
+    """One score: infer z from the given modalities, score the targets."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     target: tuple[str, ...]
-    """What is scored."""
+    """The modalities to score."""
     given: tuple[str, ...] = ()
-    """What z is inferred from; nothing, the prior, where left out."""
+    """The modalities that z is inferred from. By default none: z comes from the prior."""
 
     def check(self, names: Sequence[str]) -> None:
-        """Raise a `ValueError` where it names what is no modality, or no target."""
+        """Raise a `ValueError` if the entry has no target or names a modality that is not among `names`."""
         for name in (*self.target, *self.given):
             if name not in names:
                 raise ValueError(f"entries name {name!r}, which is no modality; the modalities are {', '.join(names)}")
@@ -39,34 +39,34 @@ class Entry(BaseModel):
         )
 
     def cannot(self, model: Network) -> str:
-        """Why a model cannot give it; nothing where it can."""
+        """Why a model cannot compute this score; empty if it can."""
         return undecoded(self.target, model) or uninferred(self.given, model) or unconditioned(self.given, model)
 
     def __str__(self) -> str:
-        """`label from image`."""
+        """Such as `label from image`."""
         return f"{', '.join(self.target)} from {', '.join(self.given) or 'nothing'}"
 
 
 def in_order(chosen: Collection[str], names: Sequence[str]) -> tuple[str, ...]:
-    """The chosen in schema order."""
+    """The chosen names in schema order."""
     return tuple(name for name in names if name in chosen)
 
 
 def undecoded(names: Sequence[str], model: Network) -> str:
-    """Which of the names a model does not decode, in words; nothing where it decodes all."""
+    """A sentence on the names that a model does not decode; empty if it decodes all."""
     strangers = [name for name in names if name not in model.targets]
     return f"the model does not decode {', '.join(strangers)}" if strangers else ""
 
 
 def uninferred(names: Sequence[str], model: Network) -> str:
-    """That a model does not infer z from the names, in words; nothing where it does."""
+    """A sentence if a model does not infer z from the names; empty if it does."""
     if supports(model.subsets(), names):
         return ""
     return f"the model does not infer z from {', '.join(names)} {'together' if names[1:] else 'alone'}"
 
 
 def unconditioned(given: Collection[str], model: Network) -> str:
-    """What a model decodes given only, and is not given, in words; nothing where all is."""
+    """A sentence on the modalities that a model must be given to decode and that are not given; empty if none."""
     unmet = [name for name in model.conditions if name not in given]
     return f"the model decodes given {', '.join(unmet)} only" if unmet else ""
 
@@ -75,22 +75,22 @@ E = TypeVar("E", bound=Entry)
 
 
 class EntryEvaluator(Evaluator, Generic[E]):
-    """An evaluator whose options name what it scores."""
+    """An evaluator whose options list the scores to compute."""
 
     entries: tuple[E, ...] | None = None
-    """What to score, each {target: [...], given: [...]}; the default entries that the model can give where left out."""
+    """What to score, each {target: [...], given: [...]}. By default all usual entries that the model supports."""
 
     unsupported: Literal["error", "leave_out"] = "error"
-    """What becomes of an entry that the model cannot give: an error, or it is left out and named. Default entries that
-    it cannot give are always left out."""
+    """What to do with an entry that the model does not support: stop with an error, or leave it out with a note.
+    Default entries that the model does not support are always left out."""
 
     def check(self, names: Sequence[str]) -> None:
-        """Whether the entries name modalities."""
+        """Check that the entries name modalities of the schema."""
         for entry in self.entries or ():
             entry.check(names)
 
     def check_model(self, model: Network) -> None:
-        """Whether the model can give the entries."""
+        """Check that the model supports the entries."""
         if self.unsupported == "leave_out" or self.entries is None:
             return
         names = tuple(model.modalities)
@@ -103,26 +103,29 @@ class EntryEvaluator(Evaluator, Generic[E]):
             raise UserError(faults)
 
     def cannot(self, entry: E, model: Network) -> str:
-        """Why a model cannot give an entry; nothing where it can."""
+        """Why a model cannot compute an entry; empty if it can."""
         return entry.cannot(model)
 
     def chosen(self, default: Iterable[E], model: Network) -> tuple[list[E], list[str]]:
-        """The entries to score, in schema order, and a note for each that is left out."""
-        wanted = default if self.entries is None else self.entries
-        kept, notes = [], []
-        for entry in dict.fromkeys(entry.ordered(tuple(model.modalities)) for entry in wanted):
+        """The entries to score, each in schema order, and a note for each one left out."""
+        candidates = default if self.entries is None else self.entries
+        entries, notes = [], []
+        for entry in dict.fromkeys(entry.ordered(tuple(model.modalities)) for entry in candidates):
             if fault := self.cannot(entry, model):
                 notes.append(f"left out: {entry}: {fault}")
             else:
-                kept.append(entry)
-        return kept, notes
+                entries.append(entry)
+        return entries, notes
 
 
 def scored_rows(batch: Batch, entry: Entry, conditions: Collection[str] = ()) -> tuple[Tensor, Tensor]:
-    """Which rows an entry scores: those with any target, any of the given if any is, and all of the conditions.
+    """Which rows of a batch an entry scores, and which of these are incomplete.
+
+    A row is scored if it has at least one target, at least one given modality (if the entry has any), and all
+    conditions. A scored row is incomplete if it lacks some target or some given modality.
 
     Returns:
-        (B,) bool, and of those the rows that lack some of the targets or of the given: (B,) bool. On the host.
+        The scored rows and the incomplete ones: (B,) bool each, on the host.
     """
     places = {name: place for place, name in enumerate(batch.names)}
     target = batch.present[:, [places[name] for name in entry.target]]

@@ -1,4 +1,4 @@
-"""The base class of evaluators, and what one is handed and gives back."""
+"""The base class of evaluators, the run that they read and the scores that they return."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ class Run(Protocol):
 
     @property
     def source(self) -> Source:
-        """Where its data came from; reading it again is for nobody but the run."""
+        """The source of its data. Use `batches` to read the data; do not load it again from here."""
 
     @property
     def baselines(self) -> Mapping[str, Tensor]:
-        """For each modality the training mean or mode (*event)."""
+        """The training mean or mode of each modality: (*event)."""
 
     @property
     def generator(self) -> torch.Generator:
-        """The source of an evaluator's randomness, on `device`, seeded the same each time."""
+        """The generator for all random draws of an evaluator, on `device`, with the same seed each time."""
 
     @property
     def device(self) -> torch.device:
-        """Where the model lies."""
+        """The device of the model."""
 
     @property
     def folder(self) -> Path:
@@ -55,22 +55,22 @@ class Run(Protocol):
 
     @property
     def say(self) -> Callable[[str], None]:
-        """Tells the user a line at once, such as how far a long evaluation has come."""
+        """Prints a line for the user at once, such as the progress of a long evaluation."""
 
     @property
     def present(self) -> Mapping[str, Tensor]:
-        """For each split which rows have which modality: (N, M) bool, in schema order, on the host.
+        """Which rows of each split have which modality: (N, M) bool, in schema order, on the host.
 
-        Of the training split it is what weak supervision leaves.
+        In the training split, cells that weak supervision hides count as missing.
         """
 
     def batches(self, split: str, rows: Iterable[Tensor] | None = None, redraw: bool = False) -> Iterator[Batch]:
-        """Rows of a split, on `device`.
+        """Iterate over the rows of a split in batches, on `device`.
 
         Args:
-            split: its name.
-            rows: those of each batch, (B,) int64, on the host; all in order, some hundreds a batch, where left out.
-            redraw: whether modalities that draw anew in training do so, from PyTorch's default generator.
+            split: the name of the split.
+            rows: the rows of each batch, (B,) int64, on the host. By default all rows in order, some hundreds a batch.
+            redraw: whether modalities that draw new values in training do so here, from PyTorch's default generator.
 
         Raises:
             UserError: there is no such split.
@@ -79,12 +79,12 @@ class Run(Protocol):
 
 @dataclass(frozen=True)
 class Scores:
-    """What an evaluator gives.
+    """The result of an evaluator.
 
     Attributes:
-        results: entries of plain data.
-        figures: pictures, or name -> figure where the names say enough.
-        notes: what the user should know, a line each.
+        results: one dictionary of plain data for each score; see `Evaluator.evaluate`.
+        figures: pictures, or name -> figure if the names are titles enough.
+        notes: lines that the user should read.
     """
 
     results: list[dict[str, Any]]
@@ -93,38 +93,39 @@ class Scores:
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
-        """The figures as pictures: one that has a name alone has it for its title."""
+        """The figures as pictures. A figure with only a name uses it as its title."""
         if isinstance(self.figures, Mapping):
             return tuple(Picture(name, name, "", figure) for name, figure in self.figures.items())
         return tuple(self.figures)
 
 
 class Evaluator(Component):
-    """Scores a trained run on a split."""
+    """The base class of evaluators, which score a trained run on one split of its data."""
 
     family: ClassVar[str] = "evaluator"
 
     def check(self, names: Sequence[str]) -> None:
-        """Look, before anything is trained, whether the options fit modalities of these names, in schema order.
+        """Check, before training, that the options fit modalities of these names, in schema order.
 
         Raises:
-            ValueError: what does not fit, and what to do.
+            ValueError: they do not; the message states the fault and the remedy.
         """
 
     def check_model(self, model: Network) -> None:
-        """Look, before the model is trained, whether it can give what the options ask for.
+        """Check, before training, that the model supports what the options ask for.
 
         Raises:
-            UserError: what it cannot, and what to do.
+            UserError: it does not; the message states the fault and the remedy.
         """
 
     @abstractmethod
     def evaluate(self, run: Run, split: str) -> Scores:
-        """The scores of the run on a split of its data.
+        """Compute the scores of a run on a split of its data.
 
         Each result is plain data: `target` and `given`, lists of modalities; `value`, a number or None; and `better`,
-        `high` or `low`, or None where neither is better or nobody knows. A number that is not finite is kept as null.
+        `high` or `low`, or None if neither is better or the direction is unknown. The results file stores numbers
+        that are not finite as null.
 
         Raises:
-            UserError: an option asks for what the run cannot give.
+            UserError: an option asks for a score that the run does not support.
         """

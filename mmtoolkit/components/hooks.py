@@ -1,4 +1,4 @@
-"""The hook by which plugins add components."""
+"""The hook with which plugins add components."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def mmt_components() -> Iterable[type[Component]]:
-    """The component classes this plugin adds.
+    """The component classes that a plugin adds.
 
-    A module named in the entry-point group `mmtoolkit`, or given by `--plugin FILE.py`, holds:
+    Write it in a module that the entry-point group `mmtoolkit` names, or in the file of `--plugin FILE.py`:
 
     ```python
     from mmtoolkit import hookimpl

@@ -1,4 +1,4 @@
-"""Networks that infer z from some sets of modalities only."""
+"""Networks that infer z only from listed sets of modalities."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from mmtoolkit.core.subsets import informed, largest_supported, supports
 
 
 class ListedNetwork(Network):
-    """Networks with an inference network for each of a list of sets of modalities."""
+    """Networks with one inference network for each set of modalities in a list, `subsets`."""
 
     @abstractmethod
     def subsets(self) -> Sequence[frozenset[str]]:
-        """The sets that z can be inferred from."""
+        """The sets of modalities that z can be inferred from."""
 
     @abstractmethod
     def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
-        """q(z | given) of rows that all have what is given, one of `subsets`: (B, D)."""
+        """q(z | given), where `given` is one of `subsets` and every row has all of it: (B, D)."""
 
     def infer(self, batch: Batch, given: Collection[str]) -> Gaussian:
-        """q(z | given), a row that lacks some of them by the largest supported set it has: (B, D).
+        """q(z | given) for each row: (B, D).
 
-        A row with none of them has the prior.
+        A row that lacks some of the given uses the largest supported set that it has, or else the prior.
 
         Raises:
-            UserError: the set is not among `subsets`.
+            UserError: `given` is not among `subsets`.
         """
         self.check_names(given)
         if not supports(self.subsets(), given):
@@ -41,11 +41,11 @@ class ListedNetwork(Network):
         return self._largest(batch, given)
 
     def infer_all(self, batch: Batch) -> Gaussian:
-        """q(z | the largest supported set that a row has): (B, D)."""
+        """q(z | the largest supported set that a row has) for each row: (B, D)."""
         return self._largest(batch, self.modalities)
 
     def informed(self, present: Tensor) -> Tensor:
-        """Which rows have a supported set: (B,) bool."""
+        """Which rows have a supported set, given presence (B, M) bool: (B,) bool."""
         return informed(present, tuple(self.modalities), self.modalities, self.subsets())
 
     def _largest(self, batch: Batch, given: Collection[str]) -> Gaussian:
@@ -62,5 +62,5 @@ class ListedNetwork(Network):
         return Gaussian(mean, logvar)
 
     def blank(self, batch: Batch, *shape: int) -> Tensor:
-        """Zeros like the weights, where the batch lies."""
+        """Zeros of this shape, with the weights' type, on the batch's device."""
         return torch.zeros(shape, dtype=next(self.parameters()).dtype, device=batch.device)

@@ -1,4 +1,4 @@
-"""The mean over rows with its standard error."""
+"""The mean over rows and its standard error."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor
 
 
 class MeanWithError:
-    """The mean of numbers, one a row, with its standard error, batch by batch.
+    """The mean of one number per row, and its standard error, computed batch by batch.
 
-    It keeps the mean and the sum of squared deviations from it, in float64 (Welford 1962), and joins those of two sets
-    of rows exactly (Chan, Golub & LeVeque 1983), so a large mean costs the error no digits.
+    It stores the mean and the sum of squared deviations from it, in float64 (Welford 1962), and merges two sets of
+    rows exactly (Chan, Golub & LeVeque 1983). The error stays accurate even if the mean is large.
 
     Attributes:
-        rows: how many numbers were added.
-        mean: of them; 0 before the first.
-        deviations: the sum of their squared deviations from the mean.
+        rows: the number of rows so far.
+        mean: the mean of their numbers; 0 before the first row.
+        deviations: the sum of squared deviations from the mean.
     """
 
     def __init__(self) -> None:
@@ -38,15 +38,15 @@ class MeanWithError:
             self._join(other.rows, other.mean, other.deviations)
 
     def _join(self, rows: int, mean: float, deviations: float) -> None:
-        total, apart = self.rows + rows, mean - self.mean
-        self.deviations += deviations + apart**2 * (self.rows / total * rows)
-        self.mean += apart * (rows / total)
+        total, difference = self.rows + rows, mean - self.mean
+        self.deviations += deviations + difference**2 * (self.rows / total * rows)
+        self.mean += difference * (rows / total)
         self.rows = total
 
     def compute(self) -> dict[str, Any]:
-        """{"value", "stderr", "examples"}: the mean, its standard error, and the number of rows.
+        """The mean, its standard error and the number of rows, as {"value", "stderr", "examples"}.
 
-        The mean is None without rows, its error with fewer than two.
+        Without rows the mean is None; with fewer than two, the error is None.
         """
         return {
             "value": self.mean if self.rows else None,

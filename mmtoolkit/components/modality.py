@@ -1,4 +1,4 @@
-"""The base class of modalities: encoder, decoder with its likelihood, and how cells become tensors."""
+"""The base class of modalities: how to read, encode, decode, score and show one kind of data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torchmetrics import Metric
 
 
-# Characters and lines that a panel of a figure has room for.
+# The characters per line and the lines that fit into a panel of a figure.
 _LINE, _LINES = 22, 9
 
 
@@ -33,9 +33,9 @@ class Parsed:
     """A column of cells as stored tensors.
 
     Attributes:
-        stored: (N, *event) in a compact type; anything stands in rows that are not present.
-        present: (N,) bool.
-        faults: row -> what is wrong with its cell; such a row is not present, unless a part of its cell is sound.
+        stored: (N, *event) in a compact type. Rows that are not present may hold any value.
+        present: which rows have a value, (N,) bool.
+        faults: row -> the fault of its cell. Such a row is not present, unless a part of its cell can be read.
     """
 
     stored: Tensor
@@ -44,10 +44,10 @@ class Parsed:
 
 
 class Modality(Component):
-    """One kind of data: how its cells are read, encoded, decoded, scored and shown.
+    """The base class of modalities: how to read, encode, decode, score and show one kind of data.
 
-    Shapes: N >= 1 is any number of rows, `event` the shape of one value. Four methods must be written:
-    `event_shape`, `parse`, `encoder` and `decoder`; the others have a default. A complete modality:
+    In shapes, N >= 1 is any number of rows and `event` is the shape of one value. You write four methods:
+    `event_shape`, `parse`, `encoder` and `decoder`. The others have a default. A complete modality:
 
     ```python
     class Reading(Modality):
@@ -60,7 +60,7 @@ class Modality(Component):
             return torch.tensor(float(cell))
 
         def encoder(self, width, extra=0) -> nn.Module:
-            return ReadingEncoder(width, extra)  # its forward takes x (N,), and c (N, extra) where extra > 0
+            return ReadingEncoder(width, extra)  # its forward takes x (N,), and c (N, extra) if extra > 0
 
         def decoder(self, size) -> nn.Module:
             return NormalHead(size)  # its forward returns torch.distributions.Normal(mean, 1.0)
@@ -69,46 +69,48 @@ class Modality(Component):
 
     family: ClassVar[str] = "modality"
     picture: ClassVar[bool] = False
-    """Whether `draw` paints a picture, which wants a square, or writes a line of text."""
+    """Whether `draw` paints a picture, which needs a square panel, rather than a line of text."""
 
     reads_files: ClassVar[bool] = False
-    """Whether a cell that is a text is the path of a file, which the source looks for beside its table."""
+    """Whether a text cell is the path of a file. The source then looks for the file beside its table."""
 
     weight: NonNegativeFloat = 1.0
     """The weight λ of this modality's log-likelihood in the ELBO."""
     column: str | None = None
-    """The source's column; the modality's name where it is left out."""
+    """The column of the source. By default the name of the modality."""
 
     @classmethod
     def propose(cls, column: ColumnSummary) -> Proposal | None:
-        """How a modality of this class would read a column, for a first schema of a table; None where it cannot.
+        """Propose how to read a column, for the first schema of a table; None if this class cannot read it.
 
-        What it proposes reads the cells that were seen, or says in `about` which it does not. Default: None. `mmt init`
-        asks only classes that define it themselves: an inherited one would compete with the parent's own.
+        The proposal must read the cells of the summary, or name in `about` those that it does not. Default: None.
+        `mmt init` asks only classes that define this method themselves, since an inherited one would compete with the
+        parent's.
         """
         return None
 
     @classmethod
     def propose_together(cls, columns: Sequence[ColumnSummary]) -> Proposal | None:
-        """How one modality of this class would read several columns, each of which it proposed to read.
+        """Propose one modality for several columns, each of which `propose` accepted.
 
-        Default: None, one modality a column.
+        Default: None, one modality for each column.
         """
         return None
 
     def source_columns(self, name: str) -> tuple[str, ...]:
-        """The source's columns that a modality of this name is read from.
+        """The columns of the source that hold a modality of this name.
 
-        One where a cell is a value. Several where it is a mapping column -> value: then `assembled` joins them.
+        There is one if each cell is a value, and several if each cell is a mapping column -> value; `assembled` joins
+        those.
         """
         return (self.column or name,)
 
     def assembled(self, name: str, chunk: Mapping[str, Cells]) -> Cells:
-        """The cells of a modality of this name, from a chunk of its `source_columns`. Default: the one column."""
+        """Join a chunk of the `source_columns` to cells of this modality. Default: the cells of its one column."""
         return chunk[self.source_columns(name)[0]]
 
     def by_column(self, name: str, cells: Sequence[Any]) -> Mapping[str, Sequence[Any]]:
-        """What `assembled` joins, taken apart: its cells, None where missing, as those of its `source_columns`.
+        """Split cells (None if missing) into the cells of each of the `source_columns`, the inverse of `assembled`.
 
         Default: the one column.
         """
@@ -116,39 +118,39 @@ class Modality(Component):
 
     @abstractmethod
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one value, of its storage and of the decoder's event: one shape all the way."""
+        """The shape of one value. Storage, network input and the decoder's event all have this shape."""
 
     # Data: cell <-> stored <-> network input.
 
     def fit(self, chunks: Iterable[Cells]) -> Self:
-        """Fill the options that were left None from the present training cells; return a validated copy.
+        """Learn the options that are None from the present training cells, and return a validated copy.
 
-        It is always called. The cells are read only when `chunks` is iterated, so return `self` without doing that
-        where nothing is left open: the modality can then be checked where the data is absent.
+        It is always called. Iterating `chunks` reads the cells. If there is nothing to learn, return `self` without
+        iterating; the modality can then be checked without the data.
 
         Raises:
-            ValueError: the cells do not allow it; the message says why and what to do.
+            ValueError: the options cannot be learned from these cells; the message states the reason and the remedy.
         """
         return self
 
     @abstractmethod
     def parse(self, cell: Any) -> Tensor:
-        """One cell to compact storage (*event), such as uint8 pixels.
+        """Convert one cell to a tensor (*event) of a compact type, such as uint8 pixels.
 
         Raises:
-            ValueError: what is wrong with the cell; the core adds the split, row and column.
+            ValueError: the cell cannot be read; the message states the fault. The caller adds split, row and column.
         """
 
     def typed(self, text: str) -> Any:
-        """The cell that is meant by a text typed on the command line. Default: the text itself.
+        """Convert a text typed on the command line to a cell. Default: the text itself.
 
         Raises:
-            ValueError: what is wrong with the text.
+            ValueError: the text cannot be read; the message states the fault.
         """
         return text
 
     def parse_column(self, cells: Cells) -> Parsed:
-        """Many cells at once, None where missing. Override it where a whole column can be read faster."""
+        """Parse many cells at once; missing ones are None. Override it if you can read a whole column faster."""
         stored: Tensor | None = None
         present = torch.zeros(len(cells), dtype=torch.bool)
         faults: dict[int, str] = {}
@@ -157,9 +159,9 @@ class Modality(Component):
                 continue
             try:
                 value = self.parse(cell)
-                if value.shape != self.event_shape():  # it may fit by broadcasting
+                if value.shape != self.event_shape():  # assignment would broadcast it
                     raise ValueError(f"parse gives shape {tuple(value.shape)}, not event_shape {self.event_shape()}")
-                if stored is not None and value.dtype != stored.dtype:  # it would be rounded
+                if stored is not None and value.dtype != stored.dtype:  # assignment would round it
                     raise ValueError(f"parse gives {value.dtype} here and {stored.dtype} before; give one type")
             except (TypeError, ValueError) as error:
                 faults[row] = str(error)
@@ -174,28 +176,28 @@ class Modality(Component):
 
     @property
     def redraws(self) -> bool:
-        """Whether training draws anew each time a row is prepared; `prepare` then gets no keys in training."""
+        """Whether `prepare` draws new values for a row each time in training; it then receives no keys there."""
         return False
 
     def prepare(self, stored: Tensor, generator: torch.Generator | None, keys: Tensor | None) -> Tensor:
-        """Stored values (N, *event) to what networks read and likelihoods score: (N, *event), on the device.
+        """Convert stored values to the values that networks read and likelihoods score: (N, *event), on the device.
 
-        Called once a batch, so that encoder and likelihood see the same draw.
+        It is called once per batch, so encoder and likelihood see the same draw.
 
         Args:
             stored: (N, *event), present rows only.
-            generator: for draws made anew each time; None for PyTorch's default one.
-            keys: (N,) int64, one for each (split, row), from which a draw is fixed for good; None where
-                training draws anew (see `redraws`).
+            generator: for random draws; None for PyTorch's default generator.
+            keys: (N,) int64, one for each (split, row), to make a draw that never changes; None if training draws
+                new values each time (see `redraws`).
         """
         return stored
 
     def cell(self, value: Tensor) -> Any:
-        """One value (*event), as `point` or a sample gives it, to what a table holds."""
+        """Convert one value (*event), such as a `point` or a sample, to a cell of a table."""
         return value.tolist()
 
     def baseline(self, chunks: Iterable[Tensor]) -> Tensor:
-        """The value (*event) that a prediction is compared with: the mean over prepared training rows (N, *event)."""
+        """The value (*event) to compare predictions with: by default the mean of prepared training rows (N, *event)."""
         total, count = torch.zeros(self.event_shape(), dtype=torch.float64), 0
         for x in chunks:
             total += x.sum(0, dtype=torch.float64).cpu()
@@ -203,9 +205,9 @@ class Modality(Component):
         return (total / max(count, 1)).float()
 
     def example_cells(self) -> Cells:
-        """Cells that this instance reads, by which it can be tried: all different, two or more, none of them None.
+        """Cells to test this instance with: two or more, all different, none of them None.
 
-        Default: none; where nothing is left to learn, what its decoder with fresh weights generates is taken instead.
+        Default: none. A modality with nothing to learn is then tested with values from its untrained decoder.
         """
         return ()
 
@@ -213,122 +215,123 @@ class Modality(Component):
 
     @abstractmethod
     def encoder(self, width: int, extra: int = 0) -> nn.Module:
-        """A module from x (N, *event), and c (N, extra) where extra > 0, to features (N, width).
+        """A module that maps x (N, *event), and c (N, extra) if extra > 0, to features (N, width).
 
-        The core splits width = 2 D into the mean and log-variance of a Gaussian expert.
+        Most models ask for width = 2 D and split the features into mean and log-variance of a Gaussian expert.
         """
 
     def branch(self, width: int) -> nn.Module:
-        """What an encoder of several modalities concatenates: x (N, *event) to (N, width). Default: `encoder`."""
+        """A module that maps x (N, *event) to (N, width), for encoders that concatenate several modalities.
+
+        Default: `encoder`.
+        """
         return self.encoder(width)
 
     @property
     def condition_size(self) -> int:
-        """How many numbers `condition` gives. Default: those of one event."""
+        """The number of features that `condition` returns. Default: the size of one event."""
         return math.prod(self.event_shape())
 
     def condition(self, x: Tensor) -> Tensor:
-        """What a conditional network is told of x (N, *event): (N, condition_size). Default: its numbers."""
+        """The features of x (N, *event) for a conditional network: (N, condition_size). Default: x, flattened."""
         return x.reshape(len(x), -1).float()
 
     @abstractmethod
     def decoder(self, size: int) -> nn.Module:
-        """A module from z (N, size) to a torch Distribution: batch (N,), event (*event), validate_args=False.
+        """A module that maps z (N, size) to a torch Distribution: batch (N,), event (*event), validate_args=False.
 
-        The distribution is the likelihood; the core names none.
+        The distribution is the likelihood. Any distribution works.
         """
 
     def head(self, size: int) -> nn.Module | None:
-        """A module from features (N, size) to a distribution as `decoder` gives it, by a single linear layer.
+        """A module with one linear layer that maps features (N, size) to a distribution like the decoder's.
 
-        An encoder of another modality and this head are the supervised baseline. Default: None, there is no such head.
+        The encoder of another modality and this head form the supervised baseline. Default: None, no such head.
         """
         return None
 
     # Scoring and showing.
 
     def point(self, p: Distribution) -> Tensor:
-        """The one value (N, *event) to show and score, always finite. Default: the mean."""
+        """The point estimate (N, *event) to show and score; always finite. Default: the mean."""
         return p.mean
 
     def filled(self, value: Tensor, made: Tensor) -> Tensor:
-        """Observed values (N, *event), what is unknown of them taken from `made` (N, *event). Default: nothing is."""
+        """Observed values (N, *event), with their unknown parts taken from `made` (N, *event). Default: as observed."""
         return value
 
     def average(self, p: Distribution, draws: int) -> Any:
-        """P over draws * N rows, draw-major, as one statement a row: what `metrics` read.
+        """Average p, with draws * N rows in draw-major order, over draws; the input of `metrics`.
 
-        Default: mean and standard deviation over draws of the mean, each (N, *event).
+        Default: the mean and the standard deviation, over draws, of p's mean: (N, *event) each.
         """
         mean = p.mean.unflatten(0, (draws, -1))
         return mean.mean(0), mean.std(0, correction=0)
 
     def pooled(self, p: Distribution, draws: int) -> Tensor:
-        """The one value (N, *event) to show of p over draws * N rows, draw-major: the `point` of all draws together.
+        """The point estimate (N, *event) from all draws of p, with draws * N rows in draw-major order.
 
-        Default: the mean over draws of each one's point; where points are whole numbers, such as places in a list,
-        the one that most draws give, the smallest among equals.
+        Default: the mean of the draws' points. If points are integers, such as class indices: their most frequent
+        value, the smallest one in a tie.
         """
         points = self.point(p).unflatten(0, (draws, -1))
         value: Tensor = points.mean(0) if points.is_floating_point() else points.mode(0).values
         return value
 
     def spread(self, name: str, p: Distribution, draws: int) -> Mapping[str, Mapping[str, Tensor]]:
-        """How far p over draws * N rows, draw-major, leaves the cells of a modality of this name open.
+        """The uncertainty of the cells of a modality of this name under p, with draws * N rows in draw-major order.
 
-        Source column -> what is told of it -> (N,) numbers, such as a standard deviation or a probability: the columns
-        COLUMN_WHAT that imputing by draws adds. What there is depends on the options alone. Default: nothing.
+        Returns source column -> name of a measure, such as a standard deviation or a probability -> (N,) numbers.
+        Imputing by draws adds them as columns COLUMN_MEASURE. The names depend only on the options. Default: none.
         """
         return {}
 
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Named scores of a prediction `point` (N, *event) against x (N, *event): (N,) each.
 
-        `better` says of each whether high or low is better. Default: the squared error, averaged over the numbers of
-        the event.
+        `better` states the direction of each score. Default: the squared error, averaged over the event.
         """
         return {"squared_error": (point.float() - x.float()).square().reshape(len(x), -1).mean(1)}
 
     def detailed_scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Named scores of parts of a value, such as one of its columns: (n,) each, n <= N. Default: none.
 
-        A number for each row of x (N, *event) that has the part: which rows these are depends on x alone.
+        A score has one number for each row of x (N, *event) that has the part. Only x decides which rows these are.
         """
         return {}
 
     def better(self) -> Mapping[str, Better]:
-        """Whether high or low is better, for each name that `scores` and `detailed_scores` give.
+        """Whether high or low is better, for each name in `scores` and `detailed_scores`.
 
-        A score that is not named here is written without a direction, and nothing ranks it. Default: the squared error
-        is better low.
+        A score that is not named here has no direction and is never ranked. Default: low for the squared error.
         """
         return {"squared_error": "low"}
 
     def metrics(self) -> dict[str, Metric]:
-        """Named torchmetrics for what is no mean over rows, such as calibration: `update(average, x)`.
+        """Named torchmetrics for scores that are not a mean over rows, such as calibration. Default: none.
 
-        Whether high or low is better is the metric's own `higher_is_better`, True or False.
+        They are called as `update(average, x)`. Their `higher_is_better`, True or False, is their direction.
         """
         return {}
 
     def text(self, value: Tensor) -> str:
-        """One value (*event) in a table or caption."""
+        """One value (*event) as text, for a table or caption."""
         return str(self.cell(value))
 
     def named(self, name: str, value: Tensor) -> str:
-        """One value (*event) in a caption that tells of several modalities; empty where it need not be told."""
+        """One value (*event) as text with the modality's name, for a caption of several; empty to omit it."""
         return f"{name} {self.text(value)}"
 
     def shades(self, name: str, value: Tensor) -> Mapping[str, float | str]:
-        """What can colour the point of a row in a picture of many rows, such as one of the latent space.
+        """Values that can colour the point of a row in a picture of many rows, such as one of the latent space.
 
-        A number on a scale, or the name of a group, under the name of the column that it tells of: the modality's own
-        name where a cell is one value, and where it holds several the known ones' columns. Default: nothing can.
+        Returns name -> a number on a scale, or the name of a group. The name is the modality's if a cell is one value;
+        otherwise there is one for each known column. Default: none.
         """
         return {}
 
     def draw(self, value: Tensor, axes: Axes) -> None:
-        """One value (*event) in a figure; `axes` come without ticks. Default: its text, wrapped to fit."""
+        """Draw one value (*event) on axes without ticks. Default: its text, wrapped to fit."""
         lines = textwrap.wrap(self.text(value), _LINE, max_lines=_LINES, placeholder=" …")
         longest = max(map(len, lines), default=1)
         axes.text(

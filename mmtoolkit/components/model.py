@@ -14,7 +14,7 @@ from mmtoolkit.components.network import Network
 
 
 class Model(Component):
-    """How modalities are joined and trained: builds the networks."""
+    """The base class of models, which join modalities in one latent space and define the training loss."""
 
     family: ClassVar[str] = "model"
 
@@ -23,12 +23,12 @@ class Model(Component):
 
     @classmethod
     def examples(cls) -> Iterable[Self]:
-        """One with two latent variables and all other defaults; none where an option has no default."""
+        """One model with two latent variables and all other defaults, or none if an option has no default."""
         return (example.model_copy(update={"latent_dim": 2}) for example in super().examples())
 
     @abstractmethod
     def build(self, modalities: Mapping[str, Modality]) -> Network:
-        """The networks for these modalities, newly initialised from PyTorch's default generator.
+        """Build the networks for these modalities, initialised from PyTorch's default generator.
 
         Raises:
             UserError: the model does not work with these modalities.

@@ -1,4 +1,4 @@
-"""The base class of a model's networks: inference networks, decoders, and what follows from them."""
+"""The base class of a model's networks: inference, decoding, and the bounds computed from them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from mmtoolkit.core.subsets import informed
 
 
 class ByName(nn.ModuleList):
-    """Networks of modalities, kept by position, so that a modality may have any name.
+    """One network for each modality, stored by position, so that a modality may have any name.
 
     Args:
-        modules: modality's name -> its network, in schema order.
+        modules: name of the modality -> its network, in schema order.
     """
 
     def __init__(self, modules: Mapping[str, nn.Module]) -> None:
@@ -34,15 +34,15 @@ class ByName(nn.ModuleList):
 
 
 class Network(nn.Module, ABC):
-    """A model's networks over modalities in schema order.
+    """The base class of a model's networks over modalities in schema order.
 
-    An encoder sees only the rows that have its modality, and never none of them.
+    An encoder sees only the rows that have its modality. It is not called if there are none.
 
     Args:
         modalities: name -> modality, in schema order.
         latent_dim: D, the size of z.
-        encoders: name -> encoder to 2 D features. Default: one of each modality.
-        decoders: name -> decoder of z. Default: one of each modality.
+        encoders: name -> encoder with 2 D features. Default: each modality's own.
+        decoders: name -> decoder of z. Default: each modality's own.
     """
 
     def __init__(
@@ -74,33 +74,33 @@ class Network(nn.Module, ABC):
         Args:
             batch: B rows.
             beta: the weight β of the KL divergence.
-            subsets: (k, M) bool, instead of drawing them, where the model draws subsets.
-            noise: (terms, B, D) standard normal, instead of drawing it.
+            subsets: (k, M) bool, the subsets to use. By default a model that needs subsets draws them.
+            noise: (terms, B, D) standard normal. By default the model draws it.
 
         Returns:
-            The loss, a scalar in nats, averaged over the rows that are usable, and its parts by name: scalars
-            without gradient, of the same names in every step.
+            The loss, a scalar in nats, averaged over the usable rows; and its parts by name, scalars without gradient.
+            The names are the same in every step.
         """
 
     @abstractmethod
     def subsets(self) -> Sequence[frozenset[str]] | None:
-        """The sets of modalities that z can be inferred from; None for any."""
+        """The sets of modalities that z can be inferred from; None if any set will do."""
 
     @abstractmethod
     def infer(self, batch: Batch, given: Collection[str]) -> Posterior:
         """q(z | given) for each row: (B, D).
 
-        A row that lacks some of the given uses those it has, or the largest set of them that is supported.
+        A row that lacks some of the given uses those that it has, or the largest supported set of them.
 
         Raises:
-            UserError: `given` is no set of modalities that z can be inferred from.
+            UserError: z cannot be inferred from `given`.
         """
 
-    # What a model that does not use every modality in every way says of it.
+    # Override these if the model does not use every modality in every way.
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """What z is inferred from where a row has everything. Default: all modalities."""
+        """The modalities that z is inferred from in a complete row. Default: all modalities."""
         return tuple(self.modalities)
 
     @property
@@ -110,31 +110,31 @@ class Network(nn.Module, ABC):
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """The modalities that `decode` reads from the batch, beside z. Default: none."""
+        """The modalities that `decode` reads from the batch besides z. Default: none."""
         return ()
 
     def usable(self, present: Tensor) -> Tensor:
-        """Which rows can be learned from, given presence (B, M) bool: (B,) bool. Default: those with anything."""
+        """The rows that training can use, for presence (B, M) bool: (B,) bool. Default: rows with any modality."""
         return present.any(1)
 
     def inference_modules(self) -> Sequence[nn.Module]:
-        """The modules of the inference networks, whose parameters Table 1 of Wu & Goodman 2018 counts."""
+        """The modules of the inference networks. Table 1 of Wu & Goodman 2018 counts their parameters."""
         return [self.encoders]
 
-    # What follows from that.
+    # These follow from the methods above.
 
     def infer_all(self, batch: Batch) -> Posterior:
-        """q(z | what a row has), as far as it is supported: (B, D)."""
+        """q(z | all that a row has and the model supports) for each row: (B, D)."""
         return self.infer(batch, self.inputs)
 
     def informed(self, present: Tensor) -> Tensor:
-        """Which rows have something that `infer_all` reads, given presence (B, M) bool: (B,) bool, on the host."""
+        """The rows that have something for `infer_all` to read, for presence (B, M) bool: (B,) bool, on the host."""
         return informed(present, tuple(self.modalities), self.inputs, self.subsets())
 
     def decode(self, z: Tensor, batch: Batch, targets: Collection[str]) -> dict[str, Distribution]:
-        """p(target | z) for z (K B, D), draw-major: row j of z belongs to row j mod B of the batch.
+        """p(target | z) for z (K B, D) in draw-major order: row j of z belongs to row j mod B of the batch.
 
-        Targets that the model has no decoder for are left out.
+        The result omits targets without a decoder.
         """
         return {
             name: decoder(z)
@@ -143,10 +143,10 @@ class Network(nn.Module, ABC):
         }
 
     def log_prob(self, z: Tensor, batch: Batch, targets: Collection[str]) -> dict[str, Tensor]:
-        """Log p(x | z) of the batch's own values for z (K B, D), draw-major: (K B,) each, nats.
+        """Log p(x | z) of the batch's own values for z (K B, D) in draw-major order: (K B,) each, nats.
 
-        Zero where the row does not have the modality, whose decoder sees only the rows that do. A target that no row
-        has, or that the model has no decoder for, is left out.
+        It is zero if the row lacks the modality; a decoder sees only rows that have it. The result omits targets that
+        no row has and targets without a decoder.
         """
         draws = len(z) // batch.size
         log_probs = {}
@@ -154,21 +154,22 @@ class Network(nn.Module, ABC):
             rows = batch.rows(name)
             if not len(rows) or name not in self.targets:
                 continue
-            have, needed = batch, z
+            part, part_z = batch, z
             if len(rows) < batch.size:
                 places = sent((torch.arange(draws).unsqueeze(1) * batch.size + rows).flatten(), z.device)
-                have = batch.only({name, *self.conditions}).take(rows)
-                needed = z.index_select(0, places)
-            log_prob = self.decode(needed, have, [name])[name].log_prob(batch.tiled(name, draws))
+                part = batch.only({name, *self.conditions}).take(rows)
+                part_z = z.index_select(0, places)
+            log_prob = self.decode(part_z, part, [name])[name].log_prob(batch.tiled(name, draws))
             if len(rows) < batch.size:
                 log_prob = log_prob.new_zeros(len(z)).index_copy(0, places, log_prob)
             log_probs[name] = log_prob
         return log_probs
 
     def bound(self, batch: Batch, noise: Tensor) -> Tensor:
-        """The evidence lower bound of each usable row, with λ = β = 1, from one draw of z: (B,), nats.
+        """The evidence lower bound of each row, with λ = β = 1, from one draw of z: (B,), nats.
 
-        E_q[log p(x | z)] - KL(q(z | x) || p(z)) over everything the row has; validation averages it.
+        It is E_q[log p(x | z)] - KL(q(z | x) || p(z)) over all that the row has. Validation averages it over usable
+        rows.
 
         Args:
             batch: B rows.
@@ -179,7 +180,7 @@ class Network(nn.Module, ABC):
         return sum(log_probs.values(), start=-posterior.kl(noise))
 
     def expert(self, name: str, batch: Batch) -> Gaussian | None:
-        """The Gaussian expert q(z | x) of the rows that have the modality: (N, D); None where no row has it."""
+        """The Gaussian expert q(z | x) of the N rows that have the modality: (N, D); None if no row has it."""
         if not len(batch.rows(name)):
             return None
         mean, logvar = self.encoders.of(name)(batch.value(name)).chunk(2, dim=-1)
@@ -188,7 +189,7 @@ class Network(nn.Module, ABC):
     def experts(self, batch: Batch) -> Gaussian:
         """The experts of all modalities that have an encoder, for all rows: (M, B, D), in schema order.
 
-        Where a row does not have the modality, N(0, I) stands; `batch.present` says where.
+        If a row lacks the modality, its expert is N(0, I). `batch.present` shows which rows do.
         """
         blank = next(self.parameters()).new_zeros(batch.size, self.latent_dim)
         means, logvars = [], []
@@ -202,7 +203,7 @@ class Network(nn.Module, ABC):
         return Gaussian(torch.stack(means), torch.stack(logvars))
 
     def check_names(self, names: Collection[str]) -> None:
-        """Raise a `UserError` for a name that is no modality of this model."""
+        """Raise a `UserError` if a name is not a modality of this model."""
         for name in names:
             if name not in self.modalities:
                 raise UserError(f"there is no modality {name!r} here; the modalities: {', '.join(self.modalities)}")

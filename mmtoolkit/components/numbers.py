@@ -1,4 +1,4 @@
-"""The base class of modalities whose values are numbers: one, or several of which some may be unknown."""
+"""The base class of modalities whose values are numbers: one per row, or several of which some may be unknown."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from mmtoolkit.tables.cells import Cells
 
 
 def _of(metric: str, column: str) -> str:
-    """The name of a column's own score."""
+    """The name of a score of one column."""
     return f"{metric} of {column}"
 
 
 def split_entries(x: Tensor, single: bool) -> tuple[Tensor, Tensor]:
-    """A value of K numbers as their values and which are known.
+    """Split a tensor of numbers into the values and a mask of the known ones.
 
     Args:
-        x: (N, 2, K), values and 0 or 1 where known.
-        single: whether x is rather (N,), one number each and all of them known.
+        x: (N, 2, K), the values, and a flag for each, 1 if known, else 0; with `single`, (N,), all known.
+        single: whether each row has a single number.
 
     Returns:
-        (N, K), zero where unknown, and (N, K) bool; K = 1 for single numbers.
+        The values, (N, K), zero if unknown, and the mask, (N, K) bool. K is 1 for single numbers.
     """
     if single:
-        # Not len(x), by which an export would fix the number of rows.
+        # len(x) would fix the number of rows in an exported network.
         return x.unsqueeze(1), torch.ones(x.shape[0], 1, dtype=torch.bool, device=x.device)
     values, known = x.unbind(1)
     known = known > 0.5
@@ -49,11 +49,11 @@ def _short(entry: Any) -> str:
 
 
 class Entries(Distribution):
-    """Independent numbers of which only the known ones are scored.
+    """A distribution of independent numbers that scores only the known ones.
 
     Args:
-        base: batch (N, K), a distribution of each number, with a finite mean inside its support.
-        single: whether a value is a single number, (N,) with K = 1, rather than (N, 2, K).
+        base: the distribution of each number, batch (N, K), with a finite mean inside its support.
+        single: whether values are single numbers, (N,) with K = 1, rather than (N, 2, K).
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012
@@ -64,44 +64,46 @@ class Entries(Distribution):
         super().__init__(torch.Size([rows]), torch.Size([] if single else [2, size]), validate_args=False)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """The sum over known numbers of their log-probability: (N,), nats."""
+        """The log-probability, summed over the known numbers of each row: (N,), nats."""
         values, known = split_entries(x, self.single)
-        # A density may overflow at 0 and make gradients NaN through the mask; at its own mean it is finite.
+        # At 0 a density may overflow, and gradients become NaN in spite of the mask. At its mean it is finite.
         log_probs = self.base.log_prob(torch.where(known, values, self.base.mean.detach().to(values)))
         return torch.where(known, log_probs, torch.zeros_like(log_probs)).sum(1)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
-        """A draw of every number, all of them known."""
+        """Draw every number; all are known."""
         return self.whole(self.base.sample(sample_shape))
 
     @property
     def mean(self) -> Tensor:
-        """The mean of every number, all of them known."""
+        """The mean of every number; all are known."""
         return self.whole(self.base.mean)
 
     def whole(self, values: Tensor) -> Tensor:
-        """Numbers (..., N, K) as a value of which everything is known: (..., N) or (..., N, 2, K)."""
+        """Pack numbers (..., N, K) as values with all numbers known: (..., N) if single, else (..., N, 2, K)."""
         return values.squeeze(-1) if self.single else torch.stack([values, torch.ones_like(values)], dim=-2)
 
 
 class NumberModality(Modality):
-    """A number a row, or K of them, each from a column of its own and each known or not.
+    """The base class of modalities with one number per row, or K numbers from K columns, some possibly unknown.
 
-    With `columns` a cell is a mapping column -> value. An entry that is absent or None is unknown; a row of which
-    all is unknown is a missing cell. Its event is (2, K): the numbers, and 1 where known. Without `columns` a
-    cell is a single value, and the event is (). A subclass says what an entry of a cell stands for (`number`,
-    `entry`), and brings encoder and decoder: `split_entries` and `Entries` serve both forms, told which by `single`.
+    Without `columns`, a cell is a single value and the event is (). With `columns`, a cell is a mapping column -> value
+    and the event is (2, K): the numbers, and a flag for each, 1 if known, else 0. An entry that is absent or None is
+    unknown; a row without a known entry is a missing cell.
+
+    A subclass converts entries to numbers and back (`number`, `entry`) and defines encoder and decoder.
+    `split_entries` and `Entries` handle both forms; pass them `single`.
     """
 
     columns: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """The source's columns, one for each number; one number, from `column`, where left out."""
+    """The columns of the source, one for each number. By default one number, from `column`."""
 
     @field_validator("columns")
     @classmethod
     def _distinct_columns(cls, columns: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        twice = next((name for name in columns or () if (columns or ()).count(name) > 1), None)
-        if twice is not None:
-            raise ValueError(f"the column {twice!r} is named twice; name each once")
+        duplicate = next((name for name in columns or () if (columns or ()).count(name) > 1), None)
+        if duplicate is not None:
+            raise ValueError(f"the column {duplicate!r} is named twice; name each once")
         return columns
 
     @model_validator(mode="after")
@@ -112,28 +114,28 @@ class NumberModality(Modality):
 
     @property
     def single(self) -> bool:
-        """Whether a value is a single number, (N,), rather than (N, 2, K)."""
+        """Whether values are single numbers, (N,), rather than (N, 2, K)."""
         return self.columns is None
 
     @property
     def size(self) -> int:
-        """K, how many numbers a value has."""
+        """K, the number of numbers in a value."""
         return 1 if self.columns is None else len(self.columns)
 
     def source_columns(self, name: str) -> tuple[str, ...]:
-        """The columns, or the one of a single number."""
+        """The columns of the source: `columns`, or the one of a single number."""
         return self.columns or super().source_columns(name)
 
     def assembled(self, name: str, chunk: Mapping[str, Cells]) -> Cells:
-        """The one column, or a mapping a row of several."""
+        """The cells of the one column, or a mapping column -> value for each row of several."""
         return super().assembled(name, chunk) if self.columns is None else Records({c: chunk[c] for c in self.columns})
 
     def event_shape(self) -> tuple[int, ...]:
-        """() for a single number; (2, K) for several: the numbers, and 1 where known."""
+        """() for a single number; (2, K) for several: the numbers, and a flag for each, 1 if known, else 0."""
         return () if self.single else (2, self.size)
 
     def by_column(self, name: str, cells: Sequence[Any]) -> Mapping[str, Sequence[Any]]:
-        """The one column, or the entries of each of several."""
+        """The cells of the one column, or the entries of each of several."""
         if self.columns is None:
             return super().by_column(name, cells)
         return {column: [None if cell is None else cell.get(column) for cell in cells] for column in self.columns}
@@ -142,18 +144,18 @@ class NumberModality(Modality):
 
     @abstractmethod
     def number(self, cell: Any, place: int) -> float:
-        """The number that a cell, or the entry of the column at `place`, stands for; NaN for one that is unknown.
+        """Convert a cell, or its entry in the column at index `place`, to a number; NaN if it is unknown.
 
         Raises:
-            ValueError: what is wrong with it, and what to do.
+            ValueError: it cannot be read; the message states the fault and the remedy.
         """
 
     @abstractmethod
     def entry(self, number: float, place: int) -> Any:
-        """What a table holds for a number of the column at `place`."""
+        """Convert a number of the column at index `place` to a table's entry, the inverse of `number`."""
 
     def example_cells(self) -> Cells:
-        """The entries of 0, 1, 2 and 3; of several columns some are unknown."""
+        """Cells with the entries of 0, 1, 2 and 3; with several columns, some entries are unknown."""
         if self.columns is None:
             return [self.entry(float(n), 0) for n in range(4)]
         entries = [{name: self.entry(float((n + k) % 4), k) for k, name in enumerate(self.columns)} for n in range(4)]
@@ -162,11 +164,11 @@ class NumberModality(Modality):
         return [*entries, {first: entries[1][first]}, without]
 
     def numbers(self, cells: Cells, place: int) -> tuple[NDArray[np.float64], dict[int, str]]:
-        """A column of cells, None where unknown, as numbers (N,), NaN where unknown or at fault, and the faults.
+        """Convert a column of cells to numbers (N,), NaN if unknown or faulty, and row -> fault.
 
-        Default: `number` of each distinct cell.
+        Default: `number` of each distinct cell that is not None.
         """
-        found = np.full(len(cells), np.nan)
+        numbers = np.full(len(cells), np.nan)
         faults: dict[int, str] = {}
         known: dict[Any, float | str] = {}
         for row, cell in enumerate(cells):
@@ -182,50 +184,51 @@ class NumberModality(Modality):
             if isinstance(value, str):
                 faults[row] = value
             else:
-                found[row] = value
-        return found, faults
+                numbers[row] = value
+        return numbers, faults
 
     def parse(self, cell: Any) -> Tensor:
-        """One cell as float64 (*event)."""
+        """Convert one cell to float64 (*event)."""
         parsed = self.parse_column([cell])
         if parsed.faults:
             raise ValueError(parsed.faults[0])
         if not parsed.present[0]:
-            raise ValueError("nothing of it is known; give a value, or leave the cell empty")
+            raise ValueError("it has no known value; give one, or leave the cell empty")
         return parsed.stored[0]
 
     def parse_column(self, cells: Cells) -> Parsed:
-        """Column by column. An entry at fault is unknown; the rest of its row stays."""
+        """Parse cells column by column. A faulty entry is unknown; the rest of its row stays."""
         if self.columns is None:
             values, faults = self.numbers(cells, 0)
             known = ~np.isnan(values)
             return Parsed(torch.from_numpy(np.where(known, values, 0.0)), torch.from_numpy(known), faults)
         stored = np.zeros((len(cells), 2, self.size))
-        told: dict[int, list[str]] = {}
-        columns = cells.columns if isinstance(cells, Records) else self._columns_of(cells, told)
+        faults_by_row: dict[int, list[str]] = {}
+        columns = cells.columns if isinstance(cells, Records) else self._columns_of(cells, faults_by_row)
         for place, name in enumerate(self.columns):
             values, entry_faults = self.numbers(columns[name], place)
             known = ~np.isnan(values)
             stored[:, 0, place], stored[:, 1, place] = np.where(known, values, 0.0), known
             for row, fault in entry_faults.items():
-                told.setdefault(row, []).append(f"{name}: {fault}")
+                faults_by_row.setdefault(row, []).append(f"{name}: {fault}")
         present = torch.from_numpy(stored[:, 1].any(1))
-        return Parsed(torch.from_numpy(stored), present, {row: ". ".join(lines) for row, lines in told.items()})
+        texts = {row: ". ".join(lines) for row, lines in faults_by_row.items()}
+        return Parsed(torch.from_numpy(stored), present, texts)
 
-    def _columns_of(self, cells: Cells, told: dict[int, list[str]]) -> dict[str, Sequence[Any]]:
-        """Mappings turned to columns; what is no mapping, or names no column, is told by row."""
+    def _columns_of(self, cells: Cells, faults: dict[int, list[str]]) -> dict[str, Sequence[Any]]:
+        """Turn mappings into columns; add a fault for each row that is no mapping or names an unknown column."""
         assert self.columns is not None
         rows: list[Mapping[str, Any]] = []
         for row, cell in enumerate(cells):
             if cell is not None and not isinstance(cell, Mapping):
-                told[row] = [f"{cell!r} is no mapping; write {{{self.columns[0]}: VALUE}}"]
+                faults[row] = [f"{cell!r} is not a mapping; write {{{self.columns[0]}: VALUE}}"]
             elif unknown := [str(name) for name in cell or () if name not in self.columns]:
-                told[row] = [f"there is no column {unknown[0]!r}; the columns are {', '.join(self.columns)}"]
+                faults[row] = [f"there is no column {unknown[0]!r}; the columns are {', '.join(self.columns)}"]
             rows.append(cell if isinstance(cell, Mapping) else {})
         return {name: [cell.get(name) for cell in rows] for name in self.columns}
 
     def typed(self, text: str) -> Any:
-        """Of several numbers, the mapping that is written as YAML: `{Male: 1}`."""
+        """The text itself; for several numbers, read it as a mapping in YAML, such as `{Male: 1}`."""
         if self.columns is None:
             return text
         try:
@@ -233,46 +236,46 @@ class NumberModality(Modality):
         except UserError as error:
             raise ValueError(f"{error}; write {{{self.columns[0]}: VALUE}}") from error
         if not isinstance(cell, Mapping):
-            raise ValueError(f"{cell!r} is no mapping; write {{{self.columns[0]}: VALUE}}")
+            raise ValueError(f"{cell!r} is not a mapping; write {{{self.columns[0]}: VALUE}}")
         return cell
 
     def cell(self, value: Tensor) -> Any:
-        """A single entry, or a mapping of the known ones."""
+        """A single entry, or a mapping of the known entries."""
         if self.columns is None:
             return self.entry(float(value), 0)
         numbers, known = value.tolist()
         return {name: self.entry(numbers[k], k) for k, name in enumerate(self.columns) if known[k] > 0.5}
 
     def text(self, value: Tensor) -> str:
-        """What a table holds for each number that is known, of a fraction four digits."""
+        """The known entries as text; fractions have four digits."""
         cell = self.cell(value)
         if self.columns is None:
             return _short(cell)
         return ", ".join(f"{name}={_short(entry)}" for name, entry in cell.items()) or "unknown"
 
     def shades(self, name: str, value: Tensor) -> Mapping[str, float | str]:
-        """Each known entry."""
+        """The known entries, by column."""
         cell = self.cell(value)
         return {name: cell} if self.columns is None else cell
 
     # Networks and scores.
 
     def distribution(self, base: Distribution) -> Entries:
-        """The distribution (N,) of a value whose numbers have the distribution `base` (N, K)."""
+        """The distribution (N,) of values whose numbers have the distribution `base` (N, K)."""
         return Entries(base, self.single)
 
     @property
     def condition_size(self) -> int:
-        """A number each, and whether it is known where there are several."""
+        """One feature for a single number; for several, two each: the number, and whether it is known."""
         return 1 if self.single else 2 * self.size
 
     def condition(self, x: Tensor) -> Tensor:
-        """The known numbers, zero where unknown, and where there are several 1 for each that is known."""
+        """The numbers, zero if unknown; for several, also 1 for each known one."""
         values, known = split_entries(x, self.single)
         return values.float() if self.single else torch.cat([values.float(), known.float()], dim=1)
 
     def baseline(self, chunks: Iterable[Tensor]) -> Tensor:
-        """The mean of what is known of each number, (*event)."""
+        """The mean of the known values of each number: (*event)."""
         total, count = torch.zeros(self.size, dtype=torch.float64), torch.zeros(self.size, dtype=torch.float64)
         for x in chunks:
             values, known = split_entries(x.cpu().double(), self.single)
@@ -281,16 +284,16 @@ class NumberModality(Modality):
         return mean[0] if self.single else torch.stack([mean, torch.ones_like(mean)])
 
     def filled(self, value: Tensor, made: Tensor) -> Tensor:
-        """The known numbers, and those of `made` where unknown."""
+        """The known numbers of `value`, and those of `made` for unknown ones."""
         if self.single:
             return value
         known = split_entries(value, self.single)[1].unsqueeze(1)
         return torch.where(known, value, made.to(value.dtype))
 
     def spread(self, name: str, p: Distribution, draws: int) -> Mapping[str, Mapping[str, Tensor]]:
-        """`std` of each column: the standard deviation of the number, over the draws of z and the likelihood's own.
+        """`std` of each column: the standard deviation over the draws of z and the noise of the likelihood.
 
-        Its square is the mean of the variances plus the variance of the means. Nothing where p is no `Entries`.
+        Its square is the mean of the variances plus the variance of the means. Empty if p is not an `Entries`.
         """
         if not isinstance(p, Entries):
             return {}
@@ -299,16 +302,16 @@ class NumberModality(Modality):
         return {column: {"std": std[:, k]} for k, column in enumerate(self.source_columns(name))}
 
     def known_mean(self, scores: Tensor, x: Tensor) -> Tensor:
-        """The mean over the known numbers of x of a score of each, (N, K) to (N,)."""
+        """The mean of `scores` (N, K) over the known numbers of x: (N,)."""
         known = split_entries(x, self.single)[1]
         return torch.where(known, scores, torch.zeros_like(scores)).sum(1) / known.sum(1).clamp(min=1)
 
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """What `entry_scores` gives, averaged over the known numbers of a row."""
+        """The scores of `entry_scores`, averaged over the known numbers of each row: (N,) each."""
         return {metric: self.known_mean(scores, x) for metric, scores in self.entry_scores(point, x).items()}
 
     def detailed_scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """What `entry_scores` gives of each column, in the rows that know it; nothing of a single number."""
+        """The scores of `entry_scores` for each column, in rows where it is known; none for a single number."""
         known = split_entries(x, self.single)[1]
         return {
             _of(metric, name): scores[known[:, k], k]
@@ -317,19 +320,19 @@ class NumberModality(Modality):
         }
 
     def better(self) -> dict[str, Better]:
-        """What `entry_better` says, for the mean over a row and for each column."""
+        """The directions of `entry_better`, for the mean over a row and for each column."""
         of_rows = dict(self.entry_better())
         of_columns = {_of(metric, name): way for metric, way in of_rows.items() for name in self.columns or ()}
         return of_rows | of_columns
 
     def entry_scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """Named scores of each number: (N, K), anything where x does not know it. Default: the squared error.
+        """Named scores of each number: (N, K), with any value if the number is unknown. Default: the squared error.
 
-        `entry_better` says of each whether high or low is better.
+        `entry_better` states the direction of each score.
         """
-        said, true = (split_entries(value, self.single)[0].double() for value in (point, x))
-        return {"squared_error": (said - true).square()}
+        predicted, true = (split_entries(value, self.single)[0].double() for value in (point, x))
+        return {"squared_error": (predicted - true).square()}
 
     def entry_better(self) -> Mapping[str, Better]:
-        """Whether high or low is better, for each name that `entry_scores` gives. Default: the squared error, low."""
+        """Whether high or low is better, for each name in `entry_scores`. Default: low for the squared error."""
         return {"squared_error": "low"}

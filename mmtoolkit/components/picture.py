@@ -1,4 +1,4 @@
-"""A picture of a run: a figure, and what its reader needs to know."""
+"""A picture of a run: a figure with its name, title and explanation."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A figure that is kept as a file and shown in the report.
+    """A figure that is saved to a file and shown in the report.
 
     Attributes:
-        name: what its file is named after; two pictures may have one name.
-        title: what it shows, in a few words.
-        text: what to look for; nothing where the title says it all.
-        figure: drawn.
+        name: the base of the file's name. Two pictures may have the same name.
+        title: the content, in a few words.
+        text: what to look for in it; empty if the title is enough.
+        figure: the finished matplotlib figure.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Cells as a modality reads them."""
+"""Reading the cells of a column with a modality."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmtoolkit.tables.cells import Cells
 
 
 def read_cells(modality: Modality, cells: Cells, beside: FilesBeside | None) -> Parsed:
-    """Cells as a modality parses them, those that name files opened first where the modality reads files."""
+    """Parse cells with a modality, after opening the files that they name if the modality reads files."""
     numbers = isinstance(cells, np.ndarray) and cells.dtype.kind in "biuf"
     if beside is None or not modality.reads_files or numbers:
         return modality.parse_column(cells)

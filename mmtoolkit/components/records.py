@@ -9,10 +9,10 @@ from mmtoolkit.tables.cells import Cells
 
 
 class Records(Sequence[dict[str, Any] | None]):
-    """Columns of one length seen row by row: a cell maps column -> value.
+    """Columns of equal length as a sequence of rows, each a mapping column -> value.
 
-    What is not known of a row, None in its column, is left out of its mapping; a row of which nothing is known
-    is None, a missing cell. A modality that reads whole columns takes them from `columns`.
+    A mapping omits the columns in which the row has None. A row with None in every column is itself None, a missing
+    cell. To read whole columns, use `columns`.
 
     Attributes:
         columns: column -> its cells.
@@ -32,5 +32,5 @@ class Records(Sequence[dict[str, Any] | None]):
         """The mapping of a row, or the records of some rows."""
         if isinstance(row, slice):
             return Records({name: cells[row] for name, cells in self.columns.items()})
-        found = {name: cells[row] for name, cells in self.columns.items()}
-        return {name: value for name, value in found.items() if value is not None} or None
+        values = {name: cells[row] for name, cells in self.columns.items()}
+        return {name: value for name, value in values.items() if value is not None} or None

@@ -1,4 +1,4 @@
-"""The base class of sources: where rows come from."""
+"""The base class of sources, and the tables of rows that they load."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 
 class Table(Protocol):
-    """Rows of one split. A cell is None where it is missing."""
+    """The rows of one split. A missing cell is None."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns."""
+        """The names of the columns."""
 
     def __len__(self) -> int:
         """The number of rows."""
 
     def column(self, name: str) -> Cells:
-        """All cells of a column; it may be one array."""
+        """All cells of a column, as a sequence or an array."""
 
     def chunks(self, names: Sequence[str], size: int) -> Iterator[dict[str, Cells]]:
-        """The named columns, up to `size` rows at a time, in order."""
+        """Iterate over the named columns in order, up to `size` rows at a time."""
 
 
 class Columns:
-    """A `Table` of columns in memory: sequences or arrays of one length.
+    """A `Table` of columns in memory: sequences or arrays of equal length.
 
     Raises:
         ValueError: the columns differ in length.
@@ -50,7 +50,7 @@ class Columns:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns."""
+        """The names of the columns."""
         return tuple(self._columns)
 
     def __len__(self) -> int:
@@ -61,47 +61,47 @@ class Columns:
         return self._columns[name]
 
     def chunks(self, names: Sequence[str], size: int) -> Iterator[dict[str, Cells]]:
-        """The named columns, up to `size` rows at a time."""
+        """Iterate over the named columns, up to `size` rows at a time."""
         for start in range(0, self._length, size):
             yield {name: self._columns[name][start : start + size] for name in names}
 
 
 class Source(Component):
-    """Where rows come from: named splits, each a table of cells.
+    """The base class of sources, which load named splits, each a table of cells.
 
-    `train` is the split that is learned from; `valid` chooses the best weights where it exists.
+    Training uses the split `train`. If there is a split `valid`, it selects the best weights.
     """
 
     family: ClassVar[str] = "source"
 
     rows: dict[str, PositiveInt] = Field(default_factory=dict)
-    """Split -> how many of its first rows to use; all where a split is not named."""
+    """Split -> how many of its first rows to use. By default all rows of a split."""
     on_bad_cell: Literal["error", "missing"] = "error"
-    """What a cell that cannot be read is: an error, or a missing cell that is counted and reported."""
+    """How to treat a cell that cannot be read: as an error, or as a missing cell, counted and reported."""
     supervision: Supervision | None = None
-    """Cells of training rows to hide, for studies of weak supervision."""
+    """Training cells to hide, for studies of weak supervision."""
 
     def located(self, find: Callable[[str], Path]) -> Self:
-        """A copy with its data's folder filled in where it was left out: find(data set's name) -> folder."""
+        """A copy with the folder of its data filled in, if omitted: find(name of the data set) -> folder."""
         return self
 
     def reading(self) -> Reading | None:
-        """How a table of the user's is read that a run on this source is given. Default: as its ending says."""
+        """How a run on this source reads a table that the user gives it later. Default: as its file ending says."""
         return None
 
     def beside(self, split: str) -> FilesBeside | None:
-        """Where the files lie that the texts of a split name, for modalities of which texts do (`reads_files`).
+        """What opens the files that texts in a split name, for modalities that read files (`reads_files`).
 
-        Default: nowhere, cells are handed over as they are.
+        Default: None; modalities receive the texts themselves.
         """
         return None
 
     def place(self, split: str, row: int) -> str:
-        """How a row of a split, counted from 0, is named to the user. Default: `train row 0`."""
+        """The name of a row in messages; `row` counts from 0. Default: such as `train row 0`."""
         return f"{split} row {row}"
 
     def notes(self) -> Sequence[str]:
-        """What the user should know of the data, a line each, told once it is prepared."""
+        """Lines about the data that the user should read, reported once it is prepared."""
         return ()
 
     @abstractmethod
@@ -110,12 +110,12 @@ class Source(Component):
 
     @abstractmethod
     def files(self) -> Sequence[Path]:
-        """The files the rows are read from: prepared data is made again when one of them changes."""
+        """The files that hold the rows. If one of them changes, the data is prepared again."""
 
     @abstractmethod
     def load(self, split: str) -> Table:
-        """The rows of a split.
+        """Load the rows of a split.
 
         Raises:
-            UserError: a file is missing or broken; the line names it, the fault and the remedy.
+            UserError: a file is missing or damaged; the message names the file, the fault and the remedy.
         """

@@ -1,1 +1,1 @@
-"""The data of a schema, prepared once: columns in a cache, splits, batches."""
+"""Prepares the data of a schema once: cached columns, splits and batches."""

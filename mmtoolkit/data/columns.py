@@ -1,4 +1,4 @@
-"""The cache of prepared columns: memory-mapped, verified, rebuilt when damaged."""
+"""The cache of prepared columns: memory-mapped files, verified and rebuilt when damaged."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from mmtoolkit.tables.cells import Cells
 
 _FORMAT = 1
 _CHUNK = 4096
-_KEPT_FAULTS = 20
-_SHOWN_NAMES = 8
+_MOST_FAULTS = 20
+_LISTED_NAMES = 8
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Column:
 
     Attributes:
         stored: (N, *event), memory-mapped.
-        present: (N,) bool.
-        faults: the first few cells that could not be read: (row, what is wrong).
-        fault_count: how many there are.
+        present: which rows have a value, (N,) bool.
+        faults: (row, fault) of the first cells that could not be read.
+        fault_count: the number of all cells that could not be read.
     """
 
     stored: Tensor
@@ -64,10 +64,10 @@ class Portion:
     """Rows that are prepared together, such as those of a split.
 
     Attributes:
-        name: how you know them.
-        load: reads them; called where their columns are not in the cache.
-        beside: where the files lie that cells name; None where they name none.
-        most: how many of the first rows are used; all where None.
+        name: the name of these rows in messages.
+        load: reads the rows. It is called only if some column is not in the cache.
+        beside: opens the files that cells name; None if cells name no files.
+        most: the number of first rows to use; None for all.
     """
 
     name: str
@@ -77,29 +77,29 @@ class Portion:
 
 
 class ColumnStore:
-    """Prepared columns of one source or table, in the cache folder.
+    """The prepared columns of one source or table, in the cache folder.
 
-    A column's key holds the files that it is read from (path, size, time of change) and the options of reading, the
-    modality's options with what it learned, and the code of both classes. Anything else makes a new column; none is
-    ever changed.
+    The key of a column consists of its files (path, size, time of change), the reader's options, the modality's
+    options with the learned ones, and the code of both classes. If any of these changes, the cache adds a new column.
+    It never changes a column.
 
     Args:
-        reader: reads the cells: its class and its options say how.
-        files: those that it reads.
-        report: told what is being prepared.
+        reader: reads the cells, as its class and options say.
+        files: the files that it reads.
+        report: receives a line for each step of the preparation.
     """
 
     def __init__(self, reader: BaseModel, files: Sequence[Path], report: Callable[[str], None]) -> None:
         self.report = report
         options = reader.model_dump(mode="json", exclude={"supervision", "on_bad_cell"})
-        identities = [_identity(path) for path in files]  # maybe hundreds of thousands: hashed once
+        identities = [_identity(path) for path in files]  # there may be hundreds of thousands, so hash them once
         self._key = _digest([_FORMAT, options, identities, _code(type(reader))])
 
     def _folder(self, *parts: Any) -> Path:
         return prepared_folder() / _digest([self._key, *parts])[:32]
 
     def fitted(self, name: str, modality: Modality, learn: Callable[[], Modality]) -> Modality:
-        """The modality with its options learned, from the cache or by `learn`."""
+        """The modality with its learned options, from the cache or else from `learn`."""
         options = modality.model_dump(mode="json")
         folder = self._folder("fit", modality.source_columns(name), options, _code(type(modality)))
         try:
@@ -112,7 +112,7 @@ class ColumnStore:
         except (OSError, ValueError) as error:
             self.report(f"{folder}: {error}; learning it again")
         if (learned := learn()) == modality:
-            return modality  # nothing was left open
+            return modality  # there was nothing to learn
         modality = learned
         self._make_room(1 << 20)
         with replacing_folder(folder) as new:
@@ -122,7 +122,7 @@ class ColumnStore:
         return modality
 
     def columns(self, portion: Portion, modalities: Mapping[str, Modality]) -> dict[str, Column]:
-        """The columns of some rows; those that are not in the cache, or damaged there, are parsed from the rows."""
+        """The columns of some rows, from the cache. Columns that it lacks or that are damaged are parsed again."""
         table = _Once(portion.load)
         folders = {
             name: self._folder(
@@ -134,28 +134,28 @@ class ColumnStore:
             )
             for name, modality in modalities.items()
         }
-        found = {name: self._open(folder) for name, folder in folders.items()}
-        if None not in found.values():
-            return {name: column for name, column in found.items() if column is not None}
+        cached = {name: self._open(folder) for name, folder in folders.items()}
+        if None not in cached.values():
+            return {name: column for name, column in cached.items() if column is not None}
         columns: dict[str, Column] = {}
-        with locked(prepared_folder() / ".lock"):  # what another process is preparing is waited for
-            found = {name: column or self._open(folders[name]) for name, column in found.items()}
-            if missing := {name: modalities[name] for name, column in found.items() if column is None}:
+        with locked(prepared_folder() / ".lock"):  # waits while another process prepares data
+            cached = {name: column or self._open(folders[name]) for name, column in cached.items()}
+            if missing := {name: modalities[name] for name, column in cached.items() if column is None}:
                 self._parse(portion, missing, folders, table())
-            for name, column in found.items():
+            for name, column in cached.items():
                 column = column or self._open(folders[name])
                 if column is None:
                     fault = f"{folders[name]}: cannot be read back"
-                    raise UserError(f"{fault}; check that disk, or set MMT_CACHE to another")
+                    raise UserError(f"{fault}; check that disk, or set MMT_CACHE to a folder on another one")
                 columns[name] = column
         return columns
 
     def _open(self, folder: Path) -> Column | None:
-        """A cached column; None where it is missing or damaged."""
+        """A cached column; None if it is missing or damaged."""
         try:
             card = json.loads((folder / "column.json").read_text(encoding="utf-8"))
             _verify(folder, card["checksums"])
-            # Copy on write: a tensor over read-only memory would be a promise PyTorch cannot keep.
+            # Copy on write, since PyTorch has no read-only tensors.
             stored = np.load(folder / "stored.npy", mmap_mode="c", allow_pickle=False)
             present = np.load(folder / "present.npy", allow_pickle=False)
             faults = [(int(row), str(fault)) for row, fault in card["faults"]]
@@ -172,15 +172,15 @@ class ColumnStore:
         self, portion: Portion, modalities: Mapping[str, Modality], folders: Mapping[str, Path], table: Table
     ) -> None:
         length = len(table) if portion.most is None else min(len(table), portion.most)
-        self.report(f"preparing {portion.name}: {length:,} rows of {listing(list(modalities), _SHOWN_NAMES)}")
+        self.report(f"preparing {portion.name}: {length:,} rows of {listing(list(modalities), _LISTED_NAMES)}")
         with contextlib.ExitStack() as stack:
             writers = {
                 name: _Writer(stack.enter_context(replacing_folder(folders[name])), length, self._make_room)
                 for name in modalities
             }
-            read = [column for name, modality in modalities.items() for column in modality.source_columns(name)]
+            names = [column for name, modality in modalities.items() for column in modality.source_columns(name)]
             meter = Meter(self.report, f"preparing {portion.name}", length)
-            for start, chunk in _chunks(table, list(dict.fromkeys(read)), length):
+            for start, chunk in _chunks(table, list(dict.fromkeys(names)), length):
                 for name, modality in modalities.items():
                     cells = modality.assembled(name, chunk)
                     writers[name].add(start, modality, read_cells(modality, cells, portion.beside), len(cells))
@@ -193,8 +193,8 @@ class ColumnStore:
         free = shutil.disk_usage(folder).free
         if free < size:
             raise UserError(
-                f"{folder}: prepared data needs {size / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are free; "
-                "run `mmt data clean`, or set MMT_CACHE to a folder with room"
+                f"{folder}: prepared data needs {size / 1e6:,.0f} MB, but only {free / 1e6:,.0f} MB are free; "
+                "run `mmt data clean`, or set MMT_CACHE to a folder on a larger disk"
             )
 
 
@@ -210,29 +210,29 @@ class _Writer:
 
     def add(self, start: int, modality: Modality, parsed: Parsed, count: int) -> None:
         values = parsed.stored.numpy()
-        if values.shape != (count, *modality.event_shape()):  # it would be spread
+        if values.shape != (count, *modality.event_shape()):  # assignment would broadcast it
             raise UserError(
-                f"the modality {modality.kind}: its parse_column gives shape {values.shape} for {count} cells, "
-                f"not {(count, *modality.event_shape())}; correct it, or event_shape"
+                f"the modality {modality.kind}: parse_column returns shape {values.shape} for {count} cells, "
+                f"not {(count, *modality.event_shape())}; correct it, or correct event_shape"
             )
         if self.stored is None or (self.stored.dtype != values.dtype and not self.present.any()):
             self.make_room(self.length * max(values[0].nbytes, 1))
             shape = (self.length, *modality.event_shape())
             self.stored = open_memmap(self.folder / "stored.npy", "w+", dtype=values.dtype, shape=shape)
             _reserve(self.folder / "stored.npy")
-        elif self.stored.dtype != values.dtype and parsed.present.any():  # it would be rounded
+        elif self.stored.dtype != values.dtype and parsed.present.any():  # assignment would round it
             raise UserError(
-                f"the modality {modality.kind}: its parse gives {values.dtype} in rows from {start} and "
-                f"{self.stored.dtype} before; let it give one type"
+                f"the modality {modality.kind}: parse returns {values.dtype} for rows from {start} and "
+                f"{self.stored.dtype} for earlier rows; make it return one type"
             )
         stop = start + count
         present = parsed.present.numpy()
-        # What stands in the blanks is zero, so that the same data gives the same file.
+        # Missing values are zero, so that equal data gives equal files.
         self.stored[start:stop] = np.where(present.reshape(-1, *[1] * (values.ndim - 1)), values, 0)
         self.present[start:stop] = present
         self.fault_count += len(parsed.faults)
-        kept = sorted(parsed.faults.items())[: _KEPT_FAULTS - len(self.faults)]
-        self.faults += [(start + row, fault) for row, fault in kept]
+        first = sorted(parsed.faults.items())[: _MOST_FAULTS - len(self.faults)]
+        self.faults += [(start + row, fault) for row, fault in first]
 
     def close(self) -> None:
         if self.stored is None:
@@ -249,7 +249,7 @@ class _Writer:
 
 
 def _files_named(name: str, modality: Modality, table: Callable[[], Table], beside: FilesBeside | None) -> list[str]:
-    """What tells whether the files have changed that a column names; nothing where it names none."""
+    """A fingerprint of the files that a column names, which changes when they do; empty if it names none."""
     if beside is None or not modality.reads_files:
         return []
     digest = hashlib.sha256()
@@ -259,7 +259,7 @@ def _files_named(name: str, modality: Modality, table: Callable[[], Table], besi
 
 
 class _Once:
-    """Loads a table when it is first asked for."""
+    """Loads a table at the first call, and returns the same one later."""
 
     def __init__(self, load: Callable[[], Table]) -> None:
         self._load = load
@@ -286,7 +286,7 @@ def _chunks(table: Table, names: list[str], length: int) -> Iterator[tuple[int, 
 
 
 def _reserve(path: Path) -> None:
-    """Claim the disk space of a file: writing to a mapped file on a full disk would kill the process."""
+    """Reserve the disk space of a file, since writing to a mapped file on a full disk would kill the process."""
     if not hasattr(os, "posix_fallocate"):
         return
     with path.open("r+b") as file:
@@ -294,19 +294,19 @@ def _reserve(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise  # any other says that this disk cannot promise
+                raise  # other errors mean that this file system cannot reserve space
 
 
 def _verify(folder: Path, checksums: Mapping[str, str]) -> None:
-    """Raise a `ValueError` where a file is not what was written; one verified before, and as old since, is trusted."""
-    now = [(file, (stat := (folder / file).stat()).st_size, stat.st_mtime_ns) for file in sorted(checksums)]
-    seal = _digest([now, dict(checksums)])
+    """Raise a `ValueError` if a file is damaged. Files that did not change since their last check are trusted."""
+    states = [(file, (stat := (folder / file).stat()).st_size, stat.st_mtime_ns) for file in sorted(checksums)]
+    seal = _digest([states, dict(checksums)])
     if (folder / "verified").is_file() and (folder / "verified").read_text(encoding="utf-8") == seal:
         return
     for file, digest in checksums.items():
         if checksum(folder / file) != digest:
             raise ValueError(f"{file} is damaged")
-    with contextlib.suppress(UserError):  # in a cache that may only be read it is verified again next time
+    with contextlib.suppress(UserError):  # in a read-only cache, check again next time
         write_text(folder / "verified", seal)
 
 
@@ -316,21 +316,21 @@ def _digest(parts: Any) -> str:
 
 def _identity(path: Path) -> tuple[str, int, int]:
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; put it there, or correct data") from error
-    return str(path), found.st_size, found.st_mtime_ns
+    return str(path), stat.st_size, stat.st_mtime_ns
 
 
 def _code(cls: type[BaseModel]) -> str:
-    """The checksum of a class's code and that of its bases: each one's module, or all modules of its package."""
+    """The checksum of the code of a class and its bases: for each, its module, or all modules of its package."""
     files: set[Path] = set()
     for part in cls.__mro__:
         if not issubclass(part, BaseModel) or part is BaseModel:
             continue
         try:
             file = Path(inspect.getfile(part))
-        except (TypeError, OSError):  # written at a prompt: what it does cannot be compared, so nothing is reused
+        except (TypeError, OSError):  # typed at a prompt: its code cannot be compared, so reuse nothing
             return secrets.token_hex()
         files |= set(file.parent.glob("*.py")) if (file.parent / "__init__.py").is_file() else {file}
     return hashlib.sha256("".join(checksum(path) for path in sorted(files)).encode()).hexdigest()

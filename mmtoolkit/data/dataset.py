@@ -1,4 +1,4 @@
-"""Prepared data: parsed once into a memory-mapped cache, then batches by index."""
+"""Prepared data: splits of a source, parsed once into the cache, and their batches."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Split:
     """The rows of one split: a stored column for each modality, and which rows have it.
 
     Attributes:
-        name: of the split.
+        name: the name of the split.
         modalities: name -> modality, in schema order.
         stored: name -> (N, *event) in its compact type, on any device.
-        present: (N, M) bool, on the host.
+        present: which rows have which modality, (N, M) bool, on the host.
     """
 
     name: str
@@ -42,12 +42,12 @@ class Split:
         return len(self.present)
 
     def batch(self, rows: Tensor, device: torch.device, redraw: bool = False) -> Batch:
-        """The given rows as the networks read them.
+        """A batch of rows, with values as the networks read them.
 
         Args:
             rows: (B,) int64, on the host.
-            device: where the values go.
-            redraw: whether modalities that draw anew in training do so, from PyTorch's default generator.
+            device: the device of the values.
+            redraw: whether modalities that draw new values in training do so here, from PyTorch's default generator.
         """
         values: dict[str, Tensor] = {}
         places: dict[str, Tensor] = {}
@@ -67,12 +67,15 @@ class Split:
         return zlib.crc32(self.name.encode()) << 31
 
     def batches(self, size: int, device: torch.device) -> Iterator[Batch]:
-        """All rows in order, `size` at a time."""
+        """Iterate over all rows in order, `size` at a time."""
         for start in range(0, len(self), size):
             yield self.batch(torch.arange(start, min(start + size, len(self))), device)
 
     def values(self, name: str, size: int = 512) -> Iterator[Tensor]:
-        """The present values of one modality, prepared: (N, *event) at a time, few enough for the processor's cache."""
+        """Iterate over the prepared, present values of one modality, up to `size` at a time: (n, *event).
+
+        The default size fits the processor's cache.
+        """
         m = list(self.modalities).index(name)
         rows = self.present[:, m].nonzero().squeeze(1)
         for chosen in rows.split(size) if len(rows) else ():
@@ -80,13 +83,13 @@ class Split:
             yield self.modalities[name].prepare(stored, None, sent(chosen + self._first_key, stored.device)).cpu()
 
     def on(self, device: torch.device) -> Split:
-        """The same split with its stored columns on a device."""
+        """A copy of the split with its stored columns on a device."""
         stored = {name: column.to(device) for name, column in self.stored.items()}
         return Split(self.name, self.modalities, stored, self.present)
 
     @property
     def nbytes(self) -> int:
-        """The size of the stored columns."""
+        """The size of the stored columns in bytes."""
         return sum(column.nbytes for column in self.stored.values())
 
 
@@ -99,10 +102,10 @@ class Dataset:
     """The prepared splits of a source.
 
     Attributes:
-        source: with its data located.
-        modalities: with what they learned from the data filled in.
+        source: the source, with the folder of its data filled in.
+        modalities: name -> modality, with the options that it learned from the data.
         splits: name -> split.
-        notes: what the user should know: cells taken as missing, columns that supervision emptied.
+        notes: lines for the user, such as cells that count as missing and columns that supervision emptied.
     """
 
     source: Source
@@ -111,7 +114,7 @@ class Dataset:
     notes: list[str] = field(default_factory=list)
 
     def split(self, name: str) -> Split:
-        """One split.
+        """Find a split by its name.
 
         Raises:
             UserError: there is no such split.
@@ -125,7 +128,7 @@ class Dataset:
 
 
 class Presence(Mapping[str, Tensor]):
-    """For each split which rows have which modality: (N, M) bool. A split is read when it is asked for."""
+    """Which rows of each split have which modality: split -> (N, M) bool."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
@@ -148,10 +151,10 @@ def _plain_path(*path: str | int) -> str:
 
 
 def locate(source: Source, at: Callable[..., str] = _plain_path) -> Source:
-    """The source with its data's folder filled in.
+    """A copy of the source with the folder of its data filled in.
 
     Raises:
-        UserError: the data is nowhere on this machine.
+        UserError: the data is not on this machine.
     """
     try:
         return source.located(shipped.find_data_set)
@@ -165,16 +168,16 @@ def prepare(
     at: Callable[..., str] = _plain_path,
     report: Callable[[str], None] = lambda line: None,
 ) -> Dataset:
-    """Read all splits of a source through the cache.
+    """Prepare all splits of a source, or take them from the cache.
 
     Args:
-        source: where the rows come from.
-        modalities: name -> modality, in schema order; options left open are learned from the training cells.
-        at: names a place in the schema for a fault, as `Schema.at` does.
-        report: told what is being prepared.
+        source: the source of the rows.
+        modalities: name -> modality, in schema order. They learn missing options from the training cells.
+        at: returns the place of a key in the schema, for errors, as `Schema.at` does.
+        report: receives a line for each step of the preparation.
 
     Raises:
-        UserError: data is missing, empty or broken, or a cell cannot be read; the lines name split, row and column.
+        UserError: data is missing, empty or damaged, or a cell cannot be read; the lines name split, row and column.
     """
     source = locate(source, at)
     store = ColumnStore(source, source.files(), report)
@@ -200,8 +203,8 @@ def prepare(
         columns = store.columns(portion, modalities)
         for name, column in columns.items():
             place = partial(source.place, split)
-            told = bad_cells(split, place, columns_text(name, modalities[name]), column, source.on_bad_cell)
-            (faults if source.on_bad_cell == "error" else notes).extend(told)
+            lines = bad_cells(split, place, columns_text(name, modalities[name]), column, source.on_bad_cell)
+            (faults if source.on_bad_cell == "error" else notes).extend(lines)
         splits[split] = Split(
             split,
             modalities,
@@ -215,31 +218,31 @@ def prepare(
     return Dataset(source, modalities, splits, notes + warnings)
 
 
-_SHOWN_FAULTS = 5
-_SHOWN_COLUMNS = 3
+_LISTED_FAULTS = 5
+_LISTED_COLUMNS = 3
 
 
 def columns_text(name: str, modality: Modality) -> str:
-    """`column a`, or `columns a, b, c and 2 more`."""
+    """The columns of a modality for messages: `column a`, or `columns a, b, c and 2 more`."""
     columns = modality.source_columns(name)
-    return f"column{'s' * (len(columns) > 1)} {listing(columns, _SHOWN_COLUMNS)}"
+    return f"column{'s' * (len(columns) > 1)} {listing(columns, _LISTED_COLUMNS)}"
 
 
 def bad_cells(
     rows: str, place: Callable[[int], str], columns: str, column: Column, policy: Literal["error", "missing"]
 ) -> list[str]:
-    """The cells of a column that cannot be read, a line for each of the first, or one for all where they are missing.
+    """Lines about the cells of a column that cannot be read.
 
     Args:
-        rows: how you know the rows, such as their split.
-        place: names a row, counted from 0.
-        columns: as you know them.
-        column: as it was read.
-        policy: what such a cell is.
+        rows: the name of the rows, such as their split.
+        place: returns the name of a row, counted from 0.
+        columns: the names of the columns, as `columns_text` returns them.
+        column: the column after parsing.
+        policy: how to treat such cells. As errors, the first ones have a line each; as missing, there is one note.
     """
     if not column.fault_count:
         return []
-    places = [(place(row), fault) for row, fault in column.faults[:_SHOWN_FAULTS]]
+    places = [(place(row), fault) for row, fault in column.faults[:_LISTED_FAULTS]]
     if policy == "missing":
         return [
             f"{rows}, {columns}: {column.fault_count} of {column.length} cells cannot be read and count as missing; "
@@ -247,16 +250,16 @@ def bad_cells(
         ]
     remedy = "mend the cell, or set data.on_bad_cell to missing"
     lines = [f"{row}, {columns}: {fault}; {remedy}" for row, fault in places]
-    if column.fault_count > _SHOWN_FAULTS:
+    if column.fault_count > _LISTED_FAULTS:
         lines.append(
-            f"{rows}, {columns}: and {column.fault_count - _SHOWN_FAULTS} more of its {column.length} cells "
+            f"{rows}, {columns}: {column.fault_count - _LISTED_FAULTS} more of its {column.length} cells "
             "cannot be read; mend them too"
         )
     return lines
 
 
 class _Tables:
-    """The source's tables, each loaded once and only when it is needed, with its columns checked."""
+    """The tables of a source. Each is loaded at most once, when needed, and its columns are checked."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -282,28 +285,28 @@ class _Tables:
 def _fitted(name: str, modality: Modality, tables: _Tables, store: ColumnStore, at: Callable[..., str]) -> Modality:
     columns = modality.source_columns(name)
 
-    def cells() -> Iterator[list[object]]:  # the table is loaded when the first are asked for
+    def cells() -> Iterator[list[object]]:  # loads the table only when iterated
         table = tables.load("train", {name: modality}, at)
         if not len(table):
             raise UserError(_empty_split(at))
-        left, beside = tables.source.rows.get("train", len(table)), tables.source.beside("train")
+        remaining, beside = tables.source.rows.get("train", len(table)), tables.source.beside("train")
         for chunk in table.chunks(columns, CHUNK):
-            found = modality.assembled(name, chunk)[:left]
-            left -= len(found)
+            part = modality.assembled(name, chunk)[:remaining]
+            remaining -= len(part)
             if beside is not None and modality.reads_files:
-                found, _ = beside.opened(found)  # faults are told where the column is prepared
-            yield [cell for cell in found if cell is not None]
+                part, _ = beside.opened(part)  # preparing the column reports the faults
+            yield [cell for cell in part if cell is not None]
 
-    read = columns_text(name, modality)
+    place = columns_text(name, modality)
 
     def learn() -> Modality:
         try:
             return modality.fit(cells())
         except ValidationError as error:
             text = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise UserError(f"{at('modalities', name)}: cannot learn from {read}: {text}") from error
+            raise UserError(f"{at('modalities', name)}: cannot learn from {place}: {text}") from error
         except ValueError as error:
-            raise UserError(f"{at('modalities', name)}: cannot learn from {read}: {error}") from error
+            raise UserError(f"{at('modalities', name)}: cannot learn from {place}: {error}") from error
 
     return store.fitted(name, modality, learn)
 
@@ -316,23 +319,23 @@ def _check_filled(train: Split, modalities: Mapping[str, Modality], at: Callable
     if not len(train):
         raise UserError(_empty_split(at))
     faults = [
-        f"{at('modalities', name)}: no value of {columns_text(name, modality)} is there in any of the "
-        f"{len(train)} training rows; remove the modality, or mend the data"
+        f"{at('modalities', name)}: none of the {len(train)} training rows has a value in "
+        f"{columns_text(name, modality)}; remove the modality, or mend the data"
         for m, (name, modality) in enumerate(modalities.items())
         if not train.present[:, m].any()
     ]
     if faults:
-        raise UserError(faults + notes)  # the notes may say why
+        raise UserError(faults + notes)  # the notes may give the reason
 
 
 def _supervised(source: Source, train: Split) -> tuple[Split, list[str]]:
-    """The training split with the cells hidden that weak supervision hides."""
+    """The training split without the cells that weak supervision hides, and notes on columns that it empties."""
     if source.supervision is None:
         return train, []
-    kept = torch.from_numpy(source.supervision.kept(list(train.modalities), len(train)))
-    present = train.present & kept
+    visible = torch.from_numpy(source.supervision.kept(list(train.modalities), len(train)))
+    present = train.present & visible
     notes = [
-        f"data.supervision leaves no training value of {name}: its networks stay as they are initialised"
+        f"data.supervision leaves no training value of {name}: its networks keep their initial weights"
         for m, name in enumerate(train.modalities)
         if not present[:, m].any()
     ]

@@ -1,4 +1,4 @@
-"""What there is to tell of prepared data: how many rows, and what is missing of them."""
+"""A summary of prepared data: rows per split and shares of missing cells."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mmtoolkit.data.dataset import Dataset
 
 
 def summary(dataset: Dataset) -> dict[str, Any]:
-    """The rows of each split, the share of them that lack each modality (None where there are none), and the notes."""
+    """The rows of each split, the share of them that lack each modality (None without rows), and the notes."""
     splits = {
         name: {
             "rows": len(split),

@@ -1,4 +1,4 @@
-"""What is wrong with a schema, one line a fault: `FILE:LINE: key.path: fault; remedy`."""
+"""Faults of a schema as lines for the user: `FILE:LINE: key.path: fault; remedy`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mmtoolkit.base.yaml12 import Path
 from mmtoolkit.catalogue.plugins import Plugins
 from mmtoolkit.catalogue.shipped import install_hint
 
-_LONGEST = 60  # what is shown of a value
+_LONGEST = 60  # characters of a value in a fault
 _PLAIN_KEY = re.compile(r"[^\s.\"'=]+")
 
 
 def key_path(path: Path) -> str:
-    """A path as `--set` takes it: `modalities."a.b".shape`."""
+    """A path in the notation of `--set`, such as `modalities."a.b".shape`."""
     return ".".join(_quoted(str(key)) for key in path)
 
 
@@ -32,7 +32,7 @@ def _quoted(key: str) -> str:
 
 @dataclass
 class Origins:
-    """Where each key of a schema was written: a line of its file, or `--set`."""
+    """The place of each key of a schema: a line of its file, or `--set`."""
 
     name: str = "schema"
     lines: dict[Path, int] = field(default_factory=dict)
@@ -40,25 +40,28 @@ class Origins:
     notes: list[str] = field(default_factory=list)
 
     def at(self, path: Path) -> str:
-        """`FILE:LINE: key.path` of the deepest part of the path that was written, or `--set key.path`."""
-        shown = key_path(path) or "schema"
+        """The place of a path, as `FILE:LINE: key.path` or `--set key.path`.
+
+        If the path itself is not written anywhere, it is the line of its deepest part that is.
+        """
+        text = key_path(path) or "schema"
         if (*path, "kind") in self.overridden:
             return f"--set {key_path((*path, 'kind'))}"
         for length in range(len(path), -1, -1):
             if path[:length] in self.overridden:
-                return f"--set {shown}"
+                return f"--set {text}"
             if path[:length] in self.lines:
-                return f"{self.name}:{self.lines[path[:length]]}: {shown}"
-        return f"{self.name}: {shown}"
+                return f"{self.name}:{self.lines[path[:length]]}: {text}"
+        return f"{self.name}: {text}"
 
     def override(self, path: Path) -> None:
-        """Let `--set` stand for what is under a path."""
+        """Make `--set` the place of a path and of all paths below it."""
         self.overridden.add(path)
-        for written in [written for written in self.lines if written[: len(path)] == path]:
-            del self.lines[written]
+        for below in [below for below in self.lines if below[: len(path)] == path]:
+            del self.lines[below]
 
     def copy(self, source: Path, target: Path, keep: Container[str]) -> None:
-        """Let the keys under one path stand for those under another."""
+        """Give the keys below `target` the places of those below `source`, as far as `keep` names them."""
         n = len(source)
         for path in [p for p in self.lines if p[:n] == source and (len(p) == n or p[n] in keep)]:
             self.lines[(*target, *path[n:])] = self.lines[path]
@@ -66,7 +69,7 @@ class Origins:
             self.overridden.add((*target, *path[n:]))
 
 
-# Where components stand in a schema: the first key -> their family, and how long their path is.
+# The components of a schema: first key -> their family, and the length of their path.
 _COMPONENTS = {
     "data": ("source", 1),
     "model": ("model", 1),
@@ -76,12 +79,12 @@ _COMPONENTS = {
 
 
 def family_at(path: Path) -> str | None:
-    """The family of the component that stands at a path of a schema, if one does."""
+    """The family of the component at a path of a schema; None if there is none."""
     family, length = _COMPONENTS.get(str(path[0]), (None, 0)) if path else (None, 0)
     return family if len(path) == length else None
 
 
-# pydantic's fault -> what to do about it.
+# First word of pydantic's fault type -> the remedy.
 _REMEDIES = {
     "int": "give a whole number",
     "float": "give a number",
@@ -101,22 +104,22 @@ _REMEDIES = {
 def fault_lines(
     error: ValidationError, data: dict[str, Any], origins: Origins, plugins: Plugins, schema: type[BaseModel]
 ) -> list[str]:
-    """A line for each fault that validation found, in the order of the file."""
-    found = []
+    """One line for each fault of a validation, in the order of the file."""
+    numbered = []
     for fault in error.errors(include_url=False):
         path, family = _place(fault["loc"])
-        if fault["type"] == "union_tag_invalid":  # its place is that of the kind
+        if fault["type"] == "union_tag_invalid":  # the fault lies in the kind
             path = (*path, "kind")
         text = _text(fault, path, family, data, plugins, schema)
         number = next((origins.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins.lines), 0)
-        found.append((number, f"{origins.at(path)}: {text}"))
-    return [line for _, line in sorted(found, key=lambda entry: entry[0])]
+        numbered.append((number, f"{origins.at(path)}: {text}"))
+    return [line for _, line in sorted(numbered, key=lambda entry: entry[0])]
 
 
 def _place(loc: tuple[int | str, ...]) -> tuple[Path, str | None]:
-    """Where a fault is in the schema, and the family of the component there.
+    """The path of a fault in the schema, and the family of the component that contains it.
 
-    pydantic's location names the union's tag after the component's own key; the schema does not.
+    pydantic's location has the union's tag after the component's key; the schema does not.
     """
     family, depth = _COMPONENTS.get(str(loc[0]) if loc else "", (None, 0))
     if family is None or len(loc) <= depth:
@@ -142,7 +145,7 @@ def _text(
     schema: type[BaseModel],
 ) -> str:
     kinds = plugins.of_family(family) if family else {}
-    shown = shorten(repr(fault["input"]), _LONGEST)
+    value = shorten(repr(fault["input"]), _LONGEST)
     match fault["type"]:
         case "missing":
             return "is missing; add it"
@@ -160,9 +163,9 @@ def _text(
             )
         case "model_type" | "model_attributes_type":
             example = "{kind: …}" if family else "{key: value}"
-            return f"must be a mapping such as {example}, not {shown}; give its keys"
+            return f"must be a mapping such as {example}, not {value}; give its keys"
         case "path_type":
-            return f"must be a path, not {shown}; give one, in quotes if YAML reads it as something else"
+            return f"must be a path, not {value}; give one, in quotes if YAML reads it as something else"
         case "value_error":
             text = fault["msg"].removeprefix("Value error, ")
             return text if ";" in text else f"{text}; change it"
@@ -171,21 +174,21 @@ def _text(
     hint = ""
     if fault["type"] == "literal_error":
         hint = did_you_mean(str(fault["input"]), re.findall(r"'([^']*)'", str(fault.get("ctx", {}).get("expected"))))
-    but = "" if ", not " in message else f", not {shown}"
+    but = "" if ", not " in message else f", not {value}"
     return f"{message}{but}{hint}; {remedy}"
 
 
 def _known_keys(
     path: Path, family: str | None, data: dict[str, Any], kinds: dict[str, Any], schema: type[BaseModel]
 ) -> list[str]:
-    """The keys that the mapping around an unknown key may have."""
+    """The valid keys of the mapping that contains an unknown key."""
     model: Any = schema
     rest = path[:-1]
     if family:
         depth = _COMPONENTS[str(path[0])][1]
         model, rest = kinds.get(str(_at(data, (*path[:depth], "kind")))), path[depth:-1]
     for key in rest:
-        if isinstance(key, int):  # an entry of a list has the keys that the list's entries have
+        if isinstance(key, int):  # all entries of a list have the same keys
             continue
         info = model.model_fields.get(key) if model is not None else None
         model = _model_in(info.annotation) if info is not None else None
@@ -193,7 +196,7 @@ def _known_keys(
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The pydantic model that an annotation such as `Supervision | None` holds."""
+    """The pydantic model inside an annotation such as `Supervision | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for part in getattr(annotation, "__args__", ()) if (found := _model_in(part))), None)
+    return next((model for part in getattr(annotation, "__args__", ()) if (model := _model_in(part))), None)

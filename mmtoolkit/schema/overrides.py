@@ -20,10 +20,10 @@ _KEY = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^."'=]+))\s*(\.|=|$)""")
 
 
 def parse_override(text: str) -> tuple[Path, Any]:
-    """`key.path=value` to its path and value; quotes go round a name with a dot, the value is YAML.
+    """Split `key.path=value` into path and value. Quotes enclose a name with a dot; the value is YAML.
 
     Raises:
-        UserError: it is not of that form.
+        UserError: the text does not have this form.
     """
     path: list[str | int] = []
     place, end = 0, "."
@@ -43,10 +43,10 @@ def parse_override(text: str) -> tuple[Path, Any]:
         return tuple(path), None
     name = f"--set {key_path(tuple(path))}"
     if value.lstrip().startswith("#"):
-        raise UserError(f"{name}: has no value, since # begins a comment; put quotes round it")
+        raise UserError(f"{name}: has no value, since # begins a comment; put it in quotes")
     try:
         return tuple(path), read_yaml(value, name).data
-    except UserError as error:  # a value has one line, whose number says nothing
+    except UserError as error:  # a value has one line, so drop the line number
         raise UserError([fault.replace(f"{name}:1: ", f"{name}: ", 1) for fault in error.faults]) from error
 
 
@@ -57,9 +57,9 @@ def apply_overrides(
     plugins: Plugins,
     schema: type[BaseModel],
 ) -> tuple[dict[str, Any], list[str]]:
-    """The schema's data with the overrides applied in order, and a line for each that could not be.
+    """Apply overrides to the schema's data, in order. Returns the new data and a line for each faulty override.
 
-    `null` deletes a key. A new `kind` drops the keys that its class does not have, each named in the origins' notes.
+    `null` deletes a key. A new `kind` drops the keys that its class does not have; a note in `origins` names each.
     """
     data = copy.deepcopy(data)
     faults: list[str] = []
@@ -81,70 +81,70 @@ def _put(data: Any, path: Path, value: Any, schema: type[BaseModel]) -> tuple[Pa
     """Put a value into the data.
 
     Returns:
-        The path, its names told from its places in lists by the data there, and the part of it that is now written
-        by the override: less than all of it where mappings were made on the way, or a list's entries moved up.
+        The path, with each number as a name or an index, as the data requires; and the part of the path that the
+        override now defines. That part is shorter if the override created mappings or deleted an entry of a list.
     """
-    shown = f"--set {key_path(path)}"
+    place = f"--set {key_path(path)}"
     if str(path[0]) not in schema.model_fields:
         known = list(schema.model_fields)
-        raise UserError(f"{shown}: unknown key{did_you_mean(str(path[0]), known)}; the keys are {', '.join(known)}")
-    done: Path = ()
-    made: Path | None = None
+        raise UserError(f"{place}: unknown key{did_you_mean(str(path[0]), known)}; the keys are {', '.join(known)}")
+    parent: Path = ()
+    first_new: Path | None = None
     for key in path[:-1]:
         if isinstance(data, list):
-            data = data[_index(data, key, shown)]
-            done = (*done, key)
+            data = data[_index(data, key, place)]
+            parent = (*parent, key)
         elif isinstance(data, dict):
-            done = (*done, str(key))
+            parent = (*parent, str(key))
             if data.get(str(key)) is None:
-                if value is None:  # nothing there to delete
+                if value is None:  # there is nothing to delete
                     return path, path
-                data[str(key)], made = {}, made or done
+                data[str(key)], first_new = {}, first_new or parent
             data = data[str(key)]
         else:
-            raise UserError(f"{shown}: {key_path(done)} has no keys; set it as a whole")
+            raise UserError(f"{place}: {key_path(parent)} has no keys; set it as a whole")
     last = path[-1]
     if isinstance(data, list):
-        index = _index(data, last, shown)
+        index = _index(data, last, place)
         if value is None:
             del data[index]
-            return (*done, last), done
+            return (*parent, last), parent
         data[index] = value
-        return (*done, last), (*done, last)
+        return (*parent, last), (*parent, last)
     if not isinstance(data, dict):
-        raise UserError(f"{shown}: {key_path(done)} has no keys; set it as a whole")
+        raise UserError(f"{place}: {key_path(parent)} has no keys; set it as a whole")
     if value is None:
         data.pop(str(last), None)
     else:
         data[str(last)] = value
-    return (*done, str(last)), made or (*done, str(last))
+    return (*parent, str(last)), first_new or (*parent, str(last))
 
 
-def _index(data: list[Any], key: str | int, shown: str) -> int:
+def _index(data: list[Any], key: str | int, place: str) -> int:
     if not isinstance(key, int) or key >= len(data):
-        raise UserError(f"{shown}: {key!r} is no place in a list of {len(data)}; count from 0")
+        raise UserError(f"{place}: {key!r} is not an index of a list of {len(data)}; count from 0")
     return key
 
 
 def _drop_foreign_keys(
     data: dict[str, Any], before: dict[str, Any], path: Path, kind: str, origins: Origins, plugins: Plugins
 ) -> None:
-    """Drop what belonged to the kind that was there before: keys the new class lacks, or means something else by."""
+    """Drop keys of the kind before that the new class lacks, or whose values do not fit it."""
     family = family_at(path)
     cls = plugins.components.get((family, kind)) if family else None
-    if family is None or cls is None:  # validation says so
+    if family is None or cls is None:  # validation reports it
         return
-    options, was = _at(data, path), _at(before, path)
-    old = plugins.components.get((family, str(was.get("kind")))) if isinstance(was, dict) else None
+    options, old_options = _at(data, path), _at(before, path)
+    old = plugins.components.get((family, str(old_options.get("kind")))) if isinstance(old_options, dict) else None
     for key in [key for key in options if key not in ("kind", "each")]:
         if key not in cls.model_fields:
-            why = f"which {kind} does not have"
+            reason = f"which {kind} does not have"
         elif old is not None and _fits(old, key, options[key]) and not _fits(cls, key, options[key]):
-            why = f"which {kind} means something else by"
+            reason = f"which has another meaning in {kind}"
         else:
             continue
         del options[key]
-        origins.notes.append(f"--set {key_path(path)}.kind={kind}: dropped {key}, {why}")
+        origins.notes.append(f"--set {key_path(path)}.kind={kind}: dropped {key}, {reason}")
 
 
 def _at(data: Any, path: Path) -> Any:
@@ -154,7 +154,7 @@ def _at(data: Any, path: Path) -> Any:
 
 
 def _fits(cls: type[BaseModel], key: str, value: Any) -> bool:
-    """Whether a value is one that a class's option may have, by itself."""
+    """Whether a value is valid for an option of a class, apart from its other options."""
     if (info := cls.model_fields.get(key)) is None:
         return False
     annotation: Any = Annotated[info.annotation, info]  # type: ignore[valid-type, unused-ignore]

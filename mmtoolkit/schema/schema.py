@@ -1,4 +1,4 @@
-"""The typed schema: what `mmt run` is told, built from the components that are installed."""
+"""The schema of a run: its typed model, built from the installed components, and how to read it from YAML."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _LONGEST_NAME = 200
 
 
 def check_folder_name(name: str) -> str:
-    """Refuse a name that cannot be that of a run's folder."""
+    """Raise a `ValueError` if a name cannot be the name of a run's folder."""
     if not re.fullmatch(FOLDER_NAME[1:-1], name) or len(name.encode()) > _LONGEST_NAME:
         raise ValueError(
             f"must be the name of a folder: no slash, no dot at the front, at most {_LONGEST_NAME} bytes; change it"
@@ -50,31 +50,31 @@ def check_folder_name(name: str) -> str:
 
 
 class Schema(BaseModel):
-    """Data, modalities, model, training and scores of one run.
+    """The data, modalities, model, training and scores of one run.
 
-    `read_schema` reads one from a file; its fields are then the installed components' own classes.
+    `read_schema` reads one from a file. Its fields then have the classes of the installed components.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: Annotated[str, AfterValidator(check_folder_name), Field(json_schema_extra={"pattern": FOLDER_NAME})]
-    """Names the run; its folder is runs/NAME unless --out says otherwise."""
+    """The name of the run. Its folder is runs/NAME unless you give --out."""
     data: SerializeAsAny[Source]
-    """Where the rows come from."""
+    """The source of the rows."""
     modalities: Annotated[dict[str, SerializeAsAny[Modality]], Field(min_length=1)]
-    """Name -> modality. `each: [a, b]` beside a modality stands for one such modality per name."""
+    """Name -> modality. `each: [a, b]` in a modality makes one such modality for each name."""
     model: SerializeAsAny[Model]
     """The model over the modalities."""
     train: TrainOptions = TrainOptions()
-    """How it is trained."""
+    """How to train the model."""
     evaluate: list[SerializeAsAny[Evaluator]] = Field(default_factory=list)
-    """What is scored after training."""
+    """The evaluators to run after training."""
 
     _origins: Origins = PrivateAttr(default_factory=Origins)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Schema:
-        """What is said of modalities elsewhere names modalities that there are."""
+        """Check that supervision and evaluators name modalities of the schema."""
         groups = (self.data.supervision.groups if self.data.supervision else None) or ()
         faults: list[InitErrorDetails] = []
         for g, group in enumerate(groups):
@@ -94,37 +94,37 @@ class Schema(BaseModel):
         return self
 
     def __eq__(self, other: object) -> bool:
-        """Whether all is the same, the order of modalities too; where it was written does not count."""
+        """Whether all options and the order of modalities are equal; files and lines do not count."""
         if not isinstance(other, Schema) or list(self.modalities) != list(other.modalities):
             return False
         return all(getattr(self, key) == getattr(other, key) for key in Schema.model_fields)
 
     def at(self, *path: str | int) -> str:
-        """`FILE:LINE: key.path` of a place in the schema, for a fault that is found later."""
+        """`FILE:LINE: key.path` of a place in the schema, for a fault that shows up later."""
         return self._origins.at(path)
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know of how the schema was read."""
+        """Lines about reading the schema that the user should see, such as keys that were dropped."""
         return self._origins.notes
 
     def with_learned(self, data: Source, modalities: Mapping[str, Modality]) -> Schema:
-        """The same schema with the data located and what modalities learned filled in."""
+        """The same schema with a located source and with modalities that have learned their options."""
         return self.model_copy(update={"data": data, "modalities": dict(modalities)})
 
     def to_yaml(self) -> str:
-        """The resolved schema: every default filled in; `read_schema` of it gives an equal schema."""
+        """The resolved schema as YAML, with every default filled in. `read_schema` of it returns an equal schema."""
         return write_yaml(self.model_dump(mode="json"))
 
 
-def _detail(text: str, loc: tuple[int | str, ...], given: object) -> InitErrorDetails:
-    """A fault of ours in pydantic's form, so that it is told together with pydantic's."""
+def _detail(text: str, loc: tuple[int | str, ...], value: object) -> InitErrorDetails:
+    """One of our faults in pydantic's form, so that it is reported together with pydantic's."""
     kind = PydanticCustomError("value_error", "Value error, {text}", {"text": text})
-    return InitErrorDetails(type=kind, loc=loc, input=given)
+    return InitErrorDetails(type=kind, loc=loc, input=value)
 
 
 class _ByKind:
-    """A union told apart by `kind`. Unlike pydantic's own it may have one member, whose kind must be given too."""
+    """A union discriminated by `kind`. Unlike pydantic's own, it requires the kind even if it has only one member."""
 
     def __init__(self, classes: Mapping[str, type[Component]]) -> None:
         self.classes = classes
@@ -137,12 +137,12 @@ class _ByKind:
 def _union(plugins: Plugins, family: str) -> Any:
     classes = plugins.of_family(family)
     if not classes:
-        raise UserError(f"no {family} is installed; MMT_PLUGINS may leave them out, or reinstall mmtoolkit")
+        raise UserError(f"no {family} is installed; check MMT_PLUGINS, or reinstall mmtoolkit")
     return Annotated[Any, _ByKind(classes)]
 
 
 def schema_class(plugins: Plugins) -> type[Schema]:
-    """The schema whose fields are discriminated unions of the installed components."""
+    """The class of schemas whose fields are discriminated unions of these components."""
     evaluators: Any = list[_union(plugins, "evaluator")]  # type: ignore[misc]
     modalities: Any = Annotated[dict[str, _union(plugins, "modality")], Field(min_length=1)]  # type: ignore[misc]
     default: list[Any] = [entry for entry in DEFAULT_EVALUATE if ("evaluator", entry["kind"]) in plugins.components]
@@ -165,25 +165,25 @@ def schema_class(plugins: Plugins) -> type[Schema]:
 
 
 def json_schema(plugins: Plugins) -> dict[str, Any]:
-    """The JSON Schema of schema files, for editors that complete and check YAML."""
+    """The JSON Schema of schema files, with which editors complete and check YAML."""
     schema = schema_class(plugins).model_json_schema()
     each = {
         "type": "array",
         "items": {"type": "string"},
         "minItems": 1,
-        "description": "One such modality for each of these names.",
+        "description": "The names of several such modalities.",
     }
     modalities = schema["properties"]["modalities"]["additionalProperties"]["discriminator"]["mapping"]
-    for reference in modalities.values():  # two plugins may name their classes alike, so not by name
+    for reference in modalities.values():  # by reference, since two plugins may use the same class name
         schema["$defs"][reference.rsplit("/", 1)[-1]]["properties"]["each"] = each
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def schema_path(name: str | Path) -> Path:
-    """The file of a schema named by its path, or by its name in the catalogue.
+    """Find the file of a schema by its path, or by its name in the catalogue.
 
     Raises:
-        UserError: there is neither.
+        UserError: there is no such file or name.
     """
     return shipped.find_document(name, "schema", "schemas", shipped.schemas())
 
@@ -197,15 +197,15 @@ def read_schema(
 
     Args:
         name: a path, or a name in the catalogue.
-        overrides: `key.path=value` each, as `--set` gives them.
-        plugins: the components to build it from; the installed ones where left out.
+        overrides: changes of the form `key.path=value`, as for `--set`.
+        plugins: the components to choose from. By default the installed ones.
 
     Raises:
-        UserError: every fault at once, one line each: `FILE:LINE: key.path: fault; remedy`.
+        UserError: the schema has faults; the error has one line for each: `FILE:LINE: key.path: fault; remedy`.
     """
     path = schema_path(name)
     document = shipped.read_document(path)
-    # Nobody keeps data beside the catalogue's schemas: a path that --set gives them is meant from here.
+    # Nobody puts data beside the catalogue's schemas, so their paths are relative to the current folder.
     folder = Path() if path.is_relative_to(shipped.registry()) else path.parent
     return _parsed(document.data, Origins(str(path), document.lines), folder, overrides, plugins)
 
@@ -217,22 +217,22 @@ def parse_schema(
     overrides: Sequence[str] = (),
     plugins: Plugins | None = None,
 ) -> Schema:
-    """Check and complete a schema given as plain data; see `read_schema`.
+    """Check and complete a schema from plain data; see `read_schema`.
 
     Args:
-        data: nested dictionaries and lists, as YAML gives them; left as they are.
-        folder: what relative paths in it are relative to.
-        overrides: `key.path=value` each.
-        plugins: the components to build it from; the installed ones where left out.
+        data: nested dictionaries and lists, as in YAML. They are not changed.
+        folder: the base of relative paths in the data. By default the current folder.
+        overrides: changes of the form `key.path=value`.
+        plugins: the components to choose from. By default the installed ones.
 
     Raises:
-        UserError: every fault at once.
+        UserError: the schema has faults; the error has one line for each.
     """
     return _parsed(data, Origins(), folder or Path(), overrides, plugins)
 
 
 def _parsed(data: Any, origins: Origins, folder: Path, overrides: Sequence[str], plugins: Plugins | None) -> Schema:
-    """The schema of plain data whose keys were written at `origins`."""
+    """Check and complete a schema from plain data whose keys have the places `origins`."""
     plugins = plugins if plugins is not None else load_plugins()
     cls = schema_class(plugins)
     if not isinstance(data, dict):
@@ -253,7 +253,7 @@ def _parsed(data: Any, origins: Origins, folder: Path, overrides: Sequence[str],
 
 
 def _expand_each(data: dict[str, Any], origins: Origins) -> tuple[dict[str, Any], list[str]]:
-    """Replace every modality that has `each` by one modality for each name in it."""
+    """Replace every modality that has `each` by one modality for each of its names."""
     modalities = data.get("modalities")
     if not isinstance(modalities, dict):
         return data, []
@@ -264,7 +264,7 @@ def _expand_each(data: dict[str, Any], origins: Origins) -> tuple[dict[str, Any]
     def add(name: str, value: Any, path: KeyPath) -> None:
         if name in expanded:
             faults.append(
-                f"{origins.at(path)}: the modality {name!r} is there already, "
+                f"{origins.at(path)}: the modality {name!r} exists already, "
                 f"from {key_path(came_from[name])}; rename or remove one"
             )
             return
@@ -279,12 +279,12 @@ def _expand_each(data: dict[str, Any], origins: Origins) -> tuple[dict[str, Any]
         shared = {key: value for key, value in options.items() if key != "each"}
         if not isinstance(names, list) or not names or not all(type(name) in (str, int) for name in names):
             faults.append(f"{origins.at((*path, 'each'))}: must be a list of names; write each: [a, b]")
-            add(group, shared, path)  # so that its other faults are found too
+            add(group, shared, path)  # so that its other faults are reported too
             continue
         if "column" in options:
             faults.append(
-                f"{origins.at((*path, 'column'))}: one column cannot serve each of several; "
-                "remove it, the columns are those named in each"
+                f"{origins.at((*path, 'column'))}: one column cannot serve several modalities; "
+                "remove it, since each modality reads the column of its name"
             )
             add(group, shared, path)
             continue

@@ -1,4 +1,4 @@
-"""How a model is trained, as a schema says it."""
+"""The `train` part of a schema: epochs, batches, learning rate, warm-up."""
 
 from __future__ import annotations
 
@@ -8,37 +8,38 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 
 class EpochSampling(BaseModel):
-    """Which rows an epoch has: each usable row once, unless told otherwise."""
+    """Which rows an epoch has. By default each usable row once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     rows: PositiveInt | None = None
-    """How many rows it has. Where they are more than there are, rows come again, none twice more often than another.
-    As many as there are where left out."""
+    """The number of rows in an epoch. If it exceeds the usable rows, rows repeat, each as often as the others or once
+    more. By default the number of usable rows."""
     complete: Annotated[float, Field(gt=0, le=1)] | None = None
-    """The share of them that have every modality, each as often as that takes: where few rows are complete, what joins
-    the modalities is otherwise hardly ever learned from. As it is in the data where left out, or no row is complete."""
+    """The share of an epoch's rows that have every modality; complete rows repeat as needed. If few rows are complete,
+    the model otherwise rarely learns how modalities go together. By default, or if no row is complete, the share in
+    the data."""
 
 
 class TrainOptions(BaseModel):
-    """How the model is trained, with Adam (Kingma & Ba 2014)."""
+    """How to train the model, with Adam (Kingma & Ba 2014)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     epochs: PositiveInt = 100
-    """Passes over the training rows."""
+    """The number of passes over the training rows."""
     sampling: EpochSampling = EpochSampling()
-    """Which rows a pass has; each once where left out."""
+    """Which rows an epoch has. By default each once."""
     batch_size: PositiveInt = 100
-    """Rows a step and a process; the last, short batch is kept."""
+    """Rows per step and process. The last batch of an epoch may be shorter."""
     learning_rate: PositiveFloat = 1e-3
     """Adam's step size."""
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
-    """Epochs over which β, the weight of the KL divergence, rises from 0 to 1, a little each step. The best
-    weights by validation, and early stopping, are looked for from the end of the warm-up on."""
+    """Epochs during which β, the weight of the KL divergence, rises from 0 to 1 in equal steps. Selection of the best
+    weights and early stopping begin after the warm-up."""
     gradient_clip: PositiveFloat | None = None
-    """The largest norm of the gradient; a larger one is scaled down to it. Not clipped where left out."""
+    """The largest norm of the gradient; a larger gradient is scaled down to it. By default no limit."""
     early_stopping: PositiveInt | None = None
-    """Epochs without a better validation bound after which training stops. Never where left out."""
+    """Training stops after this many epochs without a better validation bound. By default it never stops early."""
     seed: int = Field(default=0, ge=0)
-    """Fixes the initial weights, the order of the rows and every draw."""
+    """The seed of the initial weights, the order of the rows and every random draw."""

@@ -1,4 +1,4 @@
-"""A run's checkpoint: everything that an exact resume needs, as one folder swapped in whole."""
+"""The checkpoint of a run: all that an exact resume needs, in one folder that is replaced as a whole."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mmtoolkit.training.weights import load_weights, to_bytes
 
 
 def _folder(run: Path) -> Path:
-    """Where the checkpoint stands: aside, if a kill came between the two renames of a swap."""
+    """The folder of the checkpoint: the one set aside, if a kill came between the two renames of a replacement."""
     folder = run / "checkpoint"
     return folder if folder.exists() else set_aside(folder)
 
@@ -28,24 +28,26 @@ def has_checkpoint(run: Path) -> bool:
 
 
 def save_checkpoint(run: Path, network: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Put weights, optimiser and `state`, which is plain data, in the place of the last checkpoint.
+    """Replace the last checkpoint by weights, optimiser and `state`, which is plain data.
 
     Raises:
-        UserError: it cannot be written; the last one stays.
+        UserError: it cannot be written; the last checkpoint stays.
     """
     with replacing_folder(run / "checkpoint") as new:
         (new / "weights.safetensors").write_bytes(to_bytes(network))
-        packed = io.BytesIO()  # a full disk is then told by our own write, as anywhere else
+        packed = io.BytesIO()  # our own write then reports a full disk, as for other files
         torch.save(optimizer.state_dict(), packed)
         (new / "optimizer.pt").write_bytes(packed.getbuffer())
         (new / "state.json").write_text(json.dumps(state, allow_nan=False), encoding="utf-8")
 
 
 def load_checkpoint(run: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
-    """Fill network and optimiser from the checkpoint, written on any device; its state, or None where there is none.
+    """Fill network and optimiser from the checkpoint, and return its state; None if there is no checkpoint.
+
+    The checkpoint may come from another device.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the checkpoint is damaged.
     """
     folder = _folder(run)
     if not folder.exists():
@@ -54,6 +56,6 @@ def load_checkpoint(run: Path, network: nn.Module, optimizer: torch.optim.Optimi
         state: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         load_weights(network, folder / "weights.safetensors")
         optimizer.load_state_dict(torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True))
-    except Exception as error:  # JSON, the file system and PyTorch each have their own
+    except Exception as error:  # JSON, the file system and PyTorch raise different ones
         raise UserError(f"{folder}: is damaged: {error_text(error)}; remove it to start again") from error
     return state

@@ -1,4 +1,4 @@
-"""Where networks run: devices, precision and processes, which are Lightning Fabric's."""
+"""Devices, precision and processes of a run, by Lightning Fabric."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PRECISIONS = ("32-true", "bf16-mixed")
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of a name: auto is CUDA where there is one, else the CPU.
+    """The device of a name. `auto` is CUDA if available, else the CPU.
 
     Raises:
         UserError: there is no such device here.
@@ -32,21 +32,19 @@ def resolve_device(name: str) -> torch.device:
 
 
 def seed_generators(seed: int, device: torch.device) -> None:
-    """Seed PyTorch's default generators of the host and of a device: a hundredth of the time of `torch.manual_seed`."""
+    """Seed PyTorch's default generators of the host and of a device, 100 times faster than `torch.manual_seed`."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(seed)
 
 
 def new_fabric(device: str = "auto", devices: int = 1, precision: str = "32-true") -> Fabric:
-    """A launched Fabric.
-
-    Started by torchrun, it takes the processes that torchrun made.
+    """Make and launch a Lightning Fabric. Under torchrun it uses torchrun's processes.
 
     Args:
         device: auto, cpu or cuda.
-        devices: how many processes, one a device.
-        precision: 32-true, or bf16-mixed.
+        devices: the number of processes, one for each device.
+        precision: 32-true or bf16-mixed.
 
     Raises:
         UserError: there is no such device or precision here.
@@ -56,12 +54,14 @@ def new_fabric(device: str = "auto", devices: int = 1, precision: str = "32-true
     if precision not in PRECISIONS:
         raise UserError(f"--precision {precision}: is not supported; give one of {', '.join(PRECISIONS)}")
     accelerator = resolve_device(device).type
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products cannot repeat
+    os.environ.setdefault(
+        "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+    )  # without it CUDA's matrix products are not reproducible
     nodes = 1
     if "TORCHELASTIC_RUN_ID" in os.environ:
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = int(os.environ["WORLD_SIZE"]) // devices
-    # Modalities that a process's rows lack leave parameters unused there.
+    # If the rows of a process lack a modality, its parameters are unused there.
     strategy = "ddp_find_unused_parameters_true" if devices * nodes > 1 else "auto"
     try:
         fabric = Fabric(

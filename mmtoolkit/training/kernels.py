@@ -1,4 +1,4 @@
-"""Which library multiplies float32 matrices on the host."""
+"""The choice of the library that multiplies float32 matrices on the CPU."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import torch
 
 
 def choose_kernels() -> None:
-    """Have oneDNN multiply float32 matrices, in place of MKL, on AMD's CPUs with AVX-512, which MKL makes no use of.
+    """Make oneDNN multiply float32 matrices instead of MKL, which does not use AVX-512 on AMD's CPUs.
 
-    It sets PyTorch's own switch, for the whole process: call it where the process is yours, as `mmt` does, and
-    `chosen_kernels` elsewhere.
+    This sets PyTorch's own switch for the whole process. Call it only if the process is yours, as in `mmt`; elsewhere
+    use `chosen_kernels`.
 
-    PyTorch hands such products to oneDNN only where they may be rounded to bfloat16. oneDNN rounds them on CPUs that
-    have tiles for it, which a product tells: there, as wherever somebody has chosen already or CUDA would be touched
-    too, everything stays as it is.
+    PyTorch passes float32 products to oneDNN only if they may be rounded to bfloat16. On CPUs with bfloat16 tiles
+    oneDNN does round them; a trial product shows this, and the setting goes back. Nothing changes if you have set the
+    switch before, or if CUDA is available, which it would affect too.
     """
-    if not _made_by_amd() or torch.cuda.is_available() or _somebody_chose():
+    if not _is_amd() or torch.cuda.is_available() or _is_set():
         return
     torch.set_float32_matmul_precision("medium")
     x = torch.linspace(0, 1, 256**2).view(256, 256)
@@ -29,8 +29,8 @@ def choose_kernels() -> None:
 
 @contextmanager
 def chosen_kernels() -> Iterator[None]:
-    """`choose_kernels` inside; outside PyTorch multiplies as it did before."""
-    if _somebody_chose():
+    """Call `choose_kernels` inside the context, and restore PyTorch's settings afterwards."""
+    if _is_set():
         yield
         return
     choose_kernels()
@@ -42,13 +42,13 @@ def chosen_kernels() -> Iterator[None]:
         torch.backends.cuda.matmul.fp32_precision = "none"
 
 
-def _somebody_chose() -> bool:
+def _is_set() -> bool:
     return bool(torch.backends.mkldnn.matmul.fp32_precision != "none")  # type: ignore[attr-defined]
 
 
-def _made_by_amd() -> bool:
+def _is_amd() -> bool:
     try:
         with Path("/proc/cpuinfo").open() as lines:
             return any(line.startswith("vendor_id") and "AuthenticAMD" in line for line in lines)
     except OSError:
-        return False  # Linux alone says it there
+        return False  # only Linux has this file

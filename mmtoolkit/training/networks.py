@@ -1,4 +1,4 @@
-"""A model's networks from its components: building, counting and trying them without any data."""
+"""Builds the networks of a model, counts their parameters and tests them without data."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from mmtoolkit.data.dataset import Dataset, Split
 
 
 def build(model: Model, modalities: Mapping[str, Modality], seed: int | None = None) -> Network:
-    """The networks of a model over modalities, newly initialised.
+    """Build the networks of a model over modalities, with initial weights.
 
     Args:
         model: such as `MVAE(latent_dim=16)`.
         modalities: name -> modality, in order.
-        seed: fixes the initial weights; PyTorch's default generator is used as it stands where left out.
+        seed: the seed of the initial weights. By default they come from PyTorch's default generator.
     """
     with torch.random.fork_rng(enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed_for("weights", seed))
         network = model.build(modalities)
-    guard_normalisation(network)  # those layers too that a model adds to its modalities' networks
+    guard_normalisation(network)  # also layers that the model adds to its modalities' networks
     return network
 
 
 def parameter_counts(network: Network) -> dict[str, int]:
-    """The number of parameters, in all and in the inference networks."""
+    """The number of parameters: in total, and of the inference networks."""
     inference = {id(p): p for module in network.inference_modules() for p in module.parameters()}
     return {
         "total": sum(p.numel() for p in network.parameters()),
@@ -42,14 +42,14 @@ def parameter_counts(network: Network) -> dict[str, int]:
 
 @torch.no_grad()
 def generated_batch(network: Network, rows: int) -> Batch:
-    """Rows that decoders with fresh weights generate: values of the right shapes, with no data needed.
+    """A batch that untrained decoders generate: values of the right shapes, without any data.
 
     Raises:
-        UserError: a decoder's distribution is not of the shapes that its modality promises.
+        UserError: a decoder's distribution does not have the shape that its modality states.
     """
     device = next(network.parameters()).device
     values = {}
-    for name, modality in network.modalities.items():  # by decoders of their own: a model need not have them all
+    for name, modality in network.modalities.items():  # new decoders, since a model may lack some
         p = modality.decoder(network.latent_dim).to(device)(torch.randn(rows, network.latent_dim, device=device))
         event = tuple(modality.event_shape())
         if tuple(p.batch_shape) != (rows,) or tuple(p.event_shape) != event:
@@ -63,10 +63,10 @@ def generated_batch(network: Network, rows: int) -> Batch:
 
 
 def usable_rows(network: Network, train: Split) -> Tensor:
-    """The training rows that the model can learn from: (n,) int64, ascending.
+    """The training rows that the model can use: (n,) int64, ascending.
 
     Raises:
-        UserError: there is none.
+        UserError: there are none.
     """
     rows = network.usable(train.present).nonzero().squeeze(1)
     if not len(rows):
@@ -78,7 +78,7 @@ def usable_rows(network: Network, train: Split) -> Tensor:
 
 
 def unused_rows(network: Network, dataset: Dataset) -> list[str]:
-    """How many training rows that have something the model cannot learn from; nothing where there is none."""
+    """A note on the training rows that have some modality but that the model cannot use; empty if there are none."""
     present = dataset.splits["train"].present
     unused = int((present.any(1) & ~network.usable(present)).sum())
     if not unused or not network.usable(present).any():

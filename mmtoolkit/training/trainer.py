@@ -1,4 +1,4 @@
-"""Training: one loop over epochs and steps, exactly resumable."""
+"""The training loop over epochs and steps, with checkpoints for an exact resume."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ _VALIDATION_ROWS = 1000
 
 @dataclass
 class Progress:
-    """Where training stands: everything of a checkpoint but weights and optimiser."""
+    """How far training has come: the part of a checkpoint besides weights and optimiser."""
 
     epoch: int = 0
-    """Epochs that are complete."""
+    """The number of complete epochs."""
     step: int = 0
-    """Steps done in the epoch under way."""
+    """The number of completed steps in the current epoch."""
     sums: dict[str, float] = field(default_factory=dict)
-    """Of this epoch's loss and its parts, each times the rows of its step."""
+    """The sums of this epoch's loss and its parts, each weighted by the rows of its step."""
     rows: int = 0
     seconds: float = 0.0
     best: float | None = None
     """The best validation bound so far, nats."""
     best_epoch: int | None = None
     worse: int = 0
-    """Epochs since the best."""
+    """The number of epochs since the best."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ class TrainingOutcome:
     """How training ended.
 
     Attributes:
-        epochs: how many are complete.
-        kept_epoch: whose weights are kept, from 1.
-        reason: why that one.
-        bound: its validation bound, nats; None where there are no validation rows.
+        epochs: the number of complete epochs.
+        kept_epoch: the epoch whose weights are kept, from 1.
+        reason: why the weights of that epoch are kept.
+        bound: the validation bound of that epoch, nats; None without validation rows.
     """
 
     epochs: int
@@ -78,7 +78,7 @@ class TrainingOutcome:
 
 @contextmanager
 def _deterministic() -> Iterator[None]:
-    """Deterministic algorithms inside, whatever was set before outside."""
+    """Use deterministic algorithms inside the context, and restore PyTorch's settings afterwards."""
     before = torch.get_deterministic_debug_mode()  # off, warning or on
     fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     torch.use_deterministic_algorithms(True)
@@ -92,19 +92,19 @@ def _deterministic() -> Iterator[None]:
 
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """Lets the first Ctrl-C finish the step under way; the event says that it came. A second one stops at once."""
-    asked = threading.Event()
+    """Let the first Ctrl-C set the event, so that the current step finishes. A second Ctrl-C stops at once."""
+    interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield asked
+        yield interrupted
         return
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        asked.set()
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        interrupted.set()
         signal.signal(signal.SIGINT, before)
 
-    before = signal.signal(signal.SIGINT, ask)
+    before = signal.signal(signal.SIGINT, interrupt)
     try:
-        yield asked
+        yield interrupted
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -112,17 +112,18 @@ def _interruptible() -> Iterator[threading.Event]:
 class Trainer:
     """Trains the networks of one run in its folder.
 
-    Data order is a function of (seed, epoch), all other randomness of (seed, step, process), so a run that was
-    killed goes on from its checkpoint to bit-identical weights, on the same machine with as many threads.
+    The order of the data depends only on (seed, epoch), and all other randomness on (seed, step, process). A run that
+    was killed therefore resumes from its checkpoint to bit-identical weights, on the same machine with the same number
+    of threads.
 
     Args:
-        network: newly built.
-        dataset: prepared; `train` is learned from, `valid` chooses the weights where it has rows.
+        network: the networks, as `build` returns them.
+        dataset: the prepared data. Training uses the split `train`; rows of `valid` select the best weights.
         options: how to train.
-        folder: where checkpoint/, history.jsonl and weights.safetensors go.
-        fabric: launched; its precision, devices and strategy.
-        watcher: watches training.
-        schema: of the run, for the watcher.
+        folder: the folder for checkpoint/, history.jsonl and weights.safetensors.
+        fabric: a launched Fabric, with precision, devices and strategy.
+        watcher: receives the progress of training. By default nobody.
+        schema: the schema of the run, for the watcher.
     """
 
     def __init__(
@@ -143,7 +144,7 @@ class Trainer:
         self.valid = self._resident(valid) if valid is not None and network.usable(valid.present).any() else None
         usable = usable_rows(network, self.train)
         self.epochs = Epochs(usable, self.train.present[usable].all(1), options.sampling)
-        self.share = -(-self.epochs.size // fabric.world_size)  # rows an epoch and a process
+        self.share = -(-self.epochs.size // fabric.world_size)  # rows per epoch and process
         self.steps = -(-self.share // options.batch_size)
         optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=True)
         self.wrapped, self.optimizer = fabric.setup(network, optimizer)
@@ -151,18 +152,18 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
 
     def _resident(self, split: Split) -> Split:
-        """The split with its columns on the device where they take less than half of its free memory."""
+        """The split, with its columns on the GPU if they fit into half of its free memory."""
         if self.fabric.device.type != "cuda":
             return split
         free, _ = torch.cuda.mem_get_info(self.fabric.device)
         return split.on(self.fabric.device) if split.nbytes < free / 2 else split
 
     def run(self) -> TrainingOutcome:
-        """Train to the last epoch, or to where early stopping ends it.
+        """Train to the last epoch, or until early stopping.
 
         Raises:
-            UserError: the loss was not finite; what and when is said, and the last good checkpoint stays.
-            KeyboardInterrupt: Ctrl-C, after the checkpoint was written.
+            UserError: the loss was not finite. The message names the term and the step; the last checkpoint stays.
+            KeyboardInterrupt: you pressed Ctrl-C. The checkpoint was written before.
         """
         options = self.options
         start = TrainingStart(
@@ -188,43 +189,43 @@ class Trainer:
         order = self._order(progress.epoch)
         tally = Tally(progress.sums)
         self.network.train()
-        begun = looked = saved = time.monotonic()
+        started = last_look = last_save = time.monotonic()
         before = progress.seconds
 
         def settle() -> None:
-            """Bring progress up to date; stop where something was not finite."""
+            """Update the progress; raise if something was not finite."""
             self._check(tally)
             progress.sums = tally.totals()
-            progress.seconds = before + time.monotonic() - begun
+            progress.seconds = before + time.monotonic() - started
 
         while progress.step < self.steps:
             step = progress.epoch * self.steps + progress.step
             seed_generators(seed_for("step", options.seed, step, self.fabric.global_rank), self.fabric.device)
-            chosen = order[progress.step * options.batch_size :][: options.batch_size]
-            batch = self.train.batch(chosen, self.fabric.device, redraw=True)
+            rows = order[progress.step * options.batch_size :][: options.batch_size]
+            batch = self.train.batch(rows, self.fabric.device, redraw=True)
             loss, parts = self.wrapped(batch, self._beta(step))
             if loss.requires_grad:
                 self.fabric.backward(loss)
                 if options.gradient_clip is not None:
-                    # What is not finite is found and named by the tally.
+                    # The tally finds and names values that are not finite.
                     self.fabric.clip_gradients(
                         self.wrapped, self.optimizer, max_norm=options.gradient_clip, error_if_nonfinite=False
                     )
                 self.optimizer.step()
                 self.optimizer.zero_grad(set_to_none=True)
-            tally.add(loss, parts, len(chosen), step)
+            tally.add(loss, parts, len(rows), step)
             progress.step += 1
-            progress.rows += len(chosen)
+            progress.rows += len(rows)
             now = time.monotonic()
-            if not self._may_look(now - looked, interrupted):
+            if not self._may_look(now - last_look, interrupted):
                 continue
-            looked = now
+            last_look = now
             settle()
             means = {name: total / progress.rows for name, total in progress.sums.items()}
             self.watcher.look(progress.epoch + 1, progress.step, means)
             stopping = self._any_process(interrupted.is_set())
-            if self._any_process(now - saved > _CHECKPOINT_SECONDS) or stopping:
-                saved = now
+            if self._any_process(now - last_save > _CHECKPOINT_SECONDS) or stopping:
+                last_save = now
                 self._save()
             if stopping:
                 raise KeyboardInterrupt
@@ -233,12 +234,12 @@ class Trainer:
 
     def _end_epoch(self) -> None:
         progress = self.progress
-        begun = time.monotonic()
+        started = time.monotonic()
         beta = self._beta((progress.epoch + 1) * self.steps - 1)
         bound = self._validate()
         if bound is not None and not math.isfinite(bound):
-            ended = f"training stopped after epoch {progress.epoch + 1}: the validation bound was not finite"
-            raise UserError(f"{ended}; {self._kept()}. {_REMEDY}")
+            fault = f"training stopped after epoch {progress.epoch + 1}: the validation bound was not finite"
+            raise UserError(f"{fault}; {self._checkpoint_text()}. {_REMEDY}")
         progress.epoch, progress.step = progress.epoch + 1, 0
         if bound is not None and progress.epoch > self.options.warmup_epochs:
             if progress.best is None or bound > progress.best:
@@ -261,13 +262,13 @@ class Trainer:
         progress.sums, progress.rows, progress.seconds = {}, 0, 0.0
         self.history.append(line)
         self._save()
-        # What validation and checkpoint cost is known only now; the checkpoint does not hold it.
-        line["overhead_seconds"] = round(time.monotonic() - begun, 3)
+        # The time of validation and checkpoint, known only now; the checkpoint lacks it.
+        line["overhead_seconds"] = round(time.monotonic() - started, 3)
         self._write_history()
         self.watcher.epoch(line)
 
     def _order(self, epoch: int) -> Tensor:
-        """This process's share of the rows in this epoch's order; shares are equal, filled up from the first rows."""
+        """This process's share of the epoch's rows, in order. The first rows repeat if needed to make shares equal."""
         order = self.epochs.order(seed_for("order", self.options.seed, epoch))
         world = self.fabric.world_size
         order = torch.cat([order, order[: self.share * world - len(order)]])
@@ -278,13 +279,13 @@ class Trainer:
         return min(1.0, step / warmup) if warmup else 1.0
 
     def _may_look(self, seconds: float, interrupted: threading.Event) -> bool:
-        """Whether to look now at how it goes: by the clock, or, so that several processes do it together, by steps."""
+        """Whether to report progress now: by the clock, or by steps so that several processes do it together."""
         if self.fabric.world_size > 1:
             return self.progress.step % _LOOK_STEPS == 0
         return seconds > _LOOK_SECONDS or interrupted.is_set()
 
     def _any_process(self, flag: bool) -> bool:
-        """Whether the flag is set in any process; all of them ask together."""
+        """Whether the flag is set in any process. All processes must call this together."""
         if self.fabric.world_size == 1:
             return flag
         return self._over_processes({"flag": float(flag)})["flag"] > 0
@@ -298,7 +299,7 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self) -> float | None:
-        """The mean bound over the usable validation rows, with the same noise each epoch."""
+        """The mean bound of the usable validation rows, with the same noise in each epoch."""
         if self.valid is None:
             return None
         self.network.eval()
@@ -318,34 +319,34 @@ class Trainer:
     # Faults.
 
     def _check(self, tally: Tally) -> None:
-        found = tally.first_fault()
-        if found is None and (broken := self._broken_networks()):
-            found = self.progress.epoch * self.steps + self.progress.step - 1, broken
-        if not self._any_process(found is not None):
+        last_step = self.progress.epoch * self.steps + self.progress.step - 1
+        fault = tally.first_fault()
+        if fault is None and (broken := self._broken_networks()):
+            fault = last_step, broken
+        if not self._any_process(fault is not None):
             return
-        if found is None:
-            found = self.progress.epoch * self.steps + self.progress.step - 1, ["the loss of another process"]
-        step, names = found
+        step, names = fault or (last_step, ["the loss of another process"])
         raise UserError(
             f"training stopped at step {step + 1} (epoch {step // self.steps + 1}): {', '.join(names)} was not finite; "
-            f"{self._kept()}. {_REMEDY}"
+            f"{self._checkpoint_text()}. {_REMEDY}"
         )
 
-    def _kept(self) -> str:
-        kept = has_checkpoint(self.folder)
-        return f"the checkpoint of epoch {self.progress.epoch} is kept" if kept else "there was no checkpoint yet"
+    def _checkpoint_text(self) -> str:
+        if has_checkpoint(self.folder):
+            return f"the checkpoint of epoch {self.progress.epoch} is kept"
+        return "there was no checkpoint yet"
 
     def _broken_networks(self) -> list[str]:
-        """The modalities whose networks hold numbers that are not finite."""
+        """The networks with weights that are not finite, named by their modality."""
         parameters = dict(self.network.named_parameters())
         finite = torch.stack([p.isfinite().all() for p in parameters.values()]).tolist()
         networks = {"encoders": self.network.encoders.names, "decoders": self.network.decoders.names}
-        broken = dict.fromkeys(name for name, sound in zip(parameters, finite, strict=True) if not sound)
-        found: dict[str, None] = {}
+        broken = [name for name, is_finite in zip(parameters, finite, strict=True) if not is_finite]
+        texts: dict[str, None] = {}
         for name in broken:
             part, place, *_ = [*name.split("."), ""]
-            found[f"the networks of {networks[part][int(place)]}" if part in networks else name] = None
-        return list(found)
+            texts[f"the networks of {networks[part][int(place)]}" if part in networks else name] = None
+        return list(texts)
 
     # The folder.
 
@@ -355,7 +356,7 @@ class Trainer:
                 new.write_bytes(to_bytes(self.network))
 
     def _save(self) -> None:
-        # Every process goes on from the mean of their sums: added up when the epoch ends, that is their sum again.
+        # Each process resumes from the mean of the processes' sums. At the end of the epoch these add up to the sum.
         world = self.fabric.world_size
         sums = {name: total / world for name, total in self._over_processes(self.progress.sums).items()}
         if self.fabric.is_global_zero:
@@ -368,10 +369,10 @@ class Trainer:
             write_text(self.folder / "history.jsonl", lines)
 
     def resume(self) -> bool:
-        """Go on from the folder's checkpoint; False where there is none.
+        """Continue from the folder's checkpoint; False if there is none.
 
         Raises:
-            UserError: the checkpoint is damaged.
+            UserError: the checkpoint is damaged, or another number of processes wrote it.
         """
         state = load_checkpoint(self.folder, self.network, self.optimizer)
         if state is None:
@@ -387,13 +388,13 @@ class Trainer:
         return True
 
     def _outcome(self) -> TrainingOutcome:
-        """Keep the best weights, or the last where none could be chosen, and say which."""
+        """How training ended. The best weights are saved already; if there are none, save the last."""
         progress = self.progress
         if progress.best_epoch is not None:
-            ended = f"early stopping ended training after epoch {progress.epoch}, " if self._stopped_early() else ""
-            reason = f"{ended}epoch {progress.best_epoch} has the best validation bound"
+            stop = f"early stopping ended training after epoch {progress.epoch}, " if self._stopped_early() else ""
+            reason = f"{stop}epoch {progress.best_epoch} has the best validation bound"
             return TrainingOutcome(progress.epoch, progress.best_epoch, reason, progress.best)
         self._save_weights()
-        why = "no validation row chooses another" if self.valid is None else "the warm-up lasts to the end"
+        cause = "there are no usable validation rows" if self.valid is None else "the warm-up lasts to the end"
         bound = self.history[-1]["validation"] if self.history else None
-        return TrainingOutcome(progress.epoch, progress.epoch, f"the last epoch is kept, since {why}", bound)
+        return TrainingOutcome(progress.epoch, progress.epoch, f"the last epoch is kept, since {cause}", bound)

@@ -1,4 +1,4 @@
-"""What watches training: it hears of its start and of each epoch."""
+"""Watchers receive the progress of training: its start, its steps and each epoch."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from mmtoolkit.schema.schema import Schema
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingStart:
-    """What a watcher learns when training starts. Later versions may add fields.
+    """The facts that a watcher receives when training starts. Later versions may add fields.
 
     Attributes:
         folder: the run folder.
-        schema: resolved; None where a `Trainer` was made without one.
-        epochs: how many there are in all.
-        done: how many of them are complete already, in a run that is resumed.
-        steps: how many an epoch has.
-        rows: how many training rows an epoch has.
+        schema: the resolved schema; None if the `Trainer` has none.
+        epochs: the number of all epochs.
+        done: the number of epochs that are complete already; 0 unless the run is resumed.
+        steps: the number of steps in an epoch.
+        rows: the number of training rows in an epoch.
     """
 
     folder: Path
@@ -31,36 +31,36 @@ class TrainingStart:
 
 
 class Watcher(Protocol):
-    """Watches training: `execute` and `Trainer` call its methods, in the process that trains."""
+    """Receives the progress of training. `execute` and `Trainer` call its methods in the process that trains."""
 
     def begin(self, start: TrainingStart) -> None:
-        """Training starts."""
+        """Called when training starts."""
 
     def look(self, epoch: int, step: int, means: dict[str, float]) -> None:
-        """About twice a second.
+        """Called about twice a second during an epoch.
 
         Args:
-            epoch: which one is under way, from 1.
-            step: how many of its steps are done.
+            epoch: the current epoch, from 1.
+            step: the number of its completed steps.
             means: the loss and its parts, in nats, averaged over the epoch's rows so far.
         """
 
     def epoch(self, line: dict[str, Any]) -> None:
-        """An epoch has ended.
+        """Called at the end of an epoch.
 
         Args:
-            line: its line of history.jsonl.
+            line: the epoch's line of history.jsonl.
         """
 
 
 class Silent:
-    """A watcher that shows nothing."""
+    """A watcher that does nothing."""
 
     def begin(self, start: TrainingStart) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def look(self, epoch: int, step: int, means: dict[str, float]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def epoch(self, line: dict[str, Any]) -> None:
-        """Nothing."""
+        """Do nothing."""

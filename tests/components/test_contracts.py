@@ -17,7 +17,7 @@ from mmtoolkit.testing import check_evaluator, check_modality, check_model, chec
 from mmtoolkit.testing.stand_ins import stand_in_modalities
 
 PLUGINS = load_plugins()
-# What each kind must refuse, beside what the kit thinks of; for examples of one column, and of several.
+# Cells that each kind must refuse, beside those of the kit: for examples of one column, and of several.
 BAD: dict[str, tuple[list[Any], list[Any]]] = {
     "label": ([], []),
     "numeric": (["many", True, "1e999"], [{"height": "many"}, {"depth": 1}, 3]),
@@ -26,7 +26,7 @@ BAD: dict[str, tuple[list[Any], list[Any]]] = {
     "image": (["nowhere.png", 3, b"no picture"], []),
     "text": (["much too long a text", True], []),
 }
-# Data that a test would have to make first; each has tests of its own.
+# Sources whose data a test would have to write first; each has tests of its own.
 ELSEWHERE = {"mnist", "fashion_mnist", "multimnist", "celeba", "celeba_vision", "table", "huggingface", "arrays"}
 
 
@@ -111,5 +111,5 @@ def test_evaluators(evaluator: Evaluator) -> None:
 
 @pytest.mark.parametrize("family", [Modality, Model, Evaluator])
 def test_each_kind_has_an_example(family: type[Component]) -> None:
-    tried = {example.values[0].kind for example in examples(family)}
-    assert tried == set(PLUGINS.of_family(family.family))
+    kinds = {example.values[0].kind for example in examples(family)}
+    assert kinds == set(PLUGINS.of_family(family.family))

@@ -93,5 +93,5 @@ def test_neither_the_mean_nor_evaluators_load_torchmetrics():
         "mmtoolkit.MeanWithError(), mmtoolkit.Elbo(), mmtoolkit.Prediction(), mmtoolkit.LogLikelihood()\n"
         "print('torchmetrics' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout == "False\n"

@@ -1,4 +1,4 @@
-"""The base class of numbers: cells of several columns, what is unknown of them, and likelihoods of the known."""
+"""The base class of numbers: cells of several columns, unknown entries, and likelihoods of the known ones."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, distributions, nn
 
+from facts import assert_facts
+from lines import assert_lines
 from mmtoolkit.components import Entries, NumberModality, Records, split_entries
 from mmtoolkit.data.dataset import prepare
 from rows import faults_of, refused, rows_of, with_garbage
@@ -22,7 +24,7 @@ NAN = math.nan
 
 
 class Raw(NumberModality):
-    """Numbers as they are; a plugin's least."""
+    """Numbers as they are: the smallest subclass."""
 
     kind: Literal["raw"] = "raw"
 
@@ -55,11 +57,11 @@ def test_a_number_has_one_column_or_several() -> None:
     assert Raw(columns=("a",)).event_shape() == (2, 1)  # one that may be unknown
 
 
-def test_what_columns_cannot_be() -> None:
-    assert refused(Raw, columns=("a", "b", "a")) == "the column 'a' is named twice; name each once"
+def test_faults_of_columns() -> None:
+    assert_facts(refused(Raw, columns=("a", "b", "a")), "'a'", "twice", "name each once")
     assert "at least 1 item" in refused(Raw, columns=())
-    assert refused(Raw, columns=("a",), column="b") == (
-        "column and columns are both given; keep columns for several numbers, column for one"
+    assert_facts(
+        refused(Raw, columns=("a",), column="b"), "column and columns", "columns for several", "column for one"
     )
 
 
@@ -79,49 +81,48 @@ def test_records_are_columns_seen_row_by_row() -> None:
 # Cells.
 
 
-def test_a_row_is_there_where_any_of_it_is() -> None:
-    found = TWO.parse_column(Records({"a": [1, None, None, NAN], "b": [2, 3, None, None]}))
-    assert found.present.tolist() == [True, True, False, False]
-    assert found.stored.tolist() == [[[1, 2], [1, 1]], [[0, 3], [0, 1]], [[0, 0], [0, 0]], [[0, 0], [0, 0]]]
-    assert found.stored.dtype == torch.float64
-    assert not found.faults
+def test_a_row_is_present_if_any_of_its_numbers_is() -> None:
+    parsed = TWO.parse_column(Records({"a": [1, None, None, NAN], "b": [2, 3, None, None]}))
+    assert parsed.present.tolist() == [True, True, False, False]
+    assert parsed.stored.tolist() == [[[1, 2], [1, 1]], [[0, 3], [0, 1]], [[0, 0], [0, 0]], [[0, 0], [0, 0]]]
+    assert parsed.stored.dtype == torch.float64
+    assert not parsed.faults
     single = ONE.parse_column([1, None, NAN, 0])
     assert single.present.tolist() == [True, False, False, True]
     assert single.stored.tolist() == [1, 0, 0, 0]
 
 
 def test_an_entry_at_fault_is_unknown_and_the_rest_stays() -> None:
-    found = TWO.parse_column(Records({"a": ["x", 1, "y"], "b": [2, "z", []]}))
-    assert found.present.tolist() == [True, True, False]
-    assert found.stored[:, 0].tolist() == [[0, 2], [1, 0], [0, 0]]
-    assert found.stored[:, 1].tolist() == [[0, 1], [1, 0], [0, 0]]
-    assert found.faults == {
+    parsed = TWO.parse_column(Records({"a": ["x", 1, "y"], "b": [2, "z", []]}))
+    assert parsed.present.tolist() == [True, True, False]
+    assert parsed.stored[:, 0].tolist() == [[0, 2], [1, 0], [0, 0]]
+    assert parsed.stored[:, 1].tolist() == [[0, 1], [1, 0], [0, 0]]
+    assert parsed.faults == {
         0: "a: 'x' is no number; mend it",
         1: "b: 'z' is no number; mend it",
         2: "a: 'y' is no number; mend it. b: [] is no number; mend it",
     }
 
 
-def test_what_is_no_mapping_or_names_a_strange_column() -> None:
-    found = TWO.parse_column([{"a": 1, "c": 2}, 7, None, {"b": 3}, {}])
-    assert found.present.tolist() == [True, False, False, True, False]
-    assert found.faults == {
-        0: "there is no column 'c'; the columns are a, b",
-        1: "7 is no mapping; write {a: VALUE}",
-    }
+def test_a_cell_that_is_no_mapping_or_names_another_column_is_a_fault() -> None:
+    parsed = TWO.parse_column([{"a": 1, "c": 2}, 7, None, {"b": 3}, {}])
+    assert parsed.present.tolist() == [True, False, False, True, False]
+    assert parsed.faults.keys() == {0, 1}
+    assert_facts(parsed.faults[0], "no column 'c'", "a, b")
+    assert_facts(parsed.faults[1], "7", "mapping", "write {a: VALUE}")
 
 
-def test_parse_says_what_parse_column_says() -> None:
+def test_parse_reports_the_fault_that_parse_column_reports() -> None:
     assert TWO.parse({"b": 3}).tolist() == [[0, 3], [0, 1]]
-    for cell, text in [
+    for cell, *facts in [
         ({"a": "x", "b": 1}, "a: 'x' is no number; mend it"),
-        ({"c": 1}, "there is no column 'c'; the columns are a, b"),
-        ({}, "nothing of it is known; give a value, or leave the cell empty"),
-        ({"a": None}, "nothing of it is known; give a value, or leave the cell empty"),
+        ({"c": 1}, "no column 'c'", "a, b"),
+        ({}, "known", "give", "leave the cell empty"),
+        ({"a": None}, "known", "give", "leave the cell empty"),
     ]:
         with pytest.raises(ValueError) as raised:  # noqa: PT011
             TWO.parse(cell)
-        assert str(raised.value) == text
+        assert_facts(str(raised.value), *facts)
 
 
 NUMBERS = st.none() | st.floats(-100, 100) | st.sampled_from([NAN, "x", "2", True])
@@ -145,22 +146,17 @@ def test_columns_rows_and_single_cells_are_read_alike(table: list[tuple[Any, Any
             assert torch.equal(TWO.parse(TWO.cell(x)), x)
 
 
-def test_what_is_typed_is_yaml() -> None:
+def test_text_typed_for_several_numbers_is_yaml() -> None:
     assert ONE.typed("3") == "3"
     assert TWO.typed("{a: 1, b: yes}") == {"a": 1, "b": "yes"}
     assert TWO.typed("{a: 1, b: null}") == {"a": 1, "b": None}
-    for text, fault in [
-        ("7", "7 is no mapping; write {a: VALUE}"),
-        ("", "'' is no mapping; write {a: VALUE}"),
-        ("{a: 1", "it:1: is not YAML"),
-    ]:
+    for text, *facts in [("7", "7", "mapping"), ("", "''", "mapping"), ("{a: 1", "it:1: ", "not YAML")]:
         with pytest.raises(ValueError) as raised:  # noqa: PT011
             TWO.typed(text)
-        assert str(raised.value).startswith(fault)
-        assert str(raised.value).endswith("write {a: VALUE}")
+        assert_facts(str(raised.value), *facts, "write {a: VALUE}")
 
 
-def test_a_cell_holds_what_is_known() -> None:
+def test_a_cell_holds_the_known_numbers() -> None:
     assert TWO.cell(torch.tensor([[5.0, 7.0], [0.0, 1.0]])) == {"b": 7.0}
     assert ONE.cell(torch.tensor(0.1, dtype=torch.float64)) == 0.1
 
@@ -180,7 +176,7 @@ def test_known_entries_are_split_from_unknown() -> None:
     assert known.all()
 
 
-def test_log_prob_is_the_sum_over_what_is_known() -> None:
+def test_log_prob_is_the_sum_over_known_numbers() -> None:
     loc, scale = randn(6, 3, seed=1).requires_grad_(), randn(6, 3, seed=2).exp().requires_grad_()
     p = Entries(distributions.Normal(loc, scale, validate_args=False), single=False)
     expected = [
@@ -221,7 +217,7 @@ def test_a_single_number_is_scored_as_it_is() -> None:
     assert p.sample((4,)).shape == (4, 6)
 
 
-def test_all_is_known_of_a_sample() -> None:
+def test_all_numbers_of_a_sample_are_known() -> None:
     base = distributions.Normal(randn(6, 2), torch.full((6, 2), 1e-9), validate_args=False)
     p = TWO.distribution(base)
     for value in (p.sample(), p.mean, TWO.point(p), p.sample((3,))[2]):
@@ -236,19 +232,19 @@ PART = torch.tensor([[[1.0, 5.0], [1, 0]], [[3.0, 7.0], [1, 1]]])
 WHOLE = torch.tensor([[[2.0, 9.0], [1, 1]], [[0.0, 5.0], [1, 1]]])
 
 
-def test_scores_are_means_over_what_is_known() -> None:
+def test_scores_are_means_over_known_numbers() -> None:
     assert TWO.scores(WHOLE, PART)["squared_error"].tolist() == [1.0, (9 + 4) / 2]
     assert ONE.scores(torch.tensor([2.0, 5.0]), torch.tensor([1.0, 5.0]))["squared_error"].tolist() == [1, 0]
 
 
-def test_columns_are_better_the_way_that_their_mean_is() -> None:
+def test_scores_of_columns_have_the_direction_of_their_mean() -> None:
     assert ONE.better() == {"squared_error": "low"}
     assert TWO.better() == {"squared_error": "low"} | {f"squared_error of {name}": "low" for name in TWO.columns or ()}
     assert TWO.better().keys() == TWO.scores(WHOLE, PART).keys() | TWO.detailed_scores(WHOLE, PART).keys()
 
 
-def test_scores_of_a_class_that_does_not_say_it_have_no_direction() -> None:
-    """One written for 0.1.0, which has `entry_scores` of its own alone."""
+def test_scores_without_a_stated_direction_have_none() -> None:
+    """A class written for 0.1.0 overrides `entry_scores` alone."""
 
     class Old(Raw):
         def entry_scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
@@ -257,18 +253,18 @@ def test_scores_of_a_class_that_does_not_say_it_have_no_direction() -> None:
     assert not Old(columns=("a", "b")).better().keys() & {"absolute_error", "absolute_error of a"}
 
 
-def test_the_baseline_is_the_mean_of_what_is_known() -> None:
+def test_the_baseline_is_the_mean_of_known_numbers() -> None:
     assert TWO.baseline(iter([PART[:1], PART[1:]])).tolist() == [[2, 7], [1, 1]]
     assert ONE.baseline(iter([torch.tensor([1.0, 2.0]), torch.tensor([6.0])])) == 3
     assert TWO.baseline(iter([])).shape == (2, 2)
 
 
-def test_what_is_unknown_can_be_filled_in() -> None:
+def test_unknown_numbers_can_be_filled_in() -> None:
     assert TWO.filled(PART, WHOLE).tolist() == [[[1, 9], [1, 1]], [[3, 7], [1, 1]]]
     assert torch.equal(ONE.filled(PART[:, 0, 0], WHOLE[:, 0, 0]), PART[:, 0, 0])
 
 
-def test_a_condition_tells_what_is_known() -> None:
+def test_a_condition_says_which_numbers_are_known() -> None:
     assert (ONE.condition_size, TWO.condition_size) == (1, 4)
     for garbage in with_garbage(PART):
         assert TWO.condition(garbage).tolist() == [[1, 0, 1, 0], [3, 7, 1, 1]]
@@ -285,19 +281,17 @@ def test_several_columns_become_one_modality(own_cache: Path) -> None:
     train = data.split("train")
     assert train.present.tolist() == [[True, True], [True, False], [False, True], [True, True]]
     assert train.stored["ab"][3].tolist() == [[0, 4], [0, 1]]
-    assert data.notes == [
-        "train, columns a, b: 1 of 4 cells cannot be read and count as missing; first, train row 3: "
-        "a: 'x' is no number; mend it"
-    ]
+    assert_lines(data.notes, ("train, columns a, b: ", "1 of 4 cells", "missing", "train row 3: a: 'x' is no number"))
     batch = train.batch(torch.tensor([3, 2]), torch.device("cpu"))
     assert batch.value("ab").tolist() == [[[0, 4], [0, 1]]]
 
 
 def test_faults_name_row_and_columns(own_cache: Path) -> None:
-    assert faults_of(rows_of(TABLE), ab=TWO) == [
-        "train row 3, columns a, b: a: 'x' is no number; mend it; mend the cell, or set data.on_bad_cell to missing"
-    ]
-    assert faults_of(rows_of(TABLE), ab=Raw(columns=("a", "bb"))) == [
-        "modalities.ab: the data has no column 'bb'; did you mean 'b'?; its columns are a, b, c: set columns to some "
-        "of them"
-    ]
+    assert_lines(
+        faults_of(rows_of(TABLE), ab=TWO),
+        ("train row 3, columns a, b: a: 'x' is no number; mend it", "mend the cell", "data.on_bad_cell", "missing"),
+    )
+    assert_lines(
+        faults_of(rows_of(TABLE), ab=Raw(columns=("a", "bb"))),
+        ("modalities.ab: ", "no column 'bb'", "did you mean 'b'", "a, b, c", "set columns"),
+    )

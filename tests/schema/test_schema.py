@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from facts import assert_facts
+from lines import assert_lines
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.catalogue import shipped
 from mmtoolkit.catalogue.plugins import Plugins, load_plugins
@@ -108,7 +110,7 @@ def test_byte_order_mark_is_no_fault(plugins: Plugins, folder: Path) -> None:
     assert read_schema("s.yaml", plugins=plugins).name == "mine"
 
 
-def test_given_data_is_left_as_it_is(plugins: Plugins) -> None:
+def test_parsing_changes_no_data(plugins: Plugins) -> None:
     data = {
         "name": "x",
         "data": {"kind": "mnist"},
@@ -137,51 +139,44 @@ def test_each_stands_for_one_modality_a_name(plugins: Plugins, folder: Path) -> 
         (
             "label: {kind: label, each: [image, a, a]}",
             [
-                "s.yaml:5: modalities.label.each.0: the modality 'image' is there already, from modalities.image; "
-                "rename or remove one",
-                "s.yaml:5: modalities.label.each.2: the modality 'a' is there already, from modalities.label.each.1; "
-                "rename or remove one",
+                ("s.yaml:5: modalities.label.each.0: ", "'image'", "modalities.image", "rename or remove"),
+                ("s.yaml:5: modalities.label.each.2: ", "'a'", "modalities.label.each.1", "rename or remove"),
             ],
         ),
         *(
             (
                 f"label: {{kind: label, each: {value}}}",
-                ["s.yaml:5: modalities.label.each: must be a list of names; write each: [a, b]"],
+                [("s.yaml:5: modalities.label.each: ", "list of names", "each: [a, b]")],
             )
             for value in ("a", "[]", "{a: 1}", "null", "[1.5]", "[true]", "[[a]]", "[null]")
         ),
         (
             "label: {kind: label, each: a, weigt: 2}",
             [
-                "s.yaml:5: modalities.label.each: must be a list of names; write each: [a, b]",
-                "s.yaml:5: modalities.label.weigt: unknown key; did you mean 'weight'?; the keys here are KEYS",
+                ("s.yaml:5: modalities.label.each: ", "list of names", "each: [a, b]"),
+                ("s.yaml:5: modalities.label.weigt: ", "unknown key", "'weight'", "KEYS"),
             ],
         ),
         (
             "label: {kind: label, each: [a], column: b}",
-            [
-                "s.yaml:5: modalities.label.column: one column cannot serve each of several; remove it, the columns "
-                "are those named in each"
-            ],
+            [("s.yaml:5: modalities.label.column: ", "one column", "several", "remove it", "each")],
         ),
         (
             "label: {kind: label, each: [a, b], weigt: 2}",
-            [
-                f"s.yaml:5: modalities.{name}.weigt: unknown key; did you mean 'weight'?; the keys here are KEYS"
-                for name in "ab"
-            ],
+            [(f"s.yaml:5: modalities.{name}.weigt: ", "unknown key", "'weight'", "KEYS") for name in "ab"],
         ),
     ],
 )
-def test_faults_of_each(label: str, expected: list[str], plugins: Plugins, folder: Path) -> None:
+def test_faults_of_each(label: str, expected: list[tuple[str, ...]], plugins: Plugins, folder: Path) -> None:
     keys = ", ".join(plugins.components["modality", "label"].model_fields)
-    assert faults(edited("label: {kind: label}", label), plugins) == [line.replace("KEYS", keys) for line in expected]
+    lines = faults(edited("label: {kind: label}", label), plugins)
+    assert_lines(lines, *([keys if fact == "KEYS" else fact for fact in facts] for facts in expected))
 
 
 # What is wrong.
 
 
-def test_all_faults_are_told_at_once_in_the_order_of_the_file(plugins: Plugins, folder: Path) -> None:
+def test_all_faults_are_reported_at_once_in_the_order_of_the_file(plugins: Plugins, folder: Path) -> None:
     text = """\
 name: a/b
 data: {kind: mnst}
@@ -203,50 +198,45 @@ evaluate:
   - {kind: prediction, predict: pint}
 """
     train = "epochs, sampling, batch_size, learning_rate, warmup_epochs, gradient_clip, early_stopping, seed"
-    assert faults(text, plugins) == [
-        "s.yaml:1: name: must be the name of a folder: no slash, no dot at the front, at most 200 bytes; change it",
-        "s.yaml:2: data.kind: there is no source of kind 'mnst'; did you mean 'mnist'?; "
-        f"the kinds are {', '.join(plugins.of_family('source'))}",
-        "s.yaml:4: modalities.image: shape has 2 channels; give 1 for grey or 3 for RGB, as [3, 64, 64]",
-        "s.yaml:8: modalities.label.kind: there is no modality of kind 'lable'; did you mean 'label'?; "
-        f"the kinds are {', '.join(plugins.of_family('modality'))}",
-        "s.yaml:9: modalities.other: must be a mapping such as {kind: …}, not 3; give its keys",
-        "s.yaml:12: model.latent_dim: input should be greater than 0, not -1; give a larger number",
-        "s.yaml:13: model.subsets.sampling: input should be 'uniform' or 'by_size', not 'by_siz'; "
-        "did you mean 'by_size'?; give one of these",
-        "s.yaml:13: model.subsets.kk: unknown key; did you mean 'k'?; the keys here are k, sampling",
-        "s.yaml:14: train.batch_size: input should be a valid integer, unable to parse string as an integer, "
-        "not 'no'; give a whole number",
-        "s.yaml:14: train.learning_rate: input should be a finite number, not inf; give a finite number",
-        "s.yaml:14: train.seed: input should be a valid integer, got a number with a fractional part, not 1.5; "
-        "give a whole number",
-        f"s.yaml:14: train.epoch: unknown key; did you mean 'epochs'?; the keys here are {train}",
-        "s.yaml:16: evaluate.0.entries.0.target: is missing; add it",
-        "s.yaml:16: evaluate.0.entries.0.targt: unknown key; did you mean 'target'?; the keys here are target, given",
-        f"s.yaml:17: evaluate.1: has no kind; add kind: one of {', '.join(plugins.of_family('evaluator'))}",
-        "s.yaml:18: evaluate.2.predict: input should be 'point' or 'sample', not 'pint'; did you mean 'point'?; "
-        "give one of these",
-    ]
+    assert_lines(
+        faults(text, plugins),
+        ("s.yaml:1: name: ", "folder", "no slash", "200 bytes", "change it"),
+        ("s.yaml:2: data.kind: ", "'mnst'", "'mnist'", ", ".join(plugins.of_family("source"))),
+        ("s.yaml:4: modalities.image: ", "2 channels", "give 1", "or 3", "[3, 64, 64]"),
+        ("s.yaml:8: modalities.label.kind: ", "'lable'", "'label'", ", ".join(plugins.of_family("modality"))),
+        ("s.yaml:9: modalities.other: ", "mapping", "{kind: …}", "not 3", "give its keys"),
+        ("s.yaml:12: model.latent_dim: ", "greater than 0", "-1", "larger number"),
+        ("s.yaml:13: model.subsets.sampling: ", "'uniform' or 'by_size'", "'by_siz'", "did you mean 'by_size'"),
+        ("s.yaml:13: model.subsets.kk: ", "unknown key", "did you mean 'k'", "k, sampling"),
+        ("s.yaml:14: train.batch_size: ", "integer", "'no'", "whole number"),
+        ("s.yaml:14: train.learning_rate: ", "inf", "finite number"),
+        ("s.yaml:14: train.seed: ", "integer", "1.5", "whole number"),
+        ("s.yaml:14: train.epoch: ", "unknown key", "'epochs'", train),
+        ("s.yaml:16: evaluate.0.entries.0.target: ", "missing", "add it"),
+        ("s.yaml:16: evaluate.0.entries.0.targt: ", "unknown key", "'target'", "target, given"),
+        ("s.yaml:17: evaluate.1: ", "no kind", "add kind", ", ".join(plugins.of_family("evaluator"))),
+        ("s.yaml:18: evaluate.2.predict: ", "'point' or 'sample'", "'pint'", "did you mean 'point'"),
+    )
 
 
 def test_a_family_of_one_kind_needs_its_kind_too(plugins: Plugins, folder: Path) -> None:
     plugins = Plugins({key: cls for key, cls in plugins.components.items() if key[0] != "model" or key[1] == "mvae"})
-    assert faults(edited("{kind: mvae}", "{latent_dim: 3}"), plugins) == [
-        "s.yaml:6: model: has no kind; add kind: one of mvae"
-    ]
-    assert faults(edited("{kind: mvae}", "{kind: mva}"), plugins) == [
-        "s.yaml:6: model.kind: there is no model of kind 'mva'; did you mean 'mvae'?; the kinds are mvae"
-    ]
-    assert faults(edited("{kind: mvae}", "{kind: mvae, latentdim: 3}"), plugins) == [
-        "s.yaml:6: model.latentdim: unknown key; did you mean 'latent_dim'?; the keys here are kind, latent_dim, "
-        "subsets, banks"
-    ]
+    for model, *facts in (
+        ("{latent_dim: 3}", "s.yaml:6: model: ", "no kind", "add kind", "mvae"),
+        ("{kind: mva}", "s.yaml:6: model.kind: ", "'mva'", "did you mean 'mvae'", "kinds are mvae"),
+        (
+            "{kind: mvae, latentdim: 3}",
+            "s.yaml:6: model.latentdim: ",
+            "unknown key",
+            "'latent_dim'",
+            "kind, latent_dim",
+        ),
+    ):
+        assert_lines(faults(edited("{kind: mvae}", model), plugins), facts)
 
 
-NO_MAPPING = (
-    "s.yaml: is not a mapping; a schema has the keys name, data, modalities, model, train, evaluate; `mmt init TABLE` "
-    "writes one"
-)
+KEYS = "name, data, modalities, model, train, evaluate"
+NO_MAPPING = ("s.yaml: ", "not a mapping", KEYS, "mmt init TABLE")
 
 
 @pytest.mark.parametrize(
@@ -263,24 +253,19 @@ NO_MAPPING = (
         (
             "modalites: {}\n",
             [
-                "s.yaml:1: name: is missing; add it",
-                "s.yaml:1: data: is missing; add it",
-                "s.yaml:1: modalities: is missing; add it",
-                "s.yaml:1: model: is missing; add it",
-                "s.yaml:1: modalites: unknown key; did you mean 'modalities'?; the keys here are name, data, "
-                "modalities, model, train, evaluate",
+                *((f"s.yaml:1: {key}: ", "missing", "add it") for key in ("name", "data", "modalities", "model")),
+                ("s.yaml:1: modalites: ", "unknown key", "'modalities'", KEYS),
             ],
         ),
-        (b"name: \xff", ["s.yaml: is not UTF-8 text (byte 6); save it as UTF-8"]),
-        ("", ["s.yaml: is empty; write a schema there (see `mmt list schemas` for some)"]),
-        (
-            SCHEMA + "name: again\n",
-            ["s.yaml:7: name: stands twice, first in line 1; remove one"],
-        ),
+        (b"name: \xff", [("s.yaml: ", "not UTF-8", "byte 6", "save it as UTF-8")]),
+        ("", [("s.yaml: ", "empty", "mmt list schemas")]),
+        (SCHEMA + "name: again\n", [("s.yaml:7: name: ", "twice", "line 1", "remove")]),
     ],
 )
-def test_files_that_are_no_schema(text: str | bytes, expected: list[str], plugins: Plugins, folder: Path) -> None:
-    assert faults(text, plugins) == expected
+def test_files_that_are_no_schema(
+    text: str | bytes, expected: list[tuple[str, ...]], plugins: Plugins, folder: Path
+) -> None:
+    assert_lines(faults(text, plugins), *expected)
 
 
 @pytest.mark.parametrize(
@@ -289,77 +274,70 @@ def test_files_that_are_no_schema(text: str | bytes, expected: list[str], plugin
         (
             "name: mine",
             "name: 3",
-            "s.yaml:1: name: input should be a valid string, not 3; give a text, in quotes if YAML reads it as "
-            "something else",
+            ("s.yaml:1: name: ", "string", "not 3", "quotes"),
         ),
         *(
             (
                 "name: mine",
                 f"name: {name}",
-                "s.yaml:1: name: must be the name of a folder: no slash, no dot at the front, at most 200 bytes; "
-                "change it",
+                ("s.yaml:1: name: ", "folder", "no slash", "no dot", "200 bytes", "change it"),
             )
             for name in ("a/b", ".", "..", ".hidden", "a\\b", '""', "x" * 300, '"a\\n"', '"a\\0"')
         ),
         (
             "{kind: mnist}",
             "{kind: mnist, root: 3}",
-            "s.yaml:2: data.root: must be a path, not 3; give one, in quotes if YAML reads it as something else",
+            ("s.yaml:2: data.root: ", "path", "not 3", "quotes"),
         ),
         (
             "{kind: mnist}",
             "{kind: mnist, root: ~nobody-here/x}",
-            "s.yaml:2: data.root: ~nobody-here/x: is no path here: Could not determine home directory.; correct it",
+            ("s.yaml:2: data.root: ~nobody-here/x: ", "path", "Could not determine home directory", "correct it"),
         ),
         (
             "{kind: mnist}",
             "{kind: mnist, on_bad_cell: ignore}",
-            "s.yaml:2: data.on_bad_cell: input should be 'error' or 'missing', not 'ignore'; give one of these",
+            ("s.yaml:2: data.on_bad_cell: ", "'error' or 'missing'", "'ignore'", "give one"),
         ),
         (
             "{kind: mnist}",
             "{kind: mnist, rows: {train: 0}}",
-            "s.yaml:2: data.rows.train: input should be greater than 0, not 0; give a larger number",
+            ("s.yaml:2: data.rows.train: ", "greater than 0", "not 0", "larger number"),
         ),
         (
             "{kind: mnist}",
             "{kind: mnist, supervision: {paired: 2}}",
-            "s.yaml:2: data.supervision.paired: input should be less than or equal to 1, not 2; give a smaller number",
+            ("s.yaml:2: data.supervision.paired: ", "less than or equal to 1", "not 2", "smaller number"),
         ),
         (
             "{kind: mnist}",
             "{kind: mnist, supervision: {paired: .1, keep: .1}}",
-            "s.yaml:2: data.supervision: needs paired (a fraction of rows) or keep (a probability of cells), one of "
-            "the two; change it",
+            ("s.yaml:2: data.supervision: ", "paired (a fraction of rows)", "keep (a probability of cells)", "; "),
         ),
         (
             "{kind: mnist}",
             "{kind: mnist, supervision: {paired: .1, groups: [[image], [labl]]}}",
-            "s.yaml:2: data.supervision.groups.1.0: there is no modality 'labl'; did you mean 'label'?; "
-            "the modalities are image, label",
+            ("s.yaml:2: data.supervision.groups.1.0: ", "'labl'", "did you mean 'label'", "image, label"),
         ),
         (
             "[1, 28, 28]",
             "[1, 28, 10000000]",
-            "s.yaml:4: modalities.image.shape.2: input should be less than or equal to 4096, not 10000000; give a "
-            "smaller number",
+            ("s.yaml:4: modalities.image.shape.2: ", "less than or equal to 4096", "10000000", "smaller number"),
         ),
         (
             "{kind: mvae}",
             "{kind: mvae, latent_dim: 1000000000}",
-            "s.yaml:6: model.latent_dim: input should be less than or equal to 65536, not 1000000000; give a smaller "
-            "number",
+            ("s.yaml:6: model.latent_dim: ", "less than or equal to 65536", "1000000000", "smaller number"),
         ),
         (
             "[1, 28, 28]",
             "[1, 28]",
-            "s.yaml:4: modalities.image.shape.2: is missing; add it",
+            ("s.yaml:4: modalities.image.shape.2: ", "missing", "add it"),
         ),
         (
             "[1, 28, 28]",
             "[1, 28, x]",
-            "s.yaml:4: modalities.image.shape.2: input should be a valid integer, unable to parse string as an "
-            "integer, not 'x'; give a whole number",
+            ("s.yaml:4: modalities.image.shape.2: ", "integer", "'x'", "whole number"),
         ),
         (
             "[1, 28, 28]",
@@ -369,53 +347,50 @@ def test_files_that_are_no_schema(text: str | bytes, expected: list[str], plugin
         (
             "{kind: label}",
             "{kind: label, classes: [a]}",
-            "s.yaml:5: modalities.label.classes: a label needs two classes or more; name them, or remove the modality",
+            ("s.yaml:5: modalities.label.classes: ", "two classes", "name them", "remove the modality"),
         ),
         (
             "{kind: label}",
             "",
-            "s.yaml:5: modalities.label: must be a mapping such as {kind: …}, not None; give its keys",
+            ("s.yaml:5: modalities.label: ", "mapping", "{kind: …}", "None", "give its keys"),
         ),
         (
             "{kind: label}",
             "{kind: [label]}",
-            "s.yaml:5: modalities.label.kind: there is no modality of kind \"['label']\"; did you mean 'label'?; "
-            "the kinds are KINDS",
+            ("s.yaml:5: modalities.label.kind: ", "\"['label']\"", "did you mean 'label'", "KINDS"),
         ),
         (
             "{kind: label}",
             "{kind: label, weight: -1}",
-            "s.yaml:5: modalities.label.weight: input should be greater than or equal to 0, not -1; give a larger "
-            "number",
+            ("s.yaml:5: modalities.label.weight: ", "greater than or equal to 0", "-1", "larger number"),
         ),
         (
             "{kind: label}",
             "{kind: label, family: x}",
-            "s.yaml:5: modalities.label.family: unknown key; the keys here are KEYS",
+            ("s.yaml:5: modalities.label.family: ", "unknown key", "KEYS"),
         ),
         (
             "{kind: mvae}",
             "nonsense " + "x" * 5000,
-            f"s.yaml:6: model: must be a mapping such as {{kind: …}}, not 'nonsense {'x' * 49}…; give its keys",
+            ("s.yaml:6: model: ", "mapping", "{kind: …}", f"not 'nonsense {'x' * 49}…", "give its keys"),
         ),
     ],
 )
-def test_one_fault(old: str, new: str, expected: str | None, plugins: Plugins, folder: Path) -> None:
+def test_one_fault(old: str, new: str, expected: tuple[str, ...] | None, plugins: Plugins, folder: Path) -> None:
     if expected is None:  # small sides are no fault of an MLP
         Path("s.yaml").write_text(edited(old, new))
         read_schema("s.yaml", plugins=plugins)
     else:
-        kinds = ", ".join(plugins.of_family("modality"))
-        keys = ", ".join(plugins.components["modality", "label"].model_fields)
-        assert faults(edited(old, new), plugins) == [expected.replace("KINDS", kinds).replace("KEYS", keys)]
+        lists = {
+            "KINDS": ", ".join(plugins.of_family("modality")),
+            "KEYS": ", ".join(plugins.components["modality", "label"].model_fields),
+        }
+        assert_lines(faults(edited(old, new), plugins), [lists.get(fact, fact) for fact in expected])
 
 
 def test_no_modality_at_all(plugins: Plugins, folder: Path) -> None:
     text = "name: x\ndata: {kind: mnist}\nmodalities: {}\nmodel: {kind: mvae}\n"
-    assert faults(text, plugins) == [
-        "s.yaml:3: modalities: dictionary should have at least 1 item after validation, not 0; "
-        "give another number of entries"
-    ]
+    assert_lines(faults(text, plugins), ("s.yaml:3: modalities: ", "at least 1 item", "not 0", "number of entries"))
 
 
 def test_an_uninstalled_kind_has_its_install_hint(
@@ -425,50 +400,45 @@ def test_an_uninstalled_kind_has_its_install_hint(
         "mmt-audio: {install: pip install mmt-audio, about: Sounds., kinds: {modality: [audio], source: [wav]}}\n"
     )
     monkeypatch.setattr(shipped, "registry", lambda: folder)
-    assert faults(edited("kind: label", "kind: audio"), plugins) == [
-        "s.yaml:5: modalities.label.kind: there is no modality of kind 'audio'; mmt-audio offers it: "
-        "pip install mmt-audio"
-    ]
-    assert faults(edited("kind: mnist", "kind: audio"), plugins) == [
-        "s.yaml:2: data.kind: there is no source of kind 'audio'; "
-        f"the kinds are {', '.join(plugins.of_family('source'))}"
-    ]
+    lines = faults(edited("kind: label", "kind: audio"), plugins)
+    assert_lines(lines, ("s.yaml:5: modalities.label.kind: ", "'audio'", "mmt-audio", "pip install mmt-audio"))
+    lines = faults(edited("kind: mnist", "kind: audio"), plugins)
+    assert_lines(lines, ("s.yaml:2: data.kind: ", "'audio'", ", ".join(plugins.of_family("source"))))
+    assert "pip install" not in lines[0]
 
 
 def test_faults_of_a_key_with_line_breaks_stay_on_one_line(plugins: Plugins, folder: Path) -> None:
     (fault,) = faults(SCHEMA + '"a\\nb\\e[31m": 1\n', plugins)
-    assert fault.startswith('s.yaml:7: "a\\nb\\x1b[31m": unknown key; ')
+    assert_lines([fault], ('s.yaml:7: "a\\nb\\x1b[31m": ', "unknown key"))
 
 
 # Where schemas are.
 
 
 @pytest.mark.parametrize(
-    ("name", "fault"),
+    ("name", "facts"),
     [
-        ("mnst", "mnst: is neither a file nor a schema of the catalogue; did you mean 'mnist'?; "),
-        ("Mnist", "Mnist: is neither a file nor a schema of the catalogue; did you mean 'mnist'?; "),
-        ("zzz", "zzz: is neither a file nor a schema of the catalogue; `mmt list schemas` shows them"),
-        ("x.yaml", "x.yaml: there is no such file; give a schema file, or a name from `mmt list schemas`"),
-        ("a/b", "a/b: there is no such file; give a schema file, or a name from `mmt list schemas`"),
-        (".", ".: is a folder; give the schema file in it"),
-        ("a\0b", "a\\x00b: is neither a file nor a schema of the catalogue; `mmt list schemas` shows them"),
-        ("x" * 5000, f"{'x' * 5000}: cannot be read: File name too long; check the path"),
+        ("mnst", ("mnst: ", "neither a file", "catalogue", "did you mean 'mnist'")),
+        ("Mnist", ("Mnist: ", "neither a file", "catalogue", "did you mean 'mnist'")),
+        ("zzz", ("zzz: ", "neither a file", "catalogue", "`mmt list schemas`")),
+        ("x.yaml", ("x.yaml: ", "no such file", "give a schema file", "`mmt list schemas`")),
+        ("a/b", ("a/b: ", "no such file", "give a schema file", "`mmt list schemas`")),
+        (".", (".: ", "is a folder", "give the schema file")),
+        ("a\0b", ("a\\x00b: ", "neither a file", "catalogue", "`mmt list schemas`")),
+        ("x" * 5000, ("x" * 5000 + ": ", "cannot be read", "File name too long", "check the path")),
     ],
 )
-def test_schemas_that_are_not_there(name: str, fault: str, folder: Path) -> None:
+def test_schemas_that_are_not_there(name: str, facts: tuple[str, ...], folder: Path) -> None:
     with pytest.raises(UserError) as raised:
         schema_path(name)
-    assert raised.value.faults[0].startswith(fault)
+    assert_lines(raised.value.faults, facts)
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").is_file(), reason="there is no such file here")
 def test_a_file_that_cannot_be_read(plugins: Plugins) -> None:
     with pytest.raises(UserError) as raised:
         read_schema("/proc/self/mem", plugins=plugins)
-    assert raised.value.faults == [
-        "/proc/self/mem: cannot be read: Input/output error; check the path and its permissions"
-    ]
+    assert_lines(raised.value.faults, ("/proc/self/mem: ", "cannot be read", "Input/output error", "permissions"))
 
 
 def test_a_folder_whose_name_is_no_text(plugins: Plugins, folder: Path) -> None:
@@ -477,9 +447,9 @@ def test_a_folder_whose_name_is_no_text(plugins: Plugins, folder: Path) -> None:
     (odd / "s.yaml").write_text(edited("{kind: mnist}", "{kind: mnist, root: data}"))
     with pytest.raises(UserError) as raised:
         read_schema(odd / "s.yaml", plugins=plugins)
-    assert raised.value.faults == [
-        f"{folder}/\\udcff/s.yaml:2: data.root: data: lies in a folder whose name is not UTF-8; rename that folder"
-    ]
+    assert_lines(
+        raised.value.faults, (f"{folder}/\\udcff/s.yaml:2: data.root: data: ", "folder", "not UTF-8", "rename")
+    )
 
 
 def test_a_file_goes_before_the_catalogue(folder: Path) -> None:
@@ -494,7 +464,7 @@ def test_a_file_goes_before_the_catalogue(folder: Path) -> None:
 def test_faults_of_plain_data_name_no_file(plugins: Plugins) -> None:
     with pytest.raises(UserError) as raised:
         parse_schema({"name": "x", "data": {"kind": "mnist"}, "model": {"kind": "mvae"}}, plugins=plugins)
-    assert raised.value.faults == ["schema: modalities: is missing; add it"]
+    assert_lines(raised.value.faults, ("schema: modalities: ", "missing", "add it"))
 
 
 def test_components_may_be_given_as_they_are(plugins: Plugins) -> None:
@@ -512,7 +482,7 @@ def test_at_names_the_deepest_place_that_was_written(plugins: Plugins, folder: P
     assert schema.at("train", "epochs") == "s.yaml:1: train.epochs"
 
 
-def test_what_was_learned_is_kept_and_where_it_stood_too(plugins: Plugins, folder: Path) -> None:
+def test_learned_options_are_in_the_schema_whose_keys_keep_their_lines(plugins: Plugins, folder: Path) -> None:
     Path("s.yaml").write_text(SCHEMA)
     schema = read_schema("s.yaml", plugins=plugins)
     kind: Any = type(schema.modalities["label"])
@@ -525,7 +495,7 @@ def test_without_plugins_the_line_says_why(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("MMT_PLUGINS", "")
     with pytest.raises(UserError) as raised:
         read_schema("mnist")
-    assert raised.value.faults == ["no modality is installed; MMT_PLUGINS may leave them out, or reinstall mmtoolkit"]
+    assert_facts(str(raised.value), "no modality is installed", "MMT_PLUGINS", "reinstall mmtoolkit")
 
 
 def test_json_schema_describes_each_kind(plugins: Plugins) -> None:

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facts import assert_facts
 from mmtoolkit.schema.train import EpochSampling
 from mmtoolkit.training.epochs import Epochs
 from runs import SMALL, mmt, sets
@@ -19,7 +20,7 @@ COUNTS = st.integers(1, 40)
 
 
 def epochs(there: int, whole: int, rows: int | None = None, complete: float | None = None) -> Epochs:
-    """Of the rows 100, 101, … the first are complete."""
+    """Epochs over the rows 100, 101, …, of which the first `whole` are complete."""
     options = EpochSampling(rows=rows, complete=complete)
     return Epochs(100 + torch.arange(there), torch.arange(there) < whole, options)
 
@@ -35,9 +36,9 @@ def test_by_default_every_row_comes_once_in_another_order_each_time() -> None:
 @given(COUNTS, COUNTS, st.integers(1, 150), st.none() | st.floats(0.01, 1), st.integers(0, 5))
 def test_rows_come_as_often_as_was_asked(rows: int, whole_rows: int, size: int, share: float | None, seed: int) -> None:
     complete = min(whole_rows, rows)
-    made = epochs(rows, complete, size, share)
-    order = made.order(seed).tolist()
-    assert made.size == len(order) == size
+    plan = epochs(rows, complete, size, share)
+    order = plan.order(seed).tolist()
+    assert plan.size == len(order) == size
     whole = [row for row in order if row < 100 + complete]
     rest = [row for row in order if row >= 100 + complete]
     assert rest == [] or max(rest) < 100 + rows
@@ -67,16 +68,15 @@ def test_where_no_row_or_every_row_is_complete_rows_come_as_they_are() -> None:
 @pytest.mark.slow
 def test_a_run_trains_on_as_many_rows_as_its_epoch_has(tmp_path: Path) -> None:
     changes = ["data.supervision={paired: 0.02}", "train.sampling={rows: 120, complete: 0.5}"]
-    done = mmt("run", "fashion_mini", *sets(*SMALL, *changes), "--out", tmp_path / "run")
-    assert done.status == 0, done.err
-    assert "training: 2 epochs of 3 steps over 120 rows" in done.err
+    some = mmt("run", "fashion_mini", *sets(*SMALL, *changes), "--out", tmp_path / "run")
+    assert some.status == 0, some.err
+    assert_facts(some.err, "training", "2 epochs", "3 steps", "120 rows")
     none = mmt(
         "run", "fashion_mini", *sets(*SMALL, "data.supervision={paired: 0}", changes[1]), "--out", tmp_path / "no"
     )
     assert none.status == 0
-    note = "train.sampling.complete: no training row has every modality; rows come as they are in the data"
-    assert note in none.err.splitlines()
-    assert note not in done.err
+    assert_facts(none.err, "train.sampling.complete: ", "no training row has every modality")
+    assert "train.sampling.complete" not in some.err
     bad = mmt("run", "fashion_mini", *sets("train.sampling={complete: 0}"), "--out", tmp_path / "bad")
     assert bad.status == 2
     assert "--set train.sampling" in bad.err

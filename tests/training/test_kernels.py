@@ -20,7 +20,7 @@ print(torch.get_float32_matmul_precision(), torch.backends.mkldnn.matmul.fp32_pr
 
 
 def in_a_fresh_process(before: str = "") -> list[str]:
-    """What PyTorch says of float32 products after the choice."""
+    """PyTorch's settings for float32 products after the choice."""
     command = [sys.executable, "-c", FRESH.format(before=before)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
@@ -32,7 +32,7 @@ def test_products_are_as_exact_as_before(shape: tuple[int, int, int]) -> None:
     draw = torch.Generator().manual_seed(0)
     x, y = torch.randn(rows, inner, generator=draw), torch.randn(inner, columns, generator=draw)
     exact = x.double() @ y.double()
-    # rounding of the inputs to bfloat16 would be off by some 4e-3 of the terms, float32 by some 1e-7
+    # Inputs rounded to bfloat16 cause errors of some 4e-3 of the terms; float32, of some 1e-7.
     assert (x @ y - exact).abs().max() < 1e-5 * inner**0.5
 
 
@@ -42,28 +42,28 @@ def test_a_choice_of_the_user_is_kept() -> None:
 
 MAKER = """
 import mmtoolkit.training.kernels
-mmtoolkit.training.kernels._made_by_amd = lambda: {amd}
+mmtoolkit.training.kernels._is_amd = lambda: {amd}
 torch.cuda.is_available = lambda: {cuda}
 product = torch.Tensor.__matmul__
 def through(x, y):
     if torch.backends.mkldnn.matmul.fp32_precision == "bf16" and x.dtype == torch.float32:
-        x, y = x.{kept}(), y.{kept}()
+        x, y = x.{rounded}(), y.{rounded}()
     return product(x.double(), y.double()).to(torch.float32)
 torch.Tensor.__matmul__ = through
 """
 
 
 @pytest.mark.parametrize(
-    ("maker", "found"),
+    ("maker", "settings"),
     [
-        ({"amd": True, "cuda": False, "kept": "float"}, ["medium", "bf16"]),
-        ({"amd": True, "cuda": False, "kept": "bfloat16"}, ["highest", "ieee"]),  # as on CPUs with tiles of bfloat16
-        ({"amd": False, "cuda": False, "kept": "float"}, ["highest", "none"]),
-        ({"amd": True, "cuda": True, "kept": "float"}, ["highest", "none"]),
+        ({"amd": True, "cuda": False, "rounded": "float"}, ["medium", "bf16"]),
+        ({"amd": True, "cuda": False, "rounded": "bfloat16"}, ["highest", "ieee"]),  # as on CPUs with bfloat16 tiles
+        ({"amd": False, "cuda": False, "rounded": "float"}, ["highest", "none"]),
+        ({"amd": True, "cuda": True, "rounded": "float"}, ["highest", "none"]),
     ],
 )
-def test_only_exact_products_of_amd_without_cuda_are_chosen(maker: dict[str, object], found: list[str]) -> None:
-    assert in_a_fresh_process(MAKER.format(**maker)) == found
+def test_only_exact_products_of_amd_without_cuda_are_chosen(maker: dict[str, object], settings: list[str]) -> None:
+    assert in_a_fresh_process(MAKER.format(**maker)) == settings
 
 
 WITHIN = """
@@ -83,12 +83,12 @@ assert state() == first
 @pytest.mark.parametrize(
     ("before", "inside"),
     [
-        (MAKER.format(amd=True, cuda=False, kept="float"), ["medium", "bf16"]),
-        (MAKER.format(amd=True, cuda=False, kept="bfloat16"), ["highest", "ieee"]),
-        (MAKER.format(amd=False, cuda=False, kept="float"), ["highest", "none"]),
+        (MAKER.format(amd=True, cuda=False, rounded="float"), ["medium", "bf16"]),
+        (MAKER.format(amd=True, cuda=False, rounded="bfloat16"), ["highest", "ieee"]),
+        (MAKER.format(amd=False, cuda=False, rounded="float"), ["highest", "none"]),
         ("torch.set_float32_matmul_precision('high')", ["high", "tf32"]),
     ],
 )
-def test_outside_everything_is_as_it_was(before: str, inside: list[str]) -> None:
+def test_the_settings_before_are_restored(before: str, inside: list[str]) -> None:
     command = [sys.executable, "-c", WITHIN.format(before=before)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == inside

@@ -1,4 +1,4 @@
-"""What a watcher hears of training."""
+"""A watcher receives the start of training and each epoch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mmtoolkit import (
 
 
 class Records:
-    """A watcher that keeps what it hears."""
+    """A watcher that records its calls."""
 
     def __init__(self) -> None:
         self.starts: list[TrainingStart] = []
@@ -46,7 +46,7 @@ def labels(epochs: int) -> Schema:
     )
 
 
-def test_a_watcher_of_a_run_hears_folder_and_resolved_schema(tmp_path: Path) -> None:
+def test_a_watcher_of_a_run_receives_folder_and_resolved_schema(tmp_path: Path) -> None:
     watcher = Records()
     run = execute(labels(2), tmp_path / "run", watcher=watcher)
     (start,) = watcher.starts
@@ -57,7 +57,7 @@ def test_a_watcher_of_a_run_hears_folder_and_resolved_schema(tmp_path: Path) -> 
     assert watcher.epochs == [1, 2]
 
 
-def test_a_watcher_of_a_resumed_run_hears_which_epochs_are_done(tmp_path: Path) -> None:
+def test_a_watcher_of_a_resumed_run_receives_the_complete_epochs(tmp_path: Path) -> None:
     execute(labels(1), tmp_path / "run")
     watcher = Records()
     execute(labels(3), tmp_path / "run", resume=True, watcher=watcher)
@@ -65,7 +65,7 @@ def test_a_watcher_of_a_resumed_run_hears_which_epochs_are_done(tmp_path: Path) 
     assert watcher.epochs == [2, 3]
 
 
-def test_a_watcher_of_a_trainer_hears_of_no_schema_where_there_is_none(tmp_path: Path) -> None:
+def test_a_watcher_of_a_trainer_without_a_schema_receives_none(tmp_path: Path) -> None:
     schema, watcher = labels(1), Records()
     data = prepare(schema.data, schema.modalities)
     network = build(schema.model, data.modalities)
