@@ -1,1 +1,1 @@
-"""Errors, words, files and seeds: what every other package stands on. It needs no PyTorch."""
+"""Errors, words, files and seeds for every other package. It needs no PyTorch."""

@@ -3,4 +3,4 @@
 from typing import Literal
 
 Better = Literal["high", "low"]
-"""The direction of a score: `high` as an accuracy's, or `low` as an error's."""
+"""The direction of a score: `high` for an accuracy, `low` for an error."""

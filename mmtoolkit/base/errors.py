@@ -1,4 +1,4 @@
-"""The one exception for what a user can mend."""
+"""The exception for faults that you can mend as a user."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from mmtoolkit.base.words import printable
 
 
 class UserError(Exception):
-    """Something the user can mend: a schema, data, an argument, a plugin.
+    """A fault that you can mend: in a schema, data, an argument or a plugin.
 
     The command line prints `faults`, one line each, without a traceback, and exits with status 2.
 
     Args:
-        faults: one line, or several when all faults are told at once. A line names the file, line, key or
-            cell, the fault and the remedy. What cannot be printed, such as a line break in a name, is escaped.
+        faults: one line, or several to report all faults at once. A line names the file, line, key or cell, the
+            fault and the remedy. The error escapes characters that cannot be printed, such as a line break in a name.
     """
 
     def __init__(self, faults: str | Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Writing so that a file or folder is there whole or not at all."""
+"""Writes files and folders whole or not at all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LONGEST_NAME = 40
 
 
 def check_free(out: Path, overwrite: bool) -> None:
-    """Raise where there is a file that may not be replaced, or a folder, in the place of one that is to be written."""
+    """Raise if the path is a folder, or a file that may not be replaced."""
     if not os.path.lexists(out):
         return
     if os.path.isdir(out):
@@ -39,9 +39,9 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.filename is not None:
-            named = Path(os.fsdecode(error.filename))
-            if named not in path.parents and path.parent not in named.parents:
-                raise  # a file that was being read, not ours
+            file = Path(os.fsdecode(error.filename))
+            if file not in path.parents and path.parent not in file.parents:
+                raise  # the block was reading this file, not writing it
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         remedy = "free some space, or write elsewhere" if full else "make it writable, or write elsewhere"
         raise UserError(f"{path}: cannot be written: {error.strerror or error}; {remedy}") from error
@@ -49,14 +49,14 @@ def _explained(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def locked(path: Path, busy: str | None = None) -> Iterator[None]:
-    """Alone among the processes that lock this file; a lock goes with its process.
+    """Hold the lock of a file, which one process at a time can hold; a lock ends with its process.
 
     Args:
-        path: the file, which stays.
-        busy: what to say at once where another process has it; waits for that where left out.
+        path: the file; it stays after the block.
+        busy: the error if another process holds the lock; by default, wait for that process.
 
     Raises:
-        UserError: another process has it, or it cannot be written.
+        UserError: another process holds the lock, or the file cannot be written.
     """
     make_folder(path.parent)
     lock = FileLock(path)
@@ -80,7 +80,7 @@ def _sync(path: Path) -> None:
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder and those above it, unless it is there."""
+    """Make a folder and its parents, if they do not exist."""
     with _explained(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
@@ -88,10 +88,10 @@ def make_folder(path: Path) -> Path:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A fresh path to write a file at, which takes the place of `path` when the block ends well.
+    """A new path for a file, which replaces `path` when the block ends well.
 
     Raises:
-        UserError: it cannot be written (a full disk, a read-only folder); nothing half-written stays.
+        UserError: the file cannot be written (a full disk, a read-only folder); no partial file stays.
     """
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -99,18 +99,18 @@ def replacing(path: Path) -> Iterator[Path]:
             new.touch()
             mode = new.stat().st_mode
             yield new
-            new.chmod(mode)  # some writers keep their files to themselves
+            new.chmod(mode)  # some writers make files that only their owner can read
             _sync(new)
             new.replace(path)
             _sync(path.parent)
     finally:
-        with contextlib.suppress(OSError):  # where nothing could be written there is nothing to remove
+        with contextlib.suppress(OSError):  # if nothing could be written, there is nothing to remove
             new.unlink()
 
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """A fresh folder to fill, which takes the place of the folder `path` when the block ends well.
+    """A new folder to fill, which replaces the folder `path` when the block ends well.
 
     Between the two renames of the swap the old folder stands at `set_aside(path)`.
     """
@@ -131,9 +131,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def filling_folder(path: Path) -> Iterator[Path]:
-    """A fresh folder to fill, whose files take their places in the folder `path` when the block ends well.
+    """A new folder to fill, whose files move to the folder `path` when the block ends well.
 
-    Other files that are there stay.
+    Other files of `path` stay.
     """
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -150,7 +150,7 @@ def filling_folder(path: Path) -> Iterator[Path]:
 
 
 def _swap(new: Path, path: Path) -> None:
-    """Put the folder `new` in the place of the folder `path`, again where another process does so at the same time."""
+    """Replace the folder `path` by the folder `new`; try again if another process does the same at the same time."""
     for attempts_left in reversed(range(_ATTEMPTS)):
         try:
             if path.exists():
@@ -164,12 +164,12 @@ def _swap(new: Path, path: Path) -> None:
 
 
 def set_aside(path: Path) -> Path:
-    """Where `replacing_folder` keeps the old folder for the moment of the swap."""
+    """The path of the old folder while `replacing_folder` swaps it for the new one."""
     return path.with_name(f".{path.name}.old")
 
 
 def sweep(folder: Path) -> None:
-    """Remove what writers that were killed left half-written in a folder. Nobody may be writing there."""
+    """Remove partial files and folders of killed writers. No process may be writing to the folder."""
     for path in folder.glob(".*"):
         if _HALF_WRITTEN.fullmatch(path.name):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -182,7 +182,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write a JSON file, whole or not at all; numbers that are not finite are refused."""
+    """Write a JSON file, whole or not at all; a number that is not finite is a `ValueError`."""
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -193,6 +193,6 @@ def checksum(path: Path) -> str:
 
 
 def safe_name(name: str, place: int) -> str:
-    """A file name for what has any name and a place in a list, as a modality has: no two of the list are the same."""
+    """A file name for an item of a list, such as a modality, with any name; no two items get the same."""
     plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
     return f"{place}_{plain[:_LONGEST_NAME]}"

@@ -1,4 +1,4 @@
-"""A package whose public names are imported when they are first used."""
+"""Lets a package import a public name when somebody first uses it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 
 
 def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """`__getattr__` and `__dir__` of a package whose public names are those that it imports for type checkers.
+    """`__getattr__` and `__dir__` for a package that imports its public names under `if TYPE_CHECKING:`.
 
-    The package writes each as `from module import Name as Name` under `if TYPE_CHECKING:`. Its source is read when
-    the first name is used, so that importing the package costs nothing.
+    The package writes `from module import Name as Name` for each. `__getattr__` reads that source at the first use of
+    a name, so importing the package costs nothing.
     """
 
     @cache
     def modules() -> dict[str, str]:
-        """Public name -> the module that it is imported from."""
+        """Public name -> its module."""
         import ast
         import inspect
 

@@ -1,4 +1,4 @@
-"""Where data sets are looked for and where prepared data is kept."""
+"""The folders of data sets and of prepared data."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import platformdirs
 from mmtoolkit.base.errors import UserError
 
 
-def _named(variable: str) -> Path | None:
-    """The folder that an environment variable names, where it is set."""
-    named = os.environ.get(variable)
-    if not named:
+def _folder_in(variable: str) -> Path | None:
+    """The folder that an environment variable names; None if it is not set."""
+    text = os.environ.get(variable)
+    if not text:
         return None
     try:
-        path = Path(named).expanduser().resolve()
+        path = Path(text).expanduser().resolve()
         str(path).encode()
-    except (RuntimeError, OSError, UnicodeEncodeError) as error:  # ~name of a user who is not there
-        raise UserError(f"{variable}={named}: is no path here: {error}; correct it") from error
+    except (RuntimeError, OSError, UnicodeEncodeError) as error:  # such as ~name of an unknown user
+        raise UserError(f"{variable}={text}: is not a path: {error}; correct it") from error
     return path
 
 
 def data_folders() -> list[Path]:
-    """The folders that hold data sets, in the order they are searched: $MMT_DATA, the user's, the system's."""
-    named = _named("MMT_DATA")
+    """The folders of data sets, in the order of search: $MMT_DATA, the user's, the system's."""
+    first = _folder_in("MMT_DATA")
     return [
-        *([named] if named else []),
+        *([first] if first else []),
         platformdirs.user_data_path("mmtoolkit"),
         Path("/usr/share/datasets"),
         platformdirs.site_data_path("mmtoolkit"),
@@ -36,22 +36,22 @@ def data_folders() -> list[Path]:
 
 
 def user_data_folder() -> Path:
-    """Where `mmt data get` puts data sets: $MMT_DATA where it is set, else the user's data folder."""
-    return _named("MMT_DATA") or platformdirs.user_data_path("mmtoolkit")
+    """The folder to which `mmt data get` writes data sets: $MMT_DATA if it is set, else the user's data folder."""
+    return _folder_in("MMT_DATA") or platformdirs.user_data_path("mmtoolkit")
 
 
 def cache_folder() -> Path:
-    """Where prepared data is kept: $MMT_CACHE, else the user's cache folder."""
-    return _named("MMT_CACHE") or platformdirs.user_cache_path("mmtoolkit")
+    """The folder of prepared data: $MMT_CACHE if it is set, else the user's cache folder."""
+    return _folder_in("MMT_CACHE") or platformdirs.user_cache_path("mmtoolkit")
 
 
 def prepared_folder() -> Path:
-    """Where prepared columns are kept."""
+    """The folder of prepared columns."""
     return cache_folder() / "prepared"
 
 
 def clean_prepared() -> int:
-    """Delete all prepared columns; the number of bytes freed."""
+    """Delete all prepared columns; return how many bytes that frees."""
     folder = prepared_folder()
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""How far a long task has come, said now and then."""
+"""Reports the progress of a long task now and then."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ _SECONDS = 15.0  # between two lines
 
 
 class Meter:
-    """Counts what a long task has done, and says how far it has come: at most one line each quarter of a minute.
+    """Counts the progress of a long task and reports it in at most one line every 15 seconds.
 
-    `Meter(run.say, "imputation", 2000)` says "imputation: 300 of 2,000 rows, about 12 s left". A task that takes less
-    than a quarter of a minute says nothing, and neither does one that is done.
+    `Meter(run.say, "imputation", 2000)` says "imputation: 300 of 2,000 rows, about 12 s left". It says nothing in the
+    first 15 seconds of a task, nor at its end.
 
     Args:
-        say: is given each line, such as an evaluator's `run.say`.
-        what: the task, with which the line begins.
-        total: how much there is to do.
-        unit: of what, in the plural.
+        say: the function that receives each line, such as an evaluator's `run.say`.
+        what: the name of the task, with which each line begins.
+        total: the number of units in the task.
+        unit: the name of the unit, in the plural.
     """
 
     def __init__(self, say: Callable[[str], None], what: str, total: int, unit: str = "rows") -> None:
@@ -27,7 +27,7 @@ class Meter:
         self._start = self._last = time.monotonic()
 
     def advance(self, count: int = 1) -> None:
-        """Count what has been done since the last call."""
+        """Count the units since the last call."""
         self.done += count
         now = time.monotonic()
         if now - self._last >= _SECONDS and 0 < self.done < self.total:

@@ -1,4 +1,4 @@
-"""YAML 1.2 as plain data with the line of every key: no tags, no aliases, no duplicate keys."""
+"""Reads and writes YAML 1.2 as plain data, with the line of every key; tags, aliases and duplicate keys are errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DEPTH = 50
 _LENGTH = 10_000_000
 _UNBROKEN = 1 << 30  # characters a line
 
-# The core schema of YAML 1.2.2, section 10.3.2: `no` is a word, dates and 1_000 stay text.
+# The core schema of YAML 1.2.2, section 10.3.2: `no`, dates and 1_000 are text.
 _NULL = re.compile(r"null|Null|NULL|~|")
 _TRUE, _FALSE = re.compile(r"true|True|TRUE"), re.compile(r"false|False|FALSE")
 _INT = re.compile(r"[-+]?[0-9]{1,400}")
@@ -40,14 +40,14 @@ _OCTAL, _HEX = re.compile(r"0o[0-7]{1,400}"), re.compile(r"0x[0-9a-fA-F]{1,400}"
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INF, _NAN = re.compile(r"([-+]?)(\.inf|\.Inf|\.INF)"), re.compile(r"\.nan|\.NaN|\.NAN")
 
-# What no YAML may hold (section 5.1), a surrogate among it; and text that needs no quotes wherever it stands.
+# Characters that YAML forbids (section 5.1), surrogates too; and text that needs no quotes in any place.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _UNQUOTED = re.compile(r"[\w/][\w/.()+-]*( [\w/.()+-]+)*")
 
 
 @dataclass(frozen=True)
 class Document:
-    """A YAML document: its data, and for each path in it the line (from 1) where it stands."""
+    """A YAML document: its data, and path in the data -> line (from 1)."""
 
     data: Any
     lines: dict[Path, int]
@@ -67,7 +67,7 @@ def plain(text: str) -> Any:
 
 
 class _Reader:
-    """Builds data from parser events, and notes every fault instead of stopping at the first."""
+    """Builds data from parser events and collects every fault, not only the first."""
 
     def __init__(self, events: Iterator[Event], name: str) -> None:
         self.events, self.name = events, name
@@ -112,7 +112,7 @@ class _Reader:
         while not isinstance(event := next(self.events), MappingEndEvent):
             if not isinstance(event, ScalarEvent):
                 self.fault(event, "a key must be a word; quote it if it has brackets or braces")
-                self.value(event, (*path, ""))  # a level deeper, so that keys within keys end
+                self.value(event, (*path, ""))  # one level deeper, so that keys in keys reach the limit
                 self.value(next(self.events), (*path, ""))
                 continue
             self.refuse_tag(event)
@@ -131,17 +131,17 @@ def read_yaml(text: str, name: str) -> Document:
 
     Args:
         text: the document.
-        name: what faults call it, such as its path.
+        name: the name of the document in errors, such as its path.
 
     Raises:
         UserError: every fault, one line each, `NAME:LINE: fault; remedy`.
     """
     if len(text) > _LENGTH:
         raise UserError(f"{name}: is longer than {_LENGTH:,} characters; is it a schema?")
-    if found := _FORBIDDEN.search(text):
-        line = text.count("\n", 0, found.start()) + 1
+    if match := _FORBIDDEN.search(text):
+        line = text.count("\n", 0, match.start()) + 1
         raise UserError(
-            f"{name}:{line}: holds the character U+{ord(found[0]):04X}, which YAML does not allow; remove it, "
+            f"{name}:{line}: holds the character U+{ord(match[0]):04X}, which YAML does not allow; remove it, "
             "or write it as an escape in double quotes"
         )
     yaml = YAML(typ="safe", pure=True)
@@ -159,7 +159,7 @@ def read_yaml(text: str, name: str) -> Document:
             reader.fault(event, "a second document begins here; keep one to a file")
     except YAMLError as error:
         raise UserError([*reader.faults, _syntax_fault(error, name)]) from error
-    except (ValueError, OverflowError) as error:  # an escape such as "\U00110000", which is no character
+    except (ValueError, OverflowError) as error:  # such as the escape "\U00110000", which stands for no character
         line = yaml.reader.get_mark().line + 1
         fault = f"{name}:{line}: is not YAML: {error}; mend the line (escapes in quotes, directives)"
         raise UserError([*reader.faults, fault]) from error
@@ -189,17 +189,17 @@ def _styled(data: Any) -> Any:
 
 
 def write_yaml(data: Any) -> str:
-    """Plain data as YAML that `read_yaml` reads back as it was."""
+    """Plain data as YAML; `read_yaml` gives the same data back."""
     return _dumped(_styled(data), 110)
 
 
 def write_entry(key: str, value: Any, block: int = 0) -> list[str]:
-    """A key and its value as lines of YAML, to be put together with comments between them.
+    """A key and its value as lines of YAML, which you can put between comments.
 
     Args:
         key: the key.
         value: plain data.
-        block: how many levels of mappings in it have a line for each key; those below stand in braces, on one line.
+        block: how many levels of mappings get a line for each key; deeper levels stand in braces on one line.
     """
     styled = _styled({key: value})
     _in_braces(styled[key], block)

@@ -1,4 +1,4 @@
-"""Finding plugins and the components they add: a fresh registry for each call, nothing global."""
+"""Loads plugins and their components into a new registry at each call; nothing is global."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GROUP = hooks.PROJECT
 
 @dataclass(frozen=True)
 class Plugin:
-    """Where components come from: an installed entry point, or a file named by `--plugin`."""
+    """The origin of components: an installed entry point, or a `--plugin` file."""
 
     name: str
     distribution: str
@@ -35,14 +35,14 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Plugins:
-    """The components found: (family, kind) -> class, and the plugin that each class comes from."""
+    """The loaded components: (family, kind) -> class, and class -> its plugin."""
 
     components: dict[tuple[str, str], type[Component]] = field(default_factory=dict)
     origins: dict[type[Component], Plugin] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
-    """A line for each plugin that does not work; the others do."""
+    """A line for each plugin that does not work; the other plugins do."""
     empty: list[Plugin] = field(default_factory=list)
-    """The plugins that work and add no component."""
+    """The plugins that work but add no component."""
 
     def of_family(self, family: str) -> dict[str, type[Component]]:
         """Kind -> class of one family."""
@@ -77,38 +77,37 @@ def _kind(cls: type[Component]) -> str:
         raise TypeError(f'{_name(cls)} needs a kind, such as `kind: Literal["name"] = "name"`')
     if missing := sorted(getattr(cls, "__abstractmethods__", ())):
         raise TypeError(f"{_name(cls)} does not define {', '.join(missing)}")
-    cls.model_rebuild()  # raises where the type of an option is unknown
+    cls.model_rebuild()  # raises if the type of an option is unknown
     return kind.default
 
 
 def _classes(module: object) -> list[type[Component]]:
-    """What one plugin's hook returns, asked through a manager of its own, so that its faults are its own."""
+    """The classes that a plugin's hook returns. Each plugin has its own manager, so a fault belongs to one plugin."""
     manager = pluggy.PluginManager(hooks.PROJECT)
     manager.add_hookspecs(hooks)
     manager.register(module)
     manager.check_pending()  # a misspelt hook is an error
-    found = manager.hook.mmt_components()
-    if not found:
+    lists = manager.hook.mmt_components()
+    if not lists:
         raise TypeError("it has no @hookimpl function mmt_components")
-    return [cls for classes in found for cls in classes]
+    return [cls for classes in lists for cls in classes]
 
 
 def load_plugins(files: Sequence[str | Path] = ()) -> Plugins:
-    """Load the installed plugins, or those of them that $MMT_PLUGINS names, and the given files.
+    """Load the plugins that are installed, or of these the ones that $MMT_PLUGINS names, and plugin files.
 
-    Our own components come through the same entry points as anybody's; those of mmtoolkit itself are always
-    loaded.
+    The built-in components come through entry points too; those of the package mmtoolkit load always.
 
     Args:
         files: Python files, each a plugin, as `--plugin FILE.py` names them.
 
     Raises:
-        UserError: two classes have one kind, or a given file is no working plugin. An installed plugin that
-            does not work is only a line in `broken`.
+        UserError: two classes have one kind, or a file is no working plugin. An installed plugin that does not work
+            only adds a line to `broken`.
     """
     plugins = Plugins()
-    wanted = os.environ.get("MMT_PLUGINS")
-    names = None if wanted is None else {name.strip() for name in wanted.split(",") if name.strip()}
+    variable = os.environ.get("MMT_PLUGINS")
+    names = None if variable is None else {name.strip() for name in variable.split(",") if name.strip()}
     entry_points = sorted(metadata.entry_points(group=GROUP), key=lambda point: (not _ours(point), point.name))
     if names is not None and (unknown := names - {point.name for point in entry_points}):
         raise UserError(
@@ -149,7 +148,7 @@ def _ours(point: metadata.EntryPoint) -> bool:
 
 
 def _load_file(path: Path) -> tuple[ModuleType, Plugin]:
-    if not os.path.isfile(path):  # False, where Path's own raises, for a name too long
+    if not os.path.isfile(path):  # Path.is_file raises for a name too long
         raise UserError(f"--plugin {path}: there is no such file; give the path of a Python file")
     try:
         digest = checksum(path)
@@ -157,7 +156,7 @@ def _load_file(path: Path) -> tuple[ModuleType, Plugin]:
         raise UserError(f"--plugin {path}: cannot be read: {error.strerror}; check its permissions") from error
     name = f"mmt_plugin_{path.stem}_{digest[:12]}"
     plugin = Plugin(path.stem, str(path.resolve()), digest[:12], digest)
-    if name in sys.modules:  # the same contents: the same classes
+    if name in sys.modules:  # the same contents give the same classes
         return sys.modules[name], plugin
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

@@ -1,4 +1,4 @@
-"""The catalogue that ships with mmtoolkit: schemas, studies, data set cards, published results, installable plugins."""
+"""The catalogue of mmtoolkit: schemas, studies, data sets, published results and plugins to install."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class DataFile(_Entry):
 
     name: str
     download: str = ""
-    """The checksum of the file as it is downloaded, `algorithm:digest`."""
+    """The checksum of the download, `algorithm:digest`."""
     contents: str
-    """The SHA-256 of its contents, unpacked."""
+    """The SHA-256 of the uncompressed contents."""
 
 
 class DataCard(_Entry):
-    """What is known of a data set: where it comes from, its licence, files and splits."""
+    """Facts about a data set: its homepage, licence, files and splits."""
 
     title: str
     about: str
@@ -43,17 +43,17 @@ class DataCard(_Entry):
     homepage: str
     splits: dict[str, int]
     folders: tuple[str, ...] = ()
-    """Other names that its folder may have."""
+    """Other names of its folder."""
     bundled: bool = False
     mirrors: tuple[str, ...] = ()
-    """Addresses of folders that hold the files, tried in order."""
+    """Addresses of folders with the files, in the order to try them."""
     files: tuple[DataFile, ...] = ()
     by_hand: str = ""
-    """What to get from the homepage, where no program may fetch it: `get x and y`."""
+    """If no program may fetch the files: what you have to get from the homepage, as `get x and y`."""
 
 
 class PluginCard(_Entry):
-    """A plugin that can be installed, and the kinds it brings."""
+    """A plugin that you can install, and its kinds."""
 
     install: str
     about: str
@@ -81,37 +81,37 @@ def studies() -> dict[str, Path]:
 
 
 def results() -> dict[str, Path]:
-    """The published results that studies can be compared with: name -> file."""
+    """The published results with which you can compare studies: name -> file."""
     return _documents("results")
 
 
 def published(name: str) -> dict[str, Any]:
-    """Published results as plain data: table -> columns, and row -> what stands there.
+    """Published results as plain data: table -> columns, and row -> values.
 
     Raises:
-        UserError: there are none of that name.
+        UserError: the catalogue has no results of that name.
     """
-    known = results()
-    if name not in known:
+    files = results()
+    if name not in files:
         raise UserError(
-            f"there are no results {name!r} in the catalogue{did_you_mean(name, list(known))}; "
+            f"there are no results {name!r} in the catalogue{did_you_mean(name, list(files))}; "
             "`mmt list results` shows them"
         )
-    data: dict[str, Any] = _data(known[name])
+    data: dict[str, Any] = _data(files[name])
     return data
 
 
 def find_document(name: str | Path, what: str, several: str, known: Mapping[str, Path]) -> Path:
-    """The file of a document named by its path, or by its name in the catalogue.
+    """Find a document by its path or by its name in the catalogue.
 
     Args:
-        name: as the user gives it.
-        what: what it is, such as `schema`.
-        several: the same in the plural, as `mmt list` takes it.
-        known: those of the catalogue, name -> file.
+        name: the path or name, as the user writes it.
+        what: the kind of document, such as `schema`.
+        several: the same in the plural, as in `mmt list`.
+        known: the documents of the catalogue, name -> file.
 
     Raises:
-        UserError: there is neither.
+        UserError: there is no such file or name.
     """
     path = Path(name)
     try:
@@ -133,10 +133,10 @@ def find_document(name: str | Path, what: str, several: str, known: Mapping[str,
 
 
 def read_document(path: Path) -> Document:
-    """A YAML file of the user's or the catalogue's.
+    """Read a YAML file.
 
     Raises:
-        UserError: it cannot be read, or is no YAML; every fault with its line.
+        UserError: the file cannot be read, or is not YAML; every fault has its line.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -148,7 +148,7 @@ def read_document(path: Path) -> Document:
 
 
 def about(path: Path) -> str:
-    """The first comment of a document of the catalogue, which says what it is for."""
+    """The first comment of a document of the catalogue, which describes it."""
     first = path.read_text(encoding="utf-8").split("\n", 1)[0]
     return first.removeprefix("#").strip() if first.startswith("#") else ""
 
@@ -163,12 +163,12 @@ def data_cards() -> dict[str, DataCard]:
 
 
 def plugin_cards() -> dict[str, PluginCard]:
-    """The plugins one can install: distribution -> card."""
+    """The plugins that you can install: distribution -> card."""
     return {name: PluginCard.model_validate(card) for name, card in (_data(registry() / "plugins.yaml") or {}).items()}
 
 
 def install_hint(family: str, kind: str) -> str | None:
-    """How to install the plugin that offers a kind, where the catalogue knows one."""
+    """How to install the plugin that offers a kind; None if the catalogue has no such plugin."""
     for name, card in plugin_cards().items():
         if kind in card.kinds.get(family, ()):
             return f"{name} offers it: {card.install}"
@@ -179,7 +179,7 @@ def data_card(name: str) -> DataCard:
     """The card of a data set.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: the catalogue has no data set of that name.
     """
     cards = data_cards()
     if name not in cards:
@@ -191,19 +191,19 @@ def data_card(name: str) -> DataCard:
 
 
 def find_data_set(name: str) -> Path:
-    """The folder of a data set: bundled, or in $MMT_DATA, the user's or the system's data folder.
+    """Find the folder of a data set: bundled, or in $MMT_DATA, the user's or the system's data folder.
 
     Raises:
-        UserError: it is in none of them; the line says where it was looked for and how to get it.
+        UserError: the data set is in none of them; the error names the folders and says how to get it.
     """
     card = data_card(name)
     if card.bundled:
         return registry() / "datasets" / name
     folders = data_folders()
     for folder in folders:
-        for called in (name, *card.folders):
-            if os.path.isdir(folder / called):  # False, where Path's own raises, for what may not be looked at
-                return (folder / called).resolve()
+        for subfolder in (name, *card.folders):
+            if os.path.isdir(folder / subfolder):  # Path.is_dir raises without permission
+                return (folder / subfolder).resolve()
     searched = ", ".join(str(folder) for folder in folders)
     remedy = _by_hand(card, user_data_folder() / name) or f"run `mmt data get {name}`"
     raise UserError(
@@ -213,17 +213,17 @@ def find_data_set(name: str) -> Path:
 
 
 def _by_hand(card: DataCard, folder: Path) -> str:
-    """How a user gets the data set without us; empty where `mmt data get` fetches it."""
+    """How you get the data set yourself; empty if `mmt data get` fetches it."""
     if not card.by_hand:
         return ""
     return f"{card.by_hand} from {card.homepage} and put them into {folder}"
 
 
 def get_data_set(name: str, report: Callable[[str], None] = lambda line: None) -> Path:
-    """Fetch a data set into the data folder, verified; files that are there and whole are kept.
+    """Fetch a data set into the data folder and verify it; files that are already there and whole stay.
 
     Raises:
-        UserError: no mirror gave a file, a file's checksum is wrong, or users have to fetch this data set themselves.
+        UserError: no mirror has a file, the checksum of a file is wrong, or you have to fetch this data set yourself.
     """
     card = data_card(name)
     if card.bundled:
@@ -256,7 +256,7 @@ def _fetch(file: DataFile, mirrors: tuple[str, ...], folder: Path) -> None:
         try:
             (folder / file.name).unlink(missing_ok=True)
             pooch.retrieve(url, known_hash=file.download or None, fname=file.name, path=folder)
-        except (OSError, ValueError) as error:  # requests' are OSErrors; a wrong checksum is a mere ValueError
+        except (OSError, ValueError) as error:  # an error of requests is an OSError, a wrong checksum a ValueError
             wrong = not isinstance(error, OSError)
             faults.append(f"{url}: {'its checksum is wrong' if wrong else error_text(error)}")
             continue
@@ -269,7 +269,7 @@ def _fetch(file: DataFile, mirrors: tuple[str, ...], folder: Path) -> None:
 
 
 def contents_checksum(path: Path) -> str:
-    """The SHA-256 of a file's contents, unpacked where its name ends in .gz; empty where it cannot be unpacked."""
+    """The SHA-256 of a file's contents, uncompressed if its name ends in .gz; empty if that fails."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

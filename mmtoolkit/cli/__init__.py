@@ -1,4 +1,4 @@
-"""The command line: parse, call, print."""
+"""The command line: it parses arguments, calls the library and prints results."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     import typer
 
 MODULES = ("init", "runs", "impute", "sample", "study", "compare", "catalogue", "plugins", "schema")
-"""The modules of this package that define commands, in the order in which --help shows them."""
+"""The modules of this package that define commands, in the order of --help."""
 
 
 def application() -> typer.Typer:
-    """The application with all commands of ours; those of plugins are loaded when they are called."""
+    """The application with all built-in commands; a plugin's command loads when you call it."""
     from mmtoolkit.cli.app import app
 
     for module in MODULES:
@@ -23,7 +23,7 @@ def application() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; the exit status is 0, 2 for what the user can mend, 130 after Ctrl-C."""
+    """Run the command line. The exit status is 0, 2 for a fault that you can mend, or 130 after Ctrl-C."""
     app = application()
     from mmtoolkit.cli.app import with_global_options_first
 

@@ -1,4 +1,4 @@
-"""The application: global options, and how faults and interruptions end."""
+"""The application: global options, exit statuses and output streams."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.cli import plugin_commands as others
+from mmtoolkit.cli import plugin_commands
 
 if TYPE_CHECKING:
     from mmtoolkit.catalogue.plugins import Plugins
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 
 class _Group(TyperGroup):
-    """Ends with status 2 and one line a fault for what the user can mend, with 130 after Ctrl-C.
+    """Prints faults that you can mend, one a line, and exits with status 2; with 130 after Ctrl-C.
 
-    It has the commands of plugins too, after ours, which no plugin can replace.
+    It lists the commands of plugins after the built-in ones, which no plugin can replace.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
-        ours = super().list_commands(ctx)
-        return [*ours, *(name for name in others.names() if name not in ours)]
+        built_in = super().list_commands(ctx)
+        return [*built_in, *(name for name in plugin_commands.names() if name not in built_in)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return super().get_command(ctx, cmd_name) or others.find(cmd_name)
+        return super().get_command(ctx, cmd_name) or plugin_commands.find(cmd_name)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -45,7 +45,7 @@ class _Group(TyperGroup):
             print("interrupted", file=sys.stderr)
             raise typer.Exit(130) from None
         except BrokenPipeError:
-            # The reader, such as `head`, has seen enough; nothing more can be written there.
+            # The reader of the pipe, such as `head`, has ended; point stdout elsewhere.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
 
@@ -69,12 +69,12 @@ def _global_options(
     ctx: typer.Context,
     plugin: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE.py", help="A Python file that adds components; may be given several times."),
+        typer.Option(metavar="FILE.py", help="A Python file that adds components; may be repeated."),
     ] = None,
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=lambda asked: _print_version(asked), is_eager=True, help="Show the version."
+            "--version", callback=lambda version: _print_version(version), is_eager=True, help="Show the version."
         ),
     ] = False,
 ) -> None:
@@ -84,14 +84,14 @@ def _global_options(
     ctx.obj = list(plugin or ())
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(version: bool) -> None:
+    if version:
         print(f"mmtoolkit {metadata.version('mmtoolkit')}")
         raise typer.Exit
 
 
 def with_global_options_first(args: list[str]) -> list[str]:
-    """The arguments with --plugin FILE moved to the front, so that it may stand anywhere."""
+    """Move --plugin FILE to the front of the arguments, so that you may write it anywhere."""
     first, rest = [], []
     words = iter(args)
     for word in words:
@@ -107,7 +107,7 @@ def with_global_options_first(args: list[str]) -> list[str]:
 
 
 def plugins_of(ctx: typer.Context) -> Plugins:
-    """The plugins of this call; a line on stderr for each that does not work."""
+    """Load the plugins of this call; print a line on stderr for each that does not work."""
     from mmtoolkit.catalogue.plugins import load_plugins
 
     plugins = load_plugins(ctx.obj)
@@ -117,7 +117,7 @@ def plugins_of(ctx: typer.Context) -> Plugins:
 
 
 def load_run(ctx: typer.Context, folder: Path, device: str) -> TrainedRun:
-    """The run of a folder, with the plugin files of this call; this process multiplies matrices as suits it."""
+    """Load a run with the plugin files of this call, and choose matrix kernels for this process."""
     from mmtoolkit.runs.loading import load
     from mmtoolkit.training.kernels import choose_kernels
 
@@ -126,22 +126,22 @@ def load_run(ctx: typer.Context, folder: Path, device: str) -> TrainedRun:
 
 
 class _Output(Console):
-    """Ends quietly where the reader, such as `head`, has seen enough."""
+    """Ends quietly when the reader of the pipe, such as `head`, ends."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
 
 
 def out() -> Console:
-    """Where results go."""
+    """The console for results: stdout."""
     return _Output(highlight=False)
 
 
 def say(line: str) -> None:
-    """Tell the user something that is no result."""
+    """Print a line that is no result, on stderr."""
     print(line, file=sys.stderr)
 
 
 def print_json(data: Any) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document on stdout."""
     print(json.dumps(data, indent=2, ensure_ascii=False))

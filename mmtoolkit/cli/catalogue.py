@@ -12,14 +12,14 @@ from mmtoolkit.cli.app import app, out, print_json, say
 
 Kind = Literal["schemas", "studies", "datasets", "plugins", "results"]
 
-data = typer.Typer(no_args_is_help=True, help="Fetch data sets, and clean what is prepared from them.")
+data = typer.Typer(no_args_is_help=True, help="Fetch data sets; delete prepared data.")
 app.add_typer(data, name="data")
 
 
 @app.command("list", epilog="Example:\n\n  mmt list datasets")
 def list_(
     what: Annotated[
-        Kind | None, typer.Argument(help="schemas, studies, datasets, plugins or results; all where left out.")
+        Kind | None, typer.Argument(help="schemas, studies, datasets, plugins or results. Default: all.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
@@ -28,7 +28,7 @@ def list_(
     from mmtoolkit.catalogue import shipped
     from mmtoolkit.cli.tables import table
 
-    found: dict[str, dict[str, dict[str, str]]] = {
+    catalogue: dict[str, dict[str, dict[str, str]]] = {
         "schemas": _abouts(shipped.schemas()),
         "studies": _abouts(shipped.studies()),
         "datasets": {},
@@ -42,22 +42,22 @@ def list_(
             where = "bundled" if card.bundled else str(shipped.find_data_set(name))
         except UserError:
             where = f"by hand: mmt data get {name} says how" if card.by_hand else f"mmt data get {name}"
-        rows = " + ".join(f"{rows:,} {split}" for split, rows in card.splits.items())
-        found["datasets"][name] = {"about": card.title, "rows": rows, "licence": card.licence, "where": where}
+        counts = " + ".join(f"{count:,} {split}" for split, count in card.splits.items())
+        catalogue["datasets"][name] = {"about": card.title, "rows": counts, "licence": card.licence, "where": where}
     if what is not None:
-        found = {what: found[what]}
+        catalogue = {what: catalogue[what]}
     if json:
-        print_json(found)
+        print_json(catalogue)
         return
-    for title, entries in found.items():
+    for title, entries in catalogue.items():
         if not entries:
             out().print(f"[bold]{title}[/]: none")
             continue
         columns = list(next(iter(entries.values())))
-        made = table(title, "name", *columns)
+        rows = table(title, "name", *columns)
         for name, entry in entries.items():
-            made.add_row(name, *(escape(entry[column]) for column in columns))
-        out().print(made)
+            rows.add_row(name, *(escape(entry[column]) for column in columns))
+        out().print(rows)
 
 
 def _abouts(documents: dict[str, Path]) -> dict[str, dict[str, str]]:
@@ -70,7 +70,7 @@ def _abouts(documents: dict[str, Path]) -> dict[str, dict[str, str]]:
 def get(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A data set from `mmt list datasets`.")],
 ) -> None:
-    """Fetch a data set into $MMT_DATA or the user's data folder, checksums verified."""
+    """Fetch a data set into $MMT_DATA or your data folder, and verify its checksums."""
     from mmtoolkit.catalogue import shipped
 
     out().print(escape(str(shipped.get_data_set(name, say))), soft_wrap=True)
@@ -78,7 +78,7 @@ def get(
 
 @data.command("clean")
 def clean() -> None:
-    """Delete all prepared data; it is made again when it is needed."""
+    """Delete all prepared data; a command that needs it prepares it again."""
     from mmtoolkit.base.locations import clean_prepared, prepared_folder
 
     out().print(escape(f"{clean_prepared() / 1e6:,.1f} MB freed in {prepared_folder()}"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`mmt impute` and `mmt embed`: a run on a table."""
+"""`mmt impute` and `mmt embed`: apply a run to a table."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mmtoolkit.cli.options import BadCellOption, DeviceOption, OverwriteOption, 
 from mmtoolkit.cli.progress import row_meter
 
 
-def _written(out_file: Path, notes: Iterable[str]) -> None:
-    """Tell what there is to know of a table that was written, and where it is."""
+def _print_end(out_file: Path, notes: Iterable[str]) -> None:
+    """Print the notes on a new table, and its path."""
     for note in notes:
         say(note)
     out().print(escape(str(out_file)), soft_wrap=True)
@@ -31,7 +31,8 @@ def impute(
     table: TableArgument,
     out_file: Annotated[Path, typer.Option("--out", metavar="FILE", help="The table to write.")],
     samples: Annotated[
-        int | None, typer.Option(min=1, metavar="K", help="Join K draws of z a row, and add columns of their spread.")
+        int | None,
+        typer.Option(min=1, metavar="K", help="Combine K draws of z for each row, and add columns with their spread."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Fixes the draws.")] = 0,
     on_bad_cell: BadCellOption = None,
@@ -39,7 +40,7 @@ def impute(
     overwrite: OverwriteOption = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Fill the missing cells of a table; those that are there stay as they are."""
+    """Fill the missing cells of a table; all other cells stay as they are."""
     from mmtoolkit.tables.output import check_output
     from mmtoolkit.using.imputed_table import impute_table
     from mmtoolkit.using.user_table import file_as_set
@@ -49,7 +50,7 @@ def impute(
     user_file = file_as_set(run, table, set_, on_bad_cell)
     with row_meter() as meter:
         notes = impute_table(run, user_file, out_file, samples or 0, seed, overwrite, meter)
-    _written(out_file, notes)
+    _print_end(out_file, notes)
 
 
 @app.command(
@@ -70,7 +71,7 @@ def embed(
     overwrite: OverwriteOption = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Write mean and log-variance of q(z | what the row has), a row for each of a table's."""
+    """Write the mean and log-variance of q(z | the modalities of a row) for each row of a table."""
     from mmtoolkit.tables.output import check_output
     from mmtoolkit.using.embedding import embed_table
     from mmtoolkit.using.user_table import file_as_set
@@ -80,4 +81,4 @@ def embed(
     user_file = file_as_set(run, table, set_, on_bad_cell)
     with row_meter() as meter:
         notes = embed_table(run, user_file, out_file, keep or (), overwrite, meter)
-    _written(out_file, notes)
+    _print_end(out_file, notes)

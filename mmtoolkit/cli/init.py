@@ -1,4 +1,4 @@
-"""`mmt init`."""
+"""`mmt init`: writes a first schema for a table."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ def init(
         typer.Option("--out", metavar="SCHEMA", help="The schema's file. Default: beside the table, NAME.yaml."),
     ] = None,
     delimiter: Annotated[
-        str | None, typer.Option(metavar="CHARACTER", help="What separates the cells of a CSV. Default: as it looks.")
+        str | None,
+        typer.Option(metavar="CHARACTER", help="The character between the cells of a CSV. Default: found in its head."),
     ] = None,
-    encoding: Annotated[str, typer.Option(help="Of a CSV or of JSON Lines, such as cp1252.")] = "utf-8",
+    encoding: Annotated[str, typer.Option(help="The encoding of a CSV or JSON Lines file, such as cp1252.")] = "utf-8",
     format_: Annotated[
-        str | None, typer.Option("--format", help="csv, parquet, arrow or jsonl. Default: as the ending says.")
+        str | None, typer.Option("--format", help="csv, parquet, arrow or jsonl. Default: by the file's ending.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Write over a schema that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing schema.")] = False,
 ) -> None:
-    """Write a first schema for a table of your own: commented, and ready to be trained as it is."""
+    """Write a first schema for your own table, with comments and ready to train."""
     from pydantic import ValidationError
 
     from mmtoolkit.base.files import make_folder, write_text
@@ -44,7 +45,7 @@ def init(
     if not os.path.isfile(table):
         raise UserError(f"{table}: there is no such file; give the path of a table")
     plugins = plugins_of(ctx)
-    from mmtoolkit.cli.tables import table as made_table
+    from mmtoolkit.cli.tables import table as make_table
     from mmtoolkit.first_schema import first_schema, missing, name_of
 
     out_file = out_file or table.with_name(f"{name_of(table)}.yaml")
@@ -63,17 +64,17 @@ def init(
     first = first_schema(table, out_file, reading, plugins, say)
     make_folder(out_file.parent)
     write_text(out_file, first.text)
-    made = made_table(str(table), "column", "kind", "missing ", "what is seen")
+    columns = make_table(str(table), "column", "kind", "missing ", "content")
     for choice in first.choices:
-        named = choice.name if len(choice.columns) == 1 else f"{choice.columns[0].name}, … ({len(choice.columns)})"
+        name = choice.name if len(choice.columns) == 1 else f"{choice.columns[0].name}, … ({len(choice.columns)})"
         kind = (choice.kind or "") if choice.used else "left out"
-        made.add_row(escape(named), kind, f"{missing(choice.columns):.0%}", escape(choice.proposal.about))
-    out().print(made)
-    said = shlex.quote(str(out_file))
-    out().print(f"[bold]{escape(str(out_file))}[/] is written. Look it over, then:", soft_wrap=True)
-    out().print(escape(f"  mmt check {said}\n  mmt run {said}"), soft_wrap=True)
+        columns.add_row(escape(name), kind, f"{missing(choice.columns):.0%}", escape(choice.proposal.about))
+    out().print(columns)
+    path = shlex.quote(str(out_file))
+    out().print(f"[bold]{escape(str(out_file))}[/] is written. Read it, then run:", soft_wrap=True)
+    out().print(escape(f"  mmt check {path}\n  mmt run {path}"), soft_wrap=True)
 
 
 def _character(delimiter: str | None) -> str | None:
-    """The delimiter that is meant: no shell turns a backslash and a t into a tab."""
+    """The delimiter; the word `tab`, and a backslash with a t, which no shell turns into a tab, mean a tab."""
     return "\t" if delimiter in ("\\t", "tab") else delimiter

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have."""
+"""Arguments and options of several commands."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ SchemaArgument = Annotated[
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the schema, as train.epochs=10; may be repeated."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a key of the schema, such as train.epochs=10; may be repeated."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 BadCellOption = Annotated[
     Literal["error", "missing"] | None,
     typer.Option(
         "--on-bad-cell",
-        help="What a cell of TABLE that cannot be read is: an error, or missing and counted. Default: as in the run.",
+        help="If a cell of TABLE cannot be read: an error, or missing and counted. Default: as in the run.",
     ),
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the file that --out names.")]
@@ -31,6 +33,6 @@ TableArgument = Annotated[
 ReadOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="data.KEY=VALUE", help="How the table is read, as data.encoding=cp1252; may be repeated."
+        "--set", metavar="data.KEY=VALUE", help="How to read the table, such as data.encoding=cp1252; may be repeated."
     ),
 ]

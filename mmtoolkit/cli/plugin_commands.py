@@ -1,4 +1,4 @@
-"""Commands of plugins: found by their entry points, loaded when they are called."""
+"""Commands of plugins: their entry points give the names; a command loads when you call it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ GROUP = "mmtoolkit.commands"
 
 
 class Lazy(TyperCommand):
-    """Stands for a plugin's command until it is called: help lists it without importing anything.
+    """Stands for a plugin's command until you call it, so that help imports no plugin.
 
     Args:
-        name: of the command.
-        points: the entry points that have it; one, unless plugins clash.
+        name: the name of the command.
+        points: the entry points with that name; one, unless plugins clash.
     """
 
     def __init__(self, name: str, points: Sequence[metadata.EntryPoint]) -> None:
@@ -30,7 +30,7 @@ class Lazy(TyperCommand):
         self.point = points[0]
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """The context of the command itself, which runs in its own right from here on.
+        """Load the command and return its context, with which it runs from here on.
 
         Raises:
             UserError: several plugins have the command, or it does not work.
@@ -52,7 +52,7 @@ def distributions() -> set[str]:
 
 
 def find(name: str) -> Lazy | None:
-    """The command of that name that an installed plugin adds, not loaded yet; None where there is none."""
+    """The command of that name from an installed plugin, not loaded yet; None if there is none."""
     points = {point.value: point for point in metadata.entry_points(group=GROUP, name=name)}
     return Lazy(name, [points[value] for value in sorted(points)]) if points else None
 
@@ -65,17 +65,17 @@ def _loaded(point: metadata.EntryPoint) -> Any:
     """The command that an entry point names.
 
     Raises:
-        UserError: it cannot be imported, or is neither a Typer application nor a function.
+        UserError: the import fails, or the object is neither a Typer application nor a function.
     """
     try:
-        found = point.load()
-        if inspect.isfunction(found):
+        command = point.load()
+        if inspect.isfunction(command):
             application = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
-            application.command(point.name)(found)
-        elif isinstance(found, typer.Typer):
-            application = found
+            application.command(point.name)(command)
+        elif isinstance(command, typer.Typer):
+            application = command
         else:
-            raise TypeError(f"{point.value} is {type(found).__name__}, neither a typer.Typer nor a function")
+            raise TypeError(f"{point.value} is {type(command).__name__}, neither a typer.Typer nor a function")
         return typer.main.get_command(application)
     except (Exception, SystemExit) as error:
         text = error_with_class(error)

@@ -1,4 +1,4 @@
-"""`mmt plugins`: what is installed, a project for a new one, and the contract kit on any."""
+"""`mmt plugins`: lists components, writes a new plugin project, and checks a plugin's contract."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ app.add_typer(plugins, name="plugins")
 
 @plugins.callback(invoke_without_command=True, epilog="Example:\n\n  mmt plugins --plugin my_modality.py")
 def show(ctx: typer.Context, json: JsonOption = False) -> None:
-    """Show the components that are installed and where each comes from; make and check plugins."""
+    """Show the installed components and their origins; make and check plugins."""
     if ctx.invoked_subcommand is not None:
         return
     from mmtoolkit.cli.tables import table
 
-    found = plugins_of(ctx)
+    installed = plugins_of(ctx)
     rows = [
         {
             "kind": kind,
             "family": family,
             "class": f"{cls.__module__}.{cls.__qualname__}",
-            "distribution": found.origins[cls].distribution,
-            "version": found.origins[cls].version,
+            "distribution": installed.origins[cls].distribution,
+            "version": installed.origins[cls].version,
         }
-        for (family, kind), cls in sorted(found.components.items())
+        for (family, kind), cls in sorted(installed.components.items())
     ]
     if json:
-        print_json({"components": rows, "broken": found.broken})
+        print_json({"components": rows, "broken": installed.broken})
         return
-    made = table("components", "kind", "family", "class", "distribution", "version")
+    components = table("components", "kind", "family", "class", "distribution", "version")
     for row in rows:
-        made.add_row(*map(escape, row.values()))
-    out().print(made)
+        components.add_row(*map(escape, row.values()))
+    out().print(components)
 
 
 @plugins.command("new", epilog="Example:\n\n  mmt plugins new mmt-rainfall")
@@ -80,31 +80,30 @@ def check(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Try the components of a plugin against all that a component promises; a line for each promise.
+    """Check that the components of a plugin keep the promises of their contract; print a line for each promise.
 
-    Exit status 2 where one is broken. Each class is tried with the instances that its `examples` gives.
+    The exit status is 2 if a promise is broken. The check tries each class on the instances of its `examples`.
     """
     from mmtoolkit.testing.examples import try_examples
 
     if name is not None and _is_file(name):
-        if not os.path.isfile(name):  # False, where Path's own raises, for a name too long
+        if not os.path.isfile(name):  # Path.is_file raises for a name too long
             raise UserError(f"{name}: there is no such file; give the path of a Python file")
         ctx.obj = [*ctx.obj, Path(name)]
-    found = plugins_of(ctx)
-    trials = (trial for cls in _chosen(found, name, ctx.obj) for trial in try_examples(cls))
+    trials = (trial for cls in _classes(plugins_of(ctx), name, ctx.obj) for trial in try_examples(cls))
     if json:
         documents = [trial.document() for trial in trials]
         print_json(documents)
         broken = sum(bool(promise["faults"]) for document in documents for promise in document["promises"])
     else:
-        broken = sum(_shown(trial) for trial in trials)
+        broken = sum(_print_trial(trial) for trial in trials)
     if broken:
         promises = "1 promise is" if broken == 1 else f"{broken} promises are"
         raise UserError(f"{name or 'the plugin'}: {promises} broken; mend what the lines say, and check again")
 
 
-def _shown(trial: Trial) -> int:
-    """Print what a trial finds, as it finds it; how many promises are broken."""
+def _print_trial(trial: Trial) -> int:
+    """Print the outcomes of a trial as they come; return how many promises are broken."""
     console, broken = out(), 0
     console.print(f"[bold]{escape(trial.title)}[/]", soft_wrap=True)
     if trial.untried:
@@ -118,16 +117,16 @@ def _shown(trial: Trial) -> int:
 
 
 def _is_file(name: str) -> bool:
-    """Whether a name is meant as the path of a plugin's file."""
+    """Whether a name is the path of a plugin's file."""
     return name.endswith(".py")
 
 
-def _chosen(found: Plugins, name: str | None, files: list[Path]) -> list[type[Component]]:
-    """The classes of a plugin, a distribution, a kind or a file; of the files given with --plugin without a name."""
+def _classes(plugins: Plugins, name: str | None, files: list[Path]) -> list[type[Component]]:
+    """The classes of a plugin, a distribution, a kind or a file; without a name, those of the --plugin files."""
     if not files and name is None:
         raise UserError("mmt plugins check: name a plugin, a kind or a plugin's file, such as my_modality.py")
 
-    def named(plugin: Plugin) -> bool:
+    def matches(plugin: Plugin) -> bool:
         if name is None:
             return plugin.checksum is not None
         return (
@@ -136,22 +135,22 @@ def _chosen(found: Plugins, name: str | None, files: list[Path]) -> list[type[Co
             else name in (plugin.name, plugin.distribution)
         )
 
-    for plugin in filter(named, found.empty):
+    for plugin in filter(matches, plugins.empty):
         of = f"plugin {plugin.name} of {plugin.distribution} {plugin.version}"
         raise UserError(
             f"{plugin.distribution if plugin.checksum else of}: adds no component; "
             "return your classes from its mmt_components"
         )
-    chosen = [cls for cls, plugin in found.origins.items() if named(plugin)]
-    chosen = chosen or [cls for (_, kind), cls in found.components.items() if kind == name]
-    if not chosen:
-        assert name is not None  # a file adds something, or is empty
-        raise UserError(_unknown(found, name))
-    return chosen
+    classes = [cls for cls, plugin in plugins.origins.items() if matches(plugin)]
+    classes = classes or [cls for (_, kind), cls in plugins.components.items() if kind == name]
+    if not classes:
+        assert name is not None  # a file adds a component, or is empty
+        raise UserError(_unknown(plugins, name))
+    return classes
 
 
-def _unknown(found: Plugins, name: str) -> str:
-    """Why a name is nothing to check, and what to give instead."""
+def _unknown(plugins: Plugins, name: str) -> str:
+    """The error of a name that is nothing to check."""
     from mmtoolkit.base.words import did_you_mean
 
     if name in plugin_commands.distributions():
@@ -161,10 +160,10 @@ def _unknown(found: Plugins, name: str) -> str:
             f"{name}: is a folder; give a plugin's Python file in it, or install it with "
             f"`pip install -e {shlex.quote(name)}` and give its name"
         )
-    plugins = found.origins.values()
-    known = sorted({*(p.name for p in plugins), *(p.distribution for p in plugins if not p.checksum)})
-    kinds = [kind for _, kind in found.components]
+    origins = plugins.origins.values()
+    names = sorted({*(p.name for p in origins), *(p.distribution for p in origins if not p.checksum)})
+    kinds = [kind for _, kind in plugins.components]
     return (
-        f"{name}: is no plugin, distribution or kind that is installed{did_you_mean(name, [*known, *kinds])}; "
-        f"the plugins are {', '.join(known)}, and `mmt plugins` shows the kinds"
+        f"{name}: is no plugin, distribution or kind that is installed{did_you_mean(name, [*names, *kinds])}; "
+        f"the plugins are {', '.join(names)}, and `mmt plugins` shows the kinds"
     )

@@ -1,4 +1,4 @@
-"""How far a command has come: a bar in a terminal, lines elsewhere."""
+"""Progress of a command: a bar in a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from mmtoolkit.study.table import Number
     from mmtoolkit.training.watcher import TrainingStart
 
-_SHOWN_TERMS = 4
-_SHOWN_SCORES = 4
+_MOST_TERMS = 4
+_MOST_SCORES = 4
 
 
 def _terms(loss: float, terms: dict[str, float]) -> str:
-    shown = list(terms.items())
-    left_out = len(shown) - _SHOWN_TERMS
-    if left_out > 0:
-        shown = [*shown[: _SHOWN_TERMS - 1], shown[-1]]
-    text = "  ".join([f"loss {loss:.2f}", *(f"{name} {value:.2f}" for name, value in shown)])
-    return text + (f"  (+{left_out} terms)" if left_out > 0 else "")
+    pairs = list(terms.items())
+    more = len(pairs) - _MOST_TERMS
+    if more > 0:
+        pairs = [*pairs[: _MOST_TERMS - 1], pairs[-1]]
+    text = "  ".join([f"loss {loss:.2f}", *(f"{name} {value:.2f}" for name, value in pairs)])
+    return text + (f"  (+{more} terms)" if more > 0 else "")
 
 
 def _clock(seconds: float) -> str:
@@ -40,23 +40,23 @@ def _clock(seconds: float) -> str:
 
 
 class PlainWatcher:
-    """A line on stderr for each epoch."""
+    """Prints a line on stderr for each epoch."""
 
     def close(self) -> None:
         """Nothing to close."""
 
     def begin(self, start: TrainingStart) -> None:
-        """Say what is to be done."""
-        self.epochs, self.done, self.started = start.epochs, start.done, time.monotonic()
+        """Print the number of epochs, steps and rows."""
+        self.epochs, self.first, self.start = start.epochs, start.done, time.monotonic()
         say(f"training: {start.epochs - start.done} epochs of {start.steps} steps over {start.rows:,} rows")
 
     def look(self, epoch: int, step: int, means: dict[str, float]) -> None:
         """Nothing between epochs."""
 
     def epoch(self, line: dict[str, Any]) -> None:
-        """The epoch's line."""
+        """Print the epoch's line."""
         number = line["epoch"]
-        left = (time.monotonic() - self.started) / max(number - self.done, 1) * (self.epochs - number)
+        left = (time.monotonic() - self.start) / max(number - self.first, 1) * (self.epochs - number)
         bound = "" if line["validation"] is None else f"  validation bound {line['validation']:.2f}"
         say(
             f"epoch {number}/{self.epochs}  {_terms(line['loss'], line['terms'])}{bound}  beta {line['beta']:.2f}  "
@@ -65,7 +65,7 @@ class PlainWatcher:
 
 
 class BarWatcher:
-    """A progress bar on stderr, with the last epoch's numbers under it."""
+    """Shows a progress bar on stderr, with the numbers of the last epoch."""
 
     def __init__(self, console: Console) -> None:
         self.bar = Progress(
@@ -96,7 +96,7 @@ class BarWatcher:
         self._show(epoch, (epoch - 1) * self.steps + step, terms.pop("loss"), terms)
 
     def epoch(self, line: dict[str, Any]) -> None:
-        """Show the epoch's means, and from now on its validation bound and speed."""
+        """Show the epoch's means; its validation bound and speed stay until the next epoch ends."""
         bound = "" if line["validation"] is None else f"valid {line['validation']:.2f}  "
         self.last = f"{bound}{line['rows_per_second']:,.0f} rows/s"
         number = line["epoch"]
@@ -111,27 +111,27 @@ class BarWatcher:
 
 
 def watcher() -> PlainWatcher | BarWatcher:
-    """A bar where stderr is a terminal, else plain lines."""
+    """A bar if stderr is a terminal, else plain lines."""
     console = Console(stderr=True, highlight=False)
     return BarWatcher(console) if console.is_terminal else PlainWatcher()
 
 
 class BarMeter(Meter):
-    """A meter that moves a bar, and says nothing."""
+    """A meter that moves a bar and prints no line."""
 
     def __init__(self, bars: Progress, say: Callable[[str], None], what: str, total: int) -> None:
         super().__init__(say, what, total)
         self.bars, self.task = bars, bars.add_task(what, total=total)
 
     def advance(self, count: int = 1) -> None:
-        """Move the bar by what has been done since the last call."""
+        """Move the bar by the units since the last call."""
         self.done += count
         self.bars.update(self.task, completed=self.done)
 
 
 @contextlib.contextmanager
 def row_meter() -> Iterator[Callable[[Callable[[str], None], str, int], Meter]]:
-    """What makes the meter of rows: a bar where stderr is a terminal, else a plain `Meter`."""
+    """A function that makes a meter of rows: a bar if stderr is a terminal, else a plain `Meter`."""
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         yield Meter
@@ -142,13 +142,13 @@ def row_meter() -> Iterator[Callable[[Callable[[str], None], str, int], Meter]]:
 
 
 class StudyLines:
-    """A line on stderr for each run; what runs have to say is said once."""
+    """Prints a line on stderr for each run, and each note of the runs once."""
 
     def __init__(self) -> None:
-        self.said: set[str] = set()
+        self.notes: set[str] = set()
 
     def begin(self, runs: int, done: int) -> None:
-        """Say what is to be done."""
+        """Print the number of runs, and of those that have finished."""
         self.runs, self.done = runs, done
         self.print(f"{runs} runs" + (f", {done} of them finished before" if done else ""))
 
@@ -156,17 +156,17 @@ class StudyLines:
         """Nothing within runs."""
 
     def ended(self, cell: Cell, outcome: Outcome, numbers: Sequence[Number]) -> None:
-        """The run's line, and what is new of what it has to say."""
+        """Print the run's new notes and faults, then its line."""
         self.done += 1
         for note in outcome.notes:
-            if note not in self.said:
-                self.said.add(note)
+            if note not in self.notes:
+                self.notes.add(note)
                 self.print(f"{cell.title}: {note}")
         for fault in outcome.faults:
             self.print(f"{cell.title}: {fault}")
-        found = [f"{n.score} {n.value:.4g}" for n in numbers if n.value is not None]
-        more = f" (+{len(found) - _SHOWN_SCORES})" if len(found) > _SHOWN_SCORES else ""
-        text = "failed" if outcome.faults else ", ".join(found[:_SHOWN_SCORES]) + more
+        scores = [f"{n.score} {n.value:.4g}" for n in numbers if n.value is not None]
+        more = f" (+{len(scores) - _MOST_SCORES})" if len(scores) > _MOST_SCORES else ""
+        text = "failed" if outcome.faults else ", ".join(scores[:_MOST_SCORES]) + more
         self.print(f"run {self.done}/{self.runs}  {cell.title}: {text}  ({outcome.seconds:.0f} s)")
 
     def close(self) -> None:
@@ -178,7 +178,7 @@ class StudyLines:
 
 
 class StudyBar(StudyLines):
-    """A bar over the runs, under the lines of those that have ended."""
+    """Shows a bar over the runs, under the lines of those that have ended."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()

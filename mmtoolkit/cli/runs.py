@@ -1,4 +1,4 @@
-"""`mmt run`, `check`, `evaluate` and `report`."""
+"""`mmt run`, `check`, `evaluate` and `report`: train, check and score runs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run(
         Path | None, typer.Option("--out", metavar="DIR", help="The run folder. Default: runs/NAME.")
     ] = None,
     set_: SetOption = None,
-    resume: Annotated[bool, typer.Option(help="Go on with the run that the folder holds.")] = False,
+    resume: Annotated[bool, typer.Option(help="Continue the run in the folder.")] = False,
     device: DeviceOption = "auto",
     devices: Annotated[int, typer.Option(min=1, help="How many devices to train on.")] = 1,
     precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
@@ -86,53 +86,53 @@ def _print_scores(scores: list[dict[str, Any]]) -> None:
 
     console = out()
     for score in scores:
-        for made in score_tables(score, console.width):
-            console.print(made)
+        for part in score_tables(score, console.width):
+            console.print(part)
 
 
 @app.command(epilog="Example:\n\n  mmt check mnist --set model.latent_dim=32")
 def check(ctx: typer.Context, schema: SchemaArgument, set_: SetOption = None, json: JsonOption = False) -> None:
-    """Check a schema, its data and its networks, without training."""
+    """Check a schema, its data and its networks without training."""
     plugins = plugins_of(ctx)
-    from mmtoolkit.runs.checking import check as checked
+    from mmtoolkit.runs.checking import check as check_schema
     from mmtoolkit.schema.schema import read_schema
 
     read = read_schema(schema, set_ or (), plugins)
     for note in read.notes:
         say(note)
-    found, fault = checked(read, say)
+    report, fault = check_schema(read, say)
     if json:
-        print_json(found)
+        print_json(report)
     else:
-        _print_check(found)
+        _print_check(report)
     if fault is not None:
         raise fault
 
 
-def _print_check(found: dict[str, Any]) -> None:
+def _print_check(report: dict[str, Any]) -> None:
     from mmtoolkit.cli.tables import table
 
     console = out()
-    if "splits" in found:
-        splits = found["splits"]
+    if "splits" in report:
+        splits = report["splits"]
         rows = table("data", "share missing", *(f"{escape(split)} " for split in splits))
-        for name in found["modalities"]:
+        for name in report["modalities"]:
             shares = [counts["missing"][name] for counts in splits.values()]
             rows.add_row(escape(name), *("" if share is None else f"{share:.1%}" for share in shares))
         rows.add_section()
         rows.add_row("rows", *(f"{counts['rows']:,}" for counts in splits.values()))
         console.print(rows)
-        for note in found["notes"]:
+        for note in report["notes"]:
             say(note)
     networks = table("networks", "modality", "kind", "shape", "encoder parameters ", "decoder parameters ")
-    for name, facts in found["modalities"].items():
+    for name, facts in report["modalities"].items():
         shape = "x".join(map(str, facts["shape"])) or "single value"
         networks.add_row(escape(name), facts["kind"], shape, f"{facts['encoder']:,}", f"{facts['decoder']:,}")
     console.print(networks)
-    counts = found["parameters"]
+    counts = report["parameters"]
     console.print(
         f"{counts['total']:,} parameters, {counts['inference']:,} of them in inference networks; "
-        f"z has {found['latent_dim']} numbers. One step works."
+        f"z has {report['latent_dim']} numbers. One step works."
     )
 
 
@@ -156,12 +156,12 @@ def evaluate(
             "repeated.",
         ),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Of the run's own data. Default: test.")] = None,
+    split: Annotated[str | None, typer.Option(help="A split of the run's own data. Default: test.")] = None,
     on_bad_cell: BadCellOption = None,
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
-    """Score a run again: other evaluators, another split, a new table. Kept in RUN/evaluations/N.json."""
+    """Score a run again: by other evaluators, on another split or on a new table. Writes RUN/evaluations/N.json."""
     from mmtoolkit.base.files import make_folder, write_json
     from mmtoolkit.runs.trained import evaluate_table
     from mmtoolkit.schema.schema import read_schema
@@ -169,20 +169,20 @@ def evaluate(
 
     if table is not None and split is not None:
         raise UserError(f"--split {split}: is of the run's own data; leave it out to score on {table}")
-    scored, read = _what_is_set(set_ or (), table)
+    evaluate_sets, reading_sets = _split_sets(set_ or (), table)
     if table is None and on_bad_cell is not None:
         raise UserError("--on-bad-cell: is of a TABLE, and the run's own data is prepared; leave it out")
     loaded = load_run(ctx, run_folder, device)
     evaluators = loaded.schema.evaluate
-    if scored:
-        evaluators = read_schema(run_folder / "schema.yaml", scored, loaded.plugins).evaluate
+    if evaluate_sets:
+        evaluators = read_schema(run_folder / "schema.yaml", evaluate_sets, loaded.plugins).evaluate
     folder = run_folder / "evaluations"
     number = 1 + max((int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit()), default=0)
     document: dict[str, Any] = {"name": loaded.schema.name}
     if table is None:
         scores = loaded.evaluate(evaluators, split or loaded.default_split(), folder / str(number))
     else:
-        user_file = file_as_set(loaded, table, read, on_bad_cell)
+        user_file = file_as_set(loaded, table, reading_sets, on_bad_cell)
         document["table"] = str(user_file.path)
         scores = evaluate_table(loaded, user_file, evaluators, folder / str(number))
     for score in scores:
@@ -191,28 +191,28 @@ def evaluate(
     make_folder(folder)
     document["scores"] = scores
     write_json(folder / f"{number}.json", document)
-    say(f"kept in {folder / f'{number}.json'}")
+    say(f"the scores are in {folder / f'{number}.json'}")
     if json:
         print_json(document)
     else:
         _print_scores(scores)
 
 
-def _what_is_set(sets: Sequence[str], table: Path | None) -> tuple[list[str], list[str]]:
-    """What `--set` says of what is scored, and of how a table is read."""
+def _split_sets(sets: Sequence[str], table: Path | None) -> tuple[list[str], list[str]]:
+    """The values of `--set` that change the evaluators, and those that change how to read the table."""
     from mmtoolkit.schema.overrides import parse_override
 
-    scored, read = [], []
+    evaluate_sets, reading_sets = [], []
     for text in sets:
         key = parse_override(text)[0][0]
         if key == "evaluate":
-            scored.append(text)
+            evaluate_sets.append(text)
         elif key == "data" and table is not None:
-            read.append(text)
+            reading_sets.append(text)
         else:
             of_table = ", and data of a TABLE" if key == "data" else ""
             raise UserError(f"--set {text}: cannot change a trained run; evaluate alone can be set here{of_table}")
-    return scored, read
+    return evaluate_sets, reading_sets
 
 
 @app.command(epilog="Example:\n\n  mmt report runs/demo --colour label --projection umap")
@@ -220,10 +220,10 @@ def report(
     run_folder: RunArgument,
     colour: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="Colour the picture of the latent space by this one; may be repeated."),
+        typer.Option(metavar="COLUMN", help="Colour the picture of the latent space by this column; may be repeated."),
     ] = None,
     projection: Annotated[
-        str | None, typer.Option(help="Draw that picture anew by pca, or by umap where umap-learn is installed.")
+        str | None, typer.Option(help="Draw that picture again by pca, or by umap if umap-learn is installed.")
     ] = None,
 ) -> None:
     """Write the HTML report of a run again, from its folder alone."""

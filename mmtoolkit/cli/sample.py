@@ -1,4 +1,4 @@
-"""`mmt sample`."""
+"""`mmt sample`: generates samples from a run."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def sample(
         list[str] | None,
         typer.Option(
             metavar="NAME[=VALUE]",
-            help="Fix a modality at what its cell would hold; NAME alone takes its values from rows of the data, and "
-            "draws them over what they tell of every modality. May be repeated.",
+            help="Fix a modality at the value of a cell. NAME alone takes values from rows of the data, and shows them "
+            "above the samples of every modality that they give. May be repeated.",
         ),
     ] = None,
     n: Annotated[
-        int | None, typer.Option("-n", min=1, help="How many. Default: 64 draws; 10 rows of the data.")
+        int | None, typer.Option("-n", min=1, help="How many samples. Default: 64 draws, or 10 rows of the data.")
     ] = None,
     out_file: Annotated[
         Path | None,
@@ -47,9 +47,7 @@ def sample(
             help="A .png, or a .csv, .parquet, .arrow or .jsonl table. Default: RUN/samples/N.png.",
         ),
     ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Whose rows --given NAME takes its values from. Default: test.")
-    ] = None,
+    split: Annotated[str | None, typer.Option(help="The split whose rows --given NAME uses. Default: test.")] = None,
     draws: Annotated[
         int, typer.Option(min=0, max=20, help="With --given NAME: draws of z to show beside its mean.")
     ] = 0,
@@ -57,16 +55,16 @@ def sample(
     overwrite: OverwriteOption = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Generate from the prior, given any values, or given modalities of the data's rows."""
+    """Generate samples: from the prior, given values that you choose, or given modalities of rows of the data."""
     from mmtoolkit.figures import COLUMNS
     from mmtoolkit.using.sampling import check_samples_output, write_direction, write_samples
 
     out_file = out_file or _first_free(run_folder / "samples")
     check_samples_output(out_file, overwrite)
     loaded = load_run(ctx, run_folder, device)
-    values, named = _givens(given or (), loaded.modalities)
-    if named:
-        write_direction(loaded, named, out_file, split or loaded.default_split(), n or COLUMNS, draws, seed, overwrite)
+    values, names = _givens(given or (), loaded.modalities)
+    if names:
+        write_direction(loaded, names, out_file, split or loaded.default_split(), n or COLUMNS, draws, seed, overwrite)
     elif split or draws:
         option = "--split" if split else "--draws"
         raise UserError(f"{option}: goes with --given NAME, which takes its values from rows of the data; add it")
@@ -77,24 +75,24 @@ def sample(
 
 def _first_free(folder: Path) -> Path:
     paths = (folder / f"{number}.png" for number in itertools.count(1))
-    return next(path for path in paths if not os.path.exists(path))  # Path's own raises for a name too long
+    return next(path for path in paths if not os.path.exists(path))  # Path.exists raises for a name too long
 
 
 def _givens(texts: Sequence[str], modalities: Mapping[str, Modality]) -> tuple[dict[str, Any], list[str]]:
-    """The modalities that are fixed, with their cells, or those whose values come from rows, in schema order."""
-    named = {text for text in texts if text in modalities}
-    fixed = [text for text in texts if text not in named]
-    values = dict(_fixed(text, modalities) for text in fixed)
-    if named and fixed:
+    """The cells of modalities with a value; or the modalities with values from rows, in schema order."""
+    names = {text for text in texts if text in modalities}
+    assignments = [text for text in texts if text not in names]
+    values = dict(_assignment(text, modalities) for text in assignments)
+    if names and assignments:
         raise UserError(
-            f"--given {min(named)}, --given {fixed[0]}: values are taken from rows of the data or fixed, not both; "
-            "give all of them a value, or none"
+            f"--given {min(names)}, --given {assignments[0]}: values are taken from rows of the data or fixed, not "
+            "both; give all of them a value, or none"
         )
-    return values, [name for name in modalities if name in named]
+    return values, [name for name in modalities if name in names]
 
 
-def _fixed(text: str, modalities: Mapping[str, Modality]) -> tuple[str, Any]:
-    """NAME=VALUE; a name may itself hold an equals sign."""
+def _assignment(text: str, modalities: Mapping[str, Modality]) -> tuple[str, Any]:
+    """The name and cell of NAME=VALUE; the name may hold an equals sign too."""
     for place, character in enumerate(text):
         name, cell = text[:place], text[place + 1 :]
         if character == "=" and name in modalities:

@@ -1,4 +1,4 @@
-"""`mmt schema`."""
+"""`mmt schema`: prints the JSON Schema of schema files."""
 
 from __future__ import annotations
 

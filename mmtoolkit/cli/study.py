@@ -1,4 +1,4 @@
-"""`mmt study`."""
+"""`mmt study`: trains a grid of runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def study(
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
-    """Run a grid of runs to one table and one figure; what is done already is kept."""
+    """Train a grid of runs, and write one table and one figure; finished runs do not train again."""
     plugins = plugins_of(ctx)
     from mmtoolkit.study.grid import read_study
     from mmtoolkit.study.running import run_study
@@ -85,8 +85,8 @@ def _print(study: Study, results: StudyResults) -> None:
 
     head, lines = table_of(study, results.means)
     words = head.index("score") + 1 + len(study.axes) if head[0] == "score" else len(study.axes)
-    made = table(study.name, *(name if place < words else f"{name} " for place, name in enumerate(head)))
+    means = table(study.name, *(name if place < words else f"{name} " for place, name in enumerate(head)))
     for line in lines:
-        made.add_row(*map(escape, line))
-    out().print(made)
+        means.add_row(*map(escape, line))
+    out().print(means)
     out().print(f"[bold]{escape(str(results.folder))}[/] has table.csv, table.md and figure.png", soft_wrap=True)

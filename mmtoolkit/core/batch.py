@@ -1,4 +1,4 @@
-"""Rows of several modalities, any of which may be missing."""
+"""Batches: rows of several modalities, any of which may be missing."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Observed:
     """One modality of B rows.
 
     Args:
-        value: (B, *event), as the modality's `prepare` gives it; anything may stand in absent rows.
-        present: (B,) bool, the rows that have the modality, on the host.
+        value: (B, *event), from the modality's `prepare`; absent rows may hold any values.
+        present: (B,) bool, on the host: whether a row has the modality.
     """
 
     value: Tensor
@@ -30,10 +30,10 @@ class Observed:
 
 
 class Batch:
-    """B rows of M modalities in schema order; only the rows that are present are stored.
+    """B rows of M modalities in schema order. It stores only the rows that have a modality.
 
-    Presence stays on the host, so that a model derives from it which rows each network reads without waiting
-    for the device. Values lie on the device.
+    Presence stays on the host, so a model can find the rows of each network without waiting for the device. Values
+    are on the device.
 
     Args:
         observed: name -> `Observed`, all with the same number of rows.
@@ -56,7 +56,7 @@ class Batch:
 
     @classmethod
     def of_present(cls, size: int, values: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> Batch:
-        """A batch from the present rows alone: values (N, *event) and their places, rows (N,) ascending."""
+        """A batch from present rows only: for each modality, values (N, *event) and their rows (N,), ascending."""
         batch = cls.__new__(cls)
         batch.size, batch._values, batch._rows = size, dict(values), dict(rows)
         batch._tiled = {}
@@ -77,7 +77,7 @@ class Batch:
 
     @property
     def device(self) -> torch.device:
-        """Where the values lie."""
+        """The device of the values."""
         return next(iter(self._values.values())).device
 
     def value(self, name: str) -> Tensor:
@@ -85,9 +85,9 @@ class Batch:
         return self._values[name]
 
     def tiled(self, name: str, draws: int) -> Tensor:
-        """Those values once for each draw of z, draw-major: (draws N, *event).
+        """Those values, repeated for each draw of z, draw-major: (draws N, *event).
 
-        The longest asked for is kept: estimates score the same rows in many chunks of draws.
+        The batch keeps the longest result, because estimates score the same rows in many chunks of draws.
         """
         value = self._values[name]
         if draws == 1:
@@ -98,7 +98,7 @@ class Batch:
         return tiled[: draws * len(value)]
 
     def rows(self, name: str) -> Tensor:
-        """Which rows those are: (N,) int64, ascending, on the host."""
+        """The places of those rows in the batch: (N,) int64, ascending, on the host."""
         return self._rows[name]
 
     def to(self, device: torch.device | str) -> Batch:
@@ -115,27 +115,27 @@ class Batch:
             yield Batch.of_present(stop - start, values, rows)
 
     def take(self, rows: Tensor) -> Batch:
-        """The rows at the given places (n,) int64, ascending, on the host."""
+        """The batch of some rows, at places (n,) int64, ascending, on the host."""
         place = torch.full((self.size,), -1, dtype=torch.int64)
         place[rows] = torch.arange(len(rows))
-        kept = {name: (place[r] >= 0).nonzero().squeeze(1) for name, r in self._rows.items()}
+        chosen = {name: (place[r] >= 0).nonzero().squeeze(1) for name, r in self._rows.items()}
         return Batch.of_present(
             len(rows),
-            {n: v if len(kept[n]) == len(v) else _select(v, kept[n]) for n, v in self._values.items()},
-            {n: place[r[kept[n]]] for n, r in self._rows.items()},
+            {n: v if len(chosen[n]) == len(v) else _select(v, chosen[n]) for n, v in self._values.items()},
+            {n: place[r[chosen[n]]] for n, r in self._rows.items()},
         )
 
     def only(self, names: Container[str]) -> Batch:
-        """The same rows with just the named modalities present."""
+        """The same rows with only the named modalities present."""
         return Batch.of_present(
             self.size,
             {n: v if n in names else v[:0] for n, v in self._values.items()},
             {n: r if n in names else r[:0] for n, r in self._rows.items()},
         )
 
-    def where(self, kept: Tensor) -> Batch:
-        """The same rows with only the cells that are kept, (B, M) bool, on the host; what is missing stays missing."""
-        places = {n: kept[r, m].nonzero().squeeze(1) for m, (n, r) in enumerate(self._rows.items())}
+    def where(self, mask: Tensor) -> Batch:
+        """The same rows with only the cells of a mask (B, M) bool, on the host; missing cells stay missing."""
+        places = {n: mask[r, m].nonzero().squeeze(1) for m, (n, r) in enumerate(self._rows.items())}
         return Batch.of_present(
             self.size,
             {n: v if len(places[n]) == len(v) else _select(v, places[n]) for n, v in self._values.items()},
@@ -144,7 +144,7 @@ class Batch:
 
 
 def sent(x: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the host on a device, without waiting for what the device is doing."""
+    """Copy a tensor of the host to a device, without waiting for the device."""
     return x.to(device, non_blocking=True)
 
 

@@ -1,4 +1,4 @@
-"""Random numbers that are a function of a key, so that a draw is the same each time a row is read."""
+"""Random numbers from a key: a row with the same key gets the same draw each time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def _shifted(x: Tensor, bits: int) -> Tensor:
-    """X >> bits as if x were unsigned (int64 is all that PyTorch multiplies everywhere)."""
+    """X >> bits as if x were unsigned; int64 is the only such type that PyTorch multiplies on every device."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
@@ -21,11 +21,11 @@ def _mixed(x: Tensor) -> Tensor:
 
 
 def keyed_uniform(keys: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Uniform numbers in [0, 1) that depend on the key and the place alone, the same on every device.
+    """Uniform numbers in [0, 1) that depend only on the key and the place, the same on every device.
 
     Args:
         keys: (N,) int64.
-        shape: of one row's draws.
+        shape: the shape of one row's draws.
 
     Returns:
         (N, *shape) float32.

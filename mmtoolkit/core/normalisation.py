@@ -1,4 +1,4 @@
-"""Batch normalisation when a call has too few rows, once for all networks."""
+"""Lets batch normalisation work in calls with too few rows, for any network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _enough(x: Tensor) -> bool:
 
 def _before(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
     if module.training and not _enough(inputs[0]):
-        # `train(False)` would do, but for subclasses that override it.
+        # Not `train(False)`, which a subclass may override.
         module.training = False
         module._mmt_resting = True  # type: ignore[assignment]
 
@@ -27,12 +27,12 @@ def _after(module: nn.Module, *_: Any) -> None:
 
 
 def guard_normalisation(networks: nn.Module) -> None:
-    """Let batch normalisation rest in calls that give it fewer than two values per channel.
+    """Make batch normalisation use its running statistics in calls with fewer than two values per channel.
 
-    A modality that few rows have may meet a training step with one row, where batch normalisation has no
-    variance and raises. In such a call each layer that keeps running statistics uses those and leaves them as
-    they are. Plain layers of plugins work unchanged, and the keys of the state dict stay the same. Layers that are
-    guarded already are left alone.
+    If few rows have a modality, a training step may have only one of them. Batch normalisation then has no variance
+    and raises. In such a call a guarded layer uses its running statistics and does not update them. The plain layers
+    of a plugin need no change, and the keys of the state dict stay the same. The function skips layers without
+    running statistics, and layers that it has guarded before.
     """
     for module in networks.modules():
         guarded = _before in module._forward_pre_hooks.values()

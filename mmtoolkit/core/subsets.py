@@ -1,4 +1,4 @@
-"""Which modalities each term of a step conditions on."""
+"""Draws and compares the subsets of modalities on which the terms of a step condition."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ def draw_subsets(
     generator: torch.Generator | None = None,
     sampling: Literal["uniform", "by_size"] = "uniform",
 ) -> Tensor:
-    """Draw k random subsets of m modalities, each of more than one and less than all of them.
+    """Draw k random subsets of m modalities, each with more than one and fewer than all of them.
 
-    Memory is O(k m): no list of the 2^m subsets is made.
+    Memory is O(k m): the function makes no list of the 2^m subsets.
 
     Args:
-        m: number of modalities, 3 or more unless k is 0 (there is no such subset of two).
+        m: number of modalities, 3 or more unless k is 0 (two modalities have no such subset).
         k: number of subsets, drawn with replacement.
-        generator: a CPU generator; PyTorch's default one where it is None.
-        sampling: "uniform" over all such subsets, as Wu & Goodman 2018, section 2.4 has it; "by_size" draws the
-            size uniformly from 2 to m - 1 first and then a subset of that size, as their released code does.
+        generator: a CPU generator; by default, PyTorch's own.
+        sampling: "uniform" draws uniformly from all such subsets (Wu & Goodman 2018, section 2.4); "by_size" first
+            draws the size uniformly from 2 to m - 1, then a subset of that size, as their released code does.
 
     Returns:
         (k, m) bool, on the host.
@@ -43,7 +43,7 @@ def draw_subsets(
         sizes = torch.randint(2, m, (k, 1), generator=generator)
         ranks = torch.rand(k, m, generator=generator).argsort(dim=1).argsort(dim=1)
         return ranks < sizes
-    # m fair coins are uniform over all 2^m subsets; those that fall on none, one or all are thrown again.
+    # m fair coins are uniform over all 2^m subsets; subsets of none, one or all are drawn again.
     subsets = torch.rand(k, m, generator=generator) < 0.5
     while (again := ~_between(subsets)).any():
         subsets[again] = torch.rand(int(again.sum()), m, generator=generator) < 0.5
@@ -51,50 +51,51 @@ def draw_subsets(
 
 
 def _between(subsets: Tensor) -> Tensor:
-    """Whether each subset (k, m) has more than one member and less than all: (k,)."""
+    """Whether each subset (k, m) has more than one and fewer than all members: (k,)."""
     size = subsets.sum(1)
     return (size > 1) & (size < subsets.shape[1])
 
 
 def supports(subsets: Collection[frozenset[str]] | None, given: Collection[str]) -> bool:
-    """Whether a model that infers z from these sets (None for any) can infer it from `given`; from nothing always."""
+    """Whether a model that infers z from these sets (None: from any) can infer it from `given`; from nothing always."""
     return subsets is None or not given or frozenset(given) in subsets
 
 
 def largest_supported(
     present: Tensor, names: Sequence[str], given: Collection[str], subsets: Collection[frozenset[str]]
 ) -> list[tuple[frozenset[str], Tensor]]:
-    """Which rows infer z from which set: the largest supported part of the given that a row has.
+    """Find for each row the set from which to infer z: the largest supported part of the given that the row has.
 
-    Of several that are as large, the one whose members come first in the schema. A row with none is in no set.
+    Among sets of equal size, the one whose members come first in the schema wins. A row without such a part is in no
+    set.
 
     Args:
-        present: (B, M) bool, what each row has.
+        present: (B, M) bool, the modalities that each row has.
         names: the M modalities, in schema order.
-        given: what z is to be inferred from.
-        subsets: those supported.
+        given: the modalities from which to infer z.
+        subsets: the supported sets.
 
     Returns:
-        Each set that some row uses, with its rows (n,), ascending; all on the host.
+        Each set that a row uses, with its rows (n,), ascending; all on the host.
     """
     place = {name: m for m, name in enumerate(names)}
     columns = {subset: sorted(place[name] for name in subset) for subset in subsets if subset and subset <= set(given)}
-    left = torch.ones(len(present), dtype=torch.bool)
+    remaining = torch.ones(len(present), dtype=torch.bool)
     chosen = []
     for subset in sorted(columns, key=lambda subset: (-len(subset), columns[subset])):
-        rows = left & present[:, columns[subset]].all(1)
+        rows = remaining & present[:, columns[subset]].all(1)
         if rows.any():
             chosen.append((subset, rows.nonzero().squeeze(1)))
-            left &= ~rows
+            remaining &= ~rows
     return chosen
 
 
 def informed(
     present: Tensor, names: Sequence[str], given: Collection[str], subsets: Collection[frozenset[str]] | None
 ) -> Tensor:
-    """Which rows have something of the given that z can be inferred from: (B,) bool; arguments as `largest_supported`.
+    """Whether a row has a supported part of the given, from which to infer z: (B,) bool.
 
-    With None for the subsets any of the given will do.
+    The arguments are those of `largest_supported`. If `subsets` is None, any modality of the given is enough.
     """
     if subsets is None:
         return present[:, [m for m, name in enumerate(names) if name in given]].any(1)
@@ -106,13 +107,13 @@ def informed(
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """The distinct subsets of what each row has: the terms of the MVAE loss, on the host.
+    """The distinct subsets of each row's modalities, which are the terms of the MVAE loss; on the host.
 
     Attributes:
-        joint: (B,) bool, rows that have anything.
-        alone: (B, M) bool, modality alone in a term of its own: present, and not all that the row has.
-        cuts: (k, B, M) bool, the random subsets cut to what each row has; all False where the cut repeats one
-            that is already there, so that each subset of a row counts once.
+        joint: (B,) bool, rows that have any modality.
+        alone: (B, M) bool, modalities with a term of their own: present, but not the only one of the row.
+        cuts: (k, B, M) bool, the random subsets, cut to the modalities of each row; all False if the cut repeats
+            another subset of the row, so that each subset counts once.
     """
 
     joint: Tensor
@@ -121,15 +122,15 @@ class Terms:
 
 
 def distinct_terms(present: Tensor, subsets: Tensor) -> Terms:
-    """Cut the terms of a step to what each row has and drop repetitions (Wu & Goodman 2018, section 2.4).
+    """Cut the terms of a step to each row's modalities and drop repetitions (Wu & Goodman 2018, section 2.4).
 
     Args:
-        present: (B, M) bool, what each row has.
+        present: (B, M) bool, the modalities that each row has.
         subsets: (k, M) bool, the random subsets, shared by all rows.
     """
     size = present.sum(1)
     cuts = subsets[:, None, :] & present  # (k, B, M)
-    fresh = (cuts.sum(2) > 1) & (cuts != present).any(2)  # (k, B): neither nothing, nor one alone, nor all
+    new = (cuts.sum(2) > 1) & (cuts != present).any(2)  # (k, B): more than one modality, but not all
     for later in range(1, len(cuts)):
-        fresh[later] &= (cuts[:later] != cuts[later]).any(2).all(0)
-    return Terms(joint=size > 0, alone=present & (size > 1)[:, None], cuts=cuts & fresh[:, :, None])
+        new[later] &= (cuts[:later] != cuts[later]).any(2).all(0)
+    return Terms(joint=size > 0, alone=present & (size > 1)[:, None], cuts=cuts & new[:, :, None])

@@ -1,4 +1,4 @@
-"""Tables in files: reading them some rows at a time, the files that their cells name, and writing them."""
+"""Reads and writes tables in files, a piece at a time, and finds the files that their cells name."""
 
 from mmtoolkit.tables.beside import FilesBeside
 from mmtoolkit.tables.formats import open_table

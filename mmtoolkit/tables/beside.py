@@ -1,4 +1,4 @@
-"""The files that cells of a table name."""
+"""Finds the files that cells of a table name, such as pictures."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mmtoolkit.tables.cells import Cells
 
 @dataclass(frozen=True)
 class FilesBeside:
-    """Paths in cells, relative to the table's folder.
+    """Finds files by the paths in cells, which are relative to the table's folder.
 
     Attributes:
-        folder: of the table.
-        outside: whether a path may lead out of it.
-        absent: whether a file that is not there is a fault, or makes its cell missing.
+        folder: the table's folder.
+        outside: whether a path may lead out of the folder.
+        absent: whether a file that does not exist is a fault, or makes its cell missing.
     """
 
     folder: Path
@@ -27,16 +27,20 @@ class FilesBeside:
     _inside: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)
 
     def opened(self, cells: Cells) -> tuple[list[Any], dict[int, str]]:
-        """Cells with each text turned to the path of a file, None where missing or at fault; and the faults by row."""
-        found: list[Any] = list(cells)
+        """Replace each text by the path of its file.
+
+        Returns:
+            The cells, None where missing or at fault; and row -> fault.
+        """
+        paths: list[Any] = list(cells)
         faults: dict[int, str] = {}
-        for row, cell in enumerate(found):
+        for row, cell in enumerate(paths):
             if isinstance(cell, str):
                 try:
-                    found[row] = self._file(cell)
+                    paths[row] = self._file(cell)
                 except ValueError as error:
-                    found[row], faults[row] = None, str(error)
-        return found, faults
+                    paths[row], faults[row] = None, str(error)
+        return paths, faults
 
     def _file(self, cell: str) -> str | None:
         path = os.path.join(self.folder, cell)
@@ -57,19 +61,19 @@ class FilesBeside:
             ) from None
         except UnicodeEncodeError:
             raise ValueError(f"{cell!r}: is no name that a file can have; correct it") from None
-        except OSError as error:  # a loop of links, a name too long, a folder that may not be entered
+        except OSError as error:  # a loop of links, a name too long, a folder without permission
             raise ValueError(f"{cell}: cannot be read: {error.strerror}; correct the path") from None
         if stat.S_ISDIR(mode):
             raise ValueError(f"{cell}: is a folder; give the path of a file")
         return path
 
     def _check_inside(self, path: str, cell: str, link: bool) -> None:
-        """Raise where a path leads out of the folder, by itself or by links; `link` says that its last part may."""
+        """Raise if a path leads out of the folder, by itself or by a link; `link`: its last part may be a link."""
         parent, name = os.path.split(path)
-        known = self._inside.get(parent)  # thousands of files lie in one folder
-        if known is None:
-            known = self._inside[parent] = self._holds(parent)
-        if (not known or link or name in ("", ".", "..")) and not self._holds(path):
+        inside = self._inside.get(parent)  # one folder may hold thousands of files
+        if inside is None:
+            inside = self._inside[parent] = self._holds(parent)
+        if (not inside or link or name in ("", ".", "..")) and not self._holds(path):
             raise ValueError(
                 f"{cell}: leads out of the table's folder, {self.folder}; move the file into it, "
                 "or set data.files_outside to true"
@@ -80,15 +84,15 @@ class FilesBeside:
         try:
             real = os.path.realpath(path, strict=True)
         except (FileNotFoundError, NotADirectoryError):
-            real = os.path.realpath(path)  # what is not there is told as that, unless it were outside
+            real = os.path.realpath(path)  # an absent file gets an error of its own, unless it is outside
         return real == folder or real.startswith(os.path.join(folder, ""))
 
     def fingerprint(self, cells: Cells, digest: Any) -> None:
-        """Add to a digest of `hashlib` which file each text names, with its size and time of change."""
+        """Add the file of each text, with its size and time of change, to a digest of `hashlib`."""
         for cell in cells:
             if isinstance(cell, str):
                 try:
-                    known = os.stat(os.path.join(self.folder, cell))
-                    digest.update(f"{cell}\0{known.st_size}\0{known.st_mtime_ns}\n".encode())
+                    status = os.stat(os.path.join(self.folder, cell))
+                    digest.update(f"{cell}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
                 except (OSError, ValueError):
                     digest.update(f"{cell!r}\0absent\n".encode())

@@ -1,4 +1,4 @@
-"""A column of a table."""
+"""The cells of a column of a table."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from typing import Any
 from numpy.typing import NDArray
 
 Cells = Sequence[Any] | NDArray[Any]
-"""Cells of a column, None where missing; or a whole array, in which none is."""
+"""Cells of a column, None where missing; or an array, if no cell is missing."""

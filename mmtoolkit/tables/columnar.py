@@ -1,4 +1,4 @@
-"""Tables with typed columns: Parquet, and Arrow's own files (Feather)."""
+"""Reads tables with typed columns: Parquet and Arrow (Feather) files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mmtoolkit.tables.table_file import TableFile, pieces, unreadable
 
 
 class Columnar(TableFile):
-    """Rows of an Arrow schema, in forms of it that Arrow itself can compute with."""
+    """A table with an Arrow schema; its rows have types that Arrow can compute with."""
 
     @property
     @abstractmethod
@@ -28,9 +28,9 @@ class Columnar(TableFile):
         try:
             names = list(self.schema.names)
         except UnicodeDecodeError as error:
-            raise UserError(f"{self.path}: the name of a column is not UTF-8; write the table anew") from error
+            raise UserError(f"{self.path}: the name of a column is not UTF-8; write the table again") from error
         if not names:
-            raise UserError(f"{self.path}: has no column; write the table anew, with one for each side of a row")
+            raise UserError(f"{self.path}: has no column; write the table again, with at least one")
         return names
 
     def _pieces(self, batch: pa.RecordBatch, names: list[str], size: int) -> Iterator[Rows]:
@@ -40,7 +40,7 @@ class Columnar(TableFile):
 
 
 class Parquet(Columnar):
-    """A Parquet file, row group by row group."""
+    """A Parquet file, read one row group at a time."""
 
     @cached_property
     def _metadata(self) -> pa.parquet.FileMetaData:
@@ -67,7 +67,7 @@ class Parquet(Columnar):
 
 
 class Arrow(Columnar):
-    """An Arrow file, as Feather is, mapped into memory; or an Arrow stream."""
+    """An Arrow file (Feather is one), mapped into memory; or an Arrow stream."""
 
     def _batches(self) -> Iterator[Any]:
         """The schema, then the record batches."""
@@ -106,7 +106,7 @@ class Arrow(Columnar):
 
 
 def _computable(array: pa.Array) -> pa.Array:
-    """The same values where Arrow has few functions for a form: views of texts and bytes, and runs of equal values."""
+    """The same values in a type that Arrow has functions for: no views of texts or bytes, no runs of equal values."""
     kind = array.type
     if pa.types.is_string_view(kind):
         return array.cast(pa.large_string())
@@ -120,7 +120,7 @@ def _computable(array: pa.Array) -> pa.Array:
 
 
 def _without_runs(schema: pa.Schema) -> pa.Schema:
-    """The schema of a table that is written like this one: no other format has runs."""
+    """The schema with plain types in place of runs of equal values, which no other format has."""
     for place, field in enumerate(schema):
         if pa.types.is_run_end_encoded(field.type):
             schema = schema.set(place, field.with_type(field.type.value_type))
@@ -128,9 +128,9 @@ def _without_runs(schema: pa.Schema) -> pa.Schema:
 
 
 def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The same batch; Arrow takes a file's word for where its cells lie and that texts are UTF-8.
+    """Check that the cells of a batch lie inside it and that its texts are UTF-8; return the batch.
 
-    A damaged file would end the process, or fail where a cell is looked at.
+    Arrow trusts the file. Without this check a damaged file could end the process, or fail later when you read a cell.
     """
     batch.validate(full=True)
     return batch

@@ -1,4 +1,4 @@
-"""Tables as delimited text: CSV, TSV and their like (RFC 4180)."""
+"""Reads tables of delimited text, such as CSV and TSV (RFC 4180)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from mmtoolkit.tables.text_file import MARKS, TextFile
 
 _BLOCK = 1 << 23
 _LONGEST_CELL = _BLOCK // 2
-_SHOWN = 5
-_LONGEST_NAME = 60  # what is shown of a head
+_MOST_FAULTS = 5
+_LONGEST_NAME = 60  # characters of a head in an error
 _DELIMITERS = (",", ";", "\t", "|")
 _START = 1024
-# What other files begin with.
-_OTHERS = {
+# The first bytes of other formats, and what an error says of them.
+_OTHER_FORMATS = {
     b"PAR1": "Parquet, not text; name it .parquet, or say format: parquet",
     b"ARROW1": "Arrow, not text; name it .arrow, or say format: arrow",
     b"PK\x03\x04": "a spreadsheet or a packed archive, not text; export it as CSV",
@@ -34,15 +34,15 @@ _EXCEL = re.compile(rb"(?:\xef\xbb\xbf)?sep=(.)\r?\n", re.IGNORECASE)
 
 
 class Delimited(TextFile):
-    """Rows of text. Every cell is a string, as it stands between the delimiters, its quotes taken off.
+    """Rows of text. Each cell is the string between two delimiters, without its quotes.
 
-    Arrow reads it, some twenty times as fast as Python's own reader, which goes through it once before: Arrow
-    takes a quote that is never closed for one cell that holds the rest, and tells of no line.
+    Arrow reads the rows, some twenty times as fast as Python's reader. Python's reader checks the file once before:
+    after a quote that is never closed, Arrow reads the rest of the file as one cell, and its errors name no line.
     """
 
     @cached_property
     def delimiter(self) -> str:
-        """What separates the cells."""
+        """The character between cells."""
         if self.reading.delimiter is not None:
             return self.reading.delimiter
         if {".tsv", ".tab"} & {suffix.lower() for suffix in self.path.suffixes[-2:]}:
@@ -71,30 +71,30 @@ class Delimited(TextFile):
         return names
 
     def _check_start(self) -> None:
-        """Raise where the first bytes are those of no text with a head."""
+        """Raise if the file does not begin like text with a head."""
         try:
             with self._bytes() as file:
                 start = file.peek(_START)[:_START]
         except (OSError, EOFError) as error:
             raise unreadable(self.path, error) from error
-        if what := next((what for mark, what in _OTHERS.items() if start.startswith(mark)), None):
-            raise UserError(f"{self.path}: holds {what}")
+        if fault := next((fault for mark, fault in _OTHER_FORMATS.items() if start.startswith(mark)), None):
+            raise UserError(f"{self.path}: holds {fault}")
         marked = any(start.startswith(marks) for marks in MARKS.values())
         in_bytes = b",".decode(self.reading.encoding, "replace") == ","
         if in_bytes and not marked and 4 * start.count(0) > len(start):
             raise UserError(
-                f"{self.path}: is full of zero bytes, as text of UTF-16 is; give its encoding, such as utf-16-le, or "
-                "write the file anew"
+                f"{self.path}: has many zero bytes, as UTF-16 text has; give its encoding, such as utf-16-le, or "
+                "save it as UTF-8"
             )
-        if found := _EXCEL.match(start):
-            character = found[1].decode("latin-1")
+        if match := _EXCEL.match(start):
+            character = match[1].decode("latin-1")
             raise UserError(
-                f"{self.path}:1: is a note for Excel and no head; remove the line, and give {character!r} as the "
+                f"{self.path}:1: is a note for Excel, not the head; remove the line, and give {character!r} as the "
                 "delimiter"
             )
 
     def _count(self) -> int:
-        """The number of rows; every fault of the text is found here, with its line."""
+        """The number of rows. It raises every fault of the text, with its line."""
         width, rows = len(self.names), -1
         faults: list[str] = []
         with self._records(self.delimiter) as records:
@@ -104,14 +104,14 @@ class Delimited(TextFile):
                 if not record and width > 1:  # an empty line
                     continue
                 rows += 1
-                if len(record) != width and (record or width > 1) and len(faults) <= _SHOWN:
+                if len(record) != width and (record or width > 1) and len(faults) <= _MOST_FAULTS:
                     count = f"{len(record)} cell{'s' * (len(record) != 1)}"
                     faults.append(
                         f"{self.path}:{begins}: row {rows} has {count} and the head {width}; "
                         f"mend the line: a cell that holds {self.delimiter!r} or a line break stands in quotes"
                     )
         if faults:
-            raise UserError(first_lines(faults, _SHOWN, f"{self.path}: and more lines like these"))
+            raise UserError(first_lines(faults, _MOST_FAULTS, f"{self.path}: and more lines like these"))
         return rows
 
     def _read(self, size: int, names: list[str]) -> Iterator[Rows]:
@@ -130,7 +130,7 @@ class Delimited(TextFile):
         }
         try:
             with pa.input_stream(str(self.path), compression="detect") as stream:
-                if not len(self):  # Arrow takes a head alone for columns of no type
+                if not len(self):  # without rows, Arrow finds columns of no type
                     return
                 for batch in pa.csv.open_csv(stream, **options):
                     for start, stop in pieces(batch.num_rows, size):
@@ -143,7 +143,7 @@ class Delimited(TextFile):
 
     @contextlib.contextmanager
     def _records(self, delimiter: str) -> Iterator[Any]:  # of csv.reader, whose type has no name
-        """The records of the file; faults that end reading are explained."""
+        """The records of the file. An error of the reader becomes a `UserError` that names its line."""
         records = None
         before = csv.field_size_limit(_LONGEST_CELL)
         try:

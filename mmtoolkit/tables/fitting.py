@@ -1,4 +1,4 @@
-"""Cells that were made, brought into the form that a column of a table holds."""
+"""Fits computed cells to the types of a table's columns."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from PIL import Image
 
 from mmtoolkit.tables.rows import Raw
 
-_DIGITS = 9  # what a float32 holds, at most
+_DIGITS = 9  # a float32 has no more
 _NO, _YES = {"0", "0.0", "false", "no", "f", "n", "-1", "-1.0"}, {"1", "1.0", "true", "yes", "t", "y"}
 
 
 def number_text(number: float) -> str:
-    """A number that was computed, in the fewest digits that tell it.
+    """A computed number as text, with significant digits only.
 
-    Those of float32 where it is one, else nine: networks compute no more, and the rest would be noise.
+    A float32 has the fewest digits that give it back, any other number has nine. Networks compute in float32: more
+    digits would be noise.
     """
     if not math.isfinite(number):
         return str(number)
@@ -34,7 +35,7 @@ def number_text(number: float) -> str:
 
 
 def plain(cell: Any) -> Any:
-    """A cell that was made as plain data, its number without noise; what is no number, text or yes and no stays."""
+    """A computed cell as plain Python data, a float with significant digits only; other objects stay as they are."""
     if isinstance(cell, np.generic):
         cell = cell.item()
     if isinstance(cell, float):
@@ -43,7 +44,7 @@ def plain(cell: Any) -> Any:
 
 
 def as_text(cell: Any) -> str:
-    """A cell as a file of text holds it: a number in the fewest digits that give it back, what is nested as JSON."""
+    """A cell as text files hold it: a number in the fewest digits that give it back, nested data as JSON."""
     match cell:
         case None:
             return ""
@@ -61,10 +62,10 @@ def as_text(cell: Any) -> str:
 
 
 def json_text(cell: Any) -> str:
-    """A cell as JSON, which has no number that is not finite, and no bytes.
+    """A cell as JSON. A number that is not finite becomes null.
 
     Raises:
-        ValueError: it holds something that JSON has no form for.
+        ValueError: the cell holds an object that JSON has no form for, such as bytes.
     """
     if isinstance(cell, float) and not math.isfinite(cell):
         return "null"
@@ -97,25 +98,24 @@ def is_bytes(kind: pa.DataType) -> bool:
 
 
 def type_of(cell: Any) -> pa.DataType:
-    """The type of a new column for cells like this one; text where there is no other."""
+    """The type of a new column for cells like this one; text if Arrow has no type for it."""
     try:
         return pa.array([plain(cell)]).type
-    except (pa.ArrowException, TypeError, ValueError):  # such as a picture, whose path stands in the cell
+    except (pa.ArrowException, TypeError, ValueError):  # such as a picture: the column holds its path
         return pa.string()
 
 
 def fitted(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """Cells in the type of a column, null where a cell does not fit into it.
+    """Cells in the type of a column, null where a cell does not fit.
 
-    A number is rounded in a column of whole numbers, and text that tells a number or yes or no becomes one where the
-    column holds such.
+    A column of whole numbers rounds its cells. Text becomes a number, or yes or no, if the column holds these.
     """
     values = [None if cell is None else _fit(cell, kind) for cell in cells]
     return pa.array(values, kind)
 
 
 def _fit(cell: Any, kind: pa.DataType) -> Any:
-    """A cell as what `pa.array` of the type takes, or None."""
+    """A cell as a value for `pa.array` of the type, or None."""
     try:
         if is_text(kind):
             cell = plain(cell)
@@ -140,20 +140,23 @@ def _fit(cell: Any, kind: pa.DataType) -> Any:
 
 
 def _bounds(kind: pa.DataType) -> tuple[int, int]:
-    found = np.iinfo(kind.to_pandas_dtype())
-    return int(found.min), int(found.max)
+    limits = np.iinfo(kind.to_pandas_dtype())
+    return int(limits.min), int(limits.max)
 
 
 def replaced(
     column: Raw, places: Sequence[int], cells: Sequence[Any], known: pa.DataType | None = None
 ) -> tuple[Raw, int]:
-    """A column with cells put at some places, and how many of them did not fit into its type: these stay as they were.
+    """Put cells at some places of a column.
 
     Args:
-        column: as `Rows.raw` has it; it is not changed.
+        column: one of `Rows.raw`; it does not change.
         places: (n,), each once.
         cells: (n,).
-        known: of a column of plain values, the type that holds them all, where there is one.
+        known: the type that holds all values of a column of plain values, if there is one.
+
+    Returns:
+        The new column, and how many cells did not fit its type; at their places the old cells stay.
     """
     if isinstance(column, list):
         changed, unfit = list(column), 0
@@ -190,5 +193,5 @@ def combined(column: pa.ChunkedArray) -> pa.Array:
 
 
 def is_picture(cell: Any) -> bool:
-    """Whether a cell is a picture in memory, which a file of rows has no form for."""
+    """Whether a cell is a picture in memory, which no table file can hold."""
     return isinstance(cell, Image.Image)

@@ -1,4 +1,4 @@
-"""Which format a table's file has."""
+"""Finds the format of a table's file and opens it."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ _TEXT: tuple[Format, ...] = ("csv", "jsonl")
 
 
 def format_of(path: Path) -> Format:
-    """The format that a file's ending names, `.gz` after it apart for text.
+    """The format that a file's ending names; `.gz` may follow the ending of a text format.
 
     Raises:
-        UserError: it names none.
+        UserError: the ending names no format.
     """
-    packed = path.suffix.lower() == ".gz"
-    found = ENDINGS.get(Path(path.stem).suffix.lower() if packed else path.suffix.lower())
-    if found is None or (packed and found not in _TEXT):
+    compressed = path.suffix.lower() == ".gz"
+    kind = ENDINGS.get(Path(path.stem).suffix.lower() if compressed else path.suffix.lower())
+    if kind is None or (compressed and kind not in _TEXT):
         endings = ", ".join(ENDINGS)
         raise UserError(
             f"{path}: its ending names no format of a table; name it with one of {endings}, or say its format"
         )
-    return found
+    return kind
 
 
 def open_table(path: Path | str, reading: Reading | None = None) -> TableFile:
-    """A table's file, to be read.
+    """Open a table's file.
 
     Args:
-        path: its path.
-        reading: how it is read; by its ending, as UTF-8, where left out.
+        path: the file.
+        reading: how to read it; by default, its ending names the format and text is UTF-8.
 
     Raises:
         UserError: the file cannot be read, or its ending names no format.

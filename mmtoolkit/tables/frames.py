@@ -1,4 +1,4 @@
-"""Tables in memory: pandas and polars frames, Arrow tables and dictionaries, read as tables in files are."""
+"""Tables in memory: pandas and polars frames, Arrow tables and dictionaries, read like tables in files."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from mmtoolkit.tables.row_table import RowTable
 from mmtoolkit.tables.rows import Raw, Rows
 
 Fills = Mapping[str, tuple[Sequence[int], Sequence[Any]]]
-"""Column -> the rows that are filled, and their cells."""
+"""Column -> the rows to fill, and their cells."""
 New = list[Any] | NDArray[np.float64]
-"""A column that is added: its cells, or numbers, NaN where there is none."""
+"""A new column: its cells, or numbers with NaN for missing ones."""
 
 
 class Frame(RowTable):
-    """A table in memory, and what is made of it: a table of the same kind. The one that was given is never changed.
+    """A table in memory. Its methods return new tables of the same kind and never change it.
 
     Args:
         data: the table.
-        missing: texts that stand for a missing cell.
+        missing: texts that mean a missing cell.
     """
 
     def __init__(self, data: Any, missing: Collection[str]) -> None:
@@ -36,15 +36,15 @@ class Frame(RowTable):
 
     @abstractmethod
     def raw(self, name: str) -> Raw:
-        """A column: an Arrow array with null where missing, or a list where its cells are anything."""
+        """A column: an Arrow array with null where missing, or a list if its cells are of any type."""
 
     @abstractmethod
     def with_filled(self, cells: Fills, added: Mapping[str, New]) -> tuple[Any, dict[str, int]]:
-        """A table with cells filled and columns added, and how many cells of a column did not fit into its type."""
+        """Fill cells and add columns: the new table, and column -> how many cells did not fit its type."""
 
     @abstractmethod
     def alongside(self, keep: Sequence[str], numbers: Mapping[str, NDArray[Any]]) -> Any:
-        """A table of columns of this one and new columns of numbers."""
+        """A table of some columns of this one, then new columns of numbers."""
 
     @cached_property
     def _columns(self) -> dict[str, Raw]:
@@ -62,42 +62,42 @@ class Frame(RowTable):
 
 
 def is_table(data: Any) -> bool:
-    """Whether something in memory may be a table: a frame, or a mapping of columns."""
+    """Whether an object may be a table: a frame, or a mapping of columns."""
     return isinstance(data, Mapping) or hasattr(data, "__arrow_c_stream__") or hasattr(data, "columns")
 
 
 def frame_of(data: Any, missing: Collection[str] = ()) -> Frame:
-    """A table in memory, whatever its kind.
+    """A `Frame` for a table in memory of any kind.
 
     Args:
-        data: a pandas or polars frame, an Arrow table, what gives itself as one by `__arrow_c_stream__`, or a mapping
-            of column -> cells of one length.
-        missing: texts that stand for a missing cell.
+        data: a pandas or polars frame, an Arrow table, an object with `__arrow_c_stream__`, or a mapping of
+            column -> cells of one length.
+        missing: texts that mean a missing cell.
 
     Raises:
-        UserError: it is none of these, a column of it is no list, or two of its columns have one name.
+        UserError: the data is none of these, a column is no list, or two columns have one name.
     """
     pandas, polars = sys.modules.get("pandas"), sys.modules.get("polars")
     if pandas is not None and isinstance(data, pandas.DataFrame):
-        found: Frame = _Pandas(data, missing)
+        frame: Frame = _Pandas(data, missing)
     elif polars is not None and isinstance(data, polars.DataFrame):
-        found = _Polars(data, missing)
+        frame = _Polars(data, missing)
     elif isinstance(data, Mapping):
         for name, cells in data.items():
             if not hasattr(cells, "__len__") or isinstance(cells, str):
                 raise UserError(f"the column {name!r} holds {cells!r}, no list; give its cells as a list")
-        found = _Mapping(data, missing)
+        frame = _Mapping(data, missing)
     else:
         try:
-            found = _Arrow(pa.table(data), missing)
+            frame = _Arrow(pa.table(data), missing)
         except (TypeError, ValueError):
             raise UserError(
                 f"a {type(data).__name__} is no table; give a pandas or polars frame, an Arrow table, or a dictionary "
                 "of columns"
             ) from None
-    if twice := next((name for name in found.names if found.names.count(name) > 1), None):
-        raise UserError(f"two columns are named {twice!r}; rename one")
-    return found
+    if duplicate := next((name for name in frame.names if frame.names.count(name) > 1), None):
+        raise UserError(f"two columns are named {duplicate!r}; rename one")
+    return frame
 
 
 class _Arrow(Frame):
@@ -161,9 +161,9 @@ class _Mapping(Frame):
         for name, (places, new) in cells.items():
             old = self.data[name]
             if isinstance(old, np.ndarray) and old.dtype.kind in "biuf":
-                made = fitted(new, pa.from_numpy_dtype(old.dtype))
-                columns[name], unfit[name] = old.copy(), made.null_count
-                for place, cell in zip(places, made.to_pylist(), strict=True):
+                values = fitted(new, pa.from_numpy_dtype(old.dtype))
+                columns[name], unfit[name] = old.copy(), values.null_count
+                for place, cell in zip(places, values.to_pylist(), strict=True):
                     columns[name][place] = columns[name][place] if cell is None else cell
             else:
                 columns[name] = old.astype(object) if isinstance(old, np.ndarray) else list(old)
@@ -189,9 +189,9 @@ class _Pandas(Frame):
 
     def raw(self, name: str) -> Raw:
         column = self.data[name]
-        if column.dtype == object:  # anything, such as pictures
-            known = column.notna().to_numpy()
-            return [cell if there else None for cell, there in zip(column, known, strict=True)]
+        if column.dtype == object:  # of any type, such as pictures
+            present = column.notna().to_numpy()
+            return [cell if here else None for cell, here in zip(column, present, strict=True)]
         array = pa.Array.from_pandas(column)
         return combined(array) if isinstance(array, pa.ChunkedArray) else array
 
@@ -200,8 +200,8 @@ class _Pandas(Frame):
         for name, (places, new) in cells.items():
             frame[name], unfit[name] = self._filled(name, places, new)
         pandas = sys.modules["pandas"]
-        made = {name: pandas.Series(_listed(column), index=frame.index) for name, column in added.items()}
-        return (pandas.concat([frame, pandas.DataFrame(made)], axis=1) if made else frame), unfit
+        series = {name: pandas.Series(_listed(column), index=frame.index) for name, column in added.items()}
+        return (pandas.concat([frame, pandas.DataFrame(series)], axis=1) if series else frame), unfit
 
     def _filled(self, name: str, places: Sequence[int], new: Sequence[Any]) -> tuple[Any, int]:
         column, kind = self.data[name].copy(), getattr(self._columns.get(name), "type", None)
@@ -212,18 +212,18 @@ class _Pandas(Frame):
             return column, 0
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
-            fresh = [cell for cell in fitted(new, kind).unique().to_pylist() if cell is not None]
-            column = column.cat.add_categories([cell for cell in fresh if cell not in column.cat.categories])
-        made = fitted(new, kind).to_pylist()
-        fits = [place for place, cell in zip(places, made, strict=True) if cell is not None]
+            categories = [cell for cell in fitted(new, kind).unique().to_pylist() if cell is not None]
+            column = column.cat.add_categories([cell for cell in categories if cell not in column.cat.categories])
+        cells = fitted(new, kind).to_pylist()
+        fits = [place for place, cell in zip(places, cells, strict=True) if cell is not None]
         if fits:
-            column.iloc[fits] = [cell for cell in made if cell is not None]
+            column.iloc[fits] = [cell for cell in cells if cell is not None]
         return column, len(places) - len(fits)
 
     def alongside(self, keep: Sequence[str], numbers: Mapping[str, NDArray[Any]]) -> Any:
         pandas = sys.modules["pandas"]
-        made = pandas.DataFrame(dict(numbers), index=self.data.index)
-        return pandas.concat([self.data[list(keep)], made], axis=1) if keep else made
+        new = pandas.DataFrame(dict(numbers), index=self.data.index)
+        return pandas.concat([self.data[list(keep)], new], axis=1) if keep else new
 
 
 class _Polars(Frame):

@@ -1,4 +1,4 @@
-"""Tables as JSON Lines: an object a line."""
+"""Reads tables of JSON Lines: an object a line."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mmtoolkit.tables.rows import Rows
 from mmtoolkit.tables.table_file import unreadable
 from mmtoolkit.tables.text_file import TextFile
 
-_SHOWN = 5
+_MOST_FAULTS = 5
 
 
 class JsonLines(TextFile):
-    """Rows of plain values of any type; a key that a line lacks is null. Its columns are all keys that any line has."""
+    """Rows of plain values of any type. The columns are the keys of all lines; a key that a line lacks is null."""
 
     @cached_property
-    def _looked_through(self) -> tuple[tuple[str, ...], int]:
-        """The columns and the number of rows; every fault of the text is found here."""
+    def _names_and_count(self) -> tuple[tuple[str, ...], int]:
+        """The columns and the number of rows. It raises every fault of the text, with its line."""
         names: dict[str, None] = {}
         faults: list[str] = []
         rows = 0
@@ -31,26 +31,26 @@ class JsonLines(TextFile):
             try:
                 row = from_json(line)
             except ValueError as error:
-                fault = f"is no JSON: {error}"
+                fault = f"is not JSON: {error}"
             else:
                 if isinstance(row, dict):
                     names.update(dict.fromkeys(row))
                 else:
-                    fault = "is no JSON object"
-            if fault and len(faults) <= _SHOWN:
+                    fault = "is not a JSON object"
+            if fault and len(faults) <= _MOST_FAULTS:
                 faults.append(f'{self.path}:{number}: {fault}; write an object a line, such as {{"price": 3}}')
             rows += 1
         if faults:
-            raise UserError(first_lines(faults, _SHOWN, f"{self.path}: and more lines like these"))
+            raise UserError(first_lines(faults, _MOST_FAULTS, f"{self.path}: and more lines like these"))
         if not names:
             raise UserError(f'{self.path}: holds no row; write an object a line, such as {{"price": 3}}')
         return tuple(names), rows
 
     def _read_names(self) -> Sequence[str]:
-        return self._looked_through[0]
+        return self._names_and_count[0]
 
     def _count(self) -> int:
-        return self._looked_through[1]
+        return self._names_and_count[1]
 
     def _read(self, size: int, names: list[str]) -> Iterator[Rows]:
         lines: list[str] = []

@@ -1,4 +1,4 @@
-"""A JSON object changed in some of its keys, every other character of its text as it was."""
+"""Replaces values in the text of a JSON object; every other character stays as it is."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ _BLANK = " \t\r\n"
 
 
 def with_values(text: str, values: Mapping[str, str]) -> str:
-    """The text of an object with the values of some keys replaced, each given as JSON; keys that it lacks come last.
+    """Replace the values of some keys in the text of an object. Values are JSON; new keys come last.
 
-    A key that stands twice is replaced each time.
+    If a key occurs twice, both of its values are replaced.
     """
-    parts, copied, left = [], 0, dict(values)
+    parts, rest, new = [], 0, dict(values)
     last, empty = text.index("{") + 1, True
     for key, start, end in _spans(text):
         if key in values:
-            parts += [text[copied:start], values[key]]
-            copied = end
-            left.pop(key, None)
+            parts += [text[rest:start], values[key]]
+            rest = end
+            new.pop(key, None)
         last, empty = end, False
-    added = ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {value}" for key, value in left.items())
-    if added:
-        parts += [text[copied:last], added if empty else f", {added}"]
-        copied = last
-    return "".join([*parts, text[copied:]])
+    entries = ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {value}" for key, value in new.items())
+    if entries:
+        parts += [text[rest:last], entries if empty else f", {entries}"]
+        rest = last
+    return "".join([*parts, text[rest:]])
 
 
 def _spans(text: str) -> Iterator[tuple[str, int, int]]:
-    """Each key of an object with where its value begins and ends."""
+    """(key, start, end) of each value of an object."""
     place = _after_blanks(text, text.index("{") + 1)
     while text[place] == '"':
         key, place = scanstring(text, place + 1, False)

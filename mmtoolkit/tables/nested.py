@@ -1,4 +1,4 @@
-"""Arrays in the cells of an Arrow column, such as the pixels of pictures."""
+"""Turns an Arrow column of nested lists, such as pixels of pictures, into an array."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 
 def numbers_of_lists(array: pa.Array) -> NDArray[Any] | list[NDArray[Any] | None] | None:
-    """Cells that are lists of lists of numbers, all of one shape, as an array (N, ...); None where they are not.
+    """N cells that are lists of lists of numbers, all of one shape, as an array (N, ...); None for other cells.
 
-    Where some of N cells are null it is a list of arrays and None.
+    If some cells are null, the result is a list of N arrays, with None for those cells.
     """
     if not len(array) or not _is_list(array.type) or not _is_list(array.type.value_type):
         return None
@@ -34,7 +34,7 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _stacked(array: pa.Array) -> NDArray[Any] | None:
-    """Lists without nulls as an array, where none holds a null and all are of one length, at each depth."""
+    """Lists as an array, if none holds a null and all have one length at each depth; else None."""
     shape = [len(array)]
     while _is_list(array.type):
         if array.null_count:

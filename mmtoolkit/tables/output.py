@@ -1,4 +1,4 @@
-"""What a run writes as a table: where it may stand, and the pictures beside it."""
+"""Checks where a table may be written, and writes its pictures beside it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from mmtoolkit.tables.formats import ENDINGS, format_of
 
 
 def check_output(out: Path, overwrite: bool, table: Path | None = None) -> None:
-    """Look whether a table may be written to a file.
+    """Check that a table may be written to a file.
 
     Args:
         out: the file.
-        overwrite: whether it may be there already.
-        table: the file that is read meanwhile.
+        overwrite: whether an existing file may be replaced.
+        table: the file from which you read the rows.
 
     Raises:
-        UserError: its ending names no format, it is there already, or it is the table that is read.
+        UserError: the ending names no format, the file exists already, or it is the table that you read.
     """
     try:
         format_of(out)
@@ -37,11 +37,11 @@ def check_output(out: Path, overwrite: bool, table: Path | None = None) -> None:
 
 
 class PicturesBeside:
-    """Pictures among the cells of a table that is being written: PNG files in the folder NAME_images beside it.
+    """Writes the pictures of a new table as PNG files in the folder NAME_images beside it.
 
     Args:
         out: the table.
-        stack: when it ends well the pictures are there; else nothing is.
+        stack: when it ends well, the pictures stand in the folder; after an error, none does.
     """
 
     def __init__(self, out: Path, stack: contextlib.ExitStack) -> None:
@@ -50,7 +50,7 @@ class PicturesBeside:
         self._new: Path | None = None
 
     def check(self, overwrite: bool) -> None:
-        """Raise where the folder is there already and pictures in it may not be replaced."""
+        """Raise if the folder exists already and pictures in it may not be replaced."""
         if os.path.lexists(self.folder) and not overwrite:
             raise UserError(
                 f"{self.folder}: is there already, and pictures would be written to it; give --overwrite to write them "
@@ -58,7 +58,7 @@ class PicturesBeside:
             )
 
     def path_of(self, picture: Image.Image, row: int, name: str, place: int) -> str:
-        """Keep the picture of a row, and of the modality of that name and place; its path beside the table."""
+        """Save the picture of a row, of the modality with that name and place; return its path beside the table."""
         if self._new is None:
             self._new = self._stack.enter_context(filling_folder(self.folder))
         file = f"{row:05}_{safe_name(name, place)}.png"
@@ -75,6 +75,6 @@ def png(picture: Image.Image) -> bytes:
 
 @contextlib.contextmanager
 def pictures_beside(out: Path) -> Iterator[PicturesBeside]:
-    """Where the pictures of a table go; they are there when the block ends well."""
+    """The writer of a table's pictures; they stand in their folder when the block ends well."""
     with contextlib.ExitStack() as stack:
         yield PicturesBeside(out, stack)

@@ -1,4 +1,4 @@
-"""How a table in a file is read."""
+"""The options for reading a table from a file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mmtoolkit.tables.beside import FilesBeside
 Format = Literal["csv", "parquet", "arrow", "jsonl"]
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
-"""What usually stands in a table for a cell that is not known."""
+"""The usual texts for a missing cell."""
 
 
 class Reading(BaseModel):
-    """How a table is read: the options that a source, a table given to a run and `mmt init` share."""
+    """How to read a table: options for sources, for your tables on a run, and for `mmt init`."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -27,21 +27,21 @@ class Reading(BaseModel):
     )
 
     format: Literal["csv", "parquet", "arrow", "jsonl"] | None = None
-    """csv (also TSV and its like), parquet, arrow (also Feather) or jsonl; by the file's ending where left out."""
+    """csv (also TSV), parquet, arrow (also Feather) or jsonl; by default, the file's ending decides."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    """What separates cells of a csv. Where left out a tab in .tsv, else a comma, or where the head has none the
+    """The character between cells of a csv. By default, a tab in .tsv, else a comma; if the head has no comma, the
     semicolon, tab or bar that it has."""
     encoding: str = "utf-8"
     """The encoding of csv and jsonl, such as utf-8, cp1252 or utf-16."""
     missing: tuple[str, ...] = MISSING
-    """Texts that stand for a missing cell, beside null and NaN."""
+    """Texts that mean a missing cell, in addition to null and NaN."""
     absent_files: Literal["error", "missing"] = "error"
-    """What a cell is that names a file which is not there: a bad cell, or missing."""
+    """If a cell names a file that does not exist: error (a bad cell), or missing."""
     files_outside: bool = False
     """Whether cells may name files outside the table's folder."""
 
     def files_in(self, folder: Path) -> FilesBeside:
-        """The files that cells name, relative to a folder."""
+        """Finds files that cells name relative to a folder."""
         return FilesBeside(folder, self.files_outside, self.absent_files)
 
     @field_validator("delimiter")

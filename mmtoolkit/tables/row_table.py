@@ -1,4 +1,4 @@
-"""What every table is here: rows that are read some at a time."""
+"""The interface of every table: rows in order, read a piece at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PIECE = 1 << 16
 
 
 class RowTable(ABC):
-    """Rows in order, read some at a time: a `Table`, and what it holds beside cells."""
+    """A `Table` whose rows you read a piece at a time, as the file holds them or as cells."""
 
     @property
     @abstractmethod
@@ -25,16 +25,16 @@ class RowTable(ABC):
 
     @abstractmethod
     def rows(self, size: int, names: Sequence[str] | None = None) -> Iterator[Rows]:
-        """All rows in order, up to `size` at a time; none of the pieces is empty.
+        """All rows in order, in pieces of up to `size` rows; no piece is empty.
 
         Args:
-            size: of a piece.
-            names: the columns that are wanted; all where left out.
+            size: the most rows in a piece.
+            names: the columns to read; by default, all.
         """
 
     @property
     def called(self) -> str:
-        """How the table is named to the user."""
+        """The name of the table in errors and notes."""
         return "the table"
 
     def chunks(self, names: Sequence[str], size: int) -> Iterator[dict[str, Cells]]:

@@ -1,4 +1,4 @@
-"""Some rows of a table as they stand in its file, and as cells."""
+"""Some rows of a table, as its file holds them and as cells."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mmtoolkit.tables.cells import Cells
 from mmtoolkit.tables.nested import numbers_of_lists
 
 Raw: TypeAlias = pa.Array | list[Any]
-"""A column as its file holds it: an Arrow array, or plain values where the file has no types."""
+"""A column as its file holds it: an Arrow array, or plain values if the file has no types."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Rows:
     """Some rows of a table, in order.
 
     Attributes:
-        raw: column -> what the file holds, of one length; null where a line of JSON lacks the key.
-        missing: texts that stand for a missing cell.
-        lines: the text of each row, where that is more than its cells tell, as in JSON Lines; none elsewhere.
+        raw: column -> its values in the file, all of one length; null where a line of JSON lacks the key.
+        missing: texts that mean a missing cell.
+        lines: the text of each row in JSON Lines, which holds more than the cells; empty for other formats.
     """
 
     raw: Mapping[str, Raw]
@@ -42,14 +42,14 @@ class Rows:
         column = self.raw[name]
         return _of_values(column, self.missing) if isinstance(column, list) else _of_array(column, self.missing)
 
-    def take(self, kept: NDArray[np.bool_]) -> Rows:
-        """The rows that are kept, (rows,)."""
-        if kept.all():
+    def take(self, mask: NDArray[np.bool_]) -> Rows:
+        """The rows where the mask (rows,) is true."""
+        if mask.all():
             return self
-        mask, places = pa.array(kept), np.flatnonzero(kept).tolist()
+        arrow_mask, places = pa.array(mask), np.flatnonzero(mask).tolist()
         return Rows(
             {
-                name: [column[i] for i in places] if isinstance(column, list) else column.filter(mask)
+                name: [column[i] for i in places] if isinstance(column, list) else column.filter(arrow_mask)
                 for name, column in self.raw.items()
             },
             self.missing,
@@ -72,9 +72,9 @@ def _of_array(array: pa.Array, missing: Collection[str]) -> Cells:
         return _of_array(array.dictionary_decode(), missing)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         if missing:
-            marked = pc.is_in(array, value_set=pa.array(sorted(missing), kind))
-            # Not with a null scalar: up to Arrow 23 that garbles the texts of a slice.
-            array = pc.if_else(marked, pa.nulls(len(array), kind), array)
+            is_missing = pc.is_in(array, value_set=pa.array(sorted(missing), kind))
+            # A null scalar garbles the texts of a slice, up to Arrow 23.
+            array = pc.if_else(is_missing, pa.nulls(len(array), kind), array)
         return array.to_pylist()  # type: ignore[no-any-return]
     if pa.types.is_floating(kind):
         array = pc.if_else(pc.is_nan(array), pa.scalar(None, kind), array)
@@ -88,7 +88,7 @@ def _of_array(array: pa.Array, missing: Collection[str]) -> Cells:
 
 
 def _times(array: pa.Array) -> Cells:
-    """Times as texts (ISO 8601), and durations as they are; what Python has no form for is counted since 1970."""
+    """Times as texts (ISO 8601), durations as they are; those beyond Python's range as counts, of times since 1970."""
     try:
         values = array.to_pylist()
     except (OverflowError, ValueError, KeyError, pa.ArrowException):  # beyond Python's years, or an unknown zone

@@ -1,4 +1,4 @@
-"""A table in a file, read some rows at a time."""
+"""A table in a file, read a piece at a time."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from mmtoolkit.tables.rows import Rows
 
 
 class TableFile(RowTable):
-    """A table in a file: its rows are read anew each time, never all at once.
+    """A table in a file. Each pass reads the rows again, never all at once.
 
     Args:
         path: the file.
-        reading: how it is read.
+        reading: how to read it.
 
     Raises:
-        UserError: here or while it is read: the file cannot be read, two columns have one name, or a row does not fit;
-            the line names the file, its line or row, the fault and the remedy.
+        UserError: here or during a pass: the file cannot be read, two columns have one name, or a row does not fit.
+            The error names the file, its line or row, the fault and the remedy.
     """
 
     def __init__(self, path: Path, reading: Reading) -> None:
         self.path, self.reading = path, reading
         self._identity = self._stat()
-        if twice := next((name for name in self.names if self.names.count(name) > 1), None):
-            raise UserError(f"{path}: two columns are named {twice!r}; rename one")
+        if duplicate := next((name for name in self.names if self.names.count(name) > 1), None):
+            raise UserError(f"{path}: two columns are named {duplicate!r}; rename one")
 
     @property
     def called(self) -> str:
@@ -51,11 +51,11 @@ class TableFile(RowTable):
         return self._length
 
     def rows(self, size: int, names: Sequence[str] | None = None) -> Iterator[Rows]:
-        """All rows in order, up to `size` at a time, as they stand in the file.
+        """All rows in order, in pieces of up to `size` rows, as the file holds them.
 
         Args:
-            size: of a piece.
-            names: the columns that are wanted; all where left out.
+            size: the most rows in a piece.
+            names: the columns to read; by default, all.
         """
         for rows in self._read(size, list(self.names if names is None else names)):
             if len(rows):
@@ -63,7 +63,7 @@ class TableFile(RowTable):
         if self._stat() != self._identity:
             raise UserError(f"{self.path}: was changed while it was read; run the command again")
 
-    # What a format defines.
+    # A format defines these.
 
     @abstractmethod
     def _read_names(self) -> Sequence[str]:
@@ -75,20 +75,20 @@ class TableFile(RowTable):
 
     @abstractmethod
     def _read(self, size: int, names: list[str]) -> Iterator[Rows]:
-        """Rows in order, up to `size` at a time; a piece may be empty."""
+        """Rows in order, in pieces of up to `size` rows; a piece may be empty."""
 
     def _stat(self) -> tuple[int, int]:
         try:
-            found = os.stat(self.path)
+            status = os.stat(self.path)
         except (OSError, ValueError) as error:
             raise unreadable(self.path, error) from error
         if os.path.isdir(self.path):
             raise UserError(f"{self.path}: is a folder; give the table's file")
-        return found.st_size, found.st_mtime_ns
+        return status.st_size, status.st_mtime_ns
 
 
 def unreadable(path: Path, error: Exception) -> UserError:
-    """What is told of a file that cannot be opened."""
+    """The error of a file that cannot be read."""
     if isinstance(error, FileNotFoundError):
         return UserError(f"{path}: there is no such file; correct the path")
     reason = getattr(error, "strerror", None) or error_text(error)
@@ -96,7 +96,7 @@ def unreadable(path: Path, error: Exception) -> UserError:
 
 
 def row_of(place: int) -> str:
-    """How a row is named to a user, from its place: the first under the head is row 1."""
+    """The name of a row in errors: the row under the head, at place 0, is row 1."""
     return f"row {place + 1}"
 
 

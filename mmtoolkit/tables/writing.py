@@ -1,4 +1,4 @@
-"""Tables in files, written some rows at a time, whole or not at all."""
+"""Writes tables to files, a piece at a time; a file is complete or not there."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ _NOTHING: Changed = MappingProxyType({})
 
 @dataclass(frozen=True)
 class CsvStyle:
-    """How delimited text is written.
+    """The style of delimited text.
 
     Attributes:
-        delimiter: between cells.
-        encoding: of the text; utf-8-sig begins with a byte order mark.
-        line_end: after each row.
+        delimiter: the character between cells.
+        encoding: the encoding of the text; utf-8-sig begins with a byte order mark.
+        line_end: the characters after each row.
     """
 
     delimiter: str = ","
@@ -54,7 +54,7 @@ class CsvStyle:
 
     @classmethod
     def of(cls, table: Delimited, out: Path) -> CsvStyle:
-        """That of a table, for a file whose ending may ask for another delimiter."""
+        """The style of a table, for a new file whose ending may require another delimiter."""
         encoding, opened = table.reading.encoding, gzip.open if table.path.suffix == ".gz" else open
         with opened(table.path, "rb") as file:
             if file.read(3) == b"\xef\xbb\xbf":
@@ -73,7 +73,7 @@ class CsvStyle:
 
 
 class TableWriter(ABC):
-    """Writes rows to a file that nobody sees until it is whole: what `new_table` gives."""
+    """Writes rows to a new table; get one from `new_table`."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = list(names)
@@ -83,28 +83,27 @@ class TableWriter(ABC):
         """Add rows.
 
         Args:
-            columns: all of them, of one length, arrays in the types that were told or plain values.
-            lines: the rows as JSON Lines, as they were before.
-            changed: column -> the places of the rows in which it is not as in `lines`.
+            columns: every column, all of one length: arrays in the types of `new_table`, or plain values.
+            lines: the rows as JSON Lines before any change.
+            changed: column -> the places of the rows whose cells differ from `lines`.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining rows."""
 
 
 @contextlib.contextmanager
 def new_table(out: Path, fields: pa.Schema, like: TableFile | None = None) -> Iterator[TableWriter]:
-    """A writer of a table, which stands at `out` when the block ends well.
+    """A writer of a table. The file is there when the block ends well.
 
     Args:
-        out: the file; its ending tells the format, and `.gz` after that of text that it is packed.
+        out: the file. Its ending names the format; `.gz` after the ending of a text format compresses it.
         fields: the columns, in order, with their types.
-        like: the table whose rows these were, from which text of the same format takes its delimiter, encoding and
-            line ends.
+        like: the table from which the rows come. Text of the same format takes its delimiter, encoding and line ends.
 
     Raises:
-        UserError: the ending tells no format, or the file cannot be written; nothing half-written stays.
+        UserError: the ending names no format, or the file cannot be written; no partial file stays.
     """
     kind = format_of(out)
     make_folder(out.parent)
@@ -144,13 +143,13 @@ def _delimiter(out: Path) -> str:
 
 
 def _parquet(new: Path, fields: pa.Schema) -> Any:
-    # Numbers that were computed are all different: a dictionary of them is work for nothing.
+    # Computed numbers are all different: a dictionary of them costs time and saves nothing.
     coded = [field.name for field in fields if not pa.types.is_floating(field.type)]
     return pa.parquet.ParquetWriter(new, fields, use_dictionary=coded or False)
 
 
 def unwritable(out: Path, error: Exception) -> UserError:
-    """The fault of cells that the format of a file has no form for."""
+    """The error of cells that the format of a file cannot hold."""
     return UserError(f"{out}: cannot be written: {error_text(error)}; write another format")
 
 
@@ -160,16 +159,16 @@ class _Columns(TableWriter):
     def __init__(self, fields: pa.Schema, file: Any, out: Path) -> None:
         super().__init__(fields.names)
         self.fields, self.file, self.out = fields, file, out
-        self.kept: list[pa.RecordBatch] = []
+        self.batches: list[pa.RecordBatch] = []
         self.rows = self.bytes = 0
         self.dictionaries: dict[str, pa.Array] = {}
 
     def write(self, columns: Mapping[str, Raw], lines: Sequence[str] = (), changed: Changed = _NOTHING) -> None:
-        """Keep the rows until there are enough for a group."""
+        """Collect rows, and write a group when there are enough."""
         try:
             arrays = [self._array(columns[field.name], field) for field in self.fields]
             batch = pa.RecordBatch.from_arrays(arrays, schema=self.fields)
-            self.kept.append(batch)
+            self.batches.append(batch)
             self.rows += batch.num_rows
             self.bytes += batch.nbytes
             if self.rows >= _GROUP_ROWS or self.bytes >= _GROUP_BYTES:
@@ -184,22 +183,22 @@ class _Columns(TableWriter):
             return pa.array(column, field.type)
         column = column.cast(field.type) if column.type != field.type else column
         if pa.types.is_dictionary(field.type):
-            return self._grown(field.name, column)
+            return self._by_one_dictionary(field.name, column)
         return column
 
-    def _grown(self, name: str, column: pa.DictionaryArray) -> pa.DictionaryArray:
-        """The same values by one dictionary for the whole file, to which what is new is added."""
+    def _by_one_dictionary(self, name: str, column: pa.DictionaryArray) -> pa.DictionaryArray:
+        """The same values by one dictionary for the whole file, after it has grown by the new values."""
         known = self.dictionaries.get(name, column.dictionary)
-        fresh = column.dictionary.filter(pc.invert(pc.is_in(column.dictionary, known)))
-        known = self.dictionaries[name] = pa.concat_arrays([known, fresh])
-        moved = pc.index_in(column.dictionary, known).take(column.indices).cast(column.type.index_type)
-        return pa.DictionaryArray.from_arrays(moved, known, ordered=column.type.ordered)
+        new = column.dictionary.filter(pc.invert(pc.is_in(column.dictionary, known)))
+        known = self.dictionaries[name] = pa.concat_arrays([known, new])
+        indices = pc.index_in(column.dictionary, known).take(column.indices).cast(column.type.index_type)
+        return pa.DictionaryArray.from_arrays(indices, known, ordered=column.type.ordered)
 
     def _flush(self) -> None:
-        if self.kept:
-            table = pa.Table.from_batches(self.kept, schema=self.fields)
+        if self.batches:
+            table = pa.Table.from_batches(self.batches, schema=self.fields)
             self.file.write_table(table.unify_dictionaries() if self.dictionaries else table.combine_chunks())
-        self.kept, self.rows, self.bytes = [], 0, 0
+        self.batches, self.rows, self.bytes = [], 0, 0
 
     def close(self) -> None:
         """Write the last group."""
@@ -207,7 +206,7 @@ class _Columns(TableWriter):
 
 
 class _Delimited(TableWriter):
-    """CSV and its like (RFC 4180): a cell stands in quotes where it must."""
+    """Delimited text such as CSV (RFC 4180): a cell has quotes only if it needs them."""
 
     def __init__(self, names: Sequence[str], text: TextIO, style: CsvStyle, out: Path) -> None:
         super().__init__(names)
@@ -221,9 +220,9 @@ class _Delimited(TableWriter):
         try:
             self._put([_texts(columns[name]) for name in self.names])
         except ValueError as error:
-            raise self._no_text(error) from error
+            raise self._unwritable(error) from error
 
-    def _no_text(self, error: ValueError) -> UserError:
+    def _unwritable(self, error: ValueError) -> UserError:
         if isinstance(error, UnicodeEncodeError):
             letters = error.object[error.start : error.end]
             fault = f"{self.style.encoding} has no {letters!r}; write another format, such as .parquet"
@@ -246,11 +245,11 @@ class _Delimited(TableWriter):
         return pc.if_else(special, pc.binary_join_element_wise(_large('"'), doubled, _large('"'), _large("")), column)
 
     def close(self) -> None:
-        """Write what the buffer holds."""
+        """Write the rest of the buffer."""
         try:
             self.text.flush()
         except UnicodeEncodeError as error:
-            raise self._no_text(error) from error
+            raise self._unwritable(error) from error
 
 
 def _large(text: str) -> pa.Scalar:
@@ -261,7 +260,7 @@ def _texts(column: Raw) -> pa.Array:
     """A column as text, null where missing.
 
     Raises:
-        ValueError: it holds what has no form as text.
+        ValueError: text cannot hold the column.
     """
     if isinstance(column, list):
         return pa.array([None if cell is None else as_text(cell) for cell in column], pa.large_string())
@@ -282,7 +281,7 @@ def _texts(column: Raw) -> pa.Array:
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:
-    """Letters of JSON that an encoding has not, as escapes, which every encoding has."""
+    """Write letters that an encoding lacks as JSON escapes, which every encoding has."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return json.dumps(error.object[error.start : error.end])[1:-1], error.end
@@ -293,14 +292,14 @@ codecs.register_error(_ESCAPED, _escaped)
 
 
 class _JsonLines(TableWriter):
-    """An object a line; a new one has every key, with null where its cell is missing."""
+    """An object a line; a new object has every key, with null for a missing cell."""
 
     def __init__(self, names: Sequence[str], file: Any, out: Path) -> None:
         super().__init__(names)
         self.file, self.out = file, out
 
     def write(self, columns: Mapping[str, Raw], lines: Sequence[str] = (), changed: Changed = _NOTHING) -> None:
-        """Write the rows: as they were where `lines` are given, but for what changed."""
+        """Write the rows: the text of `lines` except for changed cells, or new objects without `lines`."""
         try:
             self.file.writelines(self._changed(columns, lines, changed) if lines else self._new(columns))
         except ValueError as error:
@@ -321,11 +320,11 @@ class _JsonLines(TableWriter):
                 new.setdefault(row, {})[name] = json_text(cells[row])
         for row, line in enumerate(lines):
             yield with_values(line, new[row]) if row in new else line
-            if not line.endswith("\n"):  # the last
+            if not line.endswith("\n"):  # the last line
                 yield "\n"
 
     def close(self) -> None:
-        """The file is closed by who opened it."""
+        """Nothing to do: `new_table` closes the file."""
 
 
 def _values(column: Raw) -> Sequence[Any]:
@@ -333,7 +332,7 @@ def _values(column: Raw) -> Sequence[Any]:
 
 
 def fields_of(table: TableFile) -> pa.Schema:
-    """The columns of a table with the types in which they are kept; texts where the file has none."""
+    """The columns of a table with their types; text if the file has no types."""
     if isinstance(table, Columnar):
         return table.schema
     if isinstance(table, Delimited):
@@ -343,19 +342,20 @@ def fields_of(table: TableFile) -> pa.Schema:
 
 
 def value_types(table: TableFile, markers: bool) -> dict[str, pa.DataType]:
-    """The narrowest types that hold all values of columns that have none; null of a column that has no value.
+    """The narrowest type that holds all values of each column; null for a column without values.
 
     Args:
-        table: is read through.
-        markers: whether texts that stand for a missing cell are values.
+        table: a table without types; the function reads it to its end.
+        markers: whether texts that mean a missing cell are values.
     """
-    found = dict.fromkeys(table.names, pa.null())
+    kinds = dict.fromkeys(table.names, pa.null())
     for rows in table.rows(_GROUP_ROWS):
-        for name, kind in found.items():
+        for name, kind in kinds.items():
             try:
-                seen = pa.array(rows.raw[name] if markers else rows.cells(name)).type  # `infer_type` takes ["", 1.5]
-                both = [pa.schema([("x", kind)]), pa.schema([("x", seen)])]
-                found[name] = pa.unify_schemas(both, promote_options="permissive").field(0).type
+                cells = rows.raw[name] if markers else rows.cells(name)
+                new = pa.array(cells).type  # `infer_type` would accept ["", 1.5]
+                both = [pa.schema([("x", kind)]), pa.schema([("x", new)])]
+                kinds[name] = pa.unify_schemas(both, promote_options="permissive").field(0).type
             except (pa.ArrowException, OverflowError):
-                found[name] = pa.string()
-    return found
+                kinds[name] = pa.string()
+    return kinds

@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all."""
+"""Files and folders are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from facts import assert_facts
 from mmtoolkit.base import files
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import locked, make_folder, replacing, replacing_folder, set_aside, write_json, write_text
@@ -21,6 +22,13 @@ from mmtoolkit.base.files import locked, make_folder, replacing, replacing_folde
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def assert_unwritable(error: UserError, path: Path, reason: str) -> None:
+    """One line that names the file, the reason of the operating system and the remedy for it."""
+    (line,) = error.faults
+    remedy = "free some space" if reason == "No space left on device" else "make it writable"
+    assert_facts(line, f"{path}: cannot be written: {reason}", "; ", remedy, "elsewhere")
 
 
 def failing_sync(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
@@ -78,9 +86,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     failing_sync(monkeypatch, errno.ENOSPC)
     with pytest.raises(UserError) as raised:
         write_text(path, "new")
-    assert raised.value.faults == [
-        f"{path}: cannot be written: No space left on device; free some space, or write elsewhere"
-    ]
+    assert_unwritable(raised.value, path, "No space left on device")
     assert path.read_text() == "old"
     assert names(tmp_path) == ["a.txt"]
 
@@ -90,7 +96,7 @@ def test_a_file_that_outgrows_its_limit_leaves_nothing(tmp_path: Path) -> None:
     write_text(path, "x" * 900)
     with small_files(), pytest.raises(UserError) as raised:
         write_text(path, "x" * 100_000)
-    assert raised.value.faults == [f"{path}: cannot be written: File too large; make it writable, or write elsewhere"]
+    assert_unwritable(raised.value, path, "File too large")
     assert path.read_text() == "x" * 900
     assert names(tmp_path) == ["a.txt"]
 
@@ -99,14 +105,12 @@ def test_a_read_only_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     failing_sync(monkeypatch, errno.EROFS)  # the super-user may write to a folder that chmod protects
     with pytest.raises(UserError) as raised:
         write_text(tmp_path / "a.txt", "new")
-    assert raised.value.faults == [
-        f"{tmp_path / 'a.txt'}: cannot be written: Read-only file system; make it writable, or write elsewhere"
-    ]
+    assert_unwritable(raised.value, tmp_path / "a.txt", "Read-only file system")
     assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize(
-    ("place", "said"),
+    ("place", "reason"),
     [
         ("nowhere/a.txt", "No such file or directory"),
         ("file/a.txt", "Not a directory"),
@@ -114,18 +118,16 @@ def test_a_read_only_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("x" * 300, "File name too long"),
     ],
 )
-def test_places_where_no_file_can_be(place: str, said: str, tmp_path: Path) -> None:
+def test_places_where_no_file_can_be(place: str, reason: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError) as raised:
         write_text(tmp_path / place, "new")
-    assert raised.value.faults == [
-        f"{tmp_path / place}: cannot be written: {said}; make it writable, or write elsewhere"
-    ]
+    assert_unwritable(raised.value, tmp_path / place, reason)
     assert names(tmp_path) == ["file", "folder"]
 
 
-def test_a_file_that_could_not_be_read_is_not_called_unwritable(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_not_called_unwritable(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
 
     def copy() -> None:
@@ -193,9 +195,7 @@ def test_a_full_disk_leaves_the_old_folder(tmp_path: Path, monkeypatch: pytest.M
     failing_sync(monkeypatch, errno.ENOSPC)
     with pytest.raises(UserError) as raised, replacing_folder(path) as new:
         (new / "b").write_text("new")
-    assert raised.value.faults == [
-        f"{path}: cannot be written: No space left on device; free some space, or write elsewhere"
-    ]
+    assert_unwritable(raised.value, path, "No space left on device")
     assert names(path) == []
     assert names(tmp_path) == ["a"]
 
@@ -257,9 +257,7 @@ def test_places_where_no_folder_can_be(tmp_path: Path) -> None:
     for make in (make_folder, lambda path: replacing_folder(path).__enter__()):
         with pytest.raises(UserError) as raised:
             make(tmp_path / "file" / "a")
-        assert raised.value.faults == [
-            f"{tmp_path / 'file' / 'a'}: cannot be written: Not a directory; make it writable, or write elsewhere"
-        ]
+        assert_unwritable(raised.value, tmp_path / "file" / "a", "Not a directory")
     assert make_folder(tmp_path / "b" / "c") == make_folder(tmp_path / "b" / "c")
     assert names(tmp_path) == ["b", "file"]
 
@@ -279,9 +277,7 @@ def test_a_device_that_is_full(tmp_path: Path) -> None:
 
     with pytest.raises(UserError) as raised:
         write()
-    assert raised.value.faults == [
-        f"{tmp_path / 'a'}: cannot be written: No space left on device; free some space, or write elsewhere"
-    ]
+    assert_unwritable(raised.value, tmp_path / "a", "No space left on device")
     assert names(tmp_path) == []
 
 
@@ -292,18 +288,18 @@ def test_faults_are_one_line_each_whatever_they_name() -> None:
     assert UserError("one").faults == ["one"]
 
 
-def test_what_killed_writers_left_is_swept_up_and_nothing_else(tmp_path: Path) -> None:
+def test_sweep_removes_only_half_written_files(tmp_path: Path) -> None:
     (tmp_path / ".checkpoint.0123abcd").mkdir()
     (tmp_path / ".checkpoint.0123abcd" / "weights").write_text("half")
     (tmp_path / ".results.json.89abcdef").write_text("half")
-    kept = [tmp_path / ".checkpoint.old", tmp_path / ".hidden", tmp_path / "results.json"]
-    for path in kept:
+    whole = [tmp_path / ".checkpoint.old", tmp_path / ".hidden", tmp_path / "results.json"]
+    for path in whole:
         path.write_text("whole")
     files.sweep(tmp_path)
-    assert sorted(tmp_path.iterdir()) == sorted(kept)
+    assert sorted(tmp_path.iterdir()) == sorted(whole)
 
 
-def test_a_lock_is_waited_for_or_told(tmp_path: Path) -> None:
+def test_a_busy_lock_is_waited_for_or_an_error(tmp_path: Path) -> None:
     path = tmp_path / "new" / ".lock"
     order = []
 

@@ -1,4 +1,4 @@
-"""Packages whose names are imported when they are first used."""
+"""Packages that import a name when it is first used."""
 
 from __future__ import annotations
 

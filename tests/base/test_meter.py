@@ -1,4 +1,4 @@
-"""How far a long task has come: what is said, and how often."""
+"""Progress of a long task: the lines, and how often they come."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return stopped
 
 
-def test_a_line_says_what_is_done_of_how_much_and_the_time_left(clock: Clock) -> None:
+def test_a_line_has_the_count_the_total_and_the_time_left(clock: Clock) -> None:
     lines: list[str] = []
     counting = Meter(lines.append, "imputation", 2000)
     clock.now += 20
@@ -45,9 +45,7 @@ def test_there_is_at_most_one_line_each_quarter_of_a_minute(clock: Clock) -> Non
 
 
 @pytest.mark.parametrize(("seconds", "count"), [(14, 500), (20, 2000), (20, 0)])
-def test_nothing_is_said_of_a_short_task_a_finished_one_or_one_not_begun(
-    clock: Clock, seconds: int, count: int
-) -> None:
+def test_short_finished_and_unbegun_tasks_report_nothing(clock: Clock, seconds: int, count: int) -> None:
     lines: list[str] = []
     counting = Meter(lines.append, "imputation", 2000)
     clock.now += seconds

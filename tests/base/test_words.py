@@ -63,7 +63,7 @@ def test_a_line_break_is_escaped() -> None:
         (RuntimeError(), "RuntimeError", "RuntimeError: "),
         (OSError("x" * 400), f"{'x' * 299}…", f"OSError: {'x' * 290}…"),
     ],
-    ids=["two lines", "nothing said", "long"],
+    ids=["two lines", "no text", "long"],
 )
 def test_an_error_is_one_line_that_is_not_long(error: Exception, text: str, with_class: str) -> None:
     assert (error_text(error), error_with_class(error)) == (text, with_class)
@@ -78,11 +78,11 @@ def test_an_error_is_one_line_that_is_not_long(error: Exception, text: str, with
         (["a", "b", "c", "d", "e"], "a, b, c and 2 more", "a, b, … (5)"),
     ],
 )
-def test_of_many_names_the_first_are_listed_and_the_rest_counted(names: list[str], long: str, short: str) -> None:
+def test_a_list_of_many_names_has_the_first_and_a_count(names: list[str], long: str, short: str) -> None:
     assert (listing(names, 3), short_listing(names, 3)) == (long, short)
 
 
-def test_of_many_lines_the_first_are_given_and_that_there_are_more() -> None:
+def test_the_first_of_many_lines_end_with_a_line_for_the_rest() -> None:
     assert first_lines(["a", "b"], 2, "and more") == ["a", "b"]
     assert first_lines(["a", "b", "c"], 2, "and more") == ["a", "b", "and more"]
 
@@ -109,5 +109,5 @@ def test_a_number_may_have_the_decimals_of_another() -> None:
 
 def test_words_load_no_torch() -> None:
     code = "import sys, mmtoolkit.base.words, mmtoolkit.base.meter; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout == "False\n"

@@ -1,4 +1,4 @@
-"""The catalogue: cards that hold, where data is looked for, and downloads that are whole or not there."""
+"""The catalogue: its cards, the search for data sets, and downloads, whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
+from facts import assert_facts
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.catalogue import shipped
 from mmtoolkit.catalogue.plugins import load_plugins
@@ -25,10 +26,10 @@ PACKED = gzip.compress(CONTENTS, mtime=0)
 class Mirror(BaseHTTPRequestHandler):
     """Serves /FOLDER/x.gz: whole, wrong, cut off in mid-body, or not at all."""
 
-    asked: list[str] = []  # noqa: RUF012
+    paths: list[str] = []  # noqa: RUF012
 
     def do_GET(self) -> None:
-        type(self).asked.append(self.path)
+        type(self).paths.append(self.path)
         folder = self.path.split("/")[1]
         if folder == "nothing":
             self.send_error(404)
@@ -56,7 +57,7 @@ def server() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that MMT_DATA names."""
-    Mirror.asked.clear()
+    Mirror.paths.clear()
     monkeypatch.setenv("MMT_DATA", str(tmp_path / "data"))
     return tmp_path / "data"
 
@@ -98,39 +99,39 @@ def test_cards_have_the_splits_of_their_sources() -> None:
 
 
 def test_cards_have_whole_checksums() -> None:
-    for found in data_cards().values():
-        assert bool(found.files) != bool(found.by_hand)
-        assert found.bundled or found.by_hand or found.mirrors
-        for file in found.files:
+    for card in data_cards().values():
+        assert bool(card.files) != bool(card.by_hand)
+        assert card.bundled or card.by_hand or card.mirrors
+        for file in card.files:
             assert len(bytes.fromhex(file.contents)) == 32
-            assert found.bundled or len(bytes.fromhex(file.download.removeprefix("md5:"))) == 16
+            assert card.bundled or len(bytes.fromhex(file.download.removeprefix("md5:"))) == 16
 
 
-def test_bundled_files_are_what_their_cards_say() -> None:
-    bundled = {name: found for name, found in data_cards().items() if found.bundled}
+def test_bundled_files_have_the_checksums_of_their_cards() -> None:
+    bundled = {name: card for name, card in data_cards().items() if card.bundled}
     assert "fashion_mini" in bundled
-    for name, found in bundled.items():
-        for file in found.files:
+    for name, card in bundled.items():
+        for file in card.files:
             assert contents_checksum(find_data_set(name) / file.name) == file.contents
 
 
-def test_every_schema_says_what_it_is_for() -> None:
+def test_every_schema_has_a_first_comment() -> None:
     for name, path in shipped.schemas().items():
         assert len(shipped.about(path)) > 20, name
 
 
-def test_plugin_cards_hold() -> None:
+def test_plugin_cards_are_valid() -> None:
     shipped.plugin_cards()
     assert install_hint("modality", "nothing offers this") is None
 
 
 def test_install_hint_names_plugin_and_command(registry: Path) -> None:
     (registry / "plugins.yaml").write_text("mmt-x: {install: pip install mmt-x, about: a, kinds: {modality: [x]}}\n")
-    assert install_hint("modality", "x") == "mmt-x offers it: pip install mmt-x"
+    assert_facts(install_hint("modality", "x") or "", "mmt-x", "pip install mmt-x")
     assert install_hint("source", "x") is None
 
 
-# Where data is looked for.
+# The search for data sets.
 
 
 def test_order_of_the_search(data: Path, registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +167,7 @@ def test_a_file_of_that_name_is_no_data_set(data: Path, registry: Path) -> None:
     assert find_data_set("things") == data / "t"
 
 
-def test_absent_data_says_where_it_was_looked_for_and_how_to_get_it(
+def test_the_error_of_absent_data_names_the_folders_and_the_command(
     data: Path, registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card(registry)
@@ -174,25 +175,22 @@ def test_absent_data_says_where_it_was_looked_for_and_how_to_get_it(
     with pytest.raises(UserError) as raised:
         find_data_set("things")
     (line,) = raised.value.faults
-    assert line.startswith(
-        f"the data set things is not on this machine (looked for things in {data}, {tmp_path / 'user'}, "
-    )
-    assert line.endswith("; run `mmt data get things`, or set MMT_DATA to the folder that holds things/")
+    folders = f"{data}, {tmp_path / 'user'}, "
+    assert_facts(line, "data set things", "not on this machine", folders, "; ", "mmt data get things", "MMT_DATA")
 
 
 def test_unknown_data_set() -> None:
     with pytest.raises(UserError) as raised:
         find_data_set("mnst")
-    assert raised.value.faults == [
-        "there is no data set 'mnst' in the catalogue; did you mean 'mnist'?; `mmt list datasets` shows them"
-    ]
+    (line,) = raised.value.faults
+    assert_facts(line, "data set 'mnst'", "'mnist'", "mmt list datasets")
 
 
 @pytest.mark.parametrize("folder", ["x" * 5000, "/proc/1/nowhere", "/dev/null"])
 def test_odd_data_folders_hold_nothing(folder: str, registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card(registry)
     monkeypatch.setenv("MMT_DATA", folder)
-    with pytest.raises(UserError, match="the data set things is not on this machine"):
+    with pytest.raises(UserError, match="things is not on this machine"):
         find_data_set("things")
 
 
@@ -202,12 +200,12 @@ def test_folders_that_are_no_path(variable: str, value: str, monkeypatch: pytest
     from mmtoolkit.base.locations import cache_folder, data_folders, user_data_folder
 
     monkeypatch.setenv(variable, value)
-    for asked in (cache_folder,) if variable == "MMT_CACHE" else (data_folders, user_data_folder):
+    for find in (cache_folder,) if variable == "MMT_CACHE" else (data_folders, user_data_folder):
         with pytest.raises(UserError) as raised:
-            asked()
+            find()
         (line,) = raised.value.faults
-        assert line.startswith(f"{variable}={value}".replace("\udcff", "\\udcff") + ": is no path here: ")
-        assert line.endswith("; correct it")
+        place = f"{variable}={value}".replace("\udcff", "\\udcff")
+        assert_facts(line, f"{place}: ", "path", "; ", "correct")
 
 
 # Downloads.
@@ -215,28 +213,29 @@ def test_folders_that_are_no_path(variable: str, value: str, monkeypatch: pytest
 
 def test_a_good_file_is_fetched_and_then_kept(server: str, registry: Path, data: Path) -> None:
     card(registry, f"{server}/good/", files=2)
-    said: list[str] = []
-    assert get_data_set("things", said.append) == data / "things"
+    lines: list[str] = []
+    assert get_data_set("things", lines.append) == data / "things"
     assert (data / "things" / "x.gz").read_bytes() == PACKED
-    assert Mirror.asked == ["/good/x.gz", "/good/y.gz"]
-    get_data_set("things", said.append)
-    assert Mirror.asked == ["/good/x.gz", "/good/y.gz"]
-    assert [line.rsplit(": ", 1)[1] for line in said] == ["fetching"] * 2 + ["is here already"] * 2
+    assert Mirror.paths == ["/good/x.gz", "/good/y.gz"]
+    get_data_set("things", lines.append)
+    assert Mirror.paths == ["/good/x.gz", "/good/y.gz"]
+    for line, file, word in zip(lines, "xyxy", ["fetching"] * 2 + ["already"] * 2, strict=True):
+        assert_facts(line, f"{data / 'things' / file}.gz: ", word)
 
 
-def test_what_is_there_and_whole_is_kept_however_it_was_packed(server: str, registry: Path, data: Path) -> None:
+def test_a_whole_file_stays_however_it_was_packed(server: str, registry: Path, data: Path) -> None:
     card(registry, f"{server}/nothing")
     (data / "things").mkdir(parents=True)
     (data / "things" / "x.gz").write_bytes(gzip.compress(CONTENTS, compresslevel=1))
     get_data_set("things")
-    assert Mirror.asked == []
+    assert Mirror.paths == []
 
 
 DAMAGES = [b"", b"junk", PACKED[:-9], PACKED[:10] + b"\xff" * 30, PACKED[:-6] + b"!" + PACKED[-5:], PACKED + b"junk"]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_what_is_there_and_damaged_is_fetched_again(damage: bytes, server: str, registry: Path, data: Path) -> None:
+def test_a_damaged_file_is_fetched_again(damage: bytes, server: str, registry: Path, data: Path) -> None:
     card(registry, f"{server}/good")
     (data / "things").mkdir(parents=True)
     (data / "things" / "x.gz").write_bytes(damage)
@@ -245,21 +244,20 @@ def test_what_is_there_and_damaged_is_fetched_again(damage: bytes, server: str, 
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("bad", "fault"),
     [
-        ("wrong", "its checksum is wrong"),
+        ("wrong", "checksum"),
         ("nothing", "404 Client Error: Not Found for url: "),
         ("cut", "bytes read, "),
     ],
 )
 def test_a_download_that_fails_leaves_nothing_and_the_next_mirror_is_asked(
-    bad: str, said: str, server: str, registry: Path, data: Path
+    bad: str, fault: str, server: str, registry: Path, data: Path
 ) -> None:
     card(registry, f"{server}/{bad}")
     (line,) = fault_lines()
     assert line.startswith(f"{server}/{bad}/x.gz: ")
-    assert said in line
-    assert line.endswith(f"; try again later, or fetch it by hand into {data / 'things'}")
+    assert_facts(line, fault, "; ", "try again later", "by hand", str(data / "things"))
     assert list((data / "things").iterdir()) == []
 
     card(registry, f"{server}/{bad}", f"{server}/good")
@@ -284,13 +282,14 @@ def test_contents_are_checked_where_the_download_has_no_checksum(server: str, re
     get_data_set("things")
     card(registry, f"{server}/wrong", files=2, download="")
     (line,) = fault_lines()
-    assert line.startswith(f"{server}/wrong/y.gz: the checksum of its contents is wrong; ")
+    assert_facts(line, f"{server}/wrong/y.gz: ", "checksum", "contents", "; ")
     assert [path.name for path in (data / "things").iterdir()] == ["x.gz"]
 
 
 def test_a_file_without_a_mirror(registry: Path) -> None:
     card(registry)
-    assert fault_lines() == ["x.gz: has no mirror; try again later, or fetch it by hand"]
+    (line,) = fault_lines()
+    assert_facts(line, "x.gz: ", "no mirror", "; ", "by hand")
 
 
 def test_a_folder_in_the_place_of_a_file(server: str, registry: Path, data: Path) -> None:
@@ -303,6 +302,5 @@ def test_a_folder_in_the_place_of_a_file(server: str, registry: Path, data: Path
 def test_a_data_folder_that_cannot_be_made(server: str, registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card(registry, f"{server}/good")
     monkeypatch.setenv("MMT_DATA", "/dev/null")
-    assert fault_lines() == [
-        "/dev/null/things: cannot be written: Not a directory; make it writable, or write elsewhere"
-    ]
+    (line,) = fault_lines()
+    assert_facts(line, "/dev/null/things: cannot be written: Not a directory", "; ", "elsewhere")

@@ -1,4 +1,4 @@
-"""Scores in the terminal: whatever its width, each number stands beside the name of what it is a score of."""
+"""Scores in the terminal: at any width, each number stands beside the name of its score."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ SCORE: dict[str, Any] = {
 }
 
 
-def shown(width: int) -> list[str]:
+def printed(width: int) -> list[str]:
+    """The lines of the tables in a terminal of that width."""
     text = io.StringIO()
     console = Console(file=text, width=width)
-    for made in score_tables(SCORE, width):
-        console.print(made)
+    for part in score_tables(SCORE, width):
+        console.print(part)
     return text.getvalue().splitlines()
 
 
 @pytest.mark.parametrize(("width", "tables"), [(60, 3), (80, 2), (120, 1), (200, 1)])
 def test_names_and_numbers_are_whole(width: int, tables: int) -> None:
-    lines = shown(width)
+    lines = printed(width)
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
     assert sum(line.startswith("log_likelihood on test") for line in lines) == tables
@@ -53,13 +54,13 @@ def test_names_and_numbers_are_whole(width: int, tables: int) -> None:
     assert ("incomplete" in text) == (width > 60)
 
 
-def test_of_many_results_the_first_are_shown() -> None:
+def test_only_the_first_of_many_results_are_printed() -> None:
     one = {**SCORE["results"][0], "incomplete": 0}
     many = {**SCORE, "results": [one] * 100}
     text = io.StringIO()
-    for made in score_tables(many, 200):
-        Console(file=text, width=200).print(made)
+    for part in score_tables(many, 200):
+        Console(file=text, width=200).print(part)
     lines = text.getvalue().splitlines()
     assert sum(line.startswith(" log p(image)") for line in lines) == 40
-    assert "and 60 more" in lines[-1]
+    assert "60 more" in lines[-1]
     assert "incomplete" not in text.getvalue()  # 0 of all

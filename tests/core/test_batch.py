@@ -15,14 +15,13 @@ def batch(present=PRESENT):
 
 @pytest.mark.parametrize("present", [torch.ones(3), torch.ones(2, dtype=torch.bool), torch.ones(3, 1) > 0])
 def test_presence_that_is_not_one_bool_a_row_is_refused(present):
-    text = r"^present must be bool of shape \(3,\), one for each row of value; it is torch\.\w+ of shape \("
-    with pytest.raises(ValueError, match=text):
+    with pytest.raises(ValueError, match=r"present must be bool of shape \(3,\).*; .*torch\.\w+ of shape \("):
         Observed(torch.zeros(3, 2), present)
 
 
 def test_numbers_of_rows_that_differ_are_refused():
     three, two = (Observed(torch.zeros(n), torch.ones(n) > 0) for n in (3, 2))
-    with pytest.raises(ValueError, match=r"same number of rows in each modality; here \{'a': 3, 'b': 2\}"):
+    with pytest.raises(ValueError, match=r"same number of rows.*\{'a': 3, 'b': 2\}"):
         Batch({"a": three, "b": two})
 
 
@@ -48,7 +47,7 @@ def test_presence_is_given_back(present):
     assert torch.equal(batch(present).present, present)
 
 
-def test_values_are_given_once_for_each_draw_in_whatever_order_numbers_of_draws_come():
+def test_tiled_repeats_the_values_for_each_draw_in_any_order_of_calls():
     rows = batch()
     for draws in (2, 1, 3, 2):
         assert rows.tiled("a", draws).tolist() == [11, 12] * draws
@@ -90,9 +89,9 @@ def test_a_batch_splits_into_the_same_rows() -> None:
 
 @EXAMPLES
 @given(bools(3, 3), bools(3, 3))
-def test_where_keeps_cells_that_are_there(present, kept):
-    left = batch(present).where(kept)
-    expected = batch(present & kept)
-    assert left.names == expected.names
-    assert torch.equal(left.present, expected.present)
-    assert all(torch.equal(left.value(name), expected.value(name)) for name in left.names)
+def test_where_keeps_present_cells_of_the_mask(present, mask):
+    rows = batch(present).where(mask)
+    expected = batch(present & mask)
+    assert rows.names == expected.names
+    assert torch.equal(rows.present, expected.present)
+    assert all(torch.equal(rows.value(name), expected.value(name)) for name in rows.names)

@@ -18,13 +18,13 @@ def experts(seed=0, scale=3.0):
     return randn(M, B, D, seed=seed), scale * randn(M, B, D, seed=seed + 1)
 
 
-def product_and_gradients(mean, logvar, present, counted=None):
-    """Values (S, B, D) of a product, and the gradients of a weighted sum of those counted (S, B)."""
+def product_and_gradients(mean, logvar, present, products=None):
+    """Values (S, B, D) of a product, and the gradients of a weighted sum over the chosen products (S, B)."""
     mean, logvar = mean.clone().requires_grad_(), logvar.clone().requires_grad_()
     q = product_of_experts(Gaussian(mean, logvar), present)
-    counted = torch.ones(present.shape[0], B, dtype=torch.bool) if counted is None else counted
+    products = torch.ones(present.shape[0], B, dtype=torch.bool) if products is None else products
     weights = randn(2, *q.mean.shape, seed=5).to(q.mean)
-    (weights[0] * q.mean + weights[1] * q.logvar)[counted].sum().backward()
+    (weights[0] * q.mean + weights[1] * q.logvar)[products].sum().backward()
     return q.mean.detach(), q.logvar.detach(), mean.grad, logvar.grad
 
 
@@ -108,7 +108,7 @@ def test_without_the_prior_an_expert_that_is_not_finite_spoils_just_its_own_prod
 @pytest.mark.parametrize("garbage", GARBAGE)
 @EXAMPLES
 @given(present=bools(S, M, B))
-def test_what_stands_in_a_cell_absent_everywhere_changes_no_bit(garbage, present):
+def test_the_value_of_a_cell_absent_everywhere_changes_no_bit(garbage, present):
     mean, logvar = experts()
     absent = ~present.any(0).unsqueeze(-1)
     clean = product_and_gradients(mean, logvar, present)

@@ -72,12 +72,12 @@ def test_no_subset_of_any_number_of_modalities(m):
 
 @pytest.mark.parametrize("m", [1, 2])
 def test_fewer_than_three_modalities_have_no_subset_in_between(m):
-    with pytest.raises(ValueError, match=f"^{m} modalities have no subset between one and all of them; take k = 0$"):
+    with pytest.raises(ValueError, match=f"^{m} modalities .*subset.*; .*k = 0"):
         draw_subsets(m, 1)
 
 
 def test_a_negative_number_of_subsets_is_refused():
-    with pytest.raises(ValueError, match=r"^the number of subsets is -1; it must be 0 or more$"):
+    with pytest.raises(ValueError, match=r"number of subsets is -1; .*0 or more"):
         draw_subsets(4, -1)
 
 
@@ -95,15 +95,15 @@ def test_each_distinct_subset_of_what_a_row_has_is_a_term_exactly_once(drawn):
     terms = distinct_terms(present, subsets)
     for b, row in enumerate(present):
         has = members(row)
-        wanted = {has, *(frozenset({m}) for m in has), *(has & members(s) for s in subsets)} - {frozenset()}
-        got = [has] if terms.joint[b] else []
-        got += [frozenset({m}) for m in members(terms.alone[b])]
-        got += [members(cut) for cut in terms.cuts[:, b] if cut.any()]
-        assert len(got) == len(set(got))
-        assert set(got) == wanted
+        expected = {has, *(frozenset({m}) for m in has), *(has & members(s) for s in subsets)} - {frozenset()}
+        subsets_of_row = [has] if terms.joint[b] else []
+        subsets_of_row += [frozenset({m}) for m in members(terms.alone[b])]
+        subsets_of_row += [members(cut) for cut in terms.cuts[:, b] if cut.any()]
+        assert len(subsets_of_row) == len(set(subsets_of_row))
+        assert set(subsets_of_row) == expected
 
 
-def test_of_equal_cuts_the_first_is_kept():
+def test_only_the_first_of_equal_cuts_counts():
     present = torch.tensor([[1, 1, 1, 0]]) > 0
     subsets = torch.tensor([[1, 1, 0, 1], [0, 1, 1, 0], [1, 1, 0, 0]]) > 0
     assert distinct_terms(present, subsets).cuts.any(2).flatten().tolist() == [True, True, False]

@@ -1,4 +1,4 @@
-"""A few of the broken schemas and tables that `fuzzing` makes."""
+"""Some broken schemas and tables from `fuzzing`."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def test_a_schema_is_read_or_refused_in_lines(
 def test_a_table_is_read_or_refused_in_lines(plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     fuzzing.lay_out(tmp_path)
-    ended = Counter(fuzzing.table_case(random.Random(seed), plugins) for seed in range(ROUNDS * EACH_ROUND))
-    assert min(ended["read"], ended["refused"]) > ROUNDS
+    outcomes = Counter(fuzzing.table_case(random.Random(seed), plugins) for seed in range(ROUNDS * EACH_ROUND))
+    assert min(outcomes["read"], outcomes["refused"]) > ROUNDS
 
 
 @pytest.mark.slow
@@ -49,6 +49,6 @@ def test_a_table_is_used_or_refused_in_lines(plugins: Plugins, tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     fuzzing.lay_out(tmp_path)
     run = fuzzing.trained(tmp_path)
-    ended = Counter(fuzzing.use_case(random.Random(seed), plugins, run) for seed in range(ROUNDS * EACH_ROUND))
-    assert {"refused", "first schema", "imputed", "embedded", "evaluated"} == {*ended}
-    assert min(ended.values()) > 10
+    outcomes = Counter(fuzzing.use_case(random.Random(seed), plugins, run) for seed in range(ROUNDS * EACH_ROUND))
+    assert {"refused", "first schema", "imputed", "embedded", "evaluated"} == {*outcomes}
+    assert min(outcomes.values()) > 10

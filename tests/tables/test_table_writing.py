@@ -1,4 +1,4 @@
-"""Tables that are written: cells in the type of their column, and text that is read back as it was."""
+"""Writing tables: cells in the type of their column, and text that is read back as it was."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facts import assert_facts
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.tables import Reading, open_table
 from mmtoolkit.tables.fitting import as_text, fitted, number_text, replaced, type_of
@@ -78,13 +79,12 @@ def test_packed_text_stays_packed(tmp_path: Path) -> None:
     assert gzip.decompress((tmp_path / "u.csv.gz").read_bytes()) == b"a,b\r\n1,2\r\n"
 
 
-def test_a_letter_that_the_encoding_has_not(tmp_path: Path) -> None:
+def test_a_letter_that_the_encoding_lacks(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes("a\nü\n".encode("latin-1"))
     table = open_table(tmp_path / "t.csv", Reading(encoding="latin-1"))
-    with pytest.raises(UserError) as told, new_table(tmp_path / "u.csv", fields_of(table), table) as writer:
+    with pytest.raises(UserError) as raised, new_table(tmp_path / "u.csv", fields_of(table), table) as writer:
         writer.write({"a": pa.array(["€"])})
-    fault = "cannot be written: latin-1 has no '€'; write another format, such as .parquet"
-    assert str(told.value) == f"{tmp_path / 'u.csv'}: {fault}"
+    assert_facts(str(raised.value), f"{tmp_path / 'u.csv'}: cannot be written: ", "latin-1", "'€'", "; ", ".parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 
 
@@ -95,16 +95,16 @@ def test_json_lines_keep_their_encoding(tmp_path: Path, encoding: str) -> None:
     assert (tmp_path / "u.jsonl").read_bytes() == (tmp_path / "t.jsonl").read_bytes()
 
 
-def test_letters_that_the_encoding_of_json_lines_has_not_are_escaped(tmp_path: Path) -> None:
+def test_letters_that_the_encoding_of_json_lines_lacks_are_escaped(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_bytes('{"a": "ü"}\n'.encode("latin-1"))
     table = open_table(tmp_path / "t.jsonl", Reading(encoding="latin-1"))
     with new_table(tmp_path / "u.jsonl", fields_of(table), table) as writer:
         for rows in table.rows(1):
             writer.write({"a": ["ü€𝄞"]}, rows.lines, {"a": [0]})
             writer.write({"a": ["ü€𝄞"]})
-    made = (tmp_path / "u.jsonl").read_bytes()
-    assert made == '{"a": "ü\\u20ac\\ud834\\udd1e"}\n'.encode("latin-1") * 2
-    assert [json.loads(line)["a"] for line in made.decode("latin-1").splitlines()] == ["ü€𝄞"] * 2
+    text = (tmp_path / "u.jsonl").read_bytes()
+    assert text == '{"a": "ü\\u20ac\\ud834\\udd1e"}\n'.encode("latin-1") * 2
+    assert [json.loads(line)["a"] for line in text.decode("latin-1").splitlines()] == ["ü€𝄞"] * 2
 
 
 # Between formats.
@@ -128,8 +128,8 @@ def test_typed_columns_as_text(tmp_path: Path) -> None:
     assert text.startswith("n\tx\tt\tb")
     lines = copied(tmp_path / "t.parquet", tmp_path / "t.jsonl").read_text().splitlines()
     first = {"n": 1, "x": 1.0, "t": "a", "b": True, "d": "2020-01-02", "l": [1, 2], "c": "u"}
-    known = [first, {"x": 0.1, "b": False}, {"n": -3, "t": 'b,"', "l": [], "c": "v"}]
-    assert [json.loads(line) for line in lines] == [dict.fromkeys(COLUMNS) | row for row in known]
+    rows = [first, {"x": 0.1, "b": False}, {"n": -3, "t": 'b,"', "l": [], "c": "v"}]
+    assert [json.loads(line) for line in lines] == [dict.fromkeys(COLUMNS) | row for row in rows]
     assert list(json.loads(lines[1])) == list(COLUMNS)
 
 
@@ -138,10 +138,10 @@ def test_typed_columns_keep_their_types(tmp_path: Path, ending: str) -> None:
     schema = pa.table(COLUMNS).schema.with_metadata({"pandas": "{}"})
     pa.parquet.write_table(pa.table(COLUMNS, schema=schema), tmp_path / "t.parquet")
     out = copied(tmp_path / "t.parquet", tmp_path / f"u.{ending}")
-    made = pa.parquet.read_table(out) if ending == "parquet" else pa.feather.read_table(out)
-    assert made.schema.equals(pa.parquet.read_schema(tmp_path / "t.parquet"), check_metadata=True)
-    assert made.schema.field("c").type == pa.dictionary(pa.int32(), pa.string())
-    assert made.to_pydict() == pa.table(COLUMNS).to_pydict()
+    table = pa.parquet.read_table(out) if ending == "parquet" else pa.feather.read_table(out)
+    assert table.schema.equals(pa.parquet.read_schema(tmp_path / "t.parquet"), check_metadata=True)
+    assert table.schema.field("c").type == pa.dictionary(pa.int32(), pa.string())
+    assert table.to_pydict() == pa.table(COLUMNS).to_pydict()
 
 
 def test_a_dictionary_that_grows_from_group_to_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,17 +154,17 @@ def test_a_dictionary_that_grows_from_group_to_group(tmp_path: Path, monkeypatch
         with new_table(out, pa.schema([("c", parts[0].type)])) as writer:
             for part in parts:
                 writer.write({"c": part})
-        made = pa.parquet.read_table(out) if ending == "parquet" else pa.feather.read_table(out)
-        assert made["c"].to_pylist() == ["b", None, "a", "b", "c", "a", None, None]
-        assert pa.types.is_dictionary(made["c"].type)
+        table = pa.parquet.read_table(out) if ending == "parquet" else pa.feather.read_table(out)
+        assert table["c"].to_pylist() == ["b", None, "a", "b", "c", "a", None, None]
+        assert pa.types.is_dictionary(table["c"].type)
 
 
 def test_values_without_types_get_the_narrowest(tmp_path: Path) -> None:
     lines = ('{"a": 1, "b": "x", "c": [1], "d": 1.5}', '{"a": 2.5, "b": 3, "d": "", "e": null}', '{"a": null}')
     (tmp_path / "t.jsonl").write_text("\n".join(lines))
-    made = pa.parquet.read_table(copied(tmp_path / "t.jsonl", tmp_path / "t.parquet"))
-    assert made.schema.field("a").type == pa.float64()
-    assert made.to_pydict() == {
+    table = pa.parquet.read_table(copied(tmp_path / "t.jsonl", tmp_path / "t.parquet"))
+    assert table.schema.field("a").type == pa.float64()
+    assert table.to_pydict() == {
         "a": [1, 2.5, None],
         "b": ["x", "3", None],
         "c": [[1], None, None],
@@ -175,15 +175,12 @@ def test_values_without_types_get_the_narrowest(tmp_path: Path) -> None:
 
 def test_bytes_have_no_form_as_text(tmp_path: Path) -> None:
     pa.parquet.write_table(pa.table({"a": [b"\0"]}), tmp_path / "t.parquet")
-    for ending, said in (
-        ("csv", "a column of bytes has no form as text"),
-        ("jsonl", "bytes cannot be written as text"),
-    ):
-        with pytest.raises(UserError) as told:
-            copied(tmp_path / "t.parquet", tmp_path / f"t.{ending}")
-        remedy = "write another format, such as .parquet"
-        assert str(told.value) == f"{tmp_path / f't.{ending}'}: cannot be written: {said}; {remedy}"
-        assert not (tmp_path / f"t.{ending}").exists()
+    for ending in ("csv", "jsonl"):
+        out = tmp_path / f"t.{ending}"
+        with pytest.raises(UserError) as raised:
+            copied(tmp_path / "t.parquet", out)
+        assert_facts(str(raised.value), f"{out}: cannot be written: ", "bytes", "text", "; ", ".parquet")
+        assert not out.exists()
 
 
 # JSON Lines.
@@ -191,7 +188,7 @@ def test_bytes_have_no_form_as_text(tmp_path: Path) -> None:
 JSON = r'{"a":1.0,  "b" : 12345678901234567890123, "ü": "\u00e9\n", "c": [1e2, {"a": 0.10}], "a": -0.0 }'
 
 
-def test_an_object_changes_where_it_is_to(tmp_path: Path) -> None:
+def test_only_the_named_values_of_an_object_change(tmp_path: Path) -> None:
     assert with_values(JSON, {}) == JSON
     assert with_values(JSON, {"b": "2"}) == JSON.replace("12345678901234567890123", "2")
     assert with_values(JSON, {"new": "[1]"}) == JSON.replace("-0.0 }", '-0.0, "new": [1] }')
@@ -214,7 +211,7 @@ VALUES = st.recursive(
     indent=st.sampled_from([None, 1]),
     ascii_=st.booleans(),
 )
-def test_an_object_holds_what_it_held_and_what_is_new(
+def test_an_object_holds_its_old_and_its_new_values(
     row: dict[str, Any], new: dict[str, Any], indent: int | None, ascii_: bool
 ) -> None:
     text = json.dumps(row, indent=indent, ensure_ascii=ascii_)
@@ -255,7 +252,7 @@ def test_the_text_of_a_float32_gives_it_back(number: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "kind", "there"),
+    ("cell", "kind", "fit"),
     [
         (3.6, pa.int64(), 4),
         (-3.6, pa.uint8(), 0),
@@ -281,10 +278,10 @@ def test_the_text_of_a_float32_gives_it_back(number: float) -> None:
         (None, pa.string(), None),
     ],
 )
-def test_a_cell_goes_into_the_type_of_its_column(cell: Any, kind: pa.DataType, there: Any) -> None:
-    made = fitted([cell], kind)
-    assert made.type == kind
-    assert made.to_pylist() == [there]
+def test_a_cell_goes_into_the_type_of_its_column(cell: Any, kind: pa.DataType, fit: Any) -> None:
+    cells = fitted([cell], kind)
+    assert cells.type == kind
+    assert cells.to_pylist() == [fit]
 
 
 @pytest.mark.parametrize(
@@ -299,18 +296,18 @@ def test_a_cell_goes_into_the_type_of_its_column(cell: Any, kind: pa.DataType, t
 )
 def test_cells_are_put_into_holes(column: pa.Array) -> None:
     before = column.to_pylist()
-    made, unfit = replaced(column, [2], ["7"])
+    filled, unfit = replaced(column, [2], ["7"])
     assert unfit == 0
-    assert made.type == column.type
-    assert made.to_pylist() == [before[0], None, type(before[0])("7"), before[3]]
+    assert filled.type == column.type
+    assert filled.to_pylist() == [before[0], None, type(before[0])("7"), before[3]]
     assert column.to_pylist() == before
 
 
-def test_what_does_not_fit_leaves_the_hole() -> None:
-    made, unfit = replaced(pa.array([5, None, None]), [1, 2], ["x", "8"])
-    assert (made.to_pylist(), unfit) == ([5, None, 8], 1)
-    made, unfit = replaced(pa.array([Decimal("5.10"), None, None]), [1, 2], [2.345, 1e9])
-    assert (made.to_pylist(), unfit) == ([Decimal("5.10"), Decimal("2.34"), None], 1)
+def test_a_cell_that_does_not_fit_leaves_the_hole() -> None:
+    filled, unfit = replaced(pa.array([5, None, None]), [1, 2], ["x", "8"])
+    assert (filled.to_pylist(), unfit) == ([5, None, 8], 1)
+    filled, unfit = replaced(pa.array([Decimal("5.10"), None, None]), [1, 2], [2.345, 1e9])
+    assert (filled.to_pylist(), unfit) == ([Decimal("5.10"), Decimal("2.34"), None], 1)
 
 
 def test_cells_in_columns_of_plain_values() -> None:
@@ -338,10 +335,10 @@ def test_lists_of_one_shape_are_an_array() -> None:
     nested = pa.array(pixels.tolist(), pa.list_(pa.list_(pa.uint8())))
     fixed = pa.array(pixels.tolist(), pa.list_(pa.list_(pa.uint8(), 4), 3))
     for column in (nested, fixed, pa.concat_arrays([nested, nested]).slice(2)):
-        made = numbers_of_lists(column)
-        assert isinstance(made, np.ndarray)
-        assert made.dtype == np.uint8
-        assert np.array_equal(made, pixels)
+        array = numbers_of_lists(column)
+        assert isinstance(array, np.ndarray)
+        assert array.dtype == np.uint8
+        assert np.array_equal(array, pixels)
     holed = pa.array([None, *pixels.tolist()], pa.list_(pa.list_(pa.uint8())))
     first, *rest = numbers_of_lists(holed) or [0]
     assert first is None
