@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+
+from idx_files import idx_bytes
 
 
 @pytest.fixture(scope="session")
@@ -40,11 +40,6 @@ def things(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Pat
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMT_CACHE", str(session_cache))
         return trained(tmp_path_factory.mktemp("things"))
-
-
-def idx_bytes(array: NDArray[np.uint8], kind: int = 8) -> bytes:
-    """An array as an IDX file holds it."""
-    return bytes([0, 0, kind, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 import mmtoolkit
 from facts import assert_facts
-from golden.outputs import golden_folders, unpack
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.yaml12 import read_yaml, write_yaml
 from mmtoolkit.compare.comparison import Cell, compare, judged, short_names
 from mmtoolkit.compare.table import Line, csv_text, document, lines, markdown
+from outputs import golden_folders, unpack
 from runs import mmt
 from toys import EXAMPLES
 
@@ -227,7 +227,12 @@ def test_numbers_of_other_options_splits_or_examples_are_not_held_against_each_o
 
 def test_which_scores_were_asked_for_does_not_matter(runs: Runs) -> None:
     first = runs("first", score(result(0.5, 0.1), entries=None, unsupported="error", details=False, memory=None))
-    more = {"entries": [{"target": ["label"]}], "unsupported": "leave_out", "details": True, "memory": 8}
+    more: dict[str, Any] = {
+        "entries": [{"target": ["label"]}],
+        "unsupported": "leave_out",
+        "details": True,
+        "memory": 8,
+    }
     assert standings(first, runs("second", score(result(0.6, 0.1), **more))) == [["level", "best"]]
 
 
@@ -267,7 +272,9 @@ def test_notes_name_differences_of_data_and_modalities(runs: Runs, finished: Pat
 
 def test_where_the_data_lies_does_not_matter(finished: Path, runs: Runs) -> None:
     record = json.loads((finished / "run.json").read_text())
-    root = str(mmtoolkit.read_schema(finished / "schema.yaml").data.root)
+    source = mmtoolkit.read_schema(finished / "schema.yaml").data
+    assert isinstance(source, mmtoolkit.FashionMini)
+    root = str(source.root)
     moved = {path.replace(root, "/elsewhere"): digest for path, digest in record["data"].items()}
     there = runs("there", score(result(0.5, 0.1)), files=moved, data__root="/elsewhere")
     comparison = compare([runs("here", score(result(0.5, 0.1))), there])

@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
+from mmt_attributes import Numeric
+from mmt_binary import Binary
+from mmt_image import Image
+from mmt_text import Text
 from mmtoolkit.catalogue.plugins import load_plugins
 from mmtoolkit.catalogue.shipped import find_data_set
 from mmtoolkit.components import Component, Evaluator, Modality, Model
 from mmtoolkit.evaluators import Prediction
-from mmtoolkit.models import CVAE, JMVAE, BiVCCA
-from mmtoolkit.sources import FashionMini
+from mmtoolkit.models import CVAE, JMVAE, MVAE, BiVCCA
+from mmtoolkit.sources import FashionMini, TableSource
 from mmtoolkit.testing import check_evaluator, check_modality, check_model, check_source
 from mmtoolkit.testing.stand_ins import stand_in_modalities
 
@@ -44,19 +48,13 @@ def test_modalities(modality: Modality) -> None:
     check_modality(modality, bad=several if len(modality.source_columns("it")) > 1 else one)
 
 
-BINARY = PLUGINS.components["modality", "binary"]
-TEXT = PLUGINS.components["modality", "text"]
-IMAGE = PLUGINS.components["modality", "image"]
-NUMERIC = PLUGINS.components["modality", "numeric"]
-
-
 @pytest.mark.parametrize(
     "modality",
     [
-        BINARY(values=("-1", "1")),
-        TEXT(length=3, alphabet="abc", feedback="argmax"),
-        IMAGE(shape=(1, 8, 8), network="mlp", likelihood="laplace", scale=0.1, binarize="static"),
-        NUMERIC(columns=("height", "weight"), likelihood="student_t", degrees=3.0),
+        Binary(values=("-1", "1")),
+        Text(length=3, alphabet="abc", feedback="argmax"),
+        Image(shape=(1, 8, 8), network="mlp", likelihood="laplace", scale=0.1, binarize="static"),
+        Numeric(columns=("height", "weight"), likelihood="student_t", degrees=3.0),
     ],
     ids=lambda modality: modality.kind,
 )
@@ -82,8 +80,8 @@ def test_models_of_other_options(model: Model) -> None:
 
 
 def test_a_model_over_our_modalities() -> None:
-    named = {"numbers": NUMERIC(columns=("height", "weight")), "yes": BINARY(), "text": TEXT(length=3)}
-    check_model(PLUGINS.components["model", "mvae"](latent_dim=2), named)
+    named = {"numbers": Numeric(columns=("height", "weight")), "yes": Binary(), "text": Text(length=3)}
+    check_model(MVAE(latent_dim=2), named)
 
 
 def test_a_model_of_two_modalities() -> None:
@@ -95,9 +93,8 @@ def test_sources(tmp_path: Path) -> None:
     check_source(FashionMini().located(find_data_set))
     rows = [f"{n},{'' if n % 3 == 0 else n * n},{'train' if n % 2 else 'test'}" for n in range(40)]
     (tmp_path / "table.csv").write_text("\n".join(["a,b,part", *rows]) + "\n")
-    table = PLUGINS.components["source", "table"]
-    check_source(table(path=tmp_path / "table.csv"))
-    check_source(table(path=tmp_path / "table.csv", split="part"))
+    check_source(TableSource(path=tmp_path / "table.csv"))
+    check_source(TableSource(path=tmp_path / "table.csv", split="part"))
 
 
 def test_no_source_is_forgotten() -> None:

@@ -114,12 +114,13 @@ def test_a_cell_that_is_no_mapping_or_names_another_column_is_a_fault() -> None:
 
 def test_parse_reports_the_fault_that_parse_column_reports() -> None:
     assert TWO.parse({"b": 3}).tolist() == [[0, 3], [0, 1]]
-    for cell, *facts in [
+    cases: list[tuple[Any, ...]] = [
         ({"a": "x", "b": 1}, "a: 'x' is no number; mend it"),
         ({"c": 1}, "no column 'c'", "a, b"),
         ({}, "known", "give", "leave the cell empty"),
         ({"a": None}, "known", "give", "leave the cell empty"),
-    ]:
+    ]
+    for cell, *facts in cases:
         with pytest.raises(ValueError) as raised:  # noqa: PT011
             TWO.parse(cell)
         assert_facts(str(raised.value), *facts)

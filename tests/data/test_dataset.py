@@ -7,7 +7,7 @@ import itertools
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, Literal, NamedTuple, Self
@@ -251,7 +251,7 @@ def test_options_that_change_the_data_parse_it_again(memory: Any) -> None:
     make = memory()
     number = {"number": Number()}
 
-    def loads_again(source: Source, modalities: dict[str, Modality]) -> bool:
+    def loads_again(source: Source, modalities: Mapping[str, Modality]) -> bool:
         Memory.loads.clear()
         prepare(source, modalities)
         return bool(Memory.loads)

@@ -31,7 +31,7 @@ from toys import EXAMPLES, Vector, randn
 from untrained import untrained
 
 NUMERIC = {"mean": (3.0,), "std": (2.0,)}
-SEVERAL = {"columns": ("a", "b"), "mean": (3.0, -1.0), "std": (2.0, 0.5)}
+SEVERAL: dict[str, Any] = {"columns": ("a", "b"), "mean": (3.0, -1.0), "std": (2.0, 0.5)}
 TEXT = Text(length=2, alphabet=("a", "b"))
 
 

@@ -116,9 +116,9 @@ def test_each_hidden_cell_is_predicted_from_what_is_left_of_its_row(run: Trained
             assert left
             z = run.infer([cells(TEST, row, left)]).mean
             point = modality.point(run.decode(z, [name])[name])
-            for scores, value in ((model, point), (base, run.baselines[name][None])):
+            for by_metric, value in ((model, point), (base, run.baselines[name][None])):
                 for metric, score in modality.scores(value, rows[row][name][None]).items():
-                    scores.setdefault(metric, []).append(float(score))
+                    by_metric.setdefault(metric, []).append(float(score))
         assert model
         for metric, scores in model.items():
             result = results[name, metric]
@@ -250,7 +250,7 @@ def test_what_a_model_decodes_given_stays(own_cache: Path, tmp_path: Path) -> No
 class Conditional(MVAENetwork):
     """Infers z from whatever there is, and decodes given `a`."""
 
-    conditions = ("a",)  # type: ignore[assignment]
+    conditions = ("a",)
 
 
 def test_nothing_is_hidden_of_a_row_that_lacks_what_its_cells_are_decoded_given() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ from toys import EXAMPLES, Vector
 from untrained import untrained
 
 WORDS = ["", "a", "ab", "ba", "bba", "ab", "b", None, "aba", "ab"]
-TABLE = {
+TABLE: dict[str, list[Any]] = {
     "number": [0.5, -1.0, 2.0, None, 0.1, 1.5, -0.3, 0.9, -2.0, 0.0],
     "word": WORDS,
     "pet": ["cat", "dog", "cat", "cat", None, "dog", "cat", "cat", "dog", "cat"],
@@ -122,13 +122,14 @@ def test_each_position_is_scored_in_the_texts_that_reach_it(run: TrainedRun) -> 
     point = run.modalities["word"].point(posterior_means(run)["word"])
     frequent = written(run.baselines["word"])
     assert frequent == "ab"
+    words = [word or "" for word in WORDS]
     for i, name in enumerate(positions):
-        reaching = [row for row in rows(run, "word") if len(WORDS[row] or "") > i]
+        reaching = [row for row in rows(run, "word") if len(words[row]) > i]
         assert reaching
         agrees(
             results[name],
-            [float(written(point[row])[i : i + 1] == WORDS[row][i]) for row in reaching],
-            [float(frequent[i : i + 1] == WORDS[row][i]) for row in reaching],
+            [float(written(point[row])[i : i + 1] == words[row][i]) for row in reaching],
+            [float(frequent[i : i + 1] == words[row][i]) for row in reaching],
         )
 
 
@@ -232,11 +233,11 @@ class Undirected(MeanMetric):
 
 
 class High(Undirected):
-    higher_is_better = True
+    higher_is_better = True  # type: ignore[assignment]
 
 
 class Low(Undirected):
-    higher_is_better = False
+    higher_is_better = False  # type: ignore[assignment]
 
 
 def test_a_score_without_a_stated_direction_has_none() -> None:
@@ -260,7 +261,7 @@ def test_every_score_of_ours_says_which_way_it_is_better(target: str, run: Train
 # Calibration.
 
 
-def expected_calibration_error(confidence: list[float], right: list[bool], bins: int = 15) -> float:
+def expected_calibration_error(confidence: Sequence[float], right: Sequence[bool], bins: int = 15) -> float:
     """Guo et al. 2017, equation 3, bin by bin."""
     total = 0.0
     for b in range(bins + 1):  # what is sure has a bin of its own
@@ -303,8 +304,9 @@ def test_calibration_reads_probabilities_averaged_over_draws(
     x = torch.zeros(batch.size, *run.modalities[target].event_shape())
     x[batch.rows(target)] = batch.value(target).float()
     pairs = [statement for row in rows(run, target) for statement in statements(p, x, row)]
+    confidence, right = zip(*pairs, strict=True)
     results = scores_of(run, target, **({"samples": samples} if samples else {}))["calibration_error"]
-    assert results["value"] == pytest.approx(expected_calibration_error(*map(list, zip(*pairs, strict=True))), abs=1e-6)
+    assert results["value"] == pytest.approx(expected_calibration_error(confidence, right), abs=1e-6)
     assert results["stderr"] is results["baseline"] is None
 
 

@@ -126,7 +126,8 @@ class AngleEncoder(nn.Module):
         features = directions_of(x)
         if condition is not None:
             features = torch.cat([features, condition.to(features)], dim=1)
-        return self.layers(features)
+        output: Tensor = self.layers(features)
+        return output
 
 
 class AngleDecoder(nn.Module):

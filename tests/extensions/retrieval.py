@@ -1,7 +1,7 @@
 """An evaluator of how often the right partner is found among some candidates."""
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -53,14 +53,14 @@ class Retrieval(EntryEvaluator[Entry]):
         z = run.model.infer(batch, entry.given).mean
         # Draw s of z, moved on by s rows, meets each target with the z of the row s before it.
         moved = torch.cat([z.roll(s, 0) for s in range(batch.size)])
-        log_probs = sum(run.model.log_prob(moved, batch, entry.target).values())
+        log_probs = sum(run.model.log_prob(moved, batch, entry.target).values(), torch.zeros(()))
         of_z = torch.stack([one.roll(-s) for s, one in enumerate(log_probs.view(batch.size, batch.size))])
         # (candidate, row of z); candidate 0 is its own. Sums of equal values differ by rounding, with where they stand.
         likeliest = of_z > of_z.max(0).values - _ALIKE
         return likeliest[0] / likeliest.sum(0)
 
 
-def bars(entries: Sequence[Entry], results: Sequence[dict]):
+def bars(entries: Sequence[Entry], results: Sequence[dict[str, Any]]):
     """A bar for each entry."""
     from matplotlib.figure import Figure
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mmtoolkit import Component, DataPath, Source, Table, UserError, hookimpl
+from mmtoolkit import Cells, Component, DataPath, Source, Table, UserError, hookimpl
 
 
 class SQLite(Source):
@@ -60,7 +60,7 @@ class SQLiteTable:
         """All cells of a column."""
         return [cell for chunk in self.chunks([name], self.rows or 1) for cell in chunk[name]]
 
-    def chunks(self, names: Sequence[str], size: int) -> Iterator[dict[str, list[Any]]]:
+    def chunks(self, names: Sequence[str], size: int) -> Iterator[dict[str, Cells]]:
         """The named columns, up to `size` rows at a time, in the database's order."""
         asked = f"SELECT {', '.join(map(quoted, names))} FROM {quoted(self.name)}"
         rows = rows_of(self.path, asked)

@@ -67,11 +67,11 @@ def holed(run: TrainedRun, holes: Mapping[str, list[int]]) -> TrainedRun:
 
 
 def titles(figure: Figure) -> list[str]:
-    return [text.get_text().replace("\n", " ") for text in figure.texts if text.get_ha() == "right"]
+    return [text.get_text().replace("\n", " ") for text in figure.texts if text.get_horizontalalignment() == "right"]
 
 
 def words(figure: Figure) -> list[str]:
-    return [text.get_text().replace("\n", " ") for text in figure.texts if text.get_ha() == "center"]
+    return [text.get_text().replace("\n", " ") for text in figure.texts if text.get_horizontalalignment() == "center"]
 
 
 def pixels(axes: Axes) -> Tensor:
@@ -296,9 +296,8 @@ def test_words_stay_in_their_cell(on: int) -> None:
     below = {name: torch.tensor(1) for name in NAMES[:1]}
     figure = draw_lines(ANSWERS, [Line([cell] * 3, "all of the many questions"), Line([below] * 3, "one")])
     figure.canvas.draw()
-    *first, second = (
-        [text.get_window_extent() for text in figure.texts if text.get_ha() == "center"][k] for k in (0, 1, 2, 3)
-    )
+    centred = [text for text in figure.texts if text.get_horizontalalignment() == "center"]
+    *first, second = (centred[k].get_window_extent() for k in (0, 1, 2, 3))
     whole = figure.bbox
     for box in first:
         assert 0 <= box.x0 < box.x1 <= whole.x1

@@ -420,14 +420,15 @@ def test_from_a_table_with_holes_to_filled_cells(tmp_path: Path) -> None:
     own = holed(tmp_path / "trees.csv", truth, 0.35, seed=9, markers=("", "NA", "?"))
     schema, run, filled = tmp_path / "trees.yaml", tmp_path / "run", tmp_path / "filled.csv"
     shorter = ["--set", "train.epochs=2", "--set", "train.warmup_epochs=2", "--set", "evaluate=[{kind: imputation}]"]
-    for words in (
+    commands: list[list[str | Path]] = [
         ["init", own.path],
         ["check", schema],
         ["run", schema, "--out", run, *shorter],
         ["impute", run, own.path, "--out", filled],
         ["embed", run, own.path, "--out", tmp_path / "z.csv"],
         ["sample", run, "--given", "kind=fir", "-n", "3", "--out", tmp_path / "firs.csv"],
-    ):
+    ]
+    for words in commands:
         done = mmt(*words)
         assert done.status == 0, (words, done.err)
     with filled.open(encoding="utf-8", newline="") as file:

@@ -26,13 +26,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from outputs import HERE, WEIGHTS, differences, golden_folders, outputs
 from PIL import Image
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 import mmtoolkit
 from mmtoolkit.figures.latent_rows import latent_rows
+from outputs import HERE, WEIGHTS, differences, golden_folders, outputs
 
 PHOTO = "kind: image, shape: [1, 8, 8]"
 KINDS = {

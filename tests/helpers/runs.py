@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from typer.testing import CliRunner
+
+from facts import assert_facts
 
 SMALL = [
     "data.rows={train: 300, valid: 60, test: 80}",
@@ -47,3 +50,10 @@ def mmt_process(*arguments: str | Path, **environment: str) -> Ended:
         command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=300, check=False
     )
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def assert_refused(ended: Ended, facts: Sequence[str]) -> None:
+    """Status 2 and one line with these facts."""
+    assert (ended.status, ended.out) == (2, "")
+    (line,) = ended.err.splitlines()
+    assert_facts(line, *facts)

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 import mmtoolkit
+from mmtoolkit import TrainedRun
 
 SCHEMA = """\
 name: things
@@ -91,3 +92,17 @@ def trained(folder: Path, model: str | None = None) -> Path:
     (folder / "things.yaml").write_text(SCHEMA)
     schema = mmtoolkit.read_schema(folder / "things.yaml", [f"model={model}"] if model else [])
     return mmtoolkit.run(schema, folder / "run", figures=False).folder
+
+
+def cells_of(run: TrainedRun, row: Mapping[str, str], folder: Path) -> dict[str, Any]:
+    """A row of CSV as cells of the run's modalities."""
+    known = {name: cell for name, cell in row.items() if cell not in ("", "NA")}
+    cells: dict[str, Any] = {
+        name: {column: known[column] for column in modality.source_columns(name) if column in known}
+        if len(modality.source_columns(name)) > 1
+        else known.get(modality.source_columns(name)[0])
+        for name, modality in run.modalities.items()
+    }
+    if cells["photo"]:
+        cells["photo"] = folder / cells["photo"]
+    return {name: cell for name, cell in cells.items() if cell}

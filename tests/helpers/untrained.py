@@ -39,6 +39,7 @@ def untrained(
     modalities: Mapping[str, Modality],
     folder: Path,
     say: Callable[[str], None] = lambda line: None,
+    /,
     **tables: dict[str, Any],
 ) -> TrainedRun:
     """A run over the splits given as columns of cells."""

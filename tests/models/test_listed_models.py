@@ -7,7 +7,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_models import (
+from torch import nn
+from torch.distributions import Independent, Normal, kl_divergence
+
+from mmtoolkit.core.posterior import Gaussian
+from mmtoolkit.core.subsets import largest_supported
+from mmtoolkit.models import CVAE, JMVAE, MVAE, BiVCCA
+from model_cases import (
     EVERY,
     JOINT,
     MODELS,
@@ -23,12 +29,6 @@ from test_models import (
     presence,
     toys_of,
 )
-from torch import nn
-from torch.distributions import Independent, Normal, kl_divergence
-
-from mmtoolkit.core.posterior import Gaussian
-from mmtoolkit.core.subsets import largest_supported
-from mmtoolkit.models import CVAE, JMVAE, MVAE, BiVCCA
 from toys import EXAMPLES, Vector, VectorDecoder, batch_of, bools, randn, some_values
 
 # CVAE.

@@ -22,7 +22,8 @@ from toys import EXAMPLES, Category, Vector, batch_of, bools, randn, seeded, som
 
 PLUGIN = Path(__file__).parents[1] / "extensions" / "mixtures.py"
 COMPONENTS = load_plugins([PLUGIN]).components
-MMVAE, MoPoE = (COMPONENTS["model", kind] for kind in ("mmvae", "mopoe"))
+MMVAE: Any = COMPONENTS["model", "mmvae"]
+MoPoE: Any = COMPONENTS["model", "mopoe"]
 MODULE = sys.modules[MMVAE.__module__]
 S, B, D = 3, 4, 2
 VALID = torch.tensor([[True, False, True, True], [False, True, True, True], [False, True, True, False]])
@@ -43,7 +44,8 @@ def parts_of(q: Any, row: int) -> list[Normal]:
 def grid(n: int, rows: int = 1) -> Tensor:
     """Noise (n, rows, 1) in equal steps of probability: a mean over it is an integral."""
     steps = (torch.arange(n, dtype=torch.float64) + 0.5) / n
-    return torch.special.ndtri(steps).view(n, 1, 1).expand(n, rows, 1)
+    points: Tensor = torch.special.ndtri(steps)
+    return points.view(n, 1, 1).expand(n, rows, 1)
 
 
 # The posterior.
@@ -340,6 +342,7 @@ def test_the_bound_of_validation_takes_all_its_randomness_from_the_noise(model: 
 def test_mopoe_takes_ten_modalities_and_no_more() -> None:
     many = {f"m{i}": Vector() for i in range(11)}
     ten = build(MoPoE(latent_dim=D), {f"m{i}": Vector() for i in range(10)})
+    assert isinstance(ten.sets, Tensor)
     assert ten.sets.shape == (1023, 10)
     assert len(ten.sets.unique(dim=0)) == 1023
     assert ten.sets.any(1).all()

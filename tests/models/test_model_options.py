@@ -3,11 +3,11 @@
 import pytest
 import torch
 from pydantic import ValidationError
-from test_models import EVERY, MODELS, TOYS, D, case, network_of, presence
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.models import CVAE, JMVAE, VAE, BiVCCA
 from mmtoolkit.training.networks import parameter_counts
+from model_cases import EVERY, MODELS, TOYS, D, case, network_of, presence
 from toys import Category, Vector, batch_of, some_values
 
 TWO = {name: TOYS[name] for name in "ab"}

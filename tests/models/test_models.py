@@ -1,98 +1,27 @@
 """What VAE, CVAE, BiVCCA and JMVAE have in common, against slow explicit sums over rows."""
 
-import itertools
 import math
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 from torch.distributions import Normal, kl_divergence
 
-from mmtoolkit.models import CVAE, JMVAE, VAE, BiVCCA
-from mmtoolkit.training.networks import build
-from toys import EXAMPLES, Category, Vector, batch_of, bools, randn, some_values
-
-B, D = 5, 3
-
-
-class ToldEncoder(nn.Module):
-    """Reads a value and, beside it, a condition."""
-
-    def __init__(self, first, features, width, extra):
-        super().__init__()
-        self.first, self.last = first, nn.Linear(features + extra, width)
-
-    def forward(self, x, condition=None):
-        read = self.first(x)
-        return self.last(read if condition is None else torch.cat([read, condition], dim=1))
-
-
-class Told(Vector):
-    """A vector whose encoder takes a condition."""
-
-    def encoder(self, width, extra=0):
-        return ToldEncoder(nn.BatchNorm1d(self.size) if self.normalise else nn.Tanh(), self.size, width, extra)
-
-
-class ToldCategory(Category):
-    """A class whose encoder takes a condition."""
-
-    def encoder(self, width, extra=0):
-        return ToldEncoder(nn.Embedding(self.classes, 4), 4, width, extra)
-
-
-TOYS = {
-    "a": Told(size=2, weight=3.0),
-    "b": ToldCategory(classes=3, weight=10.0),
-    "c": Told(size=3, weight=0.5),
-}
-NORMALISED = {**TOYS, "a": Told(size=2, weight=3.0, normalise=True), "c": Told(size=3, normalise=True)}
-# Rows with everything, rows that lack one, and a row with nothing.
-PRESENT = torch.tensor([[1, 1, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1], [0, 0, 0]]) > 0
-JOINT = {"latent_dim": D, "width": 4, "alpha": 0.3}
-MODELS = {
-    "vae": VAE(latent_dim=D),
-    "vae of c": VAE(latent_dim=D, modality="c"),
-    "cvae": CVAE(latent_dim=D),
-    "cvae of b given c": CVAE(latent_dim=D, target="b", given=("c",)),
-    "cvae of c given b and a": CVAE(latent_dim=D, target="c", given=("b", "a")),
-    "bivcca": BiVCCA(latent_dim=D, mu=0.3),
-    "jmvae": JMVAE(**JOINT),
-    "jmvae with subsets": JMVAE(**JOINT, subsets=(("c", "a"), ("b", "c"))),
-}
-EVERY = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
-
-
-def toys_of(model, modalities=TOYS):
-    """The modalities that a model is tested with."""
-    return dict(itertools.islice(modalities.items(), 2)) if isinstance(model, BiVCCA) else modalities
-
-
-def network_of(model, modalities=TOYS, seed=0):
-    return build(model, toys_of(model, modalities), seed).double()
-
-
-def case(model, modalities=TOYS):
-    """Networks, complete values, and noise for one step."""
-    network = network_of(model, modalities)
-    return network, some_values(network.modalities, B), randn(2 if isinstance(model, BiVCCA) else 1, B, D, seed=4)
-
-
-def presence(model, present=PRESENT):
-    return present[:, : len(toys_of(model))]
-
-
-def gradients(network, loss):
-    network.zero_grad()
-    loss.backward()
-    return {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
-
-
-def assert_close(actual, expected):
-    torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-10)
-
+from mmtoolkit.models import CVAE, JMVAE, VAE
+from model_cases import (
+    EVERY,
+    NORMALISED,
+    TOYS,
+    B,
+    D,
+    assert_close,
+    case,
+    gradients,
+    network_of,
+    presence,
+)
+from toys import EXAMPLES, batch_of, bools, randn
 
 # The same mathematics, a row at a time.
 

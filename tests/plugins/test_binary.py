@@ -17,7 +17,7 @@ from mmt_attributes import Attributes, Numeric
 from mmt_binary import Binary
 from mmtoolkit import MVAE, Batch, Observed, build, parse_schema
 from mmtoolkit.data.dataset import prepare
-from mmtoolkit.runs.checking import generated_batch
+from mmtoolkit.training.networks import generated_batch
 from rows import faults_of, parameters, refused, rows_of
 from toys import EXAMPLES, bools, randn
 
@@ -138,7 +138,7 @@ def test_the_encoder_is_an_embedding_and_two_layers() -> None:
     hidden = F.silu(torch.cat([first, c], 1) @ state["dense.0.weight"].T + state["dense.0.bias"])
     torch.testing.assert_close(encoder(x, c), hidden @ state["dense.2.weight"].T + state["dense.2.bias"])
     branch = MALE.branch(6)
-    assert torch.equal(branch(x), F.silu(branch[1].weight[[1, 0, 1]]))
+    assert torch.equal(branch(x), F.silu(branch.get_parameter("1.weight")[[1, 0, 1]]))
 
 
 def test_log_prob_is_that_of_a_coin() -> None:
@@ -146,7 +146,7 @@ def test_log_prob_is_that_of_a_coin() -> None:
     z, x = randn(8, 5) * 50, torch.arange(8).double() % 2
     p = decoder(z)
     assert (p.batch_shape, p.event_shape) == ((8,), ())
-    yes = torch.sigmoid(decoder.layers(z)[:, 0])
+    yes = torch.sigmoid(decoder.get_submodule("layers")(z)[:, 0])
     torch.testing.assert_close(p.log_prob(x), torch.where(x == 1, yes, 1 - yes).log())
 
 
@@ -294,7 +294,7 @@ def test_many_binaries_from_a_schema_take_steps(count: int) -> None:
         with torch.no_grad():
             for parameter in network.parameters():
                 assert parameter.grad is not None
-                parameter -= 0.01 * parameter.grad
+                parameter.sub_(0.01 * parameter.grad)
     finite_gradients(network)
     assert losses[-1] < losses[0]
 

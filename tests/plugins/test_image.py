@@ -166,7 +166,8 @@ def transparent(mode: str) -> PILImage.Image:
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_what_is_transparent_lies_on_white(mode: str, tmp_path: Path) -> None:
-    path = saved(tmp_path, transparent(mode), **({"transparency": 1} if mode == "P" else {}))
+    options: dict[str, Any] = {"transparency": 1} if mode == "P" else {}
+    path = saved(tmp_path, transparent(mode), **options)
     for image in (GREY, COLOUR):
         stored = image.parse(path)
         assert stored[:, :, :5].unique().tolist() == [0]
@@ -212,7 +213,7 @@ def test_pictures_of_other_sizes_fit(resize: Literal["crop", "stretch"], size: t
 def test_crop_keeps_the_middle_and_stretch_keeps_all() -> None:
     picture = PILImage.new("L", (30, 10), 0)
     picture.paste(255, (10, 0, 20, 10))  # the middle third is white
-    crop, stretch = (Image(shape=(1, 10, 10), resize=r).parse(picture)[0] for r in ("crop", "stretch"))  # type: ignore[arg-type]
+    crop, stretch = (Image(shape=(1, 10, 10), resize=r).parse(picture)[0] for r in ("crop", "stretch"))
     assert crop.min() == 255
     assert stretch[:, 0].max() == 0
     assert stretch[:, 5].min() == 255
@@ -360,7 +361,7 @@ def test_pixels_are_drawn_with_their_grey_as_probability() -> None:
 
 
 def test_only_dynamic_binarisation_redraws() -> None:
-    assert [Image(shape=(1, 8, 8), binarize=b).redraws for b in ("none", "static", "dynamic")] == [False, False, True]  # type: ignore[arg-type]
+    assert [Image(shape=(1, 8, 8), binarize=b).redraws for b in ("none", "static", "dynamic")] == [False, False, True]
 
 
 # Options.
@@ -533,7 +534,9 @@ def test_text_and_drawing() -> None:
     for image in (GREY, COLOUR):
         axes = Figure().subplots()
         image.draw(torch.rand(image.shape), axes)
-        assert axes.images[0].get_array().shape[:2] == (8, 10)
+        pixels = axes.images[0].get_array()
+        assert pixels is not None
+        assert pixels.shape[:2] == (8, 10)
 
 
 def test_pictures_read_in_parallel_leave_warnings_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

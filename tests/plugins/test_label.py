@@ -59,7 +59,7 @@ def test_named_classes_stay_as_they_are() -> None:
     cells = iter([["x", "y"]])
     assert PETS.fit(cells) is PETS
     assert next(cells) == ["x", "y"]  # was not read
-    assert Label(classes=[1, 0]).classes == ("1", "0")  # type: ignore[arg-type]
+    assert Label(classes=[1, 0]).classes == ("1", "0")
 
 
 def test_fit_keeps_the_other_options() -> None:
@@ -180,7 +180,7 @@ def test_log_prob_is_that_of_a_softmax() -> None:
     decoder = DIGITS.decoder(5).double()
     z = torch.randn(20, 5, dtype=torch.float64) * 50
     x = torch.arange(20) % 10
-    weights = decoder.layers(z).exp()
+    weights = decoder.get_submodule("layers")(z).exp()
     found = decoder(z).log_prob(x)
     assert torch.allclose(found, (weights[torch.arange(20), x] / weights.sum(1)).log())
     assert found.isfinite().all()

@@ -253,10 +253,12 @@ def test_the_encoder_reads_standardised_numbers_and_the_mask() -> None:
     torch.testing.assert_close(BODY.condition(X).double(), read, rtol=1e-6, atol=1e-6)
     assert BODY.condition(X).dtype == torch.float32
     encoder, c = BODY.encoder(6, extra=3).double(), randn(4, 3)
-    first = F.silu(F.linear(read, encoder.first.linear.weight, encoder.first.linear.bias))
-    torch.testing.assert_close(encoder(X, c), encoder.dense(torch.cat([first, c], 1)))
+    weight, bias = (encoder.get_parameter(f"first.linear.{name}") for name in ("weight", "bias"))
+    first = F.silu(F.linear(read, weight, bias))
+    torch.testing.assert_close(encoder(X, c), encoder.get_submodule("dense")(torch.cat([first, c], 1)))
     branch = BODY.branch(6).double()
-    torch.testing.assert_close(branch(X), F.silu(F.linear(read, branch.linear.weight, branch.linear.bias)))
+    weight, bias = (branch.get_parameter(f"linear.{name}") for name in ("weight", "bias"))
+    torch.testing.assert_close(branch(X), F.silu(F.linear(read, weight, bias)))
     single = torch.tensor([180.0, 150.0], dtype=torch.float64)
     torch.testing.assert_close(HEIGHT.condition(single), torch.tensor([[1.0], [-2.0]]))
 
@@ -288,7 +290,7 @@ def test_log_prob_is_a_density_in_the_user_s_unit() -> None:
     mean, std = torch.tensor(BODY.standard, dtype=torch.float64)
     for likelihood in ("gaussian", "student_t"):
         decoder = BODY.model_copy(update={"likelihood": likelihood}).decoder(5).double()
-        torch.nn.init.normal_(decoder.raw_scale)
+        torch.nn.init.normal_(decoder.get_parameter("raw_scale"))
         z = randn(4, 5) * 3
         p = decoder(z)
         assert (p.batch_shape, p.event_shape) == ((4,), (2, 2))

@@ -94,7 +94,7 @@ def test_the_source_of_the_tutorial(tmp_path: Path) -> None:
     assert mmt("plugins", "check", *files).status == 0
     words = ("run", EXAMPLES / "dice.yaml", "--out", tmp_path / "run", "--set", "train.epochs=2", *files)
     assert mmt(*words).status == 0
-    assert mmt("sample", tmp_path / "run", "--given", "even=yes", "-n", 3, *files).status == 0
+    assert mmt("sample", tmp_path / "run", "--given", "even=yes", "-n", "3", *files).status == 0
 
 
 def test_two_parameters_of_every_number(tmp_path: Path) -> None:

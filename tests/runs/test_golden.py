@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import mmtoolkit
-from golden.outputs import WEIGHTS, differences, golden_folders, outputs, read_json, unpack
+from outputs import WEIGHTS, differences, golden_folders, outputs, read_json, unpack
 
 FOLDERS = golden_folders()
 # (kind, option) -> the values of it that golden runs must have: all that change what a component of 0.1 computes.

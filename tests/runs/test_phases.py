@@ -16,6 +16,7 @@ from facts import assert_facts
 from mmtoolkit import Picture
 from mmtoolkit.runs import finish, pictures
 from mmtoolkit.runs.folder import read_pictures
+from mmtoolkit.runs.report import report_of
 from runs import SMALL, mmt
 
 TINY = [*SMALL, "data.rows={train: 60, valid: 20, test: 20}", "evaluate=[{kind: elbo}]"]
@@ -107,7 +108,6 @@ def test_a_crash_in_a_picture_leaves_a_run_that_resume_completes(
 def test_finished_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "run"
     times: list[str | None] = []
-    report_of = finish.report_of
 
     def report(of: Path) -> Path:
         times.append(finished(of))

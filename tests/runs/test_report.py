@@ -13,8 +13,10 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
+from matplotlib.collections import Collection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from torch import Tensor
 
 import mmtoolkit
@@ -154,7 +156,9 @@ def test_scores_stand_by_target_and_given() -> None:
     assert values["price", "accuracy"] == [None, 0.6, None, 0.51, 0.9]
     relative = [p and p.relative for p in rows["price", "accuracy"]]
     assert relative == [None, pytest.approx(1.2), None, pytest.approx(1.02), pytest.approx(1.8)]
-    assert rows["name", "accuracy"][1].relative is None  # over nothing
+    place = rows["name", "accuracy"][1]
+    assert place is not None
+    assert place.relative is None  # over nothing
     assert [p and p.itself for p in rows["price", "accuracy"]] == [None, False, None, True, False]
 
 
@@ -310,10 +314,14 @@ def space(shades: Mapping[str, Any], n: int = 40) -> dict[str, Any]:
     return {"split": "test", "rows": list(range(n)), "means": means, "shades": shades}
 
 
+def positions(dots: Collection) -> NDArray[Any]:
+    return np.asanyarray(dots.get_offsets())
+
+
 def groups_of(figure: Figure, panel: int = 0) -> dict[str, tuple[str, int]]:
     """Label -> colour and number of points."""
     return {
-        str(dots.get_label()): (to_hex(dots.get_facecolor()[0]), len(dots.get_offsets()))
+        str(dots.get_label()): (to_hex(np.asanyarray(dots.get_facecolor())[0]), len(positions(dots)))
         for dots in figure.axes[panel].collections
     }
 
@@ -326,16 +334,18 @@ def test_points_are_coloured_by_group_number_and_what_is_missing() -> None:
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["pet", "price", ""]  # the last is the scale
     assert groups_of(figure) == {"missing (10)": (DATA, 10), "cat": (GROUPS[0], 20), "dog": (GROUPS[1], 10)}
     missing, numbers = figure.axes[1].collections
-    assert (missing.get_label(), len(missing.get_offsets())) == ("missing (10)", 10)
-    assert numbers.get_array().tolist() == prices[:30]
+    assert (missing.get_label(), len(positions(missing))) == ("missing (10)", 10)
+    assert np.asanyarray(numbers.get_array()).tolist() == prices[:30]
     points, _ = principal_components(np.array(latent["means"]))
-    np.testing.assert_allclose(numbers.get_offsets(), points[:30])
-    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["missing (10)", "cat", "dog"]
+    np.testing.assert_allclose(positions(numbers), points[:30])
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["missing (10)", "cat", "dog"]
     chosen = latent_space(latent, ["same", "pet", "same"])
     assert [axes.get_title(loc="left") for axes in chosen.axes] == ["same", "pet"]
     plain = latent_space(space({}))
     assert len(plain.axes) == 1
-    assert len(plain.axes[0].collections[0].get_offsets()) == 40
+    assert len(positions(plain.axes[0].collections[0])) == 40
 
 
 def test_the_largest_of_many_groups_have_colours_of_their_own() -> None:

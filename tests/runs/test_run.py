@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 import mmtoolkit
 from facts import assert_facts
+from mmt_attributes import Label
 from mmtoolkit.components import Evaluator, Run, Scores
 from mmtoolkit.core.posterior import Posterior
 from mmtoolkit.sources import FashionMini
@@ -73,8 +74,12 @@ def test_run_json_says_what_made_the_weights(folder: Path) -> None:
 
 def test_the_resolved_schema_repeats_the_run(folder: Path, tmp_path: Path) -> None:
     schema = mmtoolkit.read_schema(folder / "schema.yaml")
-    assert schema.modalities["label"].classes == tuple(sorted(FashionMini.classes))
-    assert Path(schema.data.root).is_absolute()
+    label, source = schema.modalities["label"], schema.data
+    assert isinstance(label, Label)
+    assert label.classes == tuple(sorted(FashionMini.classes))
+    assert isinstance(source, FashionMini)
+    assert source.root is not None
+    assert source.root.is_absolute()
     mmtoolkit.run(schema, tmp_path / "again", figures=False)
     first, again = (load_file(run / "weights.safetensors") for run in (folder, tmp_path / "again"))
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -132,7 +137,7 @@ def test_the_elbo_agrees_with_an_explicit_sum(run: mmtoolkit.TrainedRun) -> None
 class Drawing(Evaluator):
     """An evaluator that scores nothing and draws figures whose names look alike as files."""
 
-    kind: Literal["drawing"] = "drawing"  # type: ignore[assignment]
+    kind: Literal["drawing"] = "drawing"
     names: tuple[str, ...]
 
     def evaluate(self, run: Run, split: str) -> Scores:
@@ -168,7 +173,9 @@ def test_loading_and_sampling_never_touch_the_data(folder: Path, tmp_path: Path)
     moved = tmp_path / "moved"
     shutil.copytree(folder, moved)
     schema = (moved / "schema.yaml").read_text()
-    root = str(mmtoolkit.read_schema(folder / "schema.yaml").data.root)
+    source = mmtoolkit.read_schema(folder / "schema.yaml").data
+    assert isinstance(source, FashionMini)
+    root = str(source.root)
     assert root in schema
     (moved / "schema.yaml").write_text(schema.replace(root, str(tmp_path / "nowhere")))
     loaded = mmtoolkit.load(moved)

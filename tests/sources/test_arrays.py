@@ -43,7 +43,7 @@ def test_a_table_of_any_kind_is_cut_into_splits(make: Callable[[Any], Any]) -> N
     source = Arrays.of(make(COLUMNS), split={"train": 0.5, "test": 0.5}, split_seed=1)
     dataset = prepare(source, {"colour": Label(), "price": Numeric()})
     assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 15, "test": 15}
-    assert sum(split.present.sum(0) for split in dataset.splits.values()).tolist() == [20, 20]  # type: ignore[attr-defined]
+    assert torch.cat([split.present for split in dataset.splits.values()]).sum(0).tolist() == [20, 20]
     assert dataset.modalities["colour"].classes == ("blue", "red")  # type: ignore[attr-defined]
     values = torch.cat([v for split in dataset.splits.values() for v in split.values("price")])
     assert sorted(values.tolist()) == [1.0] * 5 + [2.0] * 5 + [5.0] * 5 + [6.0] * 5

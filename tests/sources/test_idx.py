@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from facts import assert_facts
+from mmt_image import Image
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.catalogue.plugins import load_plugins
 from mmtoolkit.data.dataset import prepare
 from mmtoolkit.sources import MNIST, FashionMini, IdxSource
 from mmtoolkit.sources.idx import read_idx
@@ -93,7 +93,7 @@ def test_broken_packing(data: bytes, facts: str, tmp_path: Path) -> None:
 def test_a_flipped_byte_in_a_packed_file_is_noticed(tmp_path: Path) -> None:
     data = bytearray(gzip.compress(ONE * 50, mtime=0))
     data[-6] ^= 1
-    assert_facts(fault(tmp_path / "a.gz", data), "cannot be read: ", "CRC", "; fetch it again")
+    assert_facts(fault(tmp_path / "a.gz", bytes(data)), "cannot be read: ", "CRC", "; fetch it again")
 
 
 def test_no_file_and_a_folder(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_broken_file_stops_preparation_with_its_line(idx_folder: Callable[...,
     root = idx_folder(packed=False)
     path = root / "t10k-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-1])
-    image = load_plugins().components["modality", "image"](shape=(1, 28, 28), network="mlp")
+    image = Image(shape=(1, 28, 28), network="mlp")
     with pytest.raises(UserError) as raised:
         prepare(Tiny(root=root), {"image": image})
     (line,) = raised.value.faults

@@ -12,22 +12,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
-from conftest import idx_bytes
 from facts import assert_facts
+from idx_files import idx_bytes
 from mmt_image import Image as ImageModality
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.catalogue.shipped import data_cards
 from mmtoolkit.data.dataset import prepare
-from mmtoolkit.sources import MNIST, IdxSource, MultiMNIST
+from mmtoolkit.sources import MNIST, MultiMNIST
 from mmtoolkit.sources.multimnist import lay_out, shrink
 
 CELLS = [(4, 4), (4, 23), (23, 4), (23, 23)]
 
 
-class TinyDigits(IdxSource):
-    kind: Literal["tiny_digits"] = "tiny_digits"
-    data_set = "mnist"
-    classes = MNIST.classes
+class TinyDigits(MNIST):
+    kind: Literal["tiny_digits"] = "tiny_digits"  # type: ignore[assignment]
     extents: ClassVar[dict[str, tuple[Literal["train", "t10k"], int, int]]] = {
         "train": ("train", 0, 10),
         "valid": ("train", 10, 20),
@@ -37,7 +35,7 @@ class TinyDigits(IdxSource):
 
 class Tiny(MultiMNIST):
     kind: Literal["tiny_multi"] = "tiny_multi"  # type: ignore[assignment]
-    digits: ClassVar[type[IdxSource]] = TinyDigits
+    digits: ClassVar[type[MNIST]] = TinyDigits
     sizes: ClassVar[dict[str, int]] = {"train": 400, "valid": 90, "test": 90}
 
 
@@ -189,7 +187,7 @@ def test_fewer_rows_are_the_first_of_all(root: Path, own_cache: Path) -> None:
 )
 def test_options_are_checked(options: dict[str, int], fact: str) -> None:
     with pytest.raises(ValidationError, match=fact):
-        MultiMNIST(**options)  # type: ignore[arg-type]
+        MultiMNIST(**options)
 
 
 def test_its_size_is_the_paper_s_and_its_data_mnist_s() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pytest
@@ -84,8 +84,9 @@ class LevelEncoder(nn.Module):
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         values, known = split_entries(x, self.single)
-        features = [values, known.to(values)] if c is None else [values, known.to(values), c.to(values)]
-        return self.layers(torch.cat(features, 1))
+        read = [values, known.to(values)] if c is None else [values, known.to(values), c.to(values)]
+        features: Tensor = self.layers(torch.cat(read, 1))
+        return features
 
 
 class LevelDecoder(nn.Module):
@@ -94,13 +95,17 @@ class LevelDecoder(nn.Module):
     def __init__(self, modality: Level, size: int) -> None:
         super().__init__()
         self.modality = modality
-        self.layers = nn.Linear(size, modality.size)
+        self.layers: nn.Module = nn.Linear(size, modality.size)
         self.raw = nn.Parameter(torch.zeros(modality.size))
 
-    def forward(self, z: Tensor) -> Distribution:
+    def numbers(self, z: Tensor) -> Any:
+        """The distribution of the numbers, all of them known."""
         mean = self.layers(z).to(torch.promote_types(z.dtype, torch.float32))
         scale = (nn.functional.softplus(self.raw) + 0.1).to(mean).expand_as(mean)
-        return self.modality.distribution(self.likelihood(mean, scale, validate_args=False))
+        return self.likelihood(mean, scale, validate_args=False)
+
+    def forward(self, z: Tensor) -> Distribution:
+        return self.modality.distribution(self.numbers(z))
 
 
 def test_what_is_sound_passes() -> None:
@@ -113,7 +118,7 @@ def test_what_is_sound_passes() -> None:
 def test_a_likelihood_of_positive_numbers_passes() -> None:
     class Decoder(LevelDecoder):
         def forward(self, z: Tensor) -> Distribution:
-            base = super().forward(z).base
+            base = self.numbers(z)
             rate = base.scale + nn.functional.softplus(base.loc)
             return self.modality.distribution(distributions.Gamma(1 + base.scale, rate, validate_args=False))
 
@@ -156,12 +161,12 @@ def _states(line: str, start: str, facts: Sequence[str]) -> bool:
     return line.startswith(start)
 
 
-def decoding(change: Any) -> type[Level]:
+def decoding(change: Callable[..., Distribution]) -> type[Level]:
     """A `Level` whose decoder gives something else: change(mean, scale, modality) -> distribution."""
 
     class Decoder(LevelDecoder):
         def forward(self, z: Tensor) -> Distribution:
-            base = super().forward(z).base
+            base = self.numbers(z)
             return change(base.loc, base.scale, self.modality)
 
     return level(decoder=lambda self, size: Decoder(self, size))
@@ -197,21 +202,24 @@ class Wider(distributions.Normal):
     """Samples of half as much spread again as log_prob states."""
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
-        return self.loc + 1.5 * (super().sample(sample_shape) - self.loc)
+        draws: Tensor = super().sample(sample_shape)
+        return self.loc + 1.5 * (draws - self.loc)
 
 
 class Shifted(distributions.Normal):
     """Draws that lie a tenth of a standard deviation too far right."""
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
-        return super().sample(sample_shape) + 0.1 * self.scale
+        draws: Tensor = super().sample(sample_shape)
+        return draws + 0.1 * self.scale
 
 
 class Unnormalised(distributions.Normal):
     """A density that leaves out its constant."""
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return super().log_prob(value) + 0.5
+        log_prob: Tensor = super().log_prob(value)
+        return log_prob + 0.5
 
 
 class Unscaled(distributions.Normal):
@@ -225,7 +233,8 @@ class Deaf(distributions.Normal):
     """Draws that do not heed sample_shape."""
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
-        return super().sample()
+        draws: Tensor = super().sample()
+        return draws
 
 
 def _mixed(self: Any, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -540,7 +549,7 @@ class _Forgetful(LevelDecoder):
         self.shift = torch.randn(modality.size)
 
     def forward(self, z: Tensor) -> Distribution:
-        base = super().forward(z).base
+        base = self.numbers(z)
         return self.modality.distribution(
             distributions.Normal(base.loc + self.shift.to(base.loc), base.scale, validate_args=False)
         )
@@ -597,19 +606,21 @@ class Discrete(Distribution):
         return self.base.variance
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
-        return self.base.sample(sample_shape)
+        draws: Tensor = self.base.sample(sample_shape)
+        return draws
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return self.base.log_prob(value) + (torch.lgamma(value + 1) if self.wrong else 0)
+        log_prob: Tensor = self.base.log_prob(value)
+        return log_prob + (torch.lgamma(value + 1) if self.wrong else 0)
 
 
 @pytest.mark.parametrize("columns", [None, ("a", "b")], ids=["one", "several"])
 def test_probabilities_of_discrete_values_without_their_constant(columns: tuple[str, ...] | None) -> None:
     def counts(wrong: bool) -> Modality:
         cls = decoding(lambda mean, scale, m: m.distribution(Discrete(nn.functional.softplus(mean) + scale, wrong)))
-        return type("Counts", (cls,), {"__module__": __name__, "point": lambda self, p: p.mean.round()})(
-            columns=columns
-        )
+        members = {"__module__": __name__, "point": lambda self, p: p.mean.round()}
+        rounding: type[Level] = type("Counts", (cls,), members)
+        return rounding(columns=columns)
 
     check_modality(counts(wrong=False))
     for line in faults(counts(wrong=True)):
@@ -620,8 +631,8 @@ def test_probabilities_of_discrete_values_without_their_constant(columns: tuple[
 def test_unknown_entries_that_matter() -> None:
     class Reader(LevelEncoder):
         def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-            features = x.flatten(1) if c is None else torch.cat([x.flatten(1), c], 1)
-            return self.layers(features)
+            features: Tensor = self.layers(x.flatten(1) if c is None else torch.cat([x.flatten(1), c], 1))
+            return features
 
     lines = faults(level(encoder=lambda self, width, extra=0: Reader(self, width, extra))(columns=("a", "b")))
     assert_line(lines, "encoder(width): ", "unknown entry", "nan", "split_entries")
@@ -635,8 +646,9 @@ class Bank(Level, Banked):
 
     def decode_bank(self, decoders: Sequence[nn.Module], z: Tensor, valid: Tensor) -> Distribution:
         z = torch.where(valid.unsqueeze(-1), z, 0.0)
-        mean = torch.stack([decoder.layers(rows).squeeze(-1) for decoder, rows in zip(decoders, z, strict=True)])
-        scale = torch.stack([nn.functional.softplus(decoder.raw) + 0.1 for decoder in decoders])
+        layers = [decoder.get_submodule("layers") for decoder in decoders]
+        mean = torch.stack([layer(rows).squeeze(-1) for layer, rows in zip(layers, z, strict=True)])
+        scale = torch.stack([nn.functional.softplus(decoder.get_parameter("raw")) + 0.1 for decoder in decoders])
         return distributions.Normal(mean, scale.expand_as(mean), validate_args=False)
 
 
@@ -691,13 +703,19 @@ class _Posterior(Gaussian):
 
 
 def _inferring(wrong: str) -> Any:
-    cls = type("Wrong", (_Posterior,), {"wrong": wrong})
+    cls: type[_Posterior] = type("Wrong", (_Posterior,), {"wrong": wrong})
 
     def infer(self: MVAENetwork, batch: Batch, given: Collection[str]) -> Gaussian:
         q = MVAENetwork.infer(self, batch, given)
         return cls(q.mean, q.logvar)
 
     return infer
+
+
+class _Spare(MVAENetwork):
+    def __init__(self, *options: Any) -> None:
+        super().__init__(*options)
+        _spare(self)
 
 
 def _decoded(self: MVAENetwork, z: Tensor, batch: Batch, targets: Collection[str]) -> dict[str, Distribution]:
@@ -710,7 +728,7 @@ def _unkept(self: MVAENetwork, batch: Batch, given: Collection[str]) -> Gaussian
     if not hasattr(self, "shift"):
         self.shift = torch.randn(1)
     q = MVAENetwork.infer(self, batch, given)
-    return Gaussian(q.mean + self.shift.to(q.mean), q.logvar)
+    return Gaussian(q.mean + cast(Tensor, self.shift).to(q.mean), q.logvar)
 
 
 def _by_batch(self: MVAENetwork, batch: Batch, given: Collection[str]) -> Gaussian:
@@ -750,13 +768,7 @@ MODELS: dict[str, tuple[Model, tuple[str, ...]]] = {
         ("forward: ", "beta", "KL divergence", "0, 1, 2", "multiply"),
     ),
     "a parameter not used": (
-        model(
-            type(
-                "Spare",
-                (MVAENetwork,),
-                {"__init__": lambda self, *a: (MVAENetwork.__init__(self, *a), _spare(self), None)[2]},
-            )
-        ),
+        model(_Spare),
         ("forward: ", "every parameter", "spare got none", "loss"),
     ),
     "another generator": (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ from runs import SMALL
 LABEL = Label(classes=FashionMini.classes)
 
 
-def dataset(modalities: dict[str, Modality] | None = None, **options: Any) -> Dataset:
+def dataset(modalities: Mapping[str, Modality] | None = None, **options: Any) -> Dataset:
     rows = {"train": 120, "valid": 40, "test": 20}
     return prepare(FashionMini(rows=rows, **options), modalities or {"label": LABEL})
 
@@ -81,9 +81,12 @@ def test_early_stopping_ends_training(tmp_path: Path) -> None:
 def test_gradients_are_clipped_to_the_norm(tmp_path: Path) -> None:
     loop = trainer(tmp_path, gradient_clip=1e-3)
     norms = []
-    loop.optimizer.register_step_post_hook(
-        lambda *_: norms.append(torch.nn.utils.get_total_norm([p.grad for p in loop.network.parameters()]).item())
-    )
+
+    def measure(*_: object) -> None:
+        gradients = [cast(Tensor, parameter.grad) for parameter in loop.network.parameters()]
+        norms.append(torch.nn.utils.get_total_norm(gradients).item())
+
+    loop.optimizer.register_step_post_hook(measure)
     loop.run()
     assert len(norms) == 6
     assert max(norms) == pytest.approx(1e-3, rel=1e-3)
@@ -129,7 +132,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     def spoil(*_: object) -> None:
         if loop.progress.step == last:
             with torch.no_grad():
-                loop.network.decoders[0].layers[0].weight.fill_(torch.inf)
+                loop.network.decoders[0].get_parameter("layers.0.weight").fill_(torch.inf)
 
     loop.optimizer.register_step_post_hook(spoil)
     with pytest.raises(mmtoolkit.UserError) as error:

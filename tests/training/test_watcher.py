@@ -52,7 +52,9 @@ def test_a_watcher_of_a_run_receives_folder_and_resolved_schema(tmp_path: Path) 
     (start,) = watcher.starts
     assert (start.folder, start.schema) == (tmp_path / "run", run.schema)
     assert start.schema is not None
-    assert start.schema.modalities["label"].classes == tuple(sorted(FashionMini.classes))  # learned
+    label = start.schema.modalities["label"]
+    assert isinstance(label, Label)
+    assert label.classes == tuple(sorted(FashionMini.classes))  # learned
     assert (start.epochs, start.done, start.steps, start.rows) == (2, 0, 3, 120)
     assert watcher.epochs == [1, 2]
 

@@ -12,16 +12,16 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 import torch
-from test_impute import Endless, assert_refused, cells_of
 
 import mmtoolkit
+from endless import Endless
 from facts import assert_facts
 from mmt_attributes import Label, Numeric
 from mmtoolkit import Batch, Observed, TrainedRun
 from mmtoolkit.using.embedding import Embedder, read_by
 from mmtoolkit.using.run_table import RunTable
-from runs import mmt
-from table_runs import read_csv, truth, with_holes, write_csv
+from runs import assert_refused, mmt
+from table_runs import cells_of, read_csv, truth, with_holes, write_csv
 from untrained import untrained
 
 NAMES = [f"{what}_{k}" for what in ("mean", "logvar") for k in range(3)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,13 +98,14 @@ def test_where_the_runs_own_data_is_gone(run: Path, new: Path) -> None:
 def test_options_that_do_not_go_together(run: Path, new: Path) -> None:
     reading = ["data.format", "data.delimiter", "data.encoding", "data.missing"]
     reading += ["data.absent_files", "data.files_outside", "data.on_bad_cell"]
-    for options, *facts in (
+    cases: list[tuple[Any, ...]] = [
         ((new, "--split", "valid"), "--split valid: ", "; ", str(new)),
         (("--on-bad-cell", "error"), "--on-bad-cell: ", "TABLE", "; leave it out"),
         (("--set", "data.encoding=utf-8"), "--set data.encoding=utf-8: ", "trained run; ", "evaluate", "TABLE"),
         ((new, "--set", "data.rows=3"), "--set data.rows=3: ", "; ", *reading),
         ((new, "--set", "train.epochs=3"), "--set train.epochs=3: ", "trained run; ", "evaluate"),
-    ):
+    ]
+    for options, *facts in cases:
         ended = mmt("evaluate", run, *options)
         assert (ended.status, ended.out) == (2, "")
         (line,) = ended.err.splitlines()

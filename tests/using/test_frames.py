@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -225,7 +225,7 @@ def test_data_that_is_not_a_table(run: TrainedRun, data: Any, facts: tuple[str, 
 def test_an_unknown_policy(run: TrainedRun) -> None:
     for use in (run.impute, run.embed, run.evaluate_on):
         with pytest.raises(UserError) as raised:
-            use({"price": [1]}, on_bad_cell="ignore")
+            use({"price": [1]}, on_bad_cell="ignore")  # type: ignore[arg-type]
         assert_facts(str(raised.value), "on_bad_cell: ", "'error' or 'missing'", "'ignore'", "; ")
 
 
@@ -271,5 +271,5 @@ def test_frames_are_never_imported_by_the_library() -> None:
 
 def test_the_rows_of_a_frame_come_in_pieces() -> None:
     frame = frame_of(pandas.DataFrame({"a": range(5), "b": list("vwxyz")}))
-    pieces = [(rows.raw["b"].to_pylist(), list(rows.cells("a"))) for rows in frame.rows(2)]
+    pieces = [(cast(Any, rows.raw["b"]).to_pylist(), list(rows.cells("a"))) for rows in frame.rows(2)]
     assert pieces == [(["v", "w"], [0, 1]), (["x", "y"], [2, 3]), (["z"], [4])]

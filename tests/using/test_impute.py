@@ -23,16 +23,16 @@ import torch
 from PIL import Image
 
 import mmtoolkit
+from endless import Endless
 from facts import assert_facts
 from mmt_attributes import Label, Numeric
 from mmt_binary import Binary
 from mmtoolkit import TrainedRun
 from mmtoolkit.base import meter
-from mmtoolkit.tables import Rows, RowTable
 from mmtoolkit.using.imputing import Imputer
 from mmtoolkit.using.run_table import RunTable, rows_at_once
-from runs import Ended, mmt
-from table_runs import COLUMNS, SORTS, read_csv, truth, with_holes, write_csv
+from runs import Ended, assert_refused, mmt
+from table_runs import COLUMNS, SORTS, cells_of, read_csv, truth, with_holes, write_csv
 from untrained import untrained
 
 FILLED = ("photo", "title", "the sort", "price", "width", "height", "ripe", "sweet", "sour")
@@ -54,27 +54,6 @@ def impute(run: Path, table: Path, out: Path, *options: str) -> Ended:
     assert done.status == 0, done.err
     assert done.out == f"{out}\n"
     return done
-
-
-def assert_refused(ended: Ended, facts: Sequence[str]) -> None:
-    """Status 2 and one line with these facts."""
-    assert (ended.status, ended.out) == (2, "")
-    (line,) = ended.err.splitlines()
-    assert_facts(line, *facts)
-
-
-def cells_of(run: TrainedRun, row: Mapping[str, str], folder: Path) -> dict[str, Any]:
-    """A row of CSV as cells of the run's modalities."""
-    known = {name: cell for name, cell in row.items() if cell not in ("", "NA")}
-    cells: dict[str, Any] = {
-        name: {column: known[column] for column in modality.source_columns(name) if column in known}
-        if len(modality.source_columns(name)) > 1
-        else known.get(modality.source_columns(name)[0])
-        for name, modality in run.modalities.items()
-    }
-    if cells["photo"]:
-        cells["photo"] = folder / cells["photo"]
-    return {name: cell for name, cell in cells.items() if cell}
 
 
 # What is filled.
@@ -229,7 +208,7 @@ def test_pooled_and_spread_by_the_formula(draws: int) -> None:
 
     numeric = Numeric(mean=(10.0, -1.0), std=(2.0, 3.0), columns=("u", "v"), likelihood="student_t")
     p = numeric.decoder(2)(z)
-    centre, own = p.base.mean.view(draws, 3, 2), p.base.variance.view(draws, 3, 2)  # type: ignore[attr-defined]
+    centre, own = p.base.mean.view(draws, 3, 2), p.base.variance.view(draws, 3, 2)
     torch.testing.assert_close(numeric.pooled(p, draws)[:, 0], centre.mean(0))
     assert numeric.pooled(p, draws)[:, 1].all()
     second = (own + centre.square()).mean(0) - centre.mean(0).square()  # E[x²] - E[x]²
@@ -249,7 +228,7 @@ def test_pooled_votes_where_points_are_whole_numbers_and_averages_where_not() ->
     category = Category()
     logits = torch.eye(3)[[0, 1, 1, 2, 2, 1]] * 5  # draw-major, two rows: draws 0 1 2 and 1 2 1
     p = torch.distributions.Categorical(logits=logits)
-    category.__class__.point = lambda self, p: p.logits.argmax(-1)  # type: ignore[method-assign]
+    category.__class__.point = lambda self, p: p.logits.argmax(-1)  # type: ignore[method-assign, attr-defined]
     try:
         assert category.pooled(p, 3).tolist() == [0, 1]
     finally:
@@ -622,34 +601,6 @@ def test_an_interruption_leaves_nothing(run: TrainedRun, new: Path, monkeypatch:
 
 
 # Memory.
-
-
-class Endless(RowTable):
-    """Creates each piece of rows when it is read, and counts the pieces in memory."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return ("a", "b")
-
-    def __init__(self, rows: int) -> None:
-        self.length, self.alive, self.most = rows, 0, 0
-
-    def __len__(self) -> int:
-        return self.length
-
-    def rows(self, size: int, names: Sequence[str] | None = None) -> Any:
-        import weakref
-
-        for _ in range(0, self.length, size):
-            rows = Rows({"a": pa.array([None, 1.5] * (size // 2)), "b": pa.array(["x", None] * (size // 2))}, ())
-            self.alive += 1
-            self.most = max(self.most, self.alive)
-            weakref.finalize(rows, self._gone)
-            yield rows
-            del rows
-
-    def _gone(self) -> None:
-        self.alive -= 1
 
 
 def test_rows_are_let_go(tmp_path: Path) -> None:

@@ -99,7 +99,11 @@ def test_nothing_that_is_there_is_replaced_unasked(things: Path, tmp_path: Path)
     assert picture.read_text() == "mine"
     assert not (tmp_path / "new.csv").exists()
 
-    for words in (["--out", tmp_path / "new.csv"], ["--given", "photo", "--out", tmp_path / "s.png"]):
+    commands: list[list[str | Path]] = [
+        ["--out", tmp_path / "new.csv"],
+        ["--given", "photo", "--out", tmp_path / "s.png"],
+    ]
+    for words in commands:
         done = mmt("sample", things, "-n", "2", *words, "--overwrite")
         assert done.status == 0, done.err
     assert picture.read_bytes().startswith(b"\x89PNG")
