@@ -6,8 +6,8 @@ posterior, as `log_likelihood` does by q(z | image, label). Both read the same n
 and the ratio of their speeds is printed with both estimates, which must agree: with PyTorch's own matrix products, with
 those that `mmt` chooses (`devices.choose_kernels`), and for each as a user gets it.
 
-It needs an environment of its own that holds both. MultiVae imports torchvision, of which nothing is used here: where
-it is not installed, empty modules stand in for it.
+It needs an environment of its own that holds both. MultiVae imports torchvision, but this script uses nothing of it:
+where it is not installed, empty modules stand in for it.
 
     python -m venv other && other/bin/pip install -e .
     other/bin/pip install --no-deps multivae==1.0.3 pythae==0.1.2 nltk

@@ -22,7 +22,7 @@ class Count(Modality):
     hidden: PositiveInt = 64
     """Units of the hidden layers."""
     typical: PositiveFloat | None = None
-    """A typical count, the unit of the networks' inputs and rates. Learned, the training mean, where left out."""
+    """A typical count, the unit of the networks' inputs and rates. By default the training mean."""
 
     # Data.
 
@@ -59,7 +59,7 @@ class Count(Modality):
         return stored.to(torch.float32)
 
     def cell(self, value: Tensor) -> int:
-        """What a table holds."""
+        """Convert a value to a cell of a table."""
         return int(value)
 
     # Networks.

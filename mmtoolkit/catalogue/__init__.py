@@ -1,1 +1,1 @@
-"""What is installed (plugins) and what ships (the registry)."""
+"""The installed plugins, and the registry of schemas, studies and data sets that ships with mmtoolkit."""

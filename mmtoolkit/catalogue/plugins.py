@@ -102,7 +102,7 @@ def load_plugins(files: Sequence[str | Path] = ()) -> Plugins:
         files: Python files, each a plugin, as `--plugin FILE.py` names them.
 
     Raises:
-        UserError: two classes have one kind, or a file is no working plugin. An installed plugin that does not work
+        UserError: two classes have one kind, or a file is not a working plugin. An installed plugin that does not work
             only adds a line to `broken`.
     """
     plugins = Plugins()

@@ -138,7 +138,7 @@ def out() -> Console:
 
 
 def say(line: str) -> None:
-    """Print a line that is no result, on stderr."""
+    """Print a line that is not a result, on stderr."""
     print(line, file=sys.stderr)
 
 

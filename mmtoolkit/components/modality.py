@@ -91,7 +91,7 @@ class Modality(Component):
 
     @classmethod
     def propose_together(cls, columns: Sequence[ColumnSummary]) -> Proposal | None:
-        """Propose one modality for several columns, each of which `propose` accepted.
+        """Propose one modality for several columns, after `propose` has accepted each of them.
 
         Default: None, one modality for each column.
         """

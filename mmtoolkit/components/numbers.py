@@ -1,4 +1,4 @@
-"""The base class of modalities whose values are numbers: one per row, or several of which some may be unknown."""
+"""The base class of modalities whose values are numbers: one per row, or several, some possibly unknown."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ class NumberModality(Modality):
         return Parsed(torch.from_numpy(stored), present, texts)
 
     def _columns_of(self, cells: Cells, faults: dict[int, list[str]]) -> dict[str, Sequence[Any]]:
-        """Turn mappings into columns; add a fault for each row that is no mapping or names an unknown column."""
+        """Turn mappings into columns; add a fault for each row that is not a mapping or names an unknown column."""
         assert self.columns is not None
         rows: list[Mapping[str, Any]] = []
         for row, cell in enumerate(cells):
@@ -270,7 +270,7 @@ class NumberModality(Modality):
         return 1 if self.single else 2 * self.size
 
     def condition(self, x: Tensor) -> Tensor:
-        """The numbers, zero if unknown; for several, also 1 for each known one."""
+        """The numbers, zero if unknown; with `columns`, also a flag for each, 1 if known, else 0."""
         values, known = split_entries(x, self.single)
         return values.float() if self.single else torch.cat([values.float(), known.float()], dim=1)
 

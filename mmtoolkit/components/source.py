@@ -90,7 +90,7 @@ class Source(Component):
         return None
 
     def beside(self, split: str) -> FilesBeside | None:
-        """What opens the files that texts in a split name, for modalities that read files (`reads_files`).
+        """Return the opener of the files that texts in a split name, for modalities that read files (`reads_files`).
 
         Default: None; modalities receive the texts themselves.
         """

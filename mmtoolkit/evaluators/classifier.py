@@ -27,7 +27,7 @@ _FEWEST_ROWS = 2
 
 
 class Task(Entry):
-    """One classifier for each target; both lists of modalities are in schema order."""
+    """The modalities to classify, with one classifier for each, and the modalities to classify them from."""
 
     target: tuple[str, ...]
     """The modalities to classify; each has a linear head."""
@@ -52,10 +52,10 @@ class Task(Entry):
 class Classifier(EntryEvaluator[Task]):
     """Trains a classifier on training rows that have the target and all of the given, and scores its predictions.
 
-    A model that also learns from incomplete rows has to beat it (Wu & Goodman 2018, Figure 4). The classifier has a new
+    It is a baseline for models that also learn from incomplete rows (Wu & Goodman 2018, Figure 4). It has a new
     encoder of the same kind as the model's for each of the given, and one linear layer to the target's likelihood. Adam
-    minimises the negative log-probability. It uses nothing of the trained model. The weights are those of the step with
-    the best score on the `valid` split.
+    minimises the negative log-probability. The classifier uses nothing of the trained model. It keeps the weights of
+    the step with the best score on the `valid` split.
     """
 
     kind: Literal["classifier"] = "classifier"

@@ -68,7 +68,7 @@ class Imputation(Evaluator):
         return shares
 
     def check(self, names: Sequence[str]) -> None:
-        """Raise a `ValueError` if `hide` names something that is no modality."""
+        """Raise a `ValueError` if `hide` names something that is not a modality."""
         for name in self.hide if isinstance(self.hide, Mapping) else ():
             if name not in names:
                 raise ValueError(f"hide names {name!r}, which is no modality; the modalities are {', '.join(names)}")

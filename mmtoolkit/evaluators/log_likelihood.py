@@ -36,7 +36,7 @@ _MANY = 0.1
 
 
 class LikelihoodEntry(Entry):
-    """One score: log p(target | given), with z from q(z | proposal); lists of modalities are in schema order."""
+    """One score: log p(target | given), with z from q(z | proposal)."""
 
     target: tuple[str, ...]
     """The modalities to score."""
@@ -46,7 +46,7 @@ class LikelihoodEntry(Entry):
     """The modalities to infer z from; by default the targets and the given. An empty list is the prior."""
 
     def check(self, names: Sequence[str]) -> None:
-        """Raise a `ValueError` for a name that is no modality, no target at all, or a target that is also given."""
+        """Raise a `ValueError` if a name is not a modality, there is no target, or a target is also given."""
         super().check(names)
         Entry(target=self.target, given=self.proposal or ()).check(names)
         if both := [name for name in self.target if name in self.given]:

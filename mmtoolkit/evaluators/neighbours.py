@@ -79,7 +79,7 @@ class Neighbours:
         Args:
             batch: B rows, without the target cells.
             targets: (B, M) bool, the cells to predict, on the host.
-            itself: (B,) int64, the rows' numbers if they are training rows: a row is no neighbour of itself.
+            itself: (B,) int64, the rows' numbers if they are training rows: a row is not its own neighbour.
 
         Returns:
             name -> (n, *event) for the n rows with this target; modalities without targets are left out.

@@ -17,16 +17,16 @@ from mmtoolkit.core.posterior import Gaussian
 
 
 class BiVCCA(Model):
-    """BiVCCA: two modalities x and y, each with its own posterior; there is no joint one.
+    """BiVCCA: two modalities x and y, each with its own posterior, but no joint posterior.
 
-    Trained on
+    Training maximises
 
         μ (E_q(z | x)[λ_x log p(x | z) + λ_y log p(y | z)] - β KL(q(z | x) || p(z)))
 
-    and 1 - μ times the same under q(z | y).
+    plus 1 - μ times the same under q(z | y).
 
-    A row that has one of the two is trained on the term of that one, with weight 1 and its own likelihood. z can be
-    inferred from either alone.
+    For a row with x alone, it maximises E_q(z | x)[λ_x log p(x | z)] - β KL(q(z | x) || p(z)), and likewise for y
+    alone. The model infers z from x alone or from y alone.
 
     Source: Wang, Yan, Lee & Livescu, "Deep Variational Canonical Correlation Analysis", 2016.
     """

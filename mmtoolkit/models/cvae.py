@@ -20,11 +20,11 @@ from mmtoolkit.models.names import known
 
 
 class CVAE(Model):
-    """The conditional variational autoencoder p(x | y): one modality x, given others y that are never modelled.
+    """The conditional variational autoencoder p(x | y): one modality x given others y, which it does not model.
 
-    Trained on E_q(z | x, y)[λ log p(x | z, y)] - β KL(q(z | x, y) || p(z)), with the rows that have x and all of y. The
-    encoder of x and its decoder are told of y (`Modality.condition`). z can be inferred from x and y together; given
-    y alone it has the prior N(0, I), which does not depend on y.
+    Training maximises E_q(z | x, y)[λ log p(x | z, y)] - β KL(q(z | x, y) || p(z)) over the rows that have x and all of
+    y. The encoder and the decoder of x also read y (`Modality.condition`). The model infers z from x and y together;
+    given y alone, z has the prior N(0, I), which does not depend on y.
 
     Source: Sohn, Lee & Yan, "Learning Structured Output Representation using Deep Conditional Generative Models",
     NeurIPS 2015.
@@ -33,9 +33,9 @@ class CVAE(Model):
     kind: Literal["cvae"] = "cvae"
 
     target: str | None = None
-    """x, the modality that is modelled; the first where left out."""
+    """x, the modality to model; by default the first."""
     given: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """y, the modalities that it is conditioned on; all others where left out."""
+    """y, the modalities to condition on; by default all others."""
 
     def build(self, modalities: Mapping[str, Modality]) -> Network:
         """The encoder and decoder of the target, with the condition among their inputs."""
@@ -88,7 +88,7 @@ class CVAENetwork(ListedNetwork):
         return present[:, [names.index(name) for name in self.inputs]].all(1)
 
     def condition(self, batch: Batch) -> Tensor:
-        """What the networks are told of the given: (B, extra); zeros of those that a row lacks."""
+        """The features of the given that the networks read: (B, extra), zeros for modalities that a row lacks."""
         parts = []
         for name in self.given:
             part = self.blank(batch, batch.size, self.modalities[name].condition_size)

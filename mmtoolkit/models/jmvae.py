@@ -20,14 +20,14 @@ _HIDDEN = 512
 
 
 class JMVAE(Model):
-    """The JMVAE: a joint inference network, and one of each modality drawn towards it.
+    """The JMVAE: a joint inference network, and one for each modality, which training pulls towards it.
 
-    Trained, with the rows that have everything, on
+    Training maximises, over the rows that have all modalities,
 
         E_q(z | x)[sum_i λ_i log p(x_i | z)] - β KL(q(z | x) || p(z)) - α sum_s KL(q(z | x) || q(z | x_s)),
 
-    where x is all modalities and s each of them alone, and each of the listed subsets. z can be inferred from
-    everything, from each modality alone, and from the listed subsets.
+    where x is all modalities, and s is each modality alone and each of the listed subsets. The model infers z from all
+    modalities, from each alone, or from a listed subset.
 
     Source: Suzuki, Nakayama & Matsuo, "Joint Multimodal Learning with Deep Generative Models", ICLR 2017 workshop.
     """
@@ -37,9 +37,9 @@ class JMVAE(Model):
     alpha: NonNegativeFloat = 0.1
     """α, the weight of the KL divergences to the inference networks of the subsets."""
     width: Annotated[int, Field(gt=0, le=65_536)] = 512
-    """How many features of each modality a joint inference network reads."""
+    """The number of features of each modality that a joint inference network reads."""
     subsets: tuple[tuple[str, ...], ...] = ()
-    """Sets of two modalities or more, though not all, that get an inference network too."""
+    """Sets of at least two modalities, but not all, that also get an inference network."""
 
     @classmethod
     def examples(cls) -> Iterable[Self]:
@@ -47,7 +47,7 @@ class JMVAE(Model):
         return (cls(latent_dim=2, width=16),)
 
     def build(self, modalities: Mapping[str, Modality]) -> Network:
-        """Encoders and decoders of the modalities, and joint encoders of all and of the listed subsets."""
+        """Build encoders and decoders of the modalities, a joint encoder of all, and one of each listed subset."""
         if len(modalities) < 2:
             raise UserError("model: jmvae joins two modalities or more, and there is one; add one, or use vae")
         listed = []

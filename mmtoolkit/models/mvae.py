@@ -23,17 +23,17 @@ class SubsetOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     k: Annotated[int, Field(ge=0)] = 0
-    """How many are drawn a step, shared by all rows."""
+    """The number of random subsets in a step; all rows share them."""
     sampling: Literal["uniform", "by_size"] = "uniform"
-    """Uniform over all subsets between one and all modalities, as the paper has it, or `by_size`: the size first, as
-    its authors' code does."""
+    """`uniform` draws from all subsets with more than one and fewer than all modalities, as in the paper; `by_size`
+    draws the size first, as its authors' code does."""
 
 
 class MVAE(Model):
     """The MVAE: one Gaussian expert for each modality, joined by a product of experts with the prior.
 
-    Trained on the sum, over the distinct subsets Y of what a row has (all of it, each modality alone, and cuts of
-    k random subsets), of
+    Training maximises the sum, over distinct subsets Y of the modalities that a row has (all of them, each alone, and
+    the intersections with k random subsets), of
 
         sum_{i in Y} λ_i E_q(z | Y)[log p(x_i | z)] - β KL(q(z | Y) || p(z)).
 
@@ -45,8 +45,8 @@ class MVAE(Model):
     subsets: SubsetOptions = SubsetOptions()
     """The random subsets."""
     banks: bool = False
-    """Run modalities that are alike, such as one attribute each, in one call where their plugin offers it. The results
-    are the same; whether it is faster depends on the device."""
+    """Whether to run modalities with the same options, such as many attributes, in one call, if their plugin supports
+    it. The results are the same; whether it is faster depends on the device."""
 
     @classmethod
     def examples(cls) -> Iterable[Self]:
@@ -145,9 +145,9 @@ class MVAENetwork(Network):
         Args:
             batch: B rows of M modalities.
             beta: the weight β of the KL divergence.
-            subsets: (k, M) bool; drawn where it is None.
-            noise: (1 + M + k, B, D), for all, each alone in schema order, then the subsets; drawn where None. A cut
-                that repeats a subset of its row uses the noise of the first.
+            subsets: (k, M) bool; by default the model draws them.
+            noise: (1 + M + k, B, D), for all modalities, each alone in schema order, then the subsets; by default the
+                model draws it. A cut that repeats a subset of its row uses the noise of the first.
 
         Returns:
             The loss in nats, and its parts: `log p(NAME)` for each modality and `KL`, unweighted, each summed over

@@ -16,10 +16,10 @@ from mmtoolkit.models.names import known
 
 
 class VAE(Model):
-    """The variational autoencoder of one modality; the others are left alone.
+    """The variational autoencoder of one modality; it ignores the others.
 
-    Trained on E_q(z | x)[λ log p(x | z)] - β KL(q(z | x) || p(z)), with the rows that have x. z can be inferred from x
-    alone.
+    Training maximises E_q(z | x)[λ log p(x | z)] - β KL(q(z | x) || p(z)) over the rows that have x. The model infers z
+    only from x.
 
     Source: Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
     """
@@ -27,7 +27,7 @@ class VAE(Model):
     kind: Literal["vae"] = "vae"
 
     modality: str | None = None
-    """x, the modality that is modelled; the first where left out."""
+    """x, the modality to model; by default the first."""
 
     def build(self, modalities: Mapping[str, Modality]) -> Network:
         """The encoder and decoder of the one modality."""

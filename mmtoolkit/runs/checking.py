@@ -1,4 +1,4 @@
-"""What `mmt check` does: it reads the data, builds the networks and tries one step, but does not train."""
+"""The work of `mmt check`: it reads the data, builds the networks and tries one step, but does not train."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a resumed run may change, and what must stay the same."""
+"""Decides which settings a resumed run may change, and which must stay the same."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ class Schema(BaseModel):
         return all(getattr(self, key) == getattr(other, key) for key in Schema.model_fields)
 
     def at(self, *path: str | int) -> str:
-        """`FILE:LINE: key.path` of a place in the schema, for a fault that shows up later."""
+        """The place of a key as `FILE:LINE: key.path`, for an error that you raise after the schema is read."""
         return self._origins.at(path)
 
     @property

@@ -45,7 +45,7 @@ class Arrays(CutSource):
             options: of this class and of every source, such as `on_bad_cell`.
 
         Raises:
-            UserError: the data is no table.
+            UserError: the data is not a table.
             ValueError: an option is wrong.
         """
         each = isinstance(data, Mapping) and bool(data) and all(map(is_table, data.values()))

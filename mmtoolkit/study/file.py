@@ -31,7 +31,7 @@ class Score(_Part):
     each: tuple[str, ...] = ()
     """Instead of `target`: one score for each of these targets, with the name `NAME: TARGET`."""
     given: tuple[str, ...] = ()
-    """What the result is conditioned on; by default nothing."""
+    """The given modalities of the result; by default none."""
     proposal: tuple[str, ...] | None = None
     """Proposal of the result, if it has one."""
     metric: str | None = None
@@ -101,8 +101,8 @@ class Study(_Part):
     set: dict[str, Any] = Field(default_factory=dict)
     """Key of the schema -> value, for every run, as after --set."""
     axes: dict[str, Any] = Field(default_factory=dict)
-    """What varies between runs; every combination is a run. An axis is a key of the schema -> a list of values, or any
-    name -> a mapping label -> {key: value, ...}."""
+    """The axes that vary between runs; every combination is a run. An axis is a key of the schema -> a list of values,
+    or any name -> a mapping label -> {key: value, ...}."""
     without: tuple[dict[str, Any], ...] = ()
     """Combinations to leave out: axis -> value or label. An axis that is not named matches every value."""
     seeds: Seeds = Seeds()

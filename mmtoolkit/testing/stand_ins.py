@@ -155,7 +155,7 @@ class _Decoder(nn.Module):
 
 
 def stand_in_modalities() -> dict[str, Modality]:
-    """Three modalities that predict each other: `point`, `choice` and `other point`, whose name is no identifier."""
+    """Three modalities that predict each other: `point`, `choice` and `other point`, a name with a space."""
     return {"point": Point(), "choice": Choice(), "other point": Point(size=3)}
 
 

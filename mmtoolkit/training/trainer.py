@@ -369,7 +369,7 @@ class Trainer:
             write_text(self.folder / "history.jsonl", lines)
 
     def resume(self) -> bool:
-        """Continue from the folder's checkpoint; False if there is none.
+        """Continue from the folder's checkpoint; return False if there is none.
 
         Raises:
             UserError: the checkpoint is damaged, or another number of processes wrote it.

@@ -59,7 +59,7 @@ class Embedder:
             yield piece.rows, torch.cat([q.mean.T, q.variance.log().T]).float().cpu()
 
     def notes(self) -> list[str]:
-        """What the user should know about the rows, line by line."""
+        """Lines for the user about the rows."""
         notes = self.table.notes()
         if self.uninformed:
             rows = f"rows with nothing to infer z from: {self.uninformed:,}"
@@ -86,7 +86,7 @@ def embed_table(
         meter: creates a meter of the rows from `run.say`, the name of the task and the number of rows.
 
     Returns:
-        What the user should know, line by line.
+        Lines for the user, such as notes on empty rows.
 
     Raises:
         UserError: the table cannot be read or written, or has no such column; no half-written file stays.

@@ -1,4 +1,4 @@
-"""What `mmt impute` does: it writes a copy of a table with the missing cells filled and all else unchanged."""
+"""The work of `mmt impute`: it writes a copy of a table with the missing cells filled and all else unchanged."""
 
 from __future__ import annotations
 

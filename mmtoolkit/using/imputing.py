@@ -224,7 +224,7 @@ class Imputer:
         self.filled[column] -= count
 
     def notes(self) -> list[str]:
-        """What the user should know about added columns, cells that stay missing and empty rows, line by line."""
+        """Lines for the user about added columns, cells that stay missing and empty rows."""
         notes = self.table.notes()
         name = self.table.table.called
         if self.table.absent:

@@ -22,7 +22,7 @@ _Typical = Annotated[float, Field(gt=0, le=_LARGEST)]
 
 
 class Counts(NumberModality):
-    """How often something happened: 0, 1, 2, …; with `columns` several counts, of which some may be unknown.
+    """How often something happened: 0, 1, 2, …; with `columns` several counts, some possibly unknown.
 
     A cell is a whole number, or text that reads as one. Given z the counts are independent. The variance of a Poisson
     distribution is its mean μ, that of a negative binomial one μ + α μ², with a dispersion α of each column that is
@@ -36,7 +36,7 @@ class Counts(NumberModality):
     hidden: PositiveInt = 64
     """Units of the hidden layers."""
     typical: Annotated[tuple[_Typical, ...], Field(min_length=1)] | None = None
-    """A typical count of each column, in which networks count. Learned, the training mean, where left out."""
+    """A typical count of each column, the unit of the networks. By default the training mean."""
 
     @model_validator(mode="after")
     def _one_each(self) -> Self:
@@ -82,7 +82,7 @@ class Counts(NumberModality):
         return number
 
     def entry(self, number: float, place: int) -> int:
-        """What a table holds for a count."""
+        """Convert a count to an entry of a table."""
         return round(number)
 
     # Networks.

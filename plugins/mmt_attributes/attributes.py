@@ -20,8 +20,8 @@ from mmtoolkit import Better, Cells, Entries, NumberModality, Parsed, Records, a
 class Attributes(YesNo, NumberModality):
     """K binary attributes, each from a column of its own, with a Bernoulli likelihood each.
 
-    A cell maps a column to no or yes; attributes may be unknown, and a row is missing where all are. The networks
-    are those of the attributes of CelebA in Wu & Goodman 2018, section 4.1.
+    A cell maps columns to no or yes. Some attributes may be unknown; if all are, the cell is missing. The networks are
+    those of the attributes of CelebA in Wu & Goodman 2018, section 4.1.
     """
 
     kind: Literal["attributes"] = "attributes"
@@ -34,7 +34,7 @@ class Attributes(YesNo, NumberModality):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns."""
+        """The names of the attributes, which are those of the columns."""
         assert self.columns is not None
         return self.columns
 
@@ -46,7 +46,7 @@ class Attributes(YesNo, NumberModality):
         return (cls(columns=("Bald", "Male", "Smiling")),)
 
     def example_cells(self) -> Cells:
-        """Rows of which some lack one."""
+        """Rows; some lack one attribute."""
         no, yes = super().example_cells()
         first, *rest = self.names
         whole = [dict.fromkeys(self.names, no), dict.fromkeys(self.names, yes), {first: no, **dict.fromkeys(rest, yes)}]
@@ -63,7 +63,7 @@ class Attributes(YesNo, NumberModality):
         return self.read(cells)
 
     def parse_column(self, cells: Cells) -> Parsed:
-        """As uint8: a table of attributes is an eighth of its size then."""
+        """Parse cells as uint8, an eighth of the size of float64."""
         parsed = super().parse_column(cells)
         return Parsed(parsed.stored.to(torch.uint8), parsed.present, parsed.faults)
 
@@ -84,7 +84,7 @@ class Attributes(YesNo, NumberModality):
         return self.size
 
     def condition(self, x: Tensor) -> Tensor:
-        """1 for yes, -1 for no, 0 where unknown: (N, K)."""
+        """1 for yes, -1 for no, 0 if unknown: (N, K)."""
         return signs(x).float()
 
     def decoder(self, size: int) -> nn.Module:
@@ -98,23 +98,23 @@ class Attributes(YesNo, NumberModality):
     # Scores.
 
     def bernoulli(self, p: Distribution) -> distributions.Bernoulli:
-        """The base, which knows nothing of what is known: batch (N, K)."""
+        """The base distribution, which does not say which attributes are known: batch (N, K)."""
         assert isinstance(p, Entries)
         assert isinstance(p.base, distributions.Bernoulli)
         return p.base
 
     def point(self, p: Distribution) -> Tensor:
-        """What is more probable of each attribute, all of them known: (N, 2, K)."""
+        """The more probable value of each attribute, all known: (N, 2, K)."""
         assert isinstance(p, Entries)
         return p.whole((self.bernoulli(p).logits > 0).float())
 
     def pooled(self, p: Distribution, draws: int) -> Tensor:
-        """What is more probable of each attribute over all draws, all of them known: (N, 2, K)."""
+        """The more probable value of each attribute over all draws, all known: (N, 2, K)."""
         assert isinstance(p, Entries)
         return p.whole((self.average(p, draws) > 0.5).float())
 
     def entry_scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """Accuracy: 1 where an attribute is right. Of a row it is the share of the known ones."""
+        """The accuracy: 1 if an attribute is right, else 0."""
         said, true = (split_entries(value, self.single)[0] > 0.5 for value in (point, x))
         return {"accuracy": (said == true).float()}
 

@@ -33,7 +33,7 @@ class Label(Modality):
     kind: Literal["label"] = "label"
 
     classes: tuple[str, ...] | None = None
-    """The names of the classes, in order. Learned from the training cells where left out, sorted."""
+    """The names of the classes, in order. By default learned from the training cells, and sorted."""
 
     @field_validator("classes")
     @classmethod
@@ -49,7 +49,7 @@ class Label(Modality):
 
     @classmethod
     def propose(cls, column: ColumnSummary) -> Proposal | None:
-        """A column of few distinct cells, whose classes are written out: a rare one may be in no training row."""
+        """Propose to read a column of few distinct cells. It lists all classes: training rows may lack a rare one."""
         return label_proposal(column, sorted({str(cell) for cell in column.cells}, key=_sort_key))
 
     @property
@@ -165,7 +165,7 @@ class Label(Modality):
         return {self.source_columns(name)[0]: told}
 
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """Accuracy: 1 where the class is right."""
+        """The accuracy: 1 if the class is right, else 0."""
         return {"accuracy": (point == x).float()}
 
     def better(self) -> dict[str, Better]:

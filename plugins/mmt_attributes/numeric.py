@@ -36,26 +36,26 @@ _NUMBER = re.compile(r"\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*")
 
 
 class Numeric(NumberModality):
-    """A real number, or with `columns` several of which some may be unknown, in the user's own units.
+    """A real number, or with `columns` several, some possibly unknown, in your own units.
 
-    A cell is a number, or text that reads as one; NaN is unknown. The networks read the numbers standardised; the
-    likelihood is of the numbers as they are, so that its log-density is in nats per the user's unit.
+    A cell is a number, or text that reads as one; NaN is unknown. The networks read standardised numbers. The
+    likelihood is that of the original numbers, so its log-density refers to your unit.
     """
 
     kind: Literal["numeric"] = "numeric"
 
     likelihood: Literal["gaussian", "student_t"] = "gaussian"
-    """The distribution of a number: student_t where some lie far out (Lange et al. 1989)."""
+    """The distribution of a number: student_t suits columns with outliers (Lange et al. 1989)."""
     scale: Annotated[float, _SPREAD] | tuple[Annotated[float, _SPREAD], ...] | None = None
     """The standard deviation (gaussian) or scale (student_t), in the unit of the numbers: one for all, or one each.
-    Learned, one each, where left out."""
+    By default learned, one each."""
     degrees: Annotated[float, Field(gt=2)] | None = None
-    """The degrees of freedom of student_t, more than 2 so that its variance is finite; 4 where left out."""
+    """The degrees of freedom of student_t, more than 2 so that its variance is finite; by default 4."""
     mean: tuple[Annotated[float, _PLACE], ...] | None = None
-    """The mean of each number, by which it is standardised. Learned where left out; the median for student_t."""
+    """The mean of each number, for standardisation. By default learned; for student_t, the median."""
     std: tuple[Annotated[float, _SPREAD], ...] | None = None
-    """The standard deviation of each number, by which it is standardised. Learned where left out; for student_t that
-    of a normal distribution with the same quartiles."""
+    """The standard deviation of each number, for standardisation. By default learned; for student_t, that of a normal
+    distribution with the same quartiles."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -69,12 +69,12 @@ class Numeric(NumberModality):
 
     @classmethod
     def propose(cls, column: ColumnSummary) -> Proposal | None:
-        """A column of cells that read as numbers; student_t where some lie far out."""
+        """Propose to read a column of cells that read as numbers; with student_t if it has outliers."""
         return numeric_proposal(cls(), column)
 
     @classmethod
     def propose_together(cls, columns: Sequence[ColumnSummary]) -> Proposal | None:
-        """Many columns of numbers by one modality."""
+        """Propose one modality for many columns of numbers."""
         proposals = [proposal for column in columns if (proposal := cls.propose(column)) is not None]
         return together_proposal(columns, proposals)
 
@@ -99,7 +99,7 @@ class Numeric(NumberModality):
     def fit(self, chunks: Iterable[Cells]) -> Self:
         """Learn mean and standard deviation of each number from the cells that can be read.
 
-        For student_t they are of the middle half: a few numbers that lie far out would make all others look alike.
+        For student_t they come from the middle half of the numbers: outliers would make all others look alike.
         """
         if self.mean is not None and self.std is not None:
             return self
@@ -148,7 +148,7 @@ class Numeric(NumberModality):
         return number
 
     def numbers(self, cells: Cells, place: int) -> tuple[NDArray[np.float64], dict[int, str]]:
-        """A column at once where its cells are all numbers, or all text; `number` of those that are in doubt."""
+        """Convert a column at once if its cells are all numbers or all text; `number` converts doubtful cells."""
         found: NDArray[np.float64] | None = None
         if isinstance(cells, np.ndarray) and cells.dtype.kind in "iuf":
             found = cells.astype(np.float64)
@@ -178,7 +178,7 @@ class Numeric(NumberModality):
     # Networks.
 
     def encoder(self, width: int, extra: int = 0) -> nn.Module:
-        """An MLP that reads the standardised numbers, and which are known where there are several."""
+        """An MLP that reads the standardised numbers; with `columns`, also which are known."""
         return Encoder(self.branch(WIDTH), width, extra)
 
     def branch(self, width: int) -> nn.Module:
@@ -186,7 +186,7 @@ class Numeric(NumberModality):
         return NumericBranch(self, width)
 
     def condition(self, x: Tensor) -> Tensor:
-        """The standardised numbers, zero where unknown, and 1 for each that is known where there are several."""
+        """The standardised numbers, zero if unknown; with `columns`, also a flag for each, 1 if known, else 0."""
         standardised: Tensor = Standardised(self).to(x.device)(x)
         return standardised.float()
 

@@ -66,8 +66,8 @@ class YesNo(Modality):
     """A modality whose cells, or entries of cells, are yes or no."""
 
     values: tuple[str, str] | None = None
-    """How no and yes are written in the data, in this order. Learned from the training cells where left out: 0 and 1,
-    -1 and 1, false and true, no and yes, n and y, f and t, in lower or upper case."""
+    """The words for no and yes in the data, in this order. By default learned from the training cells: 0 and 1, -1 and
+    1, false and true, no and yes, n and y, f and t, in lower or upper case."""
 
     @field_validator("values", mode="before")
     @classmethod
@@ -88,7 +88,7 @@ class YesNo(Modality):
 
     @property
     def spellings(self) -> tuple[str, str]:
-        """No and yes as they are written, known or learned.
+        """The words for no and yes, given or learned.
 
         Raises:
             ValueError: they are neither.
@@ -105,10 +105,10 @@ class YesNo(Modality):
 
     @abstractmethod
     def entries(self, cells: Cells) -> Sequence[Cells]:
-        """All that a column of cells holds, as lists or arrays of single entries, None where unknown."""
+        """The entries of a column of cells, as lists or arrays, None if unknown."""
 
     def fit(self, chunks: Iterable[Cells]) -> Self:
-        """Learn how no and yes are written: the two spellings there are, ordered as is usual."""
+        """Learn the words for no and yes from the two that the cells have."""
         if self.values is not None:
             return self
         found: set[str] = set()
@@ -118,7 +118,7 @@ class YesNo(Modality):
         return type(self).model_validate({**self.model_dump(), "values": ordered(found)})
 
     def read(self, cells: Cells) -> tuple[NDArray[np.float64], dict[int, str]]:
-        """Entries, None where unknown, as 0 and 1 (N,), NaN where unknown or at fault, and the faults by row."""
+        """Convert entries, None if unknown, to 0 and 1 (N,), NaN if unknown or faulty, and the faults by row."""
         distinct, places = _distinct(cells)
         read = [*map(self._read, distinct), _Read(np.nan)]  # the last is where place -1 leads
         numbers = np.array([entry.number for entry in read])[places]
@@ -138,27 +138,27 @@ class YesNo(Modality):
         return _Read(np.nan, fault)
 
     def number(self, cell: Any, place: int = 0) -> float:
-        """0 for no and 1 for yes, in every column alike; NaN where unknown."""
+        """0 for no and 1 for yes, in every column; NaN if unknown."""
         numbers, faults = self.read([cell])
         if faults:
             raise ValueError(faults[0])
         return float(numbers[0])
 
     def entry(self, number: float, place: int = 0) -> str:
-        """No or yes as it is written."""
+        """The word for no or yes."""
         return self.spellings[int(number > 0.5)]
 
     def prepare(self, stored: Tensor, generator: torch.Generator | None, keys: Tensor | None) -> Tensor:
-        """float32: what is stored is uint8."""
+        """Convert the stored uint8 to float32."""
         return stored.to(torch.float32)
 
     def baseline(self, chunks: Iterable[Tensor]) -> Tensor:
-        """What is more frequent where it is known: (*event)."""
+        """The more frequent value among the known ones: (*event)."""
         return (super().baseline(chunks) > 0.5).float()
 
     @abstractmethod
     def bernoulli(self, p: Distribution) -> distributions.Bernoulli:
-        """The probabilities of yes in what `decoder` gives: batch (N,) or (N, K)."""
+        """The probabilities of yes under a distribution of `decoder`: batch (N,) or (N, K)."""
 
     def average(self, p: Distribution, draws: int) -> Tensor:
         """The probabilities of yes, averaged over draws: (N,) or (N, K)."""

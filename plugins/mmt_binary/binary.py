@@ -19,9 +19,9 @@ _Module = TypeVar("_Module", bound=nn.Module)
 
 
 class Binary(YesNo, Banked):
-    """One attribute that is yes or no, with a Bernoulli likelihood: an expert of its own.
+    """One attribute that is yes or no, with its own expert and a Bernoulli likelihood.
 
-    Many of them, by `each`, are the attributes of CelebA as in the MVAE19 of Wu & Goodman 2018, section 5. Its
+    With `each`, you get many of them, like the attributes of CelebA in the MVAE19 of Wu & Goodman 2018, section 5. The
     networks have no batch normalisation: under weak supervision a step often has one row of a modality.
     """
 
@@ -29,7 +29,7 @@ class Binary(YesNo, Banked):
 
     @classmethod
     def propose(cls, column: ColumnSummary) -> Proposal | None:
-        """A column of two usual spellings of no and yes."""
+        """Propose to read a column with two usual words for no and yes."""
         words = {word for cell in column.cells if (word := spelling(cell)) is not None}
         if len({word.lower() for word in words}) != 2:
             return None
@@ -58,13 +58,13 @@ class Binary(YesNo, Banked):
         return torch.tensor(number, dtype=torch.uint8)
 
     def parse_column(self, cells: Cells) -> Parsed:
-        """Each distinct cell is read once. NaN counts as missing."""
+        """Parse each distinct cell once. NaN counts as missing."""
         numbers, faults = self.read(cells)
         values = torch.from_numpy(numbers)
         return Parsed((values == 1).to(torch.uint8), ~values.isnan(), faults)
 
     def cell(self, value: Tensor) -> str:
-        """No or yes as it is written."""
+        """The word for no or yes."""
         return self.entry(float(value))
 
     def shades(self, name: str, value: Tensor) -> dict[str, float | str]:
@@ -99,15 +99,15 @@ class Binary(YesNo, Banked):
         return BinaryDecoder(mlp(size, 1))
 
     def encode_bank(self, encoders: Sequence[nn.Module], x: Tensor, valid: Tensor) -> Tensor:
-        """What n encoders give for rows of their own, in one batched product a layer.
+        """Run n encoders, each on its own rows, with one batched product a layer.
 
         Args:
             encoders: n modules that `encoder(width)` built.
-            x: (n, N), anything where not valid.
+            x: (n, N), any values if not valid.
             valid: (n, N) bool.
 
         Returns:
-            (n, N, width); finite and without effect on gradients where not valid.
+            (n, N, width); rows that are not valid are finite and do not affect gradients.
         """
         each = [_as(Encoder, module) for module in encoders]
         firsts = [_as(nn.Sequential, encoder.first) for encoder in each]
@@ -116,11 +116,11 @@ class Binary(YesNo, Banked):
         return _in_bank([encoder.dense for encoder in each], F.silu(F.embedding(rows, tables.flatten(0, 1))))
 
     def decode_bank(self, decoders: Sequence[nn.Module], z: Tensor, valid: Tensor) -> Distribution:
-        """What n decoders give for rows of their own, in one batched product a layer.
+        """Run n decoders, each on its own rows, with one batched product a layer.
 
         Args:
             decoders: n modules that `decoder(size)` built.
-            z: (n, N, size), anything where not valid.
+            z: (n, N, size), any values if not valid.
             valid: (n, N) bool.
 
         Returns:
@@ -139,15 +139,15 @@ class Binary(YesNo, Banked):
         return p
 
     def point(self, p: Distribution) -> Tensor:
-        """What is more probable (N,)."""
+        """The more probable value (N,)."""
         return (self.bernoulli(p).logits > 0).float()
 
     def pooled(self, p: Distribution, draws: int) -> Tensor:
-        """What is more probable over all draws (N,)."""
+        """The more probable value over all draws (N,)."""
         return (self.average(p, draws) > 0.5).float()
 
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """Accuracy: 1 where it is right."""
+        """The accuracy: 1 if the value is right, else 0."""
         return {"accuracy": ((point > 0.5) == (x > 0.5)).float()}
 
     def better(self) -> dict[str, Better]:
@@ -155,11 +155,11 @@ class Binary(YesNo, Banked):
         return {"accuracy": "high"}
 
     def text(self, value: Tensor) -> str:
-        """Yes or no where these are written as is usual, such as 1 and 0; else as they are written."""
+        """`yes` or `no` if the data has usual words for them, such as 1 and 0; else the data's own words."""
         return ("no", "yes")[int(value > 0.5)] if self.usual else self.cell(value)
 
     def named(self, name: str, value: Tensor) -> str:
-        """The name alone where it is yes; nothing where it is no, as `attributes` tells them."""
+        """The name for yes and nothing for no, as in `attributes`."""
         if not self.usual:
             return super().named(name, value)
         return name if value > 0.5 else ""

@@ -48,15 +48,15 @@ class Image(Modality):
     """Fully connected layers, or convolutions after DCGAN (Radford et al. 2015), sized from `shape`."""
     likelihood: Literal["bernoulli", "gaussian", "laplace"] = "bernoulli"
     """The distribution of a pixel. Bernoulli on grey pixels is the binary cross-entropy with targets in [0, 1],
-    which Wu & Goodman 2018 report; it is no density."""
+    which Wu & Goodman 2018 report; it is not a density."""
     scale: PositiveFloat | None = None
-    """The standard deviation (gaussian) or scale (laplace) of a pixel; learned, one a channel, where left out."""
+    """The standard deviation (gaussian) or scale (laplace) of a pixel. By default learned, one a channel."""
     binarize: Literal["none", "static", "dynamic"] = "none"
-    """Draw each pixel as 0 or 1 with its grey value as probability (Larochelle & Murray 2011): once for good, or
-    anew each time in training."""
+    """Whether to draw each pixel as 0 or 1, with its grey value as probability (Larochelle & Murray 2011): `static`
+    draws once, `dynamic` anew each time that training uses the picture."""
     resize: Literal["crop", "stretch", "error"] = "crop"
-    """What becomes of a picture of another size: its shorter side is resized and it is centre-cropped, both sides
-    are resized, or it is an error."""
+    """How to treat a picture of another size: `crop` resizes its shorter side and crops the centre, `stretch` resizes
+    both sides, `error` reports it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -73,12 +73,12 @@ class Image(Modality):
 
     @classmethod
     def propose(cls, column: ColumnSummary) -> Proposal | None:
-        """A column of picture files, in a shape that networks are quick on."""
+        """Propose to read a column of picture files, with a shape on which networks are fast."""
         return image_proposal(column)
 
     @classmethod
     def examples(cls) -> Iterable[Self]:
-        """Small ones: grey, in colour with a learned scale, and with pixels that are drawn anew."""
+        """Small images: grey, in colour with a learned scale, and with dynamic binarisation."""
         return (
             cls(shape=(1, 8, 8), network="mlp"),
             cls(shape=(3, 16, 16), likelihood="gaussian"),
@@ -99,7 +99,7 @@ class Image(Modality):
         return torch.from_numpy(pictures.pixels(cell, self.shape, self.resize).copy())
 
     def parse_column(self, cells: Cells) -> Parsed:
-        """Whole arrays of uint8 pixels of the right shape are taken as they are; pictures are read in parallel."""
+        """Take arrays of uint8 pixels of the right shape as they are, and read pictures in parallel."""
         if isinstance(cells, np.ndarray) and cells.dtype == np.uint8:
             grey = cells.ndim == 3 and self.shape[0] == 1
             stacked = cells[:, None] if grey else cells
@@ -136,11 +136,11 @@ class Image(Modality):
 
     @property
     def redraws(self) -> bool:
-        """Dynamic binarisation draws anew in training."""
+        """Whether binarisation is dynamic."""
         return self.binarize == "dynamic"
 
     def prepare(self, stored: Tensor, generator: torch.Generator | None, keys: Tensor | None) -> Tensor:
-        """Pixels in [0, 1], binarised where asked."""
+        """Pixels in [0, 1]; 0 or 1 if `binarize` is set."""
         x = stored.to(torch.float32).div_(255)
         if self.binarize == "none":
             return x

@@ -28,7 +28,7 @@ class Writer(Protocol):
         Args:
             before: (N, T) int64, the symbol before each place.
             z: (N, size).
-            state: after the places before; that of the first place where left out.
+            state: after the places before; by default that of the first place.
         """
 
 

@@ -102,7 +102,7 @@ class TextDecoder(nn.Module):
         Args:
             before: (N, T) int64, the symbol before each place.
             z: (N, size).
-            state: after the places before; that which z sets where left out.
+            state: after the places before; by default the one that z sets.
         """
         beside = z.unsqueeze(1).expand(-1, before.shape[1], -1)
         embedded = self.embedding(before)

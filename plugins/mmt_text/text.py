@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Text(Modality):
     """A text of bounded length: of characters, such as the digits of a number, or of words.
 
-    A cell is a text; numbers are texts too, and the empty text is a value, not a missing cell. Texts are brought to
+    A cell is a text; numbers are texts too, and the empty text is a value, not a missing cell. Texts are converted to
     Unicode's normal form C. The networks are those of MultiMNIST in Wu & Goodman 2018, section 4: GRUs (Cho et al.
     2014) with 200 units. The likelihood has a stop symbol, so it sums to one over all texts up to the bound.
     """
@@ -35,25 +35,25 @@ class Text(Modality):
     kind: Literal["text"] = "text"
 
     length: Annotated[int, Field(ge=1, le=4096)]
-    """The most symbols of a text. Networks take this many steps however short the texts are: keep it close."""
+    """The most symbols of a text. Networks take this many steps for every text, so choose it no larger than needed."""
     min_length: Annotated[int, Field(ge=0)] = 0
-    """The fewest symbols of a text: a shorter one is a bad cell, and has probability zero."""
+    """The fewest symbols of a text. A shorter text is a bad cell and has probability zero."""
     tokens: Literal["characters", "words"] = "characters"
-    """What a symbol is: a character, or a word. White space separates words."""
+    """Whether a symbol is a character or a word. White space separates words."""
     unknown: bool | None = None
-    """Whether a symbol outside the alphabet is read as an unknown one, shown as �, or is a bad cell. Where left out:
-    read as unknown with an alphabet that is learned, a bad cell with one that is given."""
+    """Whether a symbol outside the alphabet is read as an unknown symbol, shown as �, or makes the cell bad. By
+    default, it is read as unknown if the alphabet is learned, and makes the cell bad if you give the alphabet."""
     alphabet: tuple[str, ...] | None = None
-    """The symbols, in order; a plain text stands for its characters, or its words. Learned from the training cells
-    where left out: the most frequent first."""
+    """The symbols, in order, as a list or as one text of them. By default learned from the training cells, the most
+    frequent first."""
     vocabulary_size: Annotated[int, Field(ge=1)] = 10_000
-    """The most symbols that are learned."""
+    """The most symbols to learn."""
     feedback: Literal["teacher", "argmax"] = "teacher"
-    """What the decoder reads back: the symbol before (teacher forcing), or always its own most probable one, as the
-    code that Wu & Goodman released has it."""
+    """The symbol that the decoder reads at each step: the true or drawn one before (`teacher`, for teacher forcing), or
+    its own most probable one (`argmax`), as in the code that Wu & Goodman released."""
     state: Literal["last", "last_position"] = "last"
-    """What the encoder keeps: the last state of each direction, or, as the released code has it, the output at the last
-    position of the padded text, where the backward direction has read one symbol."""
+    """The summary that the encoder uses: the `last` state of each direction, or, as in the released code, the output at
+    the `last_position` of the padded text, where the backward direction has read one symbol."""
 
     @field_validator("alphabet", mode="before", json_schema_input_type=str | tuple[str, ...] | None)
     @classmethod
@@ -77,12 +77,12 @@ class Text(Modality):
 
     @classmethod
     def propose(cls, column: ColumnSummary) -> Proposal | None:
-        """A column of short texts, whose words or characters come back."""
+        """Propose to read a column of short texts, if their words or characters recur."""
         return text_proposal(column)
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """What the ids from 2 on stand for: the alphabet, then the unknown symbol where there is one.
+        """The symbols with the ids 2, 3, …: the alphabet, then the unknown symbol if there is one.
 
         Raises:
             ValueError: the alphabet is not known yet.
@@ -113,11 +113,11 @@ class Text(Modality):
 
     @classmethod
     def examples(cls) -> Iterable[Self]:
-        """Short ones: of characters, and of words."""
+        """Two short texts: of characters, and of words."""
         return cls(length=4), cls(length=3, tokens="words", min_length=1)
 
     def example_cells(self) -> Cells:
-        """Texts of all lengths that are allowed, up to three more than the shortest."""
+        """Texts of each allowed length, up to three symbols more than the shortest."""
         symbols = (self.alphabet or ("a", "b", "c"))[:3]
         sizes = range(self.min_length, min(self.length, self.min_length + 3) + 1)
         return [join((symbols[(n + i) % len(symbols)] for i in range(n)), self.tokens) for n in sizes]
@@ -134,7 +134,7 @@ class Text(Modality):
         return parsed.stored[0]
 
     def parse_column(self, cells: Cells) -> Parsed:
-        """Look all symbols up in one go."""
+        """Parse cells, looking up all symbols at once."""
         faults: dict[int, str] = {}
         rows: list[int] = []
         texts: list[Sequence[str]] = []
@@ -192,7 +192,7 @@ class Text(Modality):
         return join((self.symbols[i - FIRST] for i in ids[: int(lengths(ids))].tolist()), self.tokens)
 
     def baseline(self, chunks: Iterable[Tensor]) -> Tensor:
-        """The most frequent text (L,), the first among equals."""
+        """The most frequent text (L,), the first one in a tie."""
         counts: Counter[bytes] = Counter()
         for x in chunks:
             texts = stopped(x)
@@ -228,7 +228,7 @@ class Text(Modality):
         return networks.TextDecoder(self.size, self.length, self.min_length, self.feedback, size)
 
     def head(self, size: int) -> nn.Module:
-        """One layer to the symbol of each place, stop among them, without regard to those before."""
+        """One layer to the symbol of each place, stop included, each place independent of the others."""
         return networks.TextHead(self.size, self.length, self.min_length, size)
 
     def point(self, p: Distribution) -> Tensor:
@@ -237,7 +237,7 @@ class Text(Modality):
         return p.mode
 
     def average(self, p: Distribution, draws: int) -> Tensor:
-        """The greedy text that most draws give, the first draw's among equals: (N, L). Texts have no mean."""
+        """The most frequent greedy text among the draws, the earliest one in a tie: (N, L). Texts have no mean."""
         texts = self.point(p)
         _, names = texts.unique(dim=0, return_inverse=True)
         by_draw = names.unflatten(0, (draws, -1))
@@ -250,7 +250,7 @@ class Text(Modality):
         return self.average(p, draws)
 
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """Whether all is right, and the share of the places of the longer text whose symbol is."""
+        """Whether the whole text is right, and the share of right symbols among the places of the longer text."""
         point, x = stopped(point), stopped(x)
         same = point == x
         longer = torch.maximum(lengths(point), lengths(x))
@@ -259,7 +259,7 @@ class Text(Modality):
         return {"exact_match": same.all(1).float(), f"{SINGULAR[self.tokens]}_accuracy": share}
 
     def detailed_scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """Accuracy at each position, counted from 1: whether its symbol is right, in the texts that reach it."""
+        """The accuracy at each position, counted from 1, over the texts that reach it."""
         point, x = stopped(point), stopped(x)
         reached = lengths(x).unsqueeze(1) > torch.arange(self.length, device=x.device)
         same = (point == x).float()
@@ -277,5 +277,5 @@ class Text(Modality):
         return {"character_error_rate": CharacterErrorRate(self.cell)}
 
     def text(self, value: Tensor) -> str:
-        """The text in quotes, so that an empty one is seen."""
+        """The text in quotes, which show an empty text."""
         return repr(self.cell(value))
