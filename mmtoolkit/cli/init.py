@@ -70,6 +70,8 @@ def init(
         kind = (choice.kind or "") if choice.used else "left out"
         columns.add_row(escape(name), kind, f"{missing(choice.columns):.0%}", escape(choice.proposal.about))
     out().print(columns)
+    for note in first.notes:
+        say(note)
     path = shlex.quote(str(out_file))
     out().print(f"[bold]{escape(str(out_file))}[/] is written. Read it, then run:", soft_wrap=True)
     out().print(escape(f"  mmt check {path}\n  mmt run {path}"), soft_wrap=True)

@@ -29,6 +29,7 @@ class ColumnSummary:
         counts: how often each distinct cell occurs.
         more: whether the column has further distinct cells. Only the first few thousand are listed.
         beside: opens the files that cells may name; None if cells name no files.
+        signs: the texts that count as missing cells, and how often each occurs; without the empty text.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ColumnSummary:
     counts: Sequence[int]
     more: bool = False
     beside: FilesBeside | None = field(default=None, repr=False)
+    signs: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def counted(self) -> int:
@@ -79,7 +81,9 @@ class ColumnSummary:
         """The same column with the texts in `markers` counted as missing cells."""
         present = [not (isinstance(cell, str) and cell in markers) for cell in self.cells]
         cells, counts = tuple(compress(self.cells, present)), tuple(compress(self.counts, present))
-        return replace(self, missing=self.missing + self.counted - sum(counts), cells=cells, counts=counts)
+        absent = {c: n for c, n, here in zip(self.cells, self.counts, present, strict=True) if c and not here}
+        missing = self.missing + self.counted - sum(counts)
+        return replace(self, missing=missing, cells=cells, counts=counts, signs={**self.signs, **absent})
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mmtoolkit.components import ColumnSummary
 from mmtoolkit.tables import FilesBeside, Rows, TableFile
@@ -25,6 +27,7 @@ _SPLITS = _TRAIN | {"valid", "val", "validation", "dev", "test", "testing"}
 _SIGNS = {"?", "??", "-", "--", "---", ".", "..", "…", "n/a", "N/a", "n.a.", "N.A.", "#N/A", "#NA", "<NA>", "\\N"}
 _SIGNS |= {"#VALUE!", "#DIV/0!", "#REF!"}
 _WORDS = {"unknown", "missing", "none", "nil", "undefined", "na", "nd", "n.d.", "not available", "not known", "void"}
+_WORDS |= {"nan", "null"}
 _ABBREVIATION = re.compile(r"[^\W\d]{1,2}([./][^\W\d]{1,2}){1,3}\.?")
 
 
@@ -51,10 +54,12 @@ class _Tally:
         self.cells: list[Any] = []
         self.counts: list[int] = []
         self.missing, self.characters, self.others = 0, 0, 0
+        self.signs: Counter[str] = Counter()
         self.more = False
 
     def add(self, rows: Rows, name: str) -> None:
         """Count the cells of a column in some rows."""
+        self.signs.update(_count_signs(rows, name))
         for cell, count in _count_cells(rows, name):
             if cell is None:
                 self.missing += count
@@ -72,7 +77,8 @@ class _Tally:
 
     def summary(self, name: str, rows: int, beside: FilesBeside) -> ColumnSummary:
         """The summary of all cells added so far."""
-        return ColumnSummary(name, rows, self.missing, tuple(self.cells), tuple(self.counts), self.more, beside)
+        cells, counts = tuple(self.cells), tuple(self.counts)
+        return ColumnSummary(name, rows, self.missing, cells, counts, self.more, beside, dict(self.signs))
 
     def _has_room(self, cell: Any) -> bool:
         if not isinstance(cell, _PLAIN):
@@ -94,6 +100,15 @@ def _count_cells(rows: Rows, name: str) -> Iterable[tuple[Any, int]]:
             distinct = Rows({name: counts.field("values")}, rows.missing)
             return zip(_as_list(distinct.cells(name)), counts.field("counts").to_pylist(), strict=True)
     return ((cell, 1) for cell in _as_list(rows.cells(name)))
+
+
+def _count_signs(rows: Rows, name: str) -> dict[str, int]:
+    """How often each text that means a missing cell occurs, without the empty text, in a format that has no null."""
+    raw, signs = rows.raw[name], [sign for sign in rows.missing if sign]
+    if not signs or isinstance(raw, list) or raw.type != pa.string():
+        return {}
+    counts = raw.filter(pc.is_in(raw, pa.array(signs))).value_counts()
+    return dict(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True))
 
 
 def _as_list(cells: Cells) -> Sequence[Any]:
@@ -135,15 +150,15 @@ def names_splits(column: ColumnSummary) -> bool:
     return column.missing == 0 and len(names) >= 2 and names <= _SPLITS and bool(names & _TRAIN)
 
 
-def find_markers(columns: Sequence[ColumnSummary]) -> list[str]:
+def find_markers(columns: Sequence[ColumnSummary], has_null: bool) -> list[str]:
     """Texts that mean a missing cell, besides the usual ones, in order of appearance.
 
     Every column with the text must have two other values or more. A sign such as "?" needs nothing else. A word such
     as "unknown" may also be a class, so all other values in all of its columns must be numbers. An abbreviation such
-    as "k.A." needs one such column.
+    as "k.A." needs one such column. If the format has a null, signs and abbreviations may be classes as words may.
     """
     candidates = dict.fromkeys(cell for column in columns for cell in column.cells if _is_sign(cell) or _is_word(cell))
-    return [marker for marker in candidates if _is_marker(marker, [c for c in columns if marker in c.cells])]
+    return [m for m in candidates if _is_marker(m, [c for c in columns if m in c.cells], has_null)]
 
 
 def _is_sign(cell: Any) -> bool:
@@ -162,9 +177,11 @@ def _is_number(cell: Any) -> bool:
     return True
 
 
-def _is_marker(marker: str, holders: Sequence[ColumnSummary]) -> bool:
+def _is_marker(marker: str, holders: Sequence[ColumnSummary], has_null: bool) -> bool:
     others = [{cell for cell in c.cells if not (_is_sign(cell) or _is_word(cell))} for c in holders]
     if any(len(cells) < 2 for cells in others):
         return False
     numeric = [all(map(_is_number, cells)) for cells in others]
-    return _is_sign(marker) or all(numeric) or (any(numeric) and _ABBREVIATION.fullmatch(marker) is not None)
+    if all(numeric):
+        return True
+    return not has_null and (_is_sign(marker) or (any(numeric) and _ABBREVIATION.fullmatch(marker) is not None))

@@ -15,14 +15,14 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import first_lines
 from mmtoolkit.base.yaml12 import read_yaml
 from mmtoolkit.catalogue.plugins import Plugins
-from mmtoolkit.components import Modality, Source
+from mmtoolkit.components import ColumnSummary, Modality, Source
 from mmtoolkit.components.reading import read_cells
 from mmtoolkit.first_schema import sizes
 from mmtoolkit.first_schema.choose import Choice, Report, choose
 from mmtoolkit.first_schema.look import find_copies, find_markers, names_splits, summarise_columns
 from mmtoolkit.first_schema.write import document
 from mmtoolkit.schema.schema import Schema, parse_schema
-from mmtoolkit.tables import Reading, open_table
+from mmtoolkit.tables import Reading, TableFile, open_table
 from mmtoolkit.tables.cells import Cells
 
 _CHUNK, _CHUNKS = 4096, 5
@@ -40,11 +40,13 @@ class FirstSchema:
         text: of the schema's file.
         schema: the text, parsed.
         choices: the modality chosen for each column, in the order of the columns.
+        notes: what the user should know of texts that count as missing cells, line by line.
     """
 
     text: str
     schema: Schema
     choices: Sequence[Choice]
+    notes: Sequence[str] = ()
 
 
 def first_schema(
@@ -69,12 +71,13 @@ def first_schema(
     rows = columns[0].rows
     if not rows:
         raise UserError(f"{path}: has a head but no rows; add rows")
-    markers = find_markers(columns)
+    markers = find_markers(columns, table.has_null)
     columns = [column.without(markers) for column in columns]
+    notes = _notes_on_signs(str(path), columns)
     split_column = next((column.name for column in columns if names_splits(column)), None)
     columns = [column for column in columns if column.name != split_column]
     choices = choose(columns, find_copies(table, columns), plugins, report)
-    data = {"kind": "table", "path": table_path, **_reading_options(reading, markers)}
+    data = {"kind": "table", "path": table_path, **_reading_options(table, markers)}
     data |= {"split": split_column or sizes.split(rows), "on_bad_cell": "missing"}
     while True:
         used = [choice for choice in choices if choice.used]
@@ -86,7 +89,7 @@ def first_schema(
         schema = parse_schema(read_yaml(text, str(out)).data, folder=folder, plugins=plugins)
         faults = _untrainable(schema)
         if not faults:
-            return FirstSchema(text, schema, choices)
+            return FirstSchema(text, schema, choices, notes)
         choices = [c.leave_out(faults[c.name]) if c.used and c.name in faults else c for c in choices]
 
 
@@ -118,10 +121,23 @@ def _relative(path: Path, folder: Path) -> str:
     return text
 
 
-def _reading_options(reading: Reading, markers: Sequence[str]) -> dict[str, Any]:
+def _reading_options(table: TableFile, markers: Sequence[str]) -> dict[str, Any]:
     """The options of reading that differ from their defaults."""
-    options = reading.model_dump(mode="json", exclude_defaults=True)
-    return {**options, "missing": [*reading.missing, *markers]} if markers else options
+    options = table.reading.model_dump(mode="json", exclude_defaults=True)
+    return {**options, "missing": [*table.missing, *markers]} if markers else options
+
+
+def _notes_on_signs(path: str, columns: Sequence[ColumnSummary]) -> list[str]:
+    """How many cells count as missing for their text, a line for each column: NA may also mean Namibia."""
+    lines = []
+    for column in columns:
+        if column.signs:
+            counts = ", ".join(f"{text!r} ({count:,})" for text, count in column.signs.items())
+            lines.append(
+                f"{path}, column {column.name}: texts that count as missing cells: {counts}; if one is a value, list "
+                "the others as data.missing"
+            )
+    return first_lines(lines, _MOST_LINES, f"{path}: and more columns like these")
 
 
 def _no_usable_column(path: Path, choices: Sequence[Choice]) -> list[str]:

@@ -9,12 +9,13 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
-from pydantic import PrivateAttr
+from pydantic import PrivateAttr, field_validator
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.sources.cut import CutSource
-from mmtoolkit.tables import MISSING, Reading, RowTable
+from mmtoolkit.tables import Reading, RowTable
 from mmtoolkit.tables.frames import frame_of, is_table
+from mmtoolkit.tables.reading import unless_usual
 
 _PIECE = 4096
 
@@ -30,8 +31,10 @@ class Arrays(CutSource):
 
     digest: str = ""
     """The SHA-256 of the data."""
-    missing: tuple[str, ...] = MISSING
-    """Texts that count as missing, as None, null and NaN do."""
+    missing: tuple[str, ...] | None = None
+    """Texts that count as missing, as None, null and NaN do. By default none: every text is a value."""
+
+    _missing_unless_usual = field_validator("missing", mode="before")(unless_usual)
 
     _tables: dict[str | None, RowTable] = PrivateAttr(default_factory=dict)
 
@@ -54,10 +57,10 @@ class Arrays(CutSource):
             raise ValueError(f"the tables are {', '.join(map(str, by_split))}, and none is train; name one train")
         if each and {"split", "group"} & options.keys():
             raise ValueError("split and group cut one table, but each split has its own table; remove split and group")
-        tables: dict[str | None, RowTable] = {
-            split: frame_of(table, options.get("missing", MISSING)) for split, table in by_split.items()
-        }
-        source = cls(digest=_digest(tables), **options)
+        source = cls(**options)
+        missing = source.reading().signs(has_null=True)
+        tables: dict[str | None, RowTable] = {split: frame_of(table, missing) for split, table in by_split.items()}
+        source = source.model_copy(update={"digest": _digest(tables)})
         source._tables = tables
         return source
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mmtoolkit.components import DataPath
 from mmtoolkit.sources.cut import CutSource
 from mmtoolkit.tables import FilesBeside, Reading, RowTable, open_table
+from mmtoolkit.tables.reading import unless_usual
 
 
 class TableSource(Reading, CutSource):
@@ -24,6 +25,8 @@ class TableSource(Reading, CutSource):
 
     path: DataPath | Annotated[dict[str, DataPath], Field(min_length=1)]
     """The table's file; or a file for each split, `{train: a.csv, test: b.csv}`."""
+
+    _missing_unless_usual = field_validator("missing", mode="before")(unless_usual)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -36,7 +36,7 @@ class Columnar(TableFile):
     def _pieces(self, batch: pa.RecordBatch, names: list[str], size: int) -> Iterator[Rows]:
         for start, stop in pieces(batch.num_rows, size):
             part = batch.slice(start, stop - start)
-            yield Rows({name: _computable(part.column(name)) for name in names}, self.reading.missing)
+            yield Rows({name: _computable(part.column(name)) for name in names}, self.missing)
 
 
 class Parquet(Columnar):

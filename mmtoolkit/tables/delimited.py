@@ -40,6 +40,8 @@ class Delimited(TextFile):
     after a quote that is never closed, Arrow reads the rest of the file as one cell, and its errors name no line.
     """
 
+    has_null = False
+
     @cached_property
     def delimiter(self) -> str:
         """The character between cells."""
@@ -135,7 +137,7 @@ class Delimited(TextFile):
                 for batch in pa.csv.open_csv(stream, **options):
                     for start, stop in pieces(batch.num_rows, size):
                         columns = batch.slice(start, stop - start).columns
-                        yield Rows(dict(zip(names, columns, strict=True)), self.reading.missing)
+                        yield Rows(dict(zip(names, columns, strict=True)), self.missing)
         except (pa.ArrowException, OSError, UnicodeError) as error:
             raise unreadable(self.path, error) from error
 

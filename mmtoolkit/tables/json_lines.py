@@ -63,7 +63,7 @@ class JsonLines(TextFile):
 
     def _piece(self, lines: list[str], names: list[str]) -> Rows:
         rows = [from_json(line) for line in lines]
-        return Rows({name: [row.get(name) for row in rows] for name in names}, self.reading.missing, lines)
+        return Rows({name: [row.get(name) for row in rows] for name in names}, self.missing, lines)
 
     def _lines(self) -> Iterator[tuple[int, str]]:
         """The lines that are not empty, with their ends, and their numbers from 1."""

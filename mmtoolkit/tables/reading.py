@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -13,7 +13,7 @@ from mmtoolkit.tables.beside import FilesBeside
 Format = Literal["csv", "parquet", "arrow", "jsonl"]
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
-"""The usual texts for a missing cell."""
+"""The usual texts for a missing cell in a format that has no null."""
 
 
 class Reading(BaseModel):
@@ -33,12 +33,19 @@ class Reading(BaseModel):
     semicolon, tab or bar that it has."""
     encoding: str = "utf-8"
     """The encoding of csv and jsonl, such as utf-8, cp1252 or utf-16."""
-    missing: tuple[str, ...] = MISSING
-    """Texts that mean a missing cell, in addition to null and NaN."""
+    missing: tuple[str, ...] | None = None
+    """Texts that mean a missing cell, in addition to null and NaN. By default, in a csv: the empty text, NA, N/A, NaN,
+    nan, null and NULL; in all other formats: none, because they have a null, so every text is a value."""
     absent_files: Literal["error", "missing"] = "error"
     """If a cell names a file that does not exist: error (a bad cell), or missing."""
     files_outside: bool = False
     """Whether cells may name files outside the table's folder."""
+
+    def signs(self, has_null: bool) -> tuple[str, ...]:
+        """The texts that mean a missing cell in a format, by whether that has a null."""
+        if self.missing is not None:
+            return self.missing
+        return () if has_null else MISSING
 
     def files_in(self, folder: Path) -> FilesBeside:
         """Finds files that cells name relative to a folder."""
@@ -60,3 +67,11 @@ class Reading(BaseModel):
         except (LookupError, ValueError):
             raise ValueError(f"there is no encoding {encoding!r}; give one such as utf-8, cp1252 or utf-16") from None
         return encoding
+
+
+def unless_usual(missing: Any) -> Any:
+    """The option `missing` of a schema; None, the default, if it lists the usual texts.
+
+    Runs of 0.1 have the usual texts in their schema whether or not their user asked for them.
+    """
+    return None if isinstance(missing, (list, tuple)) and tuple(missing) == MISSING else missing

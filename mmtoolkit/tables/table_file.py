@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import error_text
@@ -27,6 +28,9 @@ class TableFile(RowTable):
             The error names the file, its line or row, the fault and the remedy.
     """
 
+    has_null: ClassVar[bool] = True
+    """Whether the format has a null."""
+
     def __init__(self, path: Path, reading: Reading) -> None:
         self.path, self.reading = path, reading
         self._identity = self._stat()
@@ -37,6 +41,11 @@ class TableFile(RowTable):
     def called(self) -> str:
         """Its path."""
         return str(self.path)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Texts that mean a missing cell."""
+        return self.reading.signs(self.has_null)
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -202,9 +202,10 @@ class Imputer:
     def _without_markers(
         self, column: str, places: Sequence[int], cells: Sequence[Any], missing: Collection[str]
     ) -> tuple[Sequence[int], Sequence[Any]]:
-        """Drop predicted texts that stand for a missing cell, because they would not fill it."""
-        values = [at for at, cell in enumerate(cells) if not (isinstance(cell, str) and cell in missing)]
-        reason = "the text that the model predicts stands for a missing cell"
+        """Drop predicted texts that would not fill a cell: those that stand for a missing one, and empty ones."""
+        nothing = {"", *missing}  # an empty text would look like a hole in every format
+        values = [at for at, cell in enumerate(cells) if not (isinstance(cell, str) and cell in nothing)]
+        reason = "the text that the model predicts is empty or stands for a missing cell"
         self._count_unfilled(column, len(cells) - len(values), reason)
         self.filled[column] += len(values)
         return [places[at] for at in values], [cells[at] for at in values]

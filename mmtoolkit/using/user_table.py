@@ -118,7 +118,7 @@ class UserFrame(UserTable):
     @cached_property
     def rows(self) -> Frame:
         """The table, whatever its kind."""
-        return frame_of(self.data, self.missing)
+        return frame_of(self.data, self.signs(has_null=True))
 
     @property
     def beside(self) -> FilesBeside:

@@ -237,7 +237,7 @@ def test_signs_and_words_that_stand_for_missing_cells(tmp_path: Path) -> None:
 def test_a_word_that_is_a_class_elsewhere_marks_nothing(tmp_path: Path) -> None:
     path = written(tmp_path, {"n": [*NORMAL[:50], *["none"] * 10], "pets": ["none", "cat", "dog"] * 20})
     first = proposed(path)
-    assert "none" not in first.schema.data.model_dump()["missing"]
+    assert "missing" not in read_yaml(first.text, "t").data["data"]
     assert_facts(first.choices[0].proposal.about, "10 cells", "none", "missing")
 
 
@@ -347,6 +347,46 @@ def test_typed_tables(tmp_path: Path, ending: str) -> None:
     out = tmp_path / "t.yaml"
     out.write_text(first.text, encoding="utf-8")
     assert check_notes(out) == []
+
+
+COUNTRIES = {
+    "country": ["NA", "DE", "FR", "?"] * 15,
+    "area": ["825", "NA", "357", "644", "null", "N/A"] * 10,
+    "name": ["", "a", "b"] * 20,
+}
+
+
+@pytest.mark.parametrize("ending", ["parquet", "feather", "jsonl"])
+def test_only_texts_among_numbers_are_missing_where_the_format_has_a_null(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"t.{ending}"
+    if ending == "jsonl":
+        rows = [dict(zip(COUNTRIES, cells, strict=True)) for cells in zip(*COUNTRIES.values(), strict=True)]
+        path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    else:
+        write = pa.parquet.write_table if ending == "parquet" else pa.feather.write_feather
+        write(pa.table(COUNTRIES), path)
+    first = proposed(path)
+    assert first.choices[0].proposal.options["classes"] == ["?", "DE", "FR", "NA"]
+    assert [choice.columns[0].missing for choice in first.choices] == [0, 20, 0]
+    assert read_yaml(first.text, "t").data["data"]["missing"] == ["null", "N/A"]
+    (note,) = first.notes
+    assert_facts(note, f"{path}, column area: ", "missing", "'null' (10), 'N/A' (10)", "; ", "data.missing")
+
+
+def test_only_numbers_lack_na_where_the_format_has_a_null(tmp_path: Path) -> None:
+    pa.parquet.write_table(pa.table({"area": [*COUNTRIES["area"], *map(str, range(60))]}), tmp_path / "t.parquet")
+    first = proposed(tmp_path / "t.parquet")
+    assert read_yaml(first.text, "t").data["data"]["missing"] == ["NA", "null", "N/A"]
+    assert first.choices[0].kind == "numeric"
+
+
+def test_texts_that_count_as_missing_are_counted(tmp_path: Path) -> None:
+    first = proposed(written(tmp_path, COUNTRIES))
+    country, area = first.notes
+    assert_facts(country, "t.csv, column country: ", "missing", ": 'NA' (15), '?' (15); ", "data.missing")
+    assert_facts(area, "t.csv, column area: ", "'NA' (10), 'null' (10), 'N/A' (10)")
+    done = mmt("init", tmp_path / "t.csv", "--out", tmp_path / "u.yaml")
+    assert done.err.splitlines() == list(first.notes)
 
 
 def test_delimiter_and_encoding_are_written(tmp_path: Path) -> None:
@@ -666,6 +706,7 @@ def test_a_summary_counts_cells() -> None:
     assert column.examples(2) == "x, y y, …"
     without = column.without(["?"])
     assert (without.missing, without.cells, without.counts) == (4, ("x", "y\ty"), (4, 2))
+    assert without.signs == {"?": 1}
     assert column.files(3) == ([], [])
 
 

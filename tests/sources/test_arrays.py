@@ -20,7 +20,7 @@ from mmt_image import Image
 from mmtoolkit import Arrays, UserError, load, parse_schema, prepare, read_schema, run
 
 COLUMNS: dict[str, list[Any]] = {
-    "colour": ["red", None, "blue", "NA", "red", "blue"] * 5,
+    "colour": ["red", None, "blue", None, "red", "blue"] * 5,
     "price": [1.0, 2.0, None, float("nan"), 5.0, 6.0] * 5,
 }
 
@@ -47,6 +47,20 @@ def test_a_table_of_any_kind_is_cut_into_splits(make: Callable[[Any], Any]) -> N
     assert dataset.modalities["colour"].classes == ("blue", "red")  # type: ignore[attr-defined]
     values = torch.cat([v for split in dataset.splits.values() for v in split.values("price")])
     assert sorted(values.tolist()) == [1.0] * 5 + [2.0] * 5 + [5.0] * 5 + [6.0] * 5
+
+
+@pytest.mark.parametrize("make", [dict, pl.DataFrame, pa.table, pd.DataFrame])
+def test_every_text_is_a_value_unless_it_is_listed(make: Callable[[Any], Any]) -> None:
+    table = make({"country": ["NA", "DE", None, "", "FR"] * 5})
+    for options, classes in [
+        ({}, ("", "DE", "FR", "NA")),
+        ({"missing": [""]}, ("DE", "FR", "NA")),
+        ({"missing": ["NA", ""]}, ("DE", "FR")),
+    ]:
+        source = Arrays.of(table, split={"train": 1.0}, **options)
+        dataset = prepare(source, {"country": Label()})
+        assert int(dataset.splits["train"].present.sum()) == 5 * len(classes)
+        assert dataset.modalities["country"].classes == classes  # type: ignore[attr-defined]
 
 
 def test_a_table_for_each_split_and_pictures_in_memory() -> None:

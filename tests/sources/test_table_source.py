@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from facts import assert_facts
 from mmt_attributes import Label, Numeric
 from mmt_image import Image
-from mmtoolkit import Modality, UserError, parse_schema, prepare
+from mmtoolkit import Arrays, Modality, UserError, parse_schema, prepare
 from mmtoolkit.sources.table import TableSource
 from mmtoolkit.tables import FilesBeside
 from runs import mmt, sets
@@ -163,6 +163,18 @@ def test_missing_cells_are_missing(tmp_path: Path) -> None:
     dataset = prepared(tmp_path, {"key": Numeric(), "group": Label()}, missing=["", "NA", "?"])
     assert dataset.splits["train"].present.tolist() == [[True, True], [False, False], [False, True], [False, True]]
     assert dataset.modalities["group"].classes == ("a", "b")
+
+
+def test_the_list_that_every_schema_of_0_1_has_is_the_default(tmp_path: Path) -> None:
+    usual = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
+    for source in (TableSource(path=tmp_path / "t.csv", missing=usual), Arrays.of({"a": [1]}, missing=usual)):
+        assert source.missing is None
+        assert source.reading().signs(has_null=True) == ()
+        assert source.reading().signs(has_null=False) == tuple(usual)
+    for other in ([], ["NA"], usual[1:], [*usual, "?"]):
+        source = TableSource(path=tmp_path / "t.csv", missing=other)
+        for has_null in (True, False):
+            assert source.reading().signs(has_null) == tuple(other)
 
 
 def test_a_bad_cell_is_reported_with_file_row_and_column(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from facts import assert_facts
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.tables import Reading, TableFile, open_table
+from mmtoolkit.tables import MISSING, Reading, TableFile, open_table
 from toys import EXAMPLES
 
 
@@ -196,7 +196,7 @@ AS_CELLS = {
     "full": [1, 2, 3],
     "real": [0.5, None, None],
     "flag": [True, False, None],
-    "word": ["a", None, None],
+    "word": ["a", "NA", None],
     "code": ["x", None, "x"],
     "day": ["2020-01-02", None, None],
     "exact": [Decimal("1.20"), None, None],
@@ -231,7 +231,7 @@ def test_typed_columns_as_cells(tmp_path: Path, name: str, size: int) -> None:
 
 
 FORMS: dict[str, tuple[Any, list[Any]]] = {
-    "views of texts": (pa.array(["a", None, "NA"], pa.string_view()), ["a", None, None]),
+    "views of texts": (pa.array(["a", None, "NA"], pa.string_view()), ["a", None, "NA"]),
     "views of bytes": (pa.array([b"a", None, b""], pa.binary_view()), [b"a", None, b""]),
     "runs": (pa.RunEndEncodedArray.from_arrays([2, 3], ["a", "b"]), ["a", "a", "b"]),
     "a dictionary of views": (
@@ -322,7 +322,7 @@ def test_json_lines_hold_values_of_any_type(tmp_path: Path) -> None:
     rows = [{"a": 1, "b": "x"}, {"c": [1], "a": "NA"}, {"a": 2.5, "b": None}, {"a": float("nan"), "b": {"k": 1}}]
     path = written(tmp_path / "x.jsonl", "\ufeff" + "\n\n".join(map(json.dumps, rows)))
     assert read(path) == {
-        "a": [1, None, 2.5, None],
+        "a": [1, "NA", 2.5, None],
         "b": ["x", None, None, {"k": 1}],
         "c": [None, [1], None, None],
     }
@@ -354,6 +354,28 @@ def test_broken_json_lines(tmp_path: Path, data: str, facts: tuple[str, ...]) ->
 
 
 # All formats.
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "csv.gz", "parquet", "feather", "jsonl", "jsonl.gz"])
+def test_texts_are_values_where_the_format_has_a_null(tmp_path: Path, ending: str) -> None:
+    """No default may take Namibia for a missing cell if the table can say null."""
+    cells, path = [*MISSING, "a", "?"], tmp_path / f"t.{ending}"
+    table = pa.table({"n": range(len(cells)), "x": cells, "code": pa.array(cells).dictionary_encode()})
+    if ending == "parquet":
+        pyarrow.parquet.write_table(table, path)
+    elif ending == "feather":
+        pyarrow.feather.write_feather(table, path)
+    else:
+        delimiter = "\t" if ending == "tsv" else ","
+        lines = [delimiter.join(table.column_names), *(delimiter.join(map(str, r.values())) for r in table.to_pylist())]
+        text = "\n".join(map(json.dumps, table.to_pylist()) if "jsonl" in ending else lines)
+        written(path, gzip.compress(text.encode()) if ending.endswith(".gz") else text)
+    usual = [*[None] * len(MISSING), "a", "?"]
+    for name in ("x", "code"):
+        assert read(path)[name] == (cells if ending in ("parquet", "feather", "jsonl", "jsonl.gz") else usual)
+        assert read(path, missing=MISSING)[name] == usual
+        assert read(path, missing=["?"])[name] == [*MISSING, "a", None]
+        assert read(path, missing=[])[name] == cells
 
 
 def test_files_that_are_no_table(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -327,14 +328,118 @@ LINES = [
 
 def test_json_keeps_the_types_of_its_columns(run: TrainedRun, tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [
-        {"the sort": "fig", "price": 3, "ripe": True, "width": 1.5, "height": "NA"},
-        {"the sort": "NA", "price": None, "ripe": None, "width": None, "height": 2},
+        {"the sort": "fig", "price": 3, "ripe": True, "width": 1.5, "height": None},
+        {"the sort": None, "price": None, "ripe": None, "width": None, "height": 2},
     ]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     impute(run.folder, tmp_path / "t.jsonl", tmp_path / "o.jsonl", "--set", "data.on_bad_cell=missing")
     lines = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
     assert [type(lines[1][name]) for name in rows[0]] == [str, int, bool, float, int]
     assert isinstance(lines[0]["height"], int)
+
+
+NAMIBIA: dict[str, list[Any]] = {
+    "title": ["NA", None, "", "apple", "nan"],
+    "the sort": ["NA", "plum", None, "NULL", ""],
+    "price": [1.5, None, 2.5, 3.0, 4.0],
+    "ripe": ["yes", None, "NA", "no", "null"],
+    "note": ["NA", "", "N/A", None, "x"],
+}
+"""Texts that are values where the format has a null."""
+
+
+def namibia(path: Path) -> Path:
+    table = pa.table(NAMIBIA)
+    if path.suffix == ".parquet":
+        pa.parquet.write_table(table, path)
+    elif path.suffix == ".arrow":
+        pa.feather.write_feather(table, path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    return path
+
+
+def columns_of(path: Path) -> dict[str, list[Any]]:
+    if path.suffix == ".jsonl":
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        return {name: [row.get(name) for row in rows] for name in rows[0]}
+    read = pa.parquet.read_table if path.suffix == ".parquet" else pa.feather.read_table
+    return dict(read(path).to_pydict())
+
+
+def assert_known_cells_stay(after: Mapping[str, Sequence[Any]]) -> None:
+    for name, cells in NAMIBIA.items():
+        for old, new in zip(cells, after[name], strict=True):
+            if old is not None:
+                assert isinstance(new, type(old))
+                assert new == old
+            else:
+                assert (new is None) == (name == "note")
+
+
+@pytest.fixture(params=["0.2", "0.1"])
+def a_run(things: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """The run as it is, and with all texts listed that 0.1 wrote into the schema of every run."""
+    if request.param == "0.2":
+        return things
+    (tmp_path / "old").mkdir()
+    folder = Path(shutil.copytree(things, tmp_path / "old" / "run"))
+    schema = (folder / "schema.yaml").read_text()
+    assert schema.count("  missing: null\n") == 1
+    usual = '  missing: ["", NA, N/A, NaN, nan, "null", "NULL"]\n'
+    (folder / "schema.yaml").write_text(schema.replace("  missing: null\n", usual))
+    return folder
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow", "jsonl"])
+def test_texts_are_known_cells_where_the_format_has_a_null(a_run: Path, tmp_path: Path, ending: str) -> None:
+    path, out = namibia(tmp_path / f"t.{ending}"), tmp_path / f"out.{ending}"
+    done = impute(a_run, path, out)
+    assert_known_cells_stay(columns_of(out))
+    assert_facts(done.err, "filled ", *(f" 1 of {name}" for name in NAMIBIA if name != "note"))
+    impute(a_run, path, out, "--overwrite", "--set", "data.missing=[NA]")
+    after = columns_of(out)
+    assert [after["the sort"][0] in SORTS, after["ripe"][2] in ("no", "yes")] == [True, True]
+    assert after["title"][0] != "NA"
+    assert [after["the sort"][3:], after["title"][2:], after["note"]] == [
+        ["NULL", ""],
+        ["", "apple", "nan"],
+        NAMIBIA["note"],
+    ]
+
+
+def frames() -> dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]]:
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+
+    def of_pandas(frame: Any) -> dict[str, list[Any]]:
+        return {name: [None if pandas.isna(cell) else cell for cell in frame[name]] for name in NAMIBIA}
+
+    return {
+        "dict": (dict, dict),
+        "arrays": (lambda c: {n: np.array(cells, object) for n, cells in c.items()}, dict),
+        "arrow": (pa.table, pa.Table.to_pydict),
+        "pandas": (pandas.DataFrame, of_pandas),
+        "pandas, string": (lambda c: pandas.DataFrame(c).convert_dtypes(), of_pandas),
+        "polars": (polars.DataFrame, lambda frame: frame.to_dict(as_series=False)),
+    }
+
+
+@pytest.mark.parametrize("kind", ["dict", "arrays", "arrow", "pandas", "pandas, string", "polars"])
+def test_texts_are_known_cells_in_memory(a_run: Path, tmp_path: Path, kind: str) -> None:
+    make, columns = frames()[kind]
+    run = mmtoolkit.load(a_run)
+    assert_known_cells_stay(columns(run.impute(make(NAMIBIA), images=tmp_path / "a")))
+    after = columns(run.impute(make(NAMIBIA), images=tmp_path / "b", missing=["NA"]))
+    assert after["the sort"][0] in SORTS
+    assert list(after["the sort"][3:]) == ["NULL", ""]
+    assert after["ripe"][2] in ("no", "yes")
+
+
+def test_a_class_may_be_named_na(tmp_path: Path) -> None:
+    run = untrained({"x": Label()}, tmp_path, train={"x": ["NA", "NULL"]})
+    table = run.impute({"x": ["NA", None, "NULL", None]})
+    assert table["x"][::2] == ["NA", "NULL"]
+    assert {table["x"][1], table["x"][3]} <= {"NA", "NULL"}
 
 
 @pytest.mark.parametrize("ending", ["arrow", "parquet"])
