@@ -48,7 +48,7 @@ lint: .venv/ready
 
 types: .venv/ready
 	$(BIN)/mypy
-	$(BIN)/mypy --explicit-package-bases --exclude tests/tables/test_table_writing tests
+	$(BIN)/mypy --explicit-package-bases tests
 
 docs: .venv/ready
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

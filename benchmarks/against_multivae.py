@@ -4,7 +4,7 @@ MultiVae 1.0.3 (github.com/AgatheSenellart/MultiVae) estimates log p(x, y) of an
 posterior, as `log_likelihood` does by q(z | image, label). Both read the same networks: those of the schema `mnist`
 (Wu & Goodman 2018, section 4.1), with the same weights; the rows and the number of draws are the same. They alternate,
 and the ratio of their speeds is printed with both estimates, which must agree: with PyTorch's own matrix products, with
-those that `mmt` chooses (`devices.choose_kernels`), and for each as a user gets it.
+those that `mmt` chooses (`kernels.choose_kernels`), and for each as a user gets it.
 
 It needs an environment of its own that holds both. MultiVae imports torchvision, but this script uses nothing of it:
 where it is not installed, empty modules stand in for it.

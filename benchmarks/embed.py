@@ -2,7 +2,7 @@
 
 The bare encoder is handed what it reads: rows in memory as the networks take them, in the batches that `mmt embed`
 makes, so its time is that of `infer_all` and nothing else. `mmt embed` is handed a file: it reads and parses cells,
-infers, and writes a Parquet file of 2 D columns. Both multiply matrices as `mmt` chooses (`devices.choose_kernels`) or,
+infers, and writes a Parquet file of 2 D columns. Both multiply matrices as `mmt` chooses (`kernels.choose_kernels`) or,
 with --as-it-stands, as PyTorch does. They run in turn, in one process, after one round to warm up; what is printed is
 the median over rounds of the bare time over the time of `mmt embed`, 1 where the table costs nothing.
 

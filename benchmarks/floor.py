@@ -30,6 +30,7 @@ from mmtoolkit.data.dataset import prepare
 from mmtoolkit.models import MVAE
 from mmtoolkit.schema.train import TrainOptions
 from mmtoolkit.training.devices import new_fabric
+from mmtoolkit.training.kernels import choose_kernels
 from mmtoolkit.training.networks import build
 from mmtoolkit.training.trainer import Trainer
 from mmtoolkit.training.watcher import TrainingStart
@@ -108,6 +109,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=5_000)
     parser.add_argument("--repeats", type=int, default=20)
     arguments = parser.parse_args()
+    choose_kernels()  # as `mmt run` does, for both
 
     modalities = {"image": Image(shape=(1, 28, 28), network="mlp"), "label": Label(classes=CLASSES)}
     dataset = prepare(Generated(count=arguments.rows), modalities)

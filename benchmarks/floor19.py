@@ -35,6 +35,7 @@ from mmtoolkit.models.mvae import SubsetOptions
 from mmtoolkit.schema.train import TrainOptions
 from mmtoolkit.sources import CelebA
 from mmtoolkit.training.devices import new_fabric
+from mmtoolkit.training.kernels import choose_kernels
 from mmtoolkit.training.networks import build
 from mmtoolkit.training.trainer import Trainer
 from mmtoolkit.training.watcher import TrainingStart
@@ -119,6 +120,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--no-image", action="store_true")
     arguments = parser.parse_args()
+    choose_kernels()  # as `mmt run` does, for both
 
     modalities: dict[str, Modality] = {f"attribute {i}": Binary(values=("0", "1")) for i in range(ATTRIBUTES)}
     if not arguments.no_image:

@@ -8,7 +8,7 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def proposed(path: Path, reading: Reading | None = None, **more: Any) -> FirstSc
     return first_schema(path, path.with_suffix(".yaml"), reading or Reading(), more.pop("plugins", PLUGINS), **more)
 
 
-def written(folder: Path, columns: dict[str, Sequence[Any]]) -> Path:
+def written(folder: Path, columns: Mapping[str, Sequence[Any]]) -> Path:
     return holed(folder / "t.csv", {name: list(map(str, cells)) for name, cells in columns.items()}, 0.0).path
 
 

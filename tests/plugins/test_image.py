@@ -295,7 +295,8 @@ def test_files_that_cannot_be_read(name: str, tmp_path: Path) -> None:
 
 def test_an_open_picture_that_is_cut_short(tmp_path: Path) -> None:
     path, _ = broken(tmp_path)["cut"]
-    text = fault(PILImage.open(path))
+    with PILImage.open(path) as picture:
+        text = fault(picture)
     assert text.startswith("it is no picture that can be read (image file is truncated")
     assert text.endswith("); replace it")
 
