@@ -75,7 +75,7 @@ def test_what_is_known_of_a_vector_is_enough_to_sample_from(tmp_path: Path) -> N
     [
         ("attributes={Mal: 1}", "'Mal'"),
         ("attributes={Male: 7}", "Male: 7 "),
-        pytest.param("attributes={}", "nothing", marks=pytest.mark.slow),
+        pytest.param("attributes={}", "no known value", marks=pytest.mark.slow),
         pytest.param("attributes=Male", "mapping", marks=pytest.mark.slow),
     ],
 )
