@@ -444,6 +444,10 @@ def test_a_class_may_be_named_na(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["arrow", "parquet"])
 def test_views_of_texts_stay_views(run: TrainedRun, tmp_path: Path, ending: str) -> None:
+    try:
+        pa.parquet.write_table(pa.table({"x": pa.array(["a"], pa.string_view())}), tmp_path / "try.parquet")
+    except pa.ArrowNotImplementedError:
+        pytest.skip("this version of PyArrow cannot write views of texts")
     columns = {
         "the sort": pa.array(["fig", None], pa.string_view()),
         "id": pa.array(["1", None], pa.string_view()),
