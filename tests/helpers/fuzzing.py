@@ -349,17 +349,17 @@ def first_schema_case(draw: random.Random, path: Path, plugins: Plugins, run: Tr
 
 
 def _user_file(draw: random.Random, run: TrainedRun, path: Path) -> UserFile:
-    told = draw.choice(
+    options = draw.choice(
         [[], [], ["data.on_bad_cell=missing"], ["data.on_bad_cell=error"], ["data.absent_files=missing"]]
     )
-    return file_as_set(run, path, told, None)
+    return file_as_set(run, path, options, None)
 
 
 def impute_case(draw: random.Random, path: Path, plugins: Plugins, run: TrainedRun) -> str:
     """Cells that are there stay, and as many are filled as is said."""
     user_file = _user_file(draw, run, path)
     out = Path(f"out.{draw.choice([path.suffix[1:]] * 2 + ['csv', 'jsonl', 'parquet'])}")
-    told, *_ = impute_table(run, user_file, out, samples=draw.choice([0, 0, 3]), seed=1, overwrite=True)
+    notes, *_ = impute_table(run, user_file, out, samples=draw.choice([0, 0, 3]), seed=1, overwrite=True)
     old = user_file.rows
     both = ("", "nan") if old.has_null and out.suffix == ".csv" else ()  # a text, or in CSV a null or NaN
     new = open_table(out, Reading(encoding=_encoding_of(user_file, path, out), missing=both or None))
@@ -372,11 +372,11 @@ def impute_case(draw: random.Random, path: Path, plugins: Plugins, run: TrainedR
         )
         return cell is None or lost or (isinstance(cell, str) and cell in both) or (name == "price" and cell == "nan")
 
-    filled = {name: int(count) for count, name in re.findall(r"(\d+) of (\w+)", told)}
+    filled = {name: int(count) for count, name in re.findall(r"(\d+) of (\w+)", notes)}
     for name in {*COLUMNS[:-1]} & {*new.names}:
         holes = sum(hole(name, cell) for cell in old.column(name)) if name in old.names else len(old)
         left = sum(hole(name, cell) for cell in new.column(name))
-        assert holes - left == filled.get(name, 0), (name, holes, left, told)
+        assert holes - left == filled.get(name, 0), (name, holes, left, notes)
     for name in old.names:
         for before, after in zip(old.column(name), new.column(name), strict=True):
             if path.suffix == out.suffix and not hole(name, before):

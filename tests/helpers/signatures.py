@@ -76,9 +76,9 @@ def hidden_types(public: Mapping[str, Any], name: str) -> set[str]:
             home, original = imported(module).get(written, (module, written))
             if not is_ours(home) or (home == module and hasattr(builtins, written)):
                 continue
-            found = getattr(import_module(home), original) if original else import_module(home)
-            shown = any(key.endswith(f".{written}") and thing is found for key, thing in public.items())
-            if not shown and not isinstance(found, TypeVar):
+            written_type = getattr(import_module(home), original) if original else import_module(home)
+            is_public = any(key.endswith(f".{written}") and thing is written_type for key, thing in public.items())
+            if not is_public and not isinstance(written_type, TypeVar):
                 hidden.add(f"{place}: {written} of {home}")
     return hidden
 

@@ -78,13 +78,13 @@ def members(cls: type) -> Iterator[tuple[str, object]]:
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_name_says_what_it_is(name: str) -> None:
-    found = PUBLIC[name]
-    if not isinstance(found, type | FunctionType):
+    thing = PUBLIC[name]
+    if not isinstance(thing, type | FunctionType):
         assert documented_in(*name.rsplit(".", 1))
         return
-    assert (found.__doc__ or "").strip()
-    assert not (found.__doc__ or "").startswith(f"{found.__name__}("), "that is what a dataclass says of itself"
-    for member, defined in members(found) if isinstance(found, type) else ():
+    assert (thing.__doc__ or "").strip()
+    assert not (thing.__doc__ or "").startswith(f"{thing.__name__}("), "that is what a dataclass says of itself"
+    for member, defined in members(thing) if isinstance(thing, type) else ():
         assert inspect.getdoc(defined), f"{name}.{member}"
 
 
