@@ -92,3 +92,25 @@ assert state() == first
 def test_the_settings_before_are_restored(before: str, inside: list[str]) -> None:
     command = [sys.executable, "-c", WITHIN.format(before=before)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == inside
+
+
+TENSOR_FLOAT = """
+import torch
+{maker}
+from mmtoolkit.training.kernels import chosen_kernels
+torch.backends.cuda.matmul.fp32_precision = "tf32"
+def state():
+    return torch.backends.mkldnn.matmul.fp32_precision, torch.backends.cuda.matmul.fp32_precision
+before = state()
+with chosen_kernels():
+    print(state()[0])
+assert state() == before, (before, state())
+"""
+
+
+@pytest.mark.parametrize(("amd", "inside"), [(True, "bf16"), (False, "none")])
+def test_a_setting_for_cuda_stays(amd: bool, inside: str) -> None:
+    code = TENSOR_FLOAT.format(maker=MAKER.format(amd=amd, cuda=False, rounded="float"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [inside]
