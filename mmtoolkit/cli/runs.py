@@ -78,7 +78,9 @@ def run(
         print_json(trained.results)
         return
     _print_scores(trained.results["scores"])
-    out().print(f"[bold]{escape(str(folder / 'report.html'))}[/] has the pictures", soft_wrap=True)
+    out().print(
+        f"[bold]{escape(str(folder / 'report.html'))}[/] has the {'pictures' if figures else 'scores'}", soft_wrap=True
+    )
 
 
 def _print_scores(scores: list[dict[str, Any]]) -> None:

@@ -126,6 +126,7 @@ def test_no_figures_on_the_command_line(run_folder: Path, tmp_path: Path) -> Non
     assert ended.status == 0
     assert not (tmp_path / "run" / "figures").exists()
     assert (tmp_path / "run" / "report.html").exists()
+    assert "pictures" not in ended.out
 
 
 def test_loading_changes_nothing_global(run_folder: Path) -> None:
