@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, model_validator
 
 from mmtoolkit.base.better import Better
 
@@ -144,7 +144,7 @@ class LatentFile(Content):
 
 
 class _Picture(Content):
-    file: str
+    file: Annotated[str, Field(pattern=r"^[^/\\]+$")]  # of the folder figures, and of no other
     name: str
     title: str
     text: str

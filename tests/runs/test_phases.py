@@ -65,6 +65,10 @@ def test_the_report_says_what_figures_json_says(run_folder: Path, tmp_path: Path
     html = mmtoolkit.write_report(copy).read_text()
     assert "<h2>Another title</h2>" in html
     assert "Look at the &lt;corner&gt;." in html
+    listed["pictures"][-1]["file"] = "../elsewhere.png"
+    (copy / "figures.json").write_text(json.dumps(listed))
+    with pytest.raises(mmtoolkit.UserError, match=r"figures\.json: is damaged: pictures\.\d+\.file"):
+        mmtoolkit.write_report(copy)
     (copy / "figures.json").write_text('{"pictures": [{"file": 3}]}')
     ended = mmt("report", copy)
     assert ended.status == 2
