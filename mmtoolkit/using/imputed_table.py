@@ -18,7 +18,8 @@ from mmtoolkit.tables.formats import format_of
 from mmtoolkit.tables.json_lines import JsonLines
 from mmtoolkit.tables.output import PicturesBeside, check_output, pictures_beside, png
 from mmtoolkit.tables.rows import Raw
-from mmtoolkit.tables.writing import fields_of, new_table, unwritable, value_types
+from mmtoolkit.tables.table_writer import unwritable
+from mmtoolkit.tables.writing import fields_of, new_table, value_types
 from mmtoolkit.using.imputing import Filling, Imputer
 from mmtoolkit.using.run_table import RunTable
 from mmtoolkit.using.user_table import UserFile

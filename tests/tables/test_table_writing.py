@@ -150,7 +150,7 @@ def test_typed_columns_keep_their_types(tmp_path: Path, ending: str) -> None:
 
 
 def test_a_dictionary_that_grows_from_group_to_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmtoolkit.tables.writing._GROUP_ROWS", 2)
+    monkeypatch.setattr("mmtoolkit.tables.columnar_writing._GROUP_ROWS", 2)
     parts = [
         pa.array(part, pa.string()).dictionary_encode() for part in (["b", None], ["a", "b"], ["c", "a"], [None, None])
     ]

@@ -472,7 +472,7 @@ def test_views_of_texts_stay_views(run: TrainedRun, tmp_path: Path, ending: str)
 
 
 def test_numbers_that_no_type_holds_together(run: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmtoolkit.tables.writing._GROUP_ROWS", 1)
+    monkeypatch.setattr("mmtoolkit.tables.writing._PIECE", 1)
     (tmp_path / "t.jsonl").write_text(f'{{"the sort": "fig", "id": {2**60 + 1}}}\n{{"the sort": null, "id": 1.5}}\n')
     done = mmt("impute", run.folder, tmp_path / "t.jsonl", "--out", tmp_path / "out.parquet")
     (line,) = done.err.splitlines()
