@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from mmtoolkit.components import Banked as Banked
     from mmtoolkit.components import Better as Better
     from mmtoolkit.components import Columns as Columns
-    from mmtoolkit.components import ColumnSummary as ColumnSummary
     from mmtoolkit.components import Component as Component
     from mmtoolkit.components import DataPath as DataPath
     from mmtoolkit.components import Entries as Entries
@@ -89,6 +88,7 @@ if TYPE_CHECKING:
     from mmtoolkit.tables import FilesBeside as FilesBeside
     from mmtoolkit.tables import Reading as Reading
     from mmtoolkit.tables.cells import Cells as Cells
+    from mmtoolkit.tables.summary import ColumnSummary as ColumnSummary
     from mmtoolkit.training.devices import new_fabric as new_fabric
     from mmtoolkit.training.networks import build as build
     from mmtoolkit.training.trainer import Trainer as Trainer

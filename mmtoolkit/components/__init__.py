@@ -9,11 +9,12 @@ from mmtoolkit.components.model import Model
 from mmtoolkit.components.network import ByName, Network
 from mmtoolkit.components.numbers import Entries, NumberModality, split_entries
 from mmtoolkit.components.picture import Picture
-from mmtoolkit.components.proposal import ColumnSummary, Proposal
+from mmtoolkit.components.proposal import Proposal
 from mmtoolkit.components.records import Records
 from mmtoolkit.components.source import Columns, Source, Table
 from mmtoolkit.components.supervision import Supervision
 from mmtoolkit.tables.cells import Cells
+from mmtoolkit.tables.summary import ColumnSummary
 
 FAMILIES: tuple[type[Component], ...] = (Modality, Source, Model, Evaluator)
 

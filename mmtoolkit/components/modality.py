@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from mmtoolkit.base.better import Better
 from mmtoolkit.components.component import Component
-from mmtoolkit.components.proposal import ColumnSummary, Proposal
+from mmtoolkit.components.proposal import Proposal
 from mmtoolkit.tables.cells import Cells
+from mmtoolkit.tables.summary import ColumnSummary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,6 +42,10 @@ class Parsed:
     stored: Tensor
     present: Tensor
     faults: Mapping[int, str] = field(default_factory=dict)
+
+
+def _unchanged(cell: Any) -> Any:
+    return cell
 
 
 class Modality(Component):
@@ -115,6 +120,15 @@ class Modality(Component):
         Default: the one column.
         """
         return {self.source_columns(name)[0]: cells}
+
+    def style(self, column: ColumnSummary) -> Callable[[Any], Any]:
+        """A function that writes a predicted cell as a column of a user's table writes its own.
+
+        It takes a cell from `by_column` that is not None. `column` has the known cells of the column, which may differ
+        in spelling or type from the cells that the modality learned from; it has none if the table has no known cell
+        there. Default: the cell as it is.
+        """
+        return _unchanged
 
     @abstractmethod
     def event_shape(self) -> tuple[int, ...]:

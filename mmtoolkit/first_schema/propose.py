@@ -19,11 +19,12 @@ from mmtoolkit.components import ColumnSummary, Modality, Source
 from mmtoolkit.components.reading import read_cells
 from mmtoolkit.first_schema import sizes
 from mmtoolkit.first_schema.choose import Choice, Report, choose
-from mmtoolkit.first_schema.look import find_copies, find_markers, names_splits, summarise_columns
+from mmtoolkit.first_schema.look import find_copies, find_markers, names_splits
 from mmtoolkit.first_schema.write import document
 from mmtoolkit.schema.schema import Schema, parse_schema
 from mmtoolkit.tables import Reading, TableFile, open_table
 from mmtoolkit.tables.cells import Cells
+from mmtoolkit.tables.summary import summarise_columns
 
 _CHUNK, _CHUNKS = 4096, 5
 _PIECE = 64
@@ -67,7 +68,7 @@ def first_schema(
     real, folder = _resolved(path), _resolved(out.parent)
     table_path = _relative(real, folder)
     table = open_table(real, reading)
-    columns = summarise_columns(table, reading.files_in(real.parent))
+    columns = summarise_columns(table, beside=reading.files_in(real.parent))
     rows = columns[0].rows
     if not rows:
         raise UserError(f"{path}: has a head but no rows; add rows")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from mmtoolkit.components import Modality, Run
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.tables import Rows
 from mmtoolkit.tables.fitting import plain
+from mmtoolkit.tables.summary import ColumnSummary, summarise_columns
 from mmtoolkit.using.run_table import Piece, RunTable, rows_at_once
 
 _PAIRS = 1 << 13  # (draw, row) pairs to decode at once
@@ -85,6 +86,7 @@ class Imputer:
         self.examples: dict[str, Any] = {}
         """Column -> an example of the cells that the run predicts, from which a new column gets its type."""
         self._targets = self._plan()
+        self._styles = self._read_styles()
 
     @property
     def added(self) -> list[str]:
@@ -120,6 +122,14 @@ class Imputer:
                 names.add(new)
             targets.append(_Target(name, modality, columns, spread))
         return targets
+
+    def _read_styles(self) -> dict[str, Callable[[Any], Any]]:
+        """Column -> how the table writes a cell of it, for each column that a modality fills."""
+        modality_of = {column: target.modality for target in self._targets for column in target.columns}
+        read = [c for c, modality in modality_of.items() if not modality.reads_files and c not in self.table.absent]
+        summaries = {column.name: column for column in summarise_columns(self.table.table, read)} if read else {}
+        empty = {column: ColumnSummary(column, len(self.table.table), 0, (), ()) for column in modality_of}
+        return {c: modality.style(summaries.get(c, empty[c])) for c, modality in modality_of.items()}
 
     @torch.no_grad()
     def fillings(self, names: Sequence[str] | None = None) -> Iterator[Filling]:
@@ -163,11 +173,11 @@ class Imputer:
             has_filled[rows] = True
             predictions, p = self._predict(target, piece.batch, z, torch.from_numpy(rows))
             for column in target.columns:
-                places = np.flatnonzero(blank[column][rows])
+                places, style = np.flatnonzero(blank[column][rows]), self._styles[column]
                 cells[column] = self._without_markers(
                     column,
                     rows[places].tolist(),
-                    [plain(predictions[column][place]) for place in places.tolist()],
+                    [style(plain(predictions[column][place])) for place in places.tolist()],
                     piece.rows.missing,
                 )
             measures = target.modality.spread(target.name, p, self.samples) if target.spread else {}
