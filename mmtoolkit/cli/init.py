@@ -26,7 +26,15 @@ def init(
     ] = None,
     delimiter: Annotated[
         str | None,
-        typer.Option(metavar="CHARACTER", help="The character between the cells of a CSV. Default: found in its head."),
+        typer.Option(metavar="CHARACTER", help="The character between cells of a CSV. Default: judged by its lines."),
+    ] = None,
+    quote: Annotated[
+        str | None,
+        typer.Option(metavar="CHARACTER", help="The character around cells of a CSV. Default: judged by its lines."),
+    ] = None,
+    head: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="LINE", help="The line of a CSV with the names, from 1. 0: it has none."),
     ] = None,
     encoding: Annotated[str, typer.Option(help="The encoding of a CSV or JSON Lines file, such as cp1252.")] = "utf-8",
     format_: Annotated[
@@ -55,7 +63,8 @@ def init(
         if os.path.exists(out_file) and os.path.samefile(out_file, table):
             raise UserError(f"{out_file}: is the table; give --out another file")
     try:
-        options = {"delimiter": _character(delimiter), "encoding": encoding, "format": format_}
+        options = {"delimiter": _character(delimiter), "quote": quote, "head": head, "encoding": encoding}
+        options["format"] = format_
         reading = Reading.model_validate(options)
     except ValidationError as error:
         fault = error.errors()[0]

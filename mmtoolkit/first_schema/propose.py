@@ -19,6 +19,7 @@ from mmtoolkit.components import ColumnSummary, Modality, Source
 from mmtoolkit.components.reading import read_cells
 from mmtoolkit.first_schema import sizes
 from mmtoolkit.first_schema.choose import Choice, Report, choose
+from mmtoolkit.first_schema.layout import check_head, notes_on_layout
 from mmtoolkit.first_schema.look import find_copies, find_markers, names_splits
 from mmtoolkit.first_schema.write import document
 from mmtoolkit.schema.schema import Schema, parse_schema
@@ -41,7 +42,8 @@ class FirstSchema:
         text: of the schema's file.
         schema: the text, parsed.
         choices: the modality chosen for each column, in the order of the columns.
-        notes: what the user should know of texts that count as missing cells, line by line.
+        notes: what the user should know of how the table is read, and of texts that count as missing cells, line by
+            line.
     """
 
     text: str
@@ -63,7 +65,7 @@ def first_schema(
         report: receives a line for each plugin that fails.
 
     Raises:
-        UserError: the table cannot be read or is empty, or no column can be used.
+        UserError: the table cannot be read or is empty, its head looks like a row, or no column can be used.
     """
     real, folder = _resolved(path), _resolved(out.parent)
     table_path = _relative(real, folder)
@@ -74,7 +76,8 @@ def first_schema(
         raise UserError(f"{path}: has a head but no rows; add rows")
     markers = find_markers(columns, table.has_null)
     columns = [column.without(markers) for column in columns]
-    notes = _notes_on_signs(str(path), columns)
+    check_head(table, columns)
+    notes = [*notes_on_layout(str(path), table, columns), *_notes_on_signs(str(path), columns)]
     split_column = next((column.name for column in columns if names_splits(column)), None)
     columns = [column for column in columns if column.name != split_column]
     choices = choose(columns, find_copies(table, columns), plugins, report)

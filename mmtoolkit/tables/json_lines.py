@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
@@ -15,6 +14,7 @@ from mmtoolkit.tables.table_file import unreadable
 from mmtoolkit.tables.text_file import TextFile
 
 _MOST_FAULTS = 5
+_BLANK = " \t\r\n"
 
 
 class JsonLines(TextFile):
@@ -66,12 +66,19 @@ class JsonLines(TextFile):
         return Rows({name: [row.get(name) for row in rows] for name in names}, self.missing, lines)
 
     def _lines(self) -> Iterator[tuple[int, str]]:
-        """The lines that are not empty, with their ends, and their numbers from 1."""
+        """The lines that are not empty, each with the empty ones after it, and their numbers from 1."""
+        begins, joined = 0, ""
         try:
             with self._text("\n") as text:
                 for number, line in enumerate(text, 1):
-                    if line.strip(string.whitespace):
-                        yield number, line
+                    if line.strip(_BLANK):
+                        if begins:
+                            yield begins, joined
+                            joined = ""
+                        begins = number
+                    joined += line
+            if begins:
+                yield begins, joined
         except UnicodeError as error:
             raise UserError(self._not_text(error)) from error
         except (OSError, EOFError) as error:

@@ -29,9 +29,9 @@ codecs.register_error(ESCAPED, _escaped)
 class JsonLinesWriter(TableWriter):
     """An object a line; a new object has every key, with null for a missing cell."""
 
-    def __init__(self, names: Sequence[str], file: Any, out: Path) -> None:
+    def __init__(self, names: Sequence[str], file: Any, out: Path, edits: bool) -> None:
         super().__init__(names)
-        self.file, self.out = file, out
+        self.file, self.out, self.edits = file, out, edits
 
     def write(self, columns: Mapping[str, Raw], lines: Sequence[str] = (), changed: Changed = NOTHING) -> None:
         """Write the rows: the text of `lines` except for changed cells, or new objects without `lines`."""
@@ -55,8 +55,6 @@ class JsonLinesWriter(TableWriter):
                 new.setdefault(row, {})[name] = json_text(cells[row])
         for row, line in enumerate(lines):
             yield with_values(line, new[row]) if row in new else line
-            if not line.endswith("\n"):  # the last line
-                yield "\n"
 
     def close(self) -> None:
         """Nothing to do: `new_table` closes the file."""

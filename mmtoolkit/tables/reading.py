@@ -6,7 +6,7 @@ import codecs
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from mmtoolkit.tables.beside import FilesBeside
 
@@ -29,10 +29,17 @@ class Reading(BaseModel):
     format: Literal["csv", "parquet", "arrow", "jsonl"] | None = None
     """csv (also TSV), parquet, arrow (also Feather) or jsonl; by default, the file's ending decides."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    """The character between cells of a csv. By default, a tab in .tsv, else a comma; if the head has no comma, the
-    semicolon, tab or bar that it has."""
+    """The character between cells of a csv. By default, a tab in .tsv; else the comma, semicolon, tab or bar that cuts
+    the first lines into equal cells that make sense."""
+    quote: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    """The character around cells of a csv that hold a delimiter or a line break. By default, the double quote, or the
+    single quote if the first lines have that instead."""
+    head: Annotated[int, Field(ge=0)] | None = None
+    """The line of a csv with the names of the columns, from 1; the lines above it are skipped. 0: no line has them, and
+    the columns are column_1, column_2, …. By default, the first line, or the first below a title."""
     encoding: str = "utf-8"
-    """The encoding of csv and jsonl, such as utf-8, cp1252 or utf-16."""
+    """The encoding of csv and jsonl, such as utf-8, cp1252 or utf-16. A file with a byte order mark, and one whose
+    letters are valid UTF-8, is read as that."""
     missing: tuple[str, ...] | None = None
     """Texts that mean a missing cell, in addition to null and NaN. By default, in a csv: the empty text, NA, N/A, NaN,
     nan, null and NULL; in all other formats: none, because they have a null, so every text is a value."""
@@ -57,6 +64,15 @@ class Reading(BaseModel):
         if delimiter is not None and (delimiter in '"\r\n' or not delimiter.isascii()):
             raise ValueError(f'{delimiter!r} cannot separate cells; give one character such as ";" or "\\t"')
         return delimiter
+
+    @field_validator("quote")
+    @classmethod
+    def _quotes(cls, quote: str | None, others: ValidationInfo) -> str | None:
+        if quote is not None and quote == others.data.get("delimiter"):
+            raise ValueError(f"{quote!r} is the delimiter too; change one of them")
+        if quote is not None and (quote.isalnum() or quote.isspace() or not quote.isascii()):
+            raise ValueError(f"{quote!r} cannot stand around cells; give one character such as '\"' or \"'\"")
+        return quote
 
     @field_validator("encoding")
     @classmethod

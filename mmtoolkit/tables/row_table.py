@@ -32,10 +32,19 @@ class RowTable(ABC):
             names: the columns to read; by default, all.
         """
 
+    def rows_with_lines(self, size: int, names: Sequence[str] | None = None) -> Iterator[Rows]:
+        """As `rows`, with `Rows.lines` if the rows have a text."""
+        return self.rows(size, names)
+
     @property
     def called(self) -> str:
         """The name of the table in errors and notes."""
         return "the table"
+
+    @property
+    def remarks(self) -> list[str]:
+        """How the table is read, where its owner may not expect it; words that follow `called`."""
+        return []
 
     def chunks(self, names: Sequence[str], size: int) -> Iterator[dict[str, Cells]]:
         """The named columns as cells, up to `size` rows at a time."""

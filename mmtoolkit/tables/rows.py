@@ -27,7 +27,8 @@ class Rows:
     Attributes:
         raw: column -> its values in the file, all of one length; null where a line of JSON lacks the key.
         missing: texts that mean a missing cell.
-        lines: the text of each row in JSON Lines, which holds more than the cells; empty for other formats.
+        lines: the text of each row, which holds more than its cells: in JSON Lines, and in delimited text if asked for,
+            with the empty lines below it; else empty.
     """
 
     raw: Mapping[str, Raw]

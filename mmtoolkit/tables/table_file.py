@@ -66,7 +66,11 @@ class TableFile(RowTable):
             size: the most rows in a piece.
             names: the columns to read; by default, all.
         """
-        for rows in self._read(size, list(self.names if names is None else names)):
+        return self._checked(self._read(size, list(self.names if names is None else names)))
+
+    def _checked(self, pieces: Iterator[Rows]) -> Iterator[Rows]:
+        """The pieces that are not empty. Raise if the file changed meanwhile."""
+        for rows in pieces:
             if len(rows):
                 yield rows
         if self._stat() != self._identity:

@@ -17,7 +17,14 @@ NOTHING: Changed = MappingProxyType({})
 
 
 class TableWriter(ABC):
-    """Writes rows to a new table; get one from `new_table`."""
+    """Writes rows to a new table; get one from `new_table`.
+
+    Attributes:
+        names: the columns.
+        edits: whether it edits `lines`, the text of the rows, where it gets them.
+    """
+
+    edits = False
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = list(names)
@@ -28,7 +35,7 @@ class TableWriter(ABC):
 
         Args:
             columns: every column, all of one length: arrays in the types of `new_table`, or plain values.
-            lines: the rows as JSON Lines before any change.
+            lines: the text of the rows before any change.
             changed: column -> the places of the rows whose cells differ from `lines`.
         """
 

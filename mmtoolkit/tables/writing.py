@@ -13,8 +13,8 @@ import pyarrow as pa
 from mmtoolkit.base.files import make_folder, replacing
 from mmtoolkit.tables.columnar import Columnar
 from mmtoolkit.tables.columnar_writing import ColumnarWriter, open_parquet
-from mmtoolkit.tables.delimited import Delimited
-from mmtoolkit.tables.delimited_writing import CsvStyle, DelimitedWriter, delimiter_for
+from mmtoolkit.tables.delimited import Delimited, delimiter_for
+from mmtoolkit.tables.delimited_writing import CsvStyle, DelimitedWriter
 from mmtoolkit.tables.formats import format_of
 from mmtoolkit.tables.json_lines import JsonLines
 from mmtoolkit.tables.json_writing import ESCAPED, JsonLinesWriter
@@ -32,7 +32,9 @@ def new_table(out: Path, fields: pa.Schema, like: TableFile | None = None) -> It
     Args:
         out: the file. Its ending names the format; `.gz` after the ending of a text format compresses it.
         fields: the columns, in order, with their types.
-        like: the table from which the rows come. Text of the same format takes its delimiter, encoding and line ends.
+        like: the table from which the rows come. Text of the same format takes its encoding and line ends, and text
+            with the same delimiter is an edited copy of it: the writer takes its lines, and `fields` begin with its
+            columns.
 
     Raises:
         UserError: the ending names no format, or the file cannot be written; no partial file stays.
@@ -58,12 +60,15 @@ def _writer(
         return ColumnarWriter(fields, stack.enter_context(pa.ipc.new_file(str(new), fields, options=options)), out)
     opened: Callable[..., Any] = gzip.open if out.suffix.lower() == ".gz" else open
     if kind == "jsonl":
-        encoding = like.reading.encoding if isinstance(like, JsonLines) else "utf-8"
-        json_file = opened(new, "wt", encoding=encoding, errors=ESCAPED, newline="")
-        return JsonLinesWriter(fields.names, stack.enter_context(json_file), out)
-    style = CsvStyle.of(like, out) if isinstance(like, Delimited) else CsvStyle(delimiter_for(out))
+        json = like if isinstance(like, JsonLines) else None
+        encoding, mark = (json.encoding, json.mark) if json is not None else ("utf-8", "")
+        json_file = stack.enter_context(opened(new, "wt", encoding=encoding, errors=ESCAPED, newline=""))
+        json_file.write(mark)
+        return JsonLinesWriter(fields.names, json_file, out, edits=json is not None)
+    delimited = like if isinstance(like, Delimited) else None
+    style = CsvStyle(delimiter_for(out)) if delimited is None else CsvStyle.of(delimited, out)
     text = stack.enter_context(opened(new, "wt", encoding=style.encoding, newline=""))
-    return DelimitedWriter(fields.names, text, style, out)
+    return DelimitedWriter(fields.names, text, style, out, delimited)
 
 
 def fields_of(table: TableFile) -> pa.Schema:

@@ -61,9 +61,9 @@ def impute_table(
             pictures.check(overwrite)
         output = _Output(table, out, imputer, pictures)
         with new_table(out, output.fields, table if output.alike else None) as writer:
-            for filling in imputer.fillings():
+            for filling in imputer.fillings(lines=writer.edits):
                 columns = output.columns(filling)
-                lines = filling.rows.lines if output.alike else ()
+                lines = filling.rows.lines if writer.edits else ()
                 writer.write(columns, lines, output.changes(filling) if lines else {})
                 progress.advance(len(filling.rows))
     counts = ", ".join(f"{count:,} of {column}" for column, count in imputer.filled.items() if count)
@@ -151,7 +151,7 @@ class _Output:
         return cells
 
     def changes(self, filling: Filling) -> dict[str, Sequence[int]]:
-        """Column -> the places of the rows where its value in a line of JSON changes."""
+        """Column -> the places of the rows where its cell in the text changes."""
         places_of: dict[str, Sequence[int]] = {column: places for column, (places, _) in filling.cells.items()}
         for name in filling.spread:
             places_of[name] = np.flatnonzero(~np.isnan(filling.spread[name])).tolist()

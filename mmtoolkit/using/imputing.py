@@ -132,18 +132,19 @@ class Imputer:
         return {c: modality.style(summaries.get(c, empty[c])) for c, modality in modality_of.items()}
 
     @torch.no_grad()
-    def fillings(self, names: Sequence[str] | None = None) -> Iterator[Filling]:
+    def fillings(self, names: Sequence[str] | None = None, lines: bool = False) -> Iterator[Filling]:
         """Predict the missing cells of all rows in order, some rows at a time.
 
         Args:
             names: columns to read besides those of the modalities; by default all.
+            lines: whether to read the text of the rows too, `Rows.lines`.
         """
         run = self.run
         generator = torch.Generator(run.device).manual_seed(seed_for("impute", self.seed))
         size = rows_at_once(run.modalities, self.table.used)
         if self.samples:
             size = min(size, max(_PAIRS // self.samples, 1))
-        for piece in self.table.pieces(size, names, blank=True):
+        for piece in self.table.pieces(size, names, blank=True, lines=lines):
             q = run.model.infer_all(piece.batch)
             z = q.mean.unsqueeze(0)
             if self.samples:

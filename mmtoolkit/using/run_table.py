@@ -91,7 +91,7 @@ class RunTable:
         return cls(run, user_table.rows, user_table.beside, user_table.on_bad_cell, used)
 
     def pieces(
-        self, size: int | None = None, names: Sequence[str] | None = None, blank: bool = False
+        self, size: int | None = None, names: Sequence[str] | None = None, blank: bool = False, lines: bool = False
     ) -> Iterator[Piece]:
         """Read the rows in order.
 
@@ -99,23 +99,29 @@ class RunTable:
             size: how many rows a piece has at most; by default what suits the modalities.
             names: columns to read besides those of the modalities; by default all.
             blank: whether to compute `Piece.blank`.
+            lines: whether to read the text of the rows too, `Rows.lines`.
 
         Raises:
             UserError: a cell cannot be read, and `on_bad_cell` is `error`.
         """
         columns = None if names is None else list(dict.fromkeys([*self.columns, *names]))
         start = 0
-        for rows in self.table.rows(size or rows_at_once(self.run.modalities, self.used), columns):
+        read = self.table.rows_with_lines if lines else self.table.rows
+        for rows in read(size or rows_at_once(self.run.modalities, self.used), columns):
             yield self._piece(start, rows, blank)
             start += len(rows)
 
     def notes(self) -> list[str]:
-        """A line for each modality with cells that cannot be read."""
-        return [
+        """A line on how the table is read, and one for each modality with cells that cannot be read."""
+        return self.remarks() + [
             f"{self.table.called}: cells of {name} that cannot be read: {count:,}; they count as missing and stay as "
             f"they are; first, {first}"
             for name, (count, first) in self.bad.items()
         ]
+
+    def remarks(self) -> list[str]:
+        """A line on how the table is read, if its owner may not expect that."""
+        return [f"{self.table.called}: {'; '.join(self.table.remarks)}"] if self.table.remarks else []
 
     def _piece(self, start: int, rows: Rows, with_blank: bool) -> Piece:
         empty: Cells = [None] * len(rows)

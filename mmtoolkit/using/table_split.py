@@ -41,7 +41,7 @@ def split_of_file(run: Run, user_file: UserFile) -> tuple[Split, list[str]]:
         raise UserError(faults)
     present = torch.stack([column.present for column in columns.values()], dim=1)
     split = Split(IN_MEMORY, run.modalities, {key: column.stored for key, column in columns.items()}, present)
-    return split, [*faults, *_absent_columns(run, table)]
+    return split, [*table.remarks(), *faults, *_absent_columns(run, table)]
 
 
 def split_in_memory(run: Run, user_frame: UserFrame) -> tuple[Split, list[str]]:

@@ -85,6 +85,12 @@ def test_a_letter_that_the_encoding_lacks(tmp_path: Path) -> None:
     with pytest.raises(UserError) as raised, new_table(tmp_path / "u.csv", fields_of(table), table) as writer:
         writer.write({"a": pa.array(["€"])})
     assert_facts(str(raised.value), f"{tmp_path / 'u.csv'}: cannot be written: ", "latin-1", "'€'", "; ", ".parquet")
+    with (
+        pytest.raises(UserError) as raised,
+        new_table(tmp_path / "u.csv", pa.schema([("a", pa.string()), ("€", pa.string())]), table),
+    ):
+        pass
+    assert_facts(str(raised.value), f"{tmp_path / 'u.csv'}: cannot be written: ", "latin-1", "'€'", "; ", ".parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 
 
@@ -226,7 +232,7 @@ def test_an_object_holds_its_old_and_its_new_values(
 
 def test_lines_stay_as_they_were(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text(f"{JSON}\r\n\n{{}}\n{JSON}")
-    assert copied(tmp_path / "t.jsonl", tmp_path / "u.jsonl").read_bytes() == f"{JSON}\r\n{{}}\n{JSON}\n".encode()
+    assert copied(tmp_path / "t.jsonl", tmp_path / "u.jsonl").read_bytes() == f"{JSON}\r\n\n{{}}\n{JSON}".encode()
 
 
 # Cells in a column.

@@ -120,15 +120,12 @@ def test_a_cell_of_some_megabytes(tmp_path: Path) -> None:
         (b'a,b\n1,2\n1,"2\n3,4\n', ("FILE:3: ", "quote", "never closed", "; ", "cut off", "doubled")),
         (b'a,b\n1,"2"x\n', ("FILE:2: ", "text", "closing quote", "; ", "twice", '""')),
         (b"a,b\n1,2\n1,\xe9\n", ("FILE:3: ", "utf-8", "byte 3", "b'1,\\xe9\\n'", "; ", "encoding", "cp1252")),
-        ("a,b\n1,2\n".encode("utf-16"), ("FILE: ", "not utf-8", "UTF-16", "; ", "encoding utf-16")),
-        ("a,b\n1,2\n".encode("utf-32"), ("FILE: ", "not utf-8", "UTF-32", "; ", "encoding utf-32")),
         ("a,b\n1,2\n".encode("utf-16-le"), ("FILE: ", "zero bytes", "UTF-16", "; ", "encoding", "utf-16-le")),
         (b"PAR1\x15\x04", ("FILE: ", "Parquet", "; ", ".parquet", "format: parquet")),
         (b"PK\x03\x04\x14\0", ("FILE: ", "spreadsheet", "; ", "export", "CSV")),
-        (b"sep=;\r\na;b\r\n1;2\r\n", ("FILE:1: ", "Excel", "; ", "remove the line", "';'", "delimiter")),
         (b"", ("FILE: ", "empty", "; ", "head", "columns")),
-        (b"\n\na,b\n", ("FILE: ", "empty", "first line", "; ", "head", "columns")),
-        (b"a,b,a\n1,2,3\n", ("FILE: ", "two columns", "'a'", "; ", "rename")),
+        (b"\n\n", ("FILE: ", "empty", "first line", "; ", "head", "columns")),
+        (b"a,b,a\n1,2,3\n", ("FILE:1: ", "two columns", "'a'", "; ", "rename", "head: 0")),
     ],
 )
 def test_an_error_in_broken_text_names_its_line(tmp_path: Path, data: bytes, facts: tuple[str, ...]) -> None:
@@ -136,9 +133,9 @@ def test_an_error_in_broken_text_names_its_line(tmp_path: Path, data: bytes, fac
 
 
 def test_only_the_first_faults_are_reported(tmp_path: Path) -> None:
-    lines = fault(written(tmp_path / "x.csv", "a,b\n" + "1\n" * 100)).split("\n")
+    lines = fault(written(tmp_path / "x.csv", "a,b\n" + "1\n1,2,3\n" * 50)).split("\n")
     assert len(lines) == 6
-    assert_facts(lines[4], "FILE:6: row 5 ", "1 cell")
+    assert_facts(lines[4], "FILE:6: row 5 ", "1 cell ")
     assert_facts(lines[5], "FILE: ", "more lines")
 
 
@@ -337,7 +334,6 @@ def test_json_lines_are_read_in_their_encoding(tmp_path: Path, encoding: str) ->
 def test_json_lines_of_another_encoding(tmp_path: Path) -> None:
     path = written(tmp_path / "x.jsonl", '{"a": 1}\n{"a": "ü"}\n'.encode("latin-1"))
     assert_facts(fault(path), "FILE:2: ", "utf-8", "byte 8", "; ", "UTF-8", "encoding", "cp1252")
-    assert_facts(fault(written(path, '{"a": 1}\n'.encode("utf-16"))), "FILE: ", "UTF-16", "; ", "encoding utf-16")
 
 
 @pytest.mark.parametrize(

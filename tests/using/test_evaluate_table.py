@@ -96,7 +96,7 @@ def test_where_the_runs_own_data_is_gone(run: Path, new: Path) -> None:
 
 
 def test_options_that_do_not_go_together(run: Path, new: Path) -> None:
-    reading = ["data.format", "data.delimiter", "data.encoding", "data.missing"]
+    reading = ["data.format", "data.delimiter", "data.quote", "data.head", "data.encoding", "data.missing"]
     reading += ["data.absent_files", "data.files_outside", "data.on_bad_cell"]
     cases: list[tuple[Any, ...]] = [
         ((new, "--split", "valid"), "--split valid: ", "; ", str(new)),

@@ -32,6 +32,8 @@ ROWS = "".join(f"{row**2 % 29},a.png,plain\n" for row in range(1, 13))
 TABLES: dict[str, tuple[str, bytes, Any]] = {
     "format": ("t.txt", f"price,photo,note\n{ROWS}".encode(), "csv"),
     "delimiter": ("t.csv", f"price,photo,note\n{ROWS}".replace(",", "/").encode(), "/"),
+    "quote": ("t.csv", f"price,photo,note\n{ROWS}".replace("plain", "~plain, as is~").encode(), "~"),
+    "head": ("t.csv", f"Harvest,2025,on\nprice,photo,note\n{ROWS}".encode(), 2),
     "encoding": ("t.csv", f"price,photo,note\n{ROWS}13,a.png,é\n".encode("latin-1"), "latin-1"),
     "missing": ("t.csv", f"price,photo,note\n{ROWS}?,a.png,\n".encode(), ["?", ""]),
     "absent_files": ("t.csv", f"price,photo,note\n{ROWS}13,gone.png,\n".encode(), "missing"),
@@ -65,7 +67,7 @@ def present(run: TrainedRun, table: UserFile | UserFrame, name: str) -> list[boo
 
 def test_every_option_has_a_table_that_needs_it() -> None:
     assert list(TABLES) == list(Reading.model_fields)
-    assert OF_INIT == ["format", "delimiter", "encoding"]
+    assert OF_INIT == ["format", "delimiter", "quote", "head", "encoding"]
 
 
 @pytest.mark.parametrize("key", Reading.model_fields)
@@ -101,7 +103,7 @@ def test_an_option_of_a_table_that_is_given_to_a_run(things: Path, folder: Path,
 @pytest.mark.parametrize("key", OF_INIT)
 def test_an_option_of_a_first_schema(folder: Path, key: str) -> None:
     path, value = write_table(folder, key)
-    done = mmt("init", path, f"--{key}", value)
+    done = mmt("init", path, f"--{key}", str(value))
     assert done.status == 0, done.err
     schema = read_schema(folder / "t.yaml")
     assert getattr(schema.data, key) == value
@@ -131,14 +133,17 @@ def test_the_same_cells_are_missing_in_every_format(things: Path, folder: Path, 
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "jsonl"])
 def test_text_may_be_in_any_encoding(things: Path, folder: Path, ending: str) -> None:
     text = '{"title": "é"}\n' if ending == "jsonl" else "title\né\n"
-    content = text.encode("utf-16")
-    path = folder / f"t.{ending}"
-    path.write_bytes(gzip.compress(content) if ending.endswith(".gz") else content)
-    run = mmtoolkit.load(things)
-    with pytest.raises(UserError, match=r"; .*encoding.*utf-16"):
-        present(run, UserFile.for_run(run, {}, path=path), "title")
-    user_file = UserFile.for_run(run, {"encoding": "utf-16"}, path=path)
-    assert user_file.rows.column("title") == ["é"]
+    path, run = folder / f"t.{ending}", mmtoolkit.load(things)
+    for encoding in ("utf-16", "utf-8-sig", "cp1252"):
+        content = text.encode(encoding)
+        path.write_bytes(gzip.compress(content) if ending.endswith(".gz") else content)
+        for options in ({}, {"encoding": "cp1252"}):
+            user_file = UserFile.for_run(run, options, path=path)
+            if encoding == "cp1252" and not options:
+                with pytest.raises(UserError, match=r"; .*encoding.*cp1252"):
+                    present(run, user_file, "title")
+            else:
+                assert user_file.rows.column("title") == ["é"]
 
 
 def test_it_is_read_as_the_runs_own_data_and_opened_late(things: Path, folder: Path) -> None:
