@@ -7,6 +7,7 @@ each name when it is first used, so that `import mmtoolkit` is quick.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mmtoolkit.base.errors import DataWarning as DataWarning
     from mmtoolkit.base.errors import UserError as UserError
     from mmtoolkit.base.meter import Meter as Meter
     from mmtoolkit.catalogue.plugins import Plugin as Plugin
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     from mmtoolkit.training.trainer import TrainingOutcome as TrainingOutcome
     from mmtoolkit.training.watcher import TrainingStart as TrainingStart
     from mmtoolkit.training.watcher import Watcher as Watcher
+    from mmtoolkit.using.imputing import ImputeSummary as ImputeSummary
 else:
     from mmtoolkit.base.lazy import lazy_names
 

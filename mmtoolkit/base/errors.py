@@ -1,8 +1,9 @@
-"""The exception for faults that you can mend as a user."""
+"""The exception for faults that you can mend as a user, and the warning for what changes your results."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 
 from mmtoolkit.base.words import printable
 
@@ -21,3 +22,13 @@ class UserError(Exception):
         lines = [faults] if isinstance(faults, str) else faults
         self.faults: list[str] = [printable(line) for line in lines]
         super().__init__("\n".join(self.faults))
+
+
+class DataWarning(UserWarning):
+    """Something in your table that changes results: bad cells, lacking columns, cells that stay missing."""
+
+
+def warn(notes: Iterable[str]) -> None:
+    """Warn of each note. Call it from a public method: the warning points at the line that called that method."""
+    for note in notes:
+        warnings.warn(printable(note), DataWarning, stacklevel=3)

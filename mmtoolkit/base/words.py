@@ -7,10 +7,17 @@ from difflib import get_close_matches
 from typing import Any
 
 
+def closest(word: str, words: Collection[str]) -> str | None:
+    """The word that is closest to another, if one is close; `CROP` is close to `crop`."""
+    folded = {other.casefold(): other for other in reversed(list(words))}
+    exact, alike = get_close_matches(word, list(words), n=1), get_close_matches(word.casefold(), list(folded), n=1)
+    return exact[0] if exact else folded[alike[0]] if alike else None
+
+
 def did_you_mean(word: str, words: Collection[str]) -> str:
     """`; did you mean 'x'?` if one of the words is close, else nothing."""
-    close = get_close_matches(word, list(words), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    close = closest(word, words)
+    return "" if close is None else f"; did you mean {close!r}?"
 
 
 def one_line(text: str) -> str:

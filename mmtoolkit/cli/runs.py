@@ -113,6 +113,7 @@ def check(ctx: typer.Context, schema: SchemaArgument, set_: SetOption = None, js
 
 def _print_check(report: dict[str, Any]) -> None:
     from mmtoolkit.cli.tables import table
+    from mmtoolkit.data.summary import notes_on_signs
 
     console = out()
     if "splits" in report:
@@ -124,7 +125,7 @@ def _print_check(report: dict[str, Any]) -> None:
         rows.add_section()
         rows.add_row("rows", *(f"{counts['rows']:,}" for counts in splits.values()))
         console.print(rows)
-        for note in report["notes"]:
+        for note in [*report["notes"], *notes_on_signs(report["signs"])]:
             say(note)
     networks = table("networks", "modality", "kind", "shape", "encoder parameters ", "decoder parameters ")
     for name, facts in report["modalities"].items():

@@ -12,9 +12,9 @@ from torch.distributions import Distribution
 class Banked(ABC):
     """A modality whose networks can run together with those of others with the same options.
 
-    n modalities that differ only in name, column and weight then take one call instead of n. The weights stay in the
-    n modules that `encoder` and `decoder` return. On valid rows the results equal those of n separate calls; the
-    values of other rows change nothing.
+    n modalities that differ only in name, column, missing and weight then take one call instead of n. The weights stay
+    in the n modules that `encoder` and `decoder` return. On valid rows the results equal those of n separate calls;
+    the values of other rows change nothing.
     """
 
     @abstractmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
@@ -15,6 +15,7 @@ from mmtoolkit.tables.cells import Cells
 
 if TYPE_CHECKING:
     from mmtoolkit.tables import FilesBeside, Reading
+    from mmtoolkit.tables.summary import ColumnSummary
 
 
 class Table(Protocol):
@@ -102,6 +103,16 @@ class Source(Component):
 
     def notes(self) -> Sequence[str]:
         """Lines about the data that the user should read, reported once it is prepared."""
+        return ()
+
+    def summaries(self, signs: Mapping[str, Collection[str]]) -> Sequence[ColumnSummary]:
+        """Summaries of some columns, for counts of signs and for types: one for each column and table.
+
+        Args:
+            signs: column -> texts that mean a missing cell there, besides those of the source.
+
+        Default: none.
+        """
         return ()
 
     @abstractmethod

@@ -27,11 +27,11 @@ from mmtoolkit.base.locations import prepared_folder
 from mmtoolkit.base.meter import Meter
 from mmtoolkit.base.words import listing
 from mmtoolkit.components import Modality, Parsed, Table
-from mmtoolkit.components.reading import read_cells
+from mmtoolkit.components.reading import cells_of, read_cells
 from mmtoolkit.tables import FilesBeside
 from mmtoolkit.tables.cells import Cells
 
-_FORMAT = 1
+_FORMAT = 2
 _CHUNK = 4096
 _MOST_FAULTS = 20
 _LISTED_NAMES = 8
@@ -182,7 +182,7 @@ class ColumnStore:
             meter = Meter(self.report, f"preparing {portion.name}", length)
             for start, chunk in _chunks(table, list(dict.fromkeys(names)), length):
                 for name, modality in modalities.items():
-                    cells = modality.assembled(name, chunk)
+                    cells = cells_of(name, modality, chunk)
                     writers[name].add(start, modality, read_cells(modality, cells, portion.beside), len(cells))
                 meter.advance(len(next(iter(chunk.values()))))
             for writer in writers.values():
@@ -254,7 +254,7 @@ def _files_named(name: str, modality: Modality, table: Callable[[], Table], besi
         return []
     digest = hashlib.sha256()
     for chunk in table().chunks(modality.source_columns(name), _CHUNK):
-        beside.fingerprint(modality.assembled(name, chunk), digest)
+        beside.fingerprint(cells_of(name, modality, chunk), digest)
     return [digest.hexdigest()]
 
 

@@ -16,6 +16,7 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import did_you_mean, listing
 from mmtoolkit.catalogue import shipped
 from mmtoolkit.components import Modality, Source, Table
+from mmtoolkit.components.reading import cells_of
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.data.columns import Column, ColumnStore, Portion
 
@@ -248,7 +249,7 @@ def bad_cells(
             f"{rows}, {columns}: {column.fault_count} of {column.length} cells cannot be read and count as missing; "
             f"first, {places[0][0]}: {places[0][1]}"
         ]
-    remedy = "mend the cell, or set data.on_bad_cell to missing"
+    remedy = "mend the cell, list it in missing if it means a missing cell, or set data.on_bad_cell to missing"
     lines = [f"{row}, {columns}: {fault}; {remedy}" for row, fault in places]
     if column.fault_count > _LISTED_FAULTS:
         lines.append(
@@ -291,7 +292,7 @@ def _fitted(name: str, modality: Modality, tables: _Tables, store: ColumnStore, 
             raise UserError(_empty_split(at))
         remaining, beside = tables.source.rows.get("train", len(table)), tables.source.beside("train")
         for chunk in table.chunks(columns, CHUNK):
-            part = modality.assembled(name, chunk)[:remaining]
+            part = cells_of(name, modality, chunk)[:remaining]
             remaining -= len(part)
             if beside is not None and modality.reads_files:
                 part, _ = beside.opened(part)  # preparing the column reports the faults

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from mmtoolkit.tables import TableFile
+from mmtoolkit.tables import MISSING, TableFile
 from mmtoolkit.tables.summary import PLAIN, ColumnSummary, as_list
 
 _PIECE = 20_000
@@ -14,12 +15,32 @@ _PIECE = 20_000
 _TRAIN = {"train", "training"}
 _SPLITS = _TRAIN | {"valid", "val", "validation", "dev", "test", "testing"}
 
-# Further texts that mean a missing cell: signs in any column, words only among numbers.
+# Further texts that mean a missing cell: signs in any column, words only among numbers and dates.
 _SIGNS = {"?", "??", "-", "--", "---", ".", "..", "…", "n/a", "N/a", "n.a.", "N.A.", "#N/A", "#NA", "<NA>", "\\N"}
-_SIGNS |= {"#VALUE!", "#DIV/0!", "#REF!"}
+_SIGNS |= {"#VALUE!", "#DIV/0!", "#REF!", "#NULL!", "NaT", "(null)", "(NULL)", "<null>", "<NULL>", "[NULL]"}
 _WORDS = {"unknown", "missing", "none", "nil", "undefined", "na", "nd", "n.d.", "not available", "not known", "void"}
 _WORDS |= {"nan", "null"}
 _ABBREVIATION = re.compile(r"[^\W\d]{1,2}([./][^\W\d]{1,2}){1,3}\.?")
+_DATE = re.compile(r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}([T ].*)?")
+_NONE = "None"  # what Python writes for a missing cell, and a class of its own among other capitalised words
+_LIKE_MISSING = {*MISSING, "<NA>", "NaT", "(null)", _NONE}
+
+
+@dataclass(frozen=True)
+class Markers:
+    """Texts that mean a missing cell, besides the usual ones, in order of appearance.
+
+    Attributes:
+        table: those that do so in every column that holds them.
+        own: column -> those that do so in it, and are values in another column.
+    """
+
+    table: Sequence[str]
+    own: Mapping[str, Sequence[str]]
+
+    def of(self, column: str) -> list[str]:
+        """Those that mean a missing cell in a column."""
+        return [*self.table, *self.own.get(column, ())]
 
 
 def find_copies(table: TableFile, columns: Sequence[ColumnSummary]) -> dict[str, str]:
@@ -49,15 +70,33 @@ def names_splits(column: ColumnSummary) -> bool:
     return column.missing == 0 and len(names) >= 2 and names <= _SPLITS and bool(names & _TRAIN)
 
 
-def find_markers(columns: Sequence[ColumnSummary], has_null: bool) -> list[str]:
-    """Texts that mean a missing cell, besides the usual ones, in order of appearance.
+def find_markers(columns: Sequence[ColumnSummary], has_null: bool) -> Markers:
+    """Find texts that mean a missing cell, besides the usual ones.
 
-    Every column with the text must have two other values or more. A sign such as "?" needs nothing else. A word such
-    as "unknown" may also be a class, so all other values in all of its columns must be numbers. An abbreviation such
-    as "k.A." needs one such column. If the format has a null, signs and abbreviations may be classes as words may.
+    A column with such a text must have two other values or more. A sign such as "?" needs nothing else. A word such as
+    "unknown" may also be a class, so all other values of its column must be numbers or dates; `None` may also stand
+    among lower-case words. An abbreviation such as "k.A." needs one such column. If the format has a null, signs and
+    abbreviations may be classes as words may.
     """
     candidates = dict.fromkeys(cell for column in columns for cell in column.cells if _is_sign(cell) or _is_word(cell))
-    return [m for m in candidates if _is_marker(m, [c for c in columns if m in c.cells], has_null)]
+    table: list[str] = []
+    own: dict[str, list[str]] = {}
+    for marker in candidates:
+        holders = [column for column in columns if marker in column.cells]
+        names = _where_missing(marker, holders, has_null)
+        if len(names) == len(holders):
+            table.append(marker)
+        else:
+            for name in names:
+                own.setdefault(name, []).append(marker)
+    return Markers(table, own)
+
+
+def texts_like_missing(column: ColumnSummary, has_null: bool) -> dict[str, int]:
+    """Values of a column that look like missing cells, and how often each occurs."""
+    like = {"", *_LIKE_MISSING} if has_null else {_NONE}
+    pairs = zip(column.cells, column.counts, strict=True)
+    return {cell: count for cell, count in pairs if isinstance(cell, str) and cell in like}
 
 
 def _is_sign(cell: Any) -> bool:
@@ -76,11 +115,17 @@ def _is_number(cell: Any) -> bool:
     return True
 
 
-def _is_marker(marker: str, holders: Sequence[ColumnSummary], has_null: bool) -> bool:
-    others = [{cell for cell in c.cells if not (_is_sign(cell) or _is_word(cell))} for c in holders]
-    if any(len(cells) < 2 for cells in others):
-        return False
-    numeric = [all(map(_is_number, cells)) for cells in others]
-    if all(numeric):
-        return True
-    return not has_null and (_is_sign(marker) or (any(numeric) and _ABBREVIATION.fullmatch(marker) is not None))
+def _where_missing(marker: str, holders: Sequence[ColumnSummary], has_null: bool) -> list[str]:
+    """The columns in which a text means a missing cell, of those that hold it."""
+    others = {c.name: {cell for cell in c.cells if not (_is_sign(cell) or _is_word(cell))} for c in holders}
+    others = {name: cells for name, cells in others.items() if len(cells) >= 2}
+    exact = {name for name, cells in others.items() if all(_is_number(cell) or _is_date(cell) for cell in cells)}
+    if not has_null and (_is_sign(marker) or (exact and _ABBREVIATION.fullmatch(marker))):
+        return list(others)
+    if not has_null and marker == _NONE:
+        exact |= {name for name, cells in others.items() if all(isinstance(c, str) and c.islower() for c in cells)}
+    return [name for name in others if name in exact]
+
+
+def _is_date(cell: Any) -> bool:
+    return isinstance(cell, str) and _DATE.fullmatch(cell) is not None

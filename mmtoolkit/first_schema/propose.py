@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from mmtoolkit.base.words import first_lines
 from mmtoolkit.base.yaml12 import read_yaml
 from mmtoolkit.catalogue.plugins import Plugins
 from mmtoolkit.components import ColumnSummary, Modality, Source
-from mmtoolkit.components.reading import read_cells
+from mmtoolkit.components.reading import cells_of, read_cells
+from mmtoolkit.data.summary import signs_text
 from mmtoolkit.first_schema import sizes
 from mmtoolkit.first_schema.choose import Choice, Report, choose
 from mmtoolkit.first_schema.layout import check_head, notes_on_layout
-from mmtoolkit.first_schema.look import find_copies, find_markers, names_splits
+from mmtoolkit.first_schema.look import Markers, find_copies, find_markers, names_splits, texts_like_missing
 from mmtoolkit.first_schema.write import document
 from mmtoolkit.schema.schema import Schema, parse_schema
 from mmtoolkit.tables import Reading, TableFile, open_table
@@ -75,13 +76,13 @@ def first_schema(
     if not rows:
         raise UserError(f"{path}: has a head but no rows; add rows")
     markers = find_markers(columns, table.has_null)
-    columns = [column.without(markers) for column in columns]
+    columns = [column.without(markers.of(column.name)) for column in columns]
     check_head(table, columns)
-    notes = [*notes_on_layout(str(path), table, columns), *_notes_on_signs(str(path), columns)]
+    notes = [*notes_on_layout(str(path), table, columns), *_notes_on_signs(str(path), columns, table.has_null)]
     split_column = next((column.name for column in columns if names_splits(column)), None)
     columns = [column for column in columns if column.name != split_column]
-    choices = choose(columns, find_copies(table, columns), plugins, report)
-    data = {"kind": "table", "path": table_path, **_reading_options(table, markers)}
+    choices = [_with_signs(c, markers) for c in choose(columns, find_copies(table, columns), plugins, report)]
+    data = {"kind": "table", "path": table_path, **_reading_options(table, markers.table)}
     data |= {"split": split_column or sizes.split(rows), "on_bad_cell": "missing"}
     while True:
         used = [choice for choice in choices if choice.used]
@@ -131,15 +132,27 @@ def _reading_options(table: TableFile, markers: Sequence[str]) -> dict[str, Any]
     return {**options, "missing": [*table.missing, *markers]} if markers else options
 
 
-def _notes_on_signs(path: str, columns: Sequence[ColumnSummary]) -> list[str]:
-    """How many cells count as missing for their text, a line for each column: NA may also mean Namibia."""
+def _with_signs(choice: Choice, markers: Markers) -> Choice:
+    """The choice, with the texts that mean a missing cell in its columns alone."""
+    own = list(dict.fromkeys(text for column in choice.columns for text in markers.own.get(column.name, ())))
+    if choice.kind is None or not own:
+        return choice
+    return replace(choice, proposal=replace(choice.proposal, options={**choice.proposal.options, "missing": own}))
+
+
+def _notes_on_signs(path: str, columns: Sequence[ColumnSummary], has_null: bool) -> list[str]:
+    """Which texts count as missing cells, and which look so but are values: NA may also mean Namibia."""
     lines = []
     for column in columns:
         if column.signs:
-            counts = ", ".join(f"{text!r} ({count:,})" for text, count in column.signs.items())
             lines.append(
-                f"{path}, column {column.name}: texts that count as missing cells: {counts}; if one is a value, list "
-                "the others as data.missing"
+                f"{path}, column {column.name}: texts that count as missing cells: {signs_text(column.signs)}; if one "
+                "is a value, list the others as data.missing, or as missing of the modality"
+            )
+        if like := texts_like_missing(column, has_null):
+            lines.append(
+                f"{path}, column {column.name}: texts that look like missing cells and are kept as values: "
+                f"{signs_text(like)}; if one means a missing cell, list it as missing of the modality"
             )
     return first_lines(lines, _MOST_LINES, f"{path}: and more columns like these")
 
@@ -174,7 +187,7 @@ def _untrainable(schema: Schema) -> dict[str, str]:
 
 def _fault(name: str, modality: Modality, source: Source, chunks: Iterable[Mapping[str, Cells]]) -> str:
     """Why a modality learns nothing from these rows; empty if it learns something."""
-    columns = [modality.assembled(name, chunk) for chunk in chunks]
+    columns = [cells_of(name, modality, chunk) for chunk in chunks]
     present = [[cell for cell in cells if cell is not None] for cells in columns]
     if not any(present):
         return "its few values all lie outside the training rows"

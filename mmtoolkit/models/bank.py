@@ -15,7 +15,7 @@ from mmtoolkit.core.batch import sent
 
 @dataclass(frozen=True)
 class Bank:
-    """The networks of modalities that differ in name, column and weight alone.
+    """The networks of modalities that differ in name, column, missing and weight alone.
 
     Attributes:
         network: whose encoders and decoders they are.
@@ -51,7 +51,7 @@ def banks(network: Network) -> list[Bank]:
     groups: dict[tuple[type, str], list[str]] = {}
     for name, modality in network.modalities.items():
         if isinstance(modality, Banked):
-            options = modality.model_dump_json(exclude={"column", "weight"})
+            options = modality.model_dump_json(exclude={"column", "missing", "weight"})
             groups.setdefault((type(modality), options), []).append(name)
     return [Bank(network, tuple(names)) for names in groups.values() if len(names) > 1]
 

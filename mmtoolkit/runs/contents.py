@@ -125,6 +125,8 @@ class DataFile(Content):
 
     splits: dict[str, _Split]
     notes: list[str]
+    signs: dict[str, dict[str, int]] = {}  # runs of 0.1 have neither
+    types: dict[str, str] = {}
 
 
 class LatentFile(Content):

@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.errors import UserError, warn
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.catalogue.plugins import Plugins
 from mmtoolkit.components import Evaluator, Modality, Network, Source
+from mmtoolkit.components.reading import known_cells
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import Posterior
 from mmtoolkit.data.dataset import Dataset, Presence, Split, prepare
-from mmtoolkit.runs.folder import read_history, read_results
+from mmtoolkit.runs.folder import read_data, read_history, read_results
 from mmtoolkit.runs.scoring import score
 from mmtoolkit.schema.schema import Schema
 from mmtoolkit.using.table_split import IN_MEMORY, split_in_memory, split_of_file
@@ -80,6 +81,13 @@ class TrainedRun:
         return read_history(self.folder, self.results["training"]["epochs"])
 
     @cached_property
+    def types(self) -> Mapping[str, str]:
+        """Column -> the Arrow type that it had in the run's data, such as int64; runs of 0.1 know none."""
+        data = read_data(self.folder) if (self.folder / "data.json").exists() else {}
+        types: dict[str, str] = data.get("types", {})
+        return types
+
+    @cached_property
     def dataset(self) -> Dataset:
         """The prepared data. The first access reads it."""
         return self.prepared or prepare(self.schema.data, self.schema.modalities, self.schema.at, self.say)
@@ -116,7 +124,7 @@ class TrainedRun:
         values: dict[str, Tensor] = {}
         places: dict[str, Tensor] = {}
         for name, modality in self.modalities.items():
-            cells = [row.get(name) for row in rows]
+            cells = known_cells(modality, [row.get(name) for row in rows])
             place = torch.tensor([i for i, cell in enumerate(cells) if cell is not None], dtype=torch.int64)
             places[name] = place
             if not len(place):
@@ -207,13 +215,14 @@ class TrainedRun:
         seed: int = 0,
         on_bad_cell: Literal["error", "missing"] | None = None,
         images: Path | str | None = None,
+        summary: bool = False,
         **reading: Any,
     ) -> Any:
         """Fill the missing cells of a table, and return a table of the same kind. Present cells stay as they are.
 
         A missing cell gets the point prediction from the mean of q(z | all that its row has). If the table lacks a
-        column that the run knows, the column is added and filled in every row. `say` receives a line for cells that
-        stay missing, with the reason.
+        column that the run knows, the column is added and filled in every row. A `DataWarning` names all that changes
+        results: bad cells, lacking columns, cells that stay missing and why, rows that are filled from the prior.
 
         Args:
             data: a pandas or polars frame, an Arrow table, or a dictionary of columns. Paths in it are relative to the
@@ -224,6 +233,8 @@ class TrainedRun:
             on_bad_cell: `error` raises if a cell cannot be read; `missing` counts it as missing and leaves it as it is.
                 By default the option of the run's source.
             images: a folder for new pictures; cells then hold their paths. By default cells hold PIL images.
+            summary: whether to return (table, `ImputeSummary`), which counts the cells that are filled and those that
+                are not.
             reading: other options of reading, `missing` and `absent_files`; by default those of the run's source.
 
         Raises:
@@ -231,7 +242,10 @@ class TrainedRun:
         """
         from mmtoolkit.using.frames import impute_frame
 
-        return impute_frame(self, UserFrame.for_run(self, reading, on_bad_cell, data=data), samples, seed, images)
+        frame = UserFrame.for_run(self, reading, on_bad_cell, data=data)
+        filled, counts = impute_frame(self, frame, samples, seed, images)
+        warn(counts.notes)
+        return (filled, counts) if summary else filled
 
     def embed(
         self,
@@ -241,6 +255,8 @@ class TrainedRun:
         **reading: Any,
     ) -> Any:
         """Return mean_0 … and logvar_0 … of each row: mean and log of the variance of q(z | all that the row has).
+
+        A `DataWarning` names all that changes results: bad cells, lacking columns, rows that get the prior.
 
         Args:
             data: as in `impute`; the answer is a table of the same kind.
@@ -253,7 +269,9 @@ class TrainedRun:
         """
         from mmtoolkit.using.frames import embed_frame
 
-        return embed_frame(self, UserFrame.for_run(self, reading, on_bad_cell, data=data), keep)
+        answer, notes = embed_frame(self, UserFrame.for_run(self, reading, on_bad_cell, data=data), keep)
+        warn(notes)
+        return answer
 
     def evaluate_on(
         self,
@@ -263,6 +281,8 @@ class TrainedRun:
         **reading: Any,
     ) -> list[dict[str, Any]]:
         """Score another table with each evaluator, as `evaluate` does. The run learns nothing from the table.
+
+        A `DataWarning` names all that changes results: bad cells and lacking columns.
 
         Args:
             data: the path of a table, or a table in memory as in `impute`.
@@ -274,7 +294,9 @@ class TrainedRun:
             UserError: the table cannot be read, there is no such option, or an evaluator needs the run's own data and
                 that is not there.
         """
-        return evaluate_on(self, data, evaluators, on_bad_cell, reading)
+        scores, notes = _evaluate_on(self, data, evaluators, on_bad_cell, reading)
+        warn(notes)
+        return scores
 
     def evaluate(
         self, evaluators: Sequence[Evaluator], split: str, figures: Path | None = None
@@ -329,21 +351,22 @@ class _Splits(Mapping[str, Split]):
         return 1 + len(self._own())
 
 
-def evaluate_on(
+def _evaluate_on(
     run: TrainedRun,
     data: Any,
     evaluators: Sequence[Evaluator] | None,
     on_bad_cell: Literal["error", "missing"] | None,
     reading: Mapping[str, Any],
-) -> list[dict[str, Any]]:
-    """Score a table in a file or in memory; see `TrainedRun.evaluate_on`."""
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Score a table in a file or in memory, with notes; see `TrainedRun.evaluate_on`."""
     evaluators = run.schema.evaluate if evaluators is None else evaluators
     if isinstance(data, (str, Path)):
-        return evaluate_table(run, UserFile.for_run(run, reading, on_bad_cell, path=data), evaluators)
-    split, notes = split_in_memory(run, UserFrame.for_run(run, reading, on_bad_cell, data=data))
-    for note in notes:
-        run.say(note)
-    return _with_split(run, IN_MEMORY, split).evaluate(evaluators, IN_MEMORY)
+        table = UserFile.for_run(run, reading, on_bad_cell, path=data)
+        name, (split, notes) = str(table.path), split_of_file(run, table)
+    else:
+        name = IN_MEMORY
+        split, notes = split_in_memory(run, UserFrame.for_run(run, reading, on_bad_cell, data=data))
+    return _with_split(run, name, split).evaluate(evaluators, name), notes
 
 
 def evaluate_table(

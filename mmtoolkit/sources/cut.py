@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Self
 
@@ -14,6 +14,7 @@ from pydantic import Field, NonNegativeInt, model_validator
 from mmtoolkit.components import Source, Table
 from mmtoolkit.sources.assignment import assign_splits, read_splits
 from mmtoolkit.tables import Rows, RowTable, row_of
+from mmtoolkit.tables.summary import ColumnSummary, summarise_columns
 
 
 class CutSource(Source):
@@ -74,6 +75,11 @@ class CutSource(Source):
         """The number of rows without a split in the column `split`."""
         left_out = int((self._assigned < 0).sum()) if isinstance(self.split, str) else 0
         return [f"{left_out} rows are left out: column {self.split} names no split for them"] if left_out else []
+
+    def summaries(self, signs: Mapping[str, Collection[str]]) -> Sequence[ColumnSummary]:
+        """Of each table: of the one that is cut, or of all."""
+        tables = [self._table(split) for split in self.of_splits() or ("train",)]
+        return [column for table in tables for column in summarise_columns(table, list(signs), signs=signs)]
 
     @property
     def _shares(self) -> Mapping[str, float]:

@@ -132,7 +132,9 @@ def _fit(cell: Any, kind: pa.DataType) -> Any:
         if pa.types.is_decimal(kind):
             cell = Decimal(str(plain(cell))).quantize(Decimal(1).scaleb(-kind.scale))
         elif isinstance(cell, str):
-            return pa.array([cell]).cast(kind)[0].as_py()
+            if is_bytes(kind):  # a cast would store its letters
+                return None
+            return time.fromisoformat(cell) if pa.types.is_time(kind) else pa.array([cell]).cast(kind)[0].as_py()
         pa.array([cell], kind)
     except (pa.ArrowException, ArithmeticError, TypeError, ValueError):
         return None
@@ -142,6 +144,17 @@ def _fit(cell: Any, kind: pa.DataType) -> Any:
 def _bounds(kind: pa.DataType) -> tuple[int, int]:
     limits = np.iinfo(kind.to_pandas_dtype())
     return int(limits.min), int(limits.max)
+
+
+def as_known(known: Sequence[Any], cells: Sequence[Any]) -> list[Any]:
+    """Computed cells for a column of any type: a text becomes the known object that has this text, such as a date.
+
+    Numbers and texts are no such objects: a modality writes them as the column does.
+    """
+    texts = any(isinstance(cell, str) for cell in cells)
+    plain_types = (str, bool, int, float, type(None))
+    by_text = {str(cell): cell for cell in known if texts and not isinstance(cell, plain_types)}
+    return [by_text.get(cell, cell) if isinstance(cell, str) else plain(cell) for cell in cells]
 
 
 def replaced(

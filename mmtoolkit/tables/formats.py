@@ -47,6 +47,11 @@ def format_of(path: Path) -> Format:
     return kind
 
 
+def format_has_null(kind: Format) -> bool:
+    """Whether a format has a null, so that every text in it is a value."""
+    return _READERS[kind].has_null
+
+
 def open_table(path: Path | str, reading: Reading | None = None) -> TableFile:
     """Open a table's file.
 

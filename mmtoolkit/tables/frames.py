@@ -6,21 +6,21 @@ import sys
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.tables.fitting import combined, fitted, is_bytes, is_picture, is_text, plain, replaced
+from mmtoolkit.tables.fitting import as_known, combined, fitted, is_bytes, is_picture, is_text, plain, replaced
 from mmtoolkit.tables.row_table import RowTable
 from mmtoolkit.tables.rows import Raw, Rows
 
 Fills = Mapping[str, tuple[Sequence[int], Sequence[Any]]]
 """Column -> the rows to fill, and their cells."""
-New = list[Any] | NDArray[np.float64]
-"""A new column: its cells, or numbers with NaN for missing ones."""
+New: TypeAlias = pa.Array | list[Any] | NDArray[np.float64]
+"""A new column: an Arrow array, cells of any type, or numbers with NaN for missing ones."""
 
 
 class Frame(RowTable):
@@ -78,7 +78,17 @@ def frame_of(data: Any, missing: Collection[str] = ()) -> Frame:
         UserError: the data is none of these, a column is no list, or two columns have one name.
     """
     pandas, polars = sys.modules.get("pandas"), sys.modules.get("polars")
+    for library in (pandas, polars):
+        if library is not None and isinstance(data, library.Series):
+            raise UserError("a Series is one column, no table; make a table of it with to_frame()")
+    if polars is not None and isinstance(data, polars.LazyFrame):
+        raise UserError("a LazyFrame has no rows yet; give the frame that its collect() returns")
     if pandas is not None and isinstance(data, pandas.DataFrame):
+        if data.columns.nlevels > 1:
+            raise UserError(
+                "the columns of the frame have several levels; join them, as frame.columns = "
+                "['_'.join(map(str, name)) for name in frame.columns]"
+            )
         frame: Frame = _Pandas(data, missing)
     elif polars is not None and isinstance(data, polars.DataFrame):
         frame = _Polars(data, missing)
@@ -123,7 +133,8 @@ class _Arrow(Frame):
             table = table.set_column(place, self.data.schema.field(name).with_type(old.type), column)
         for name, column in added.items():
             _check_no_picture(name, column)
-            table = table.append_column(name, pa.array([plain(cell) for cell in column], from_pandas=True))
+            array = column if isinstance(column, pa.Array) else pa.array(list(map(plain, column)), from_pandas=True)
+            table = table.append_column(name, array)
         return table, unfit
 
     def alongside(self, keep: Sequence[str], numbers: Mapping[str, NDArray[Any]]) -> Any:
@@ -133,15 +144,19 @@ class _Arrow(Frame):
         return table
 
 
-def _check_no_picture(name: str, cells: Sequence[Any] | NDArray[Any]) -> None:
-    if any(map(is_picture, cells)):
+def _check_no_picture(name: str, cells: Sequence[Any] | New) -> None:
+    if isinstance(cells, list) and any(map(is_picture, cells)):
         raise UserError(f"column {name}: an Arrow table holds no pictures; give images=FOLDER, in which to keep them")
 
 
 class _Mapping(Frame):
+    @cached_property
+    def _keys(self) -> dict[str, Any]:
+        return {str(key): key for key in self.data}
+
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(self.data)
+        return tuple(map(str, self.data))
 
     def __len__(self) -> int:
         lengths = {name: len(cells) for name, cells in self.data.items()}
@@ -150,7 +165,7 @@ class _Mapping(Frame):
         return next(iter(lengths.values()), 0)
 
     def raw(self, name: str) -> Raw:
-        cells = self.data[name]
+        cells = self.data[self._keys[name]]
         if isinstance(cells, (list, tuple)):
             return list(cells)
         array = np.asarray(cells)
@@ -159,71 +174,132 @@ class _Mapping(Frame):
     def with_filled(self, cells: Fills, added: Mapping[str, New]) -> tuple[Any, dict[str, int]]:
         columns, unfit = dict(self.data), {}
         for name, (places, new) in cells.items():
-            old = self.data[name]
+            key = self._keys[name]
+            old = self.data[key]
             if isinstance(old, np.ndarray) and old.dtype.kind in "biuf":
                 values = fitted(new, pa.from_numpy_dtype(old.dtype))
-                columns[name], unfit[name] = old.copy(), values.null_count
+                columns[key], unfit[name] = old.copy(), values.null_count
                 for place, cell in zip(places, values.to_pylist(), strict=True):
-                    columns[name][place] = columns[name][place] if cell is None else cell
+                    columns[key][place] = columns[key][place] if cell is None else cell
             else:
-                columns[name] = old.astype(object) if isinstance(old, np.ndarray) else list(old)
-                for place, cell in zip(places, new, strict=True):
-                    columns[name][place] = plain(cell)
+                columns[key] = old.astype(object) if isinstance(old, np.ndarray) else list(old)
+                for place, cell in zip(places, as_known(self._columns[name], new), strict=True):
+                    columns[key][place] = cell
         return columns | {name: _listed(column) for name, column in added.items()}, unfit
 
     def alongside(self, keep: Sequence[str], numbers: Mapping[str, NDArray[Any]]) -> Any:
-        return {name: self.data[name] for name in keep} | dict(numbers)
+        return {self._keys[name]: self.data[self._keys[name]] for name in keep} | dict(numbers)
 
 
 def _listed(column: New) -> Any:
+    if isinstance(column, pa.Array):
+        return column.to_pylist()
     return column if isinstance(column, np.ndarray) else [plain(cell) for cell in column]
 
 
 class _Pandas(Frame):
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
-        return tuple(self.data.columns)
+        return tuple(map(str, self.data.columns))
 
     def __len__(self) -> int:
         return len(self.data)
 
+    def _series(self, name: str) -> Any:
+        return self.data.iloc[:, self.names.index(name)]
+
     def raw(self, name: str) -> Raw:
-        column = self.data[name]
-        if column.dtype == object:  # of any type, such as pictures
-            present = column.notna().to_numpy()
-            return [cell if here else None for cell, here in zip(column, present, strict=True)]
-        array = pa.Array.from_pandas(column)
-        return combined(array) if isinstance(array, pa.ChunkedArray) else array
+        column = self._series(name)
+        dense = column.sparse.to_dense() if _is_sparse(column) else column
+        if dense.dtype != object:  # else of any type, such as pictures
+            try:
+                array = pa.Array.from_pandas(dense)
+            except (pa.ArrowException, TypeError, ValueError):  # such as complex numbers
+                array = None
+            if array is not None and not _is_foreign(array.type):
+                return combined(array) if isinstance(array, pa.ChunkedArray) else array
+        present = dense.notna().to_numpy()
+        return [cell if here else None for cell, here in zip(dense, present, strict=True)]
 
     def with_filled(self, cells: Fills, added: Mapping[str, New]) -> tuple[Any, dict[str, int]]:
         frame, unfit = self.data.copy(), {}
         for name, (places, new) in cells.items():
-            frame[name], unfit[name] = self._filled(name, places, new)
+            column, unfit[name] = self._filled(name, places, new)
+            frame.isetitem(self.names.index(name), column)
         pandas = sys.modules["pandas"]
-        series = {name: pandas.Series(_listed(column), index=frame.index) for name, column in added.items()}
-        return (pandas.concat([frame, pandas.DataFrame(series)], axis=1) if series else frame), unfit
+        series = {name: pandas.Series(_for_pandas(column), index=frame.index) for name, column in added.items()}
+        answer = pandas.concat([frame, pandas.DataFrame(series)], axis=1) if series else frame
+        answer.attrs = frame.attrs
+        return answer, unfit
 
     def _filled(self, name: str, places: Sequence[int], new: Sequence[Any]) -> tuple[Any, int]:
-        column, kind = self.data[name].copy(), getattr(self._columns.get(name), "type", None)
-        if kind is None or kind == pa.null() or any(map(is_picture, new)):
+        column, raw = self._series(name).copy(), self._columns[name]
+        if any(map(is_picture, new)) or column.dtype == object or getattr(raw, "type", None) == pa.null():
             column = column.astype(object)
-            for place, cell in zip(places, new, strict=True):
-                column.iat[place] = plain(cell)
+            for place, cell in zip(places, as_known(raw, new), strict=True):
+                column.iat[place] = cell
             return column, 0
+        if isinstance(raw, list):
+            return _put(column, places, as_known(raw, new))
+        if _is_sparse(column):
+            dense, unfit = _put(column.sparse.to_dense(), places, fitted(new, raw.type).to_pylist())
+            return dense.astype(column.dtype), unfit
+        if isinstance(column.dtype, sys.modules["pandas"].ArrowDtype):
+            array, unfit = replaced(raw, places, new)
+            return _series_like(column, type(column.array)(array)), unfit
+        kind = raw.type
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
             categories = [cell for cell in fitted(new, kind).unique().to_pylist() if cell is not None]
             column = column.cat.add_categories([cell for cell in categories if cell not in column.cat.categories])
-        cells = fitted(new, kind).to_pylist()
-        fits = [place for place, cell in zip(places, cells, strict=True) if cell is not None]
-        if fits:
-            column.iloc[fits] = [cell for cell in cells if cell is not None]
-        return column, len(places) - len(fits)
+        return _put(column, places, fitted(new, kind).to_pylist())
 
     def alongside(self, keep: Sequence[str], numbers: Mapping[str, NDArray[Any]]) -> Any:
         pandas = sys.modules["pandas"]
         new = pandas.DataFrame(dict(numbers), index=self.data.index)
-        return pandas.concat([self.data[list(keep)], new], axis=1) if keep else new
+        copied = self.data.iloc[:, [self.names.index(name) for name in keep]]
+        return pandas.concat([copied, new], axis=1) if keep else new
+
+
+def _is_sparse(column: Any) -> bool:
+    return isinstance(column.dtype, sys.modules["pandas"].SparseDtype)
+
+
+def _is_foreign(kind: pa.DataType) -> bool:
+    """Whether Arrow stores cells of a type as something else, such as the periods and intervals of pandas."""
+    return isinstance(kind.value_type if pa.types.is_dictionary(kind) else kind, pa.BaseExtensionType)
+
+
+def _put(column: Any, places: Sequence[int], cells: Sequence[Any]) -> tuple[Any, int]:
+    """A pandas column with cells at some places; its type stays, and so do the cells where a new one does not fit."""
+    values, unfit = column.array.copy(), sum(cell is None for cell in cells)
+    fits = [(place, cell) for place, cell in zip(places, cells, strict=True) if cell is not None]
+    try:
+        if fits:
+            values[[place for place, _ in fits]] = [cell for _, cell in fits]
+    except (TypeError, ValueError):
+        for place, cell in fits:
+            try:
+                values[place] = cell
+            except (TypeError, ValueError):
+                unfit += 1
+    return _series_like(column, values), unfit
+
+
+def _series_like(column: Any, values: Any) -> Any:
+    return sys.modules["pandas"].Series(values, index=column.index, name=column.name, copy=False)
+
+
+def _for_pandas(column: New) -> Any:
+    """A new column as pandas holds it: whole numbers, yes and no with holes in types that have holes."""
+    if not isinstance(column, pa.Array):
+        return _listed(column)
+    if column.null_count and pa.types.is_boolean(column.type):
+        return sys.modules["pandas"].array(column.to_pylist(), dtype="boolean")
+    if column.null_count and pa.types.is_integer(column.type):
+        nullable = str(column.type).replace("u", "U").replace("int", "Int")
+        return sys.modules["pandas"].array(column.to_pylist(), dtype=nullable)
+    return column.to_pylist() if is_text(column.type) else column.to_pandas().array
 
 
 class _Polars(Frame):
@@ -236,9 +312,12 @@ class _Polars(Frame):
 
     def raw(self, name: str) -> Raw:
         column = self.data.get_column(name)
-        if column.dtype == sys.modules["polars"].Object:
+        try:
+            array = None if column.dtype == sys.modules["polars"].Object else column.to_arrow()
+        except pa.ArrowException:  # such as Int128
+            array = None
+        if array is None:
             return list(column)
-        array = column.to_arrow()
         return array.cast(pa.large_string()) if is_text(array.type) else array
 
     def with_filled(self, cells: Fills, added: Mapping[str, New]) -> tuple[Any, dict[str, int]]:
@@ -248,17 +327,25 @@ class _Polars(Frame):
             old, kind = self._columns[name], self.data.schema[name]
             if isinstance(old, list) or any(map(is_picture, new)):
                 whole = list(self.data.get_column(name))
-                for place, cell in zip(places, new, strict=True):
-                    whole[place] = plain(cell)
-                columns.append(polars.Series(name, whole, dtype=polars.Object))
+                for place, cell in zip(places, as_known(whole, new), strict=True):
+                    whole[place] = cell
+                kind = polars.Object if any(map(is_picture, new)) else kind
+                columns.append(polars.Series(name, whole, dtype=kind, strict=False))
+                unfit[name] = columns[-1].null_count() - sum(cell is None for cell in whole)
                 continue
             if kind == polars.Null:
                 whole = pa.array([plain(cell) for cell in new])
                 old, kind = old.cast(whole.type), None
             array, unfit[name] = replaced(old, places, new)
-            column = polars.from_arrow(array).alias(name)
-            columns.append(column if kind is None else column.cast(kind))
+            column = whole = polars.from_arrow(array).alias(name)
+            if kind is not None:
+                column = whole.cast(kind, strict=False)  # an Enum holds its own texts only
+                unfit[name] += column.null_count() - whole.null_count()
+            columns.append(column)
         for name, cells_of in added.items():
+            if isinstance(cells_of, pa.Array):
+                columns.append(polars.from_arrow(cells_of).alias(name))
+                continue
             pictures = any(map(is_picture, cells_of))
             columns.append(polars.Series(name, _listed(cells_of), dtype=polars.Object if pictures else None))
         return self.data.with_columns(columns), unfit

@@ -41,7 +41,8 @@ class Reading(BaseModel):
     """The encoding of csv and jsonl, such as utf-8, cp1252 or utf-16. A file with a byte order mark, and one whose
     letters are valid UTF-8, is read as that."""
     missing: tuple[str, ...] | None = None
-    """Texts that mean a missing cell, in addition to null and NaN. By default, in a csv: the empty text, NA, N/A, NaN,
+    """Texts that mean a missing cell, in addition to null and NaN; a number, such as -99, takes a cell that is the same
+    number. By default, in a csv: the empty text, NA, N/A, NaN,
     nan, null and NULL; in all other formats: none, because they have a null, so every text is a value."""
     absent_files: Literal["error", "missing"] = "error"
     """If a cell names a file that does not exist: error (a bad cell), or missing."""

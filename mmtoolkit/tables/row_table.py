@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from mmtoolkit.tables.cells import Cells
 from mmtoolkit.tables.rows import Rows
@@ -13,6 +14,9 @@ _PIECE = 1 << 16
 
 class RowTable(ABC):
     """A `Table` whose rows you read a piece at a time, as the file holds them or as cells."""
+
+    has_null: ClassVar[bool] = True
+    """Whether its cells can be null, so that every text is a value."""
 
     @property
     @abstractmethod
@@ -45,6 +49,10 @@ class RowTable(ABC):
     def remarks(self) -> list[str]:
         """How the table is read, where its owner may not expect it; words that follow `called`."""
         return []
+
+    def option(self, key: str, value: str) -> str:
+        """An option for reading the table as its user gives it."""
+        return f'{key}="{value}"'
 
     def chunks(self, names: Sequence[str], size: int) -> Iterator[dict[str, Cells]]:
         """The named columns as cells, up to `size` rows at a time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from mmtoolkit.tables.cells import Cells
 from mmtoolkit.tables.nested import numbers_of_lists
+from mmtoolkit.tables.signs import Signs, signs_of
 
 Raw: TypeAlias = pa.Array | list[Any]
 """A column as its file holds it: an Arrow array, or plain values if the file has no types."""
@@ -26,7 +28,7 @@ class Rows:
 
     Attributes:
         raw: column -> its values in the file, all of one length; null where a line of JSON lacks the key.
-        missing: texts that mean a missing cell.
+        missing: texts that mean a missing cell, as `Signs` reads them.
         lines: the text of each row, which holds more than its cells: in JSON Lines, and in delimited text if asked for,
             with the empty lines below it; else empty.
     """
@@ -41,7 +43,15 @@ class Rows:
     def cells(self, name: str) -> Cells:
         """A column as cells, None where missing."""
         column = self.raw[name]
-        return _of_values(column, self.missing) if isinstance(column, list) else _of_array(column, self.missing)
+        signs = signs_of(tuple(self.missing))
+        return _of_values(column, signs) if isinstance(column, list) else _of_array(column, signs)
+
+    def signs(self, name: str) -> Counter[str]:
+        """How many cells of a column are missing because they show a sign: sign -> count."""
+        column, signs = self.raw[name], signs_of(tuple(self.missing))
+        if isinstance(column, pa.Array) and pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        return signs.counts(column) if signs else Counter()
 
     def take(self, mask: NDArray[np.bool_]) -> Rows:
         """The rows where the mask (rows,) is true."""
@@ -58,25 +68,20 @@ class Rows:
         )
 
 
-def _of_values(values: Sequence[Any], missing: Collection[str]) -> list[Any]:
+def _of_values(values: Sequence[Any], signs: Signs) -> list[Any]:
     def known(value: Any) -> bool:
-        if isinstance(value, str):
-            return value not in missing
-        return not (isinstance(value, float) and math.isnan(value))
+        return not (isinstance(value, float) and math.isnan(value)) and signs.shown(value) is None
 
     return [value if known(value) else None for value in values]
 
 
-def _of_array(array: pa.Array, missing: Collection[str]) -> Cells:
+def _of_array(array: pa.Array, signs: Signs) -> Cells:
     kind = array.type
     if pa.types.is_dictionary(kind):
-        return _of_array(array.dictionary_decode(), missing)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        if missing:
-            is_missing = pc.is_in(array, value_set=pa.array(sorted(missing), kind))
-            # A null scalar garbles the texts of a slice, up to Arrow 23.
-            array = pc.if_else(is_missing, pa.nulls(len(array), kind), array)
-        return array.to_pylist()  # type: ignore[no-any-return]
+        return _of_array(array.dictionary_decode(), signs)
+    if signs and (shown := signs.shown_in(array)) is not None:
+        # A null scalar garbles the texts of a slice, up to Arrow 23.
+        array = pc.if_else(shown, pa.nulls(len(array), kind), array)
     if pa.types.is_floating(kind):
         array = pc.if_else(pc.is_nan(array), pa.scalar(None, kind), array)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
@@ -84,7 +89,7 @@ def _of_array(array: pa.Array, missing: Collection[str]) -> Cells:
     if (values := numbers_of_lists(array)) is not None:
         return values
     if pa.types.is_temporal(kind):
-        return _times(array)
+        return signs.without(_times(array))
     return array.to_pylist()  # type: ignore[no-any-return]
 
 

@@ -8,16 +8,17 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import compress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mmtoolkit.base.words import one_line, shorten
 from mmtoolkit.tables.beside import FilesBeside
 from mmtoolkit.tables.cells import Cells
 from mmtoolkit.tables.row_table import RowTable
 from mmtoolkit.tables.rows import Rows
+from mmtoolkit.tables.types import column_type
 
 _LONGEST_EXAMPLE = 30
 _PIECE = 20_000
@@ -41,6 +42,8 @@ class ColumnSummary:
         more: whether the column has further distinct cells. Only the first few thousand are listed.
         beside: opens the files that cells may name; None if cells name no files.
         signs: the texts that count as missing cells, and how often each occurs; without the empty text.
+        type: the Arrow type of the column, or in a table without types the one that its cells ask for; None if a cell
+            is no single value, or a text.
     """
 
     name: str
@@ -51,6 +54,7 @@ class ColumnSummary:
     more: bool = False
     beside: FilesBeside | None = field(default=None, repr=False)
     signs: Mapping[str, int] = field(default_factory=dict)
+    type: pa.DataType | None = None
 
     @property
     def counted(self) -> int:
@@ -98,7 +102,10 @@ class ColumnSummary:
 
 
 def summarise_columns(
-    table: RowTable, names: Sequence[str] | None = None, beside: FilesBeside | None = None
+    table: RowTable,
+    names: Sequence[str] | None = None,
+    beside: FilesBeside | None = None,
+    signs: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> list[ColumnSummary]:
     """Summarise columns of a table in a single pass over it.
 
@@ -106,6 +113,7 @@ def summarise_columns(
         table: the table.
         names: the columns; by default all, in order.
         beside: opens the files that cells name.
+        signs: column -> texts that mean a missing cell there, besides those of the table.
 
     Raises:
         UserError: the table cannot be read.
@@ -115,8 +123,9 @@ def summarise_columns(
     for piece in table.rows(_PIECE, list(tallies)):
         rows += len(piece)
         for name, tally in tallies.items():
-            tally.add(piece, name)
-    return [tally.summary(name, rows, beside) for name, tally in tallies.items()]
+            own = Rows({name: piece.raw[name]}, [*piece.missing, *signs.get(name, ())])
+            tally.add(own, name)
+    return [tally.summary(name, rows, beside, table.has_null) for name, tally in tallies.items()]
 
 
 class _Tally:
@@ -129,10 +138,13 @@ class _Tally:
         self.missing, self.characters, self.others = 0, 0, 0
         self.signs: Counter[str] = Counter()
         self.more = False
+        self.type: pa.DataType | None = None
 
     def add(self, rows: Rows, name: str) -> None:
         """Count the cells of a column in some rows."""
-        self.signs.update(_count_signs(rows, name))
+        self.signs.update(rows.signs(name))
+        raw = rows.raw[name]
+        self.type = raw.type if isinstance(raw, pa.Array) else None
         for cell, count in _count_cells(rows, name):
             if cell is None:
                 self.missing += count
@@ -148,10 +160,12 @@ class _Tally:
             else:
                 self.more = True
 
-    def summary(self, name: str, rows: int, beside: FilesBeside | None) -> ColumnSummary:
+    def summary(self, name: str, rows: int, beside: FilesBeside | None, has_null: bool) -> ColumnSummary:
         """The summary of all cells added so far."""
         cells, counts = tuple(self.cells), tuple(self.counts)
-        return ColumnSummary(name, rows, self.missing, cells, counts, self.more, beside, dict(self.signs))
+        signs = {sign: count for sign, count in self.signs.items() if sign}
+        kind = column_type(self.type, cells, has_null)
+        return ColumnSummary(name, rows, self.missing, cells, counts, self.more, beside, signs, kind)
 
     def _has_room(self, cell: Any) -> bool:
         if not isinstance(cell, PLAIN):
@@ -173,15 +187,6 @@ def _count_cells(rows: Rows, name: str) -> Iterable[tuple[Any, int]]:
             distinct = Rows({name: counts.field("values")}, rows.missing)
             return zip(as_list(distinct.cells(name)), counts.field("counts").to_pylist(), strict=True)
     return ((cell, 1) for cell in as_list(rows.cells(name)))
-
-
-def _count_signs(rows: Rows, name: str) -> dict[str, int]:
-    """How often each text that means a missing cell occurs, without the empty text, in a format that has no null."""
-    raw, signs = rows.raw[name], [sign for sign in rows.missing if sign]
-    if not signs or isinstance(raw, list) or raw.type != pa.string():
-        return {}
-    counts = raw.filter(pc.is_in(raw, pa.array(signs))).value_counts()
-    return dict(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True))
 
 
 def as_list(cells: Cells) -> Sequence[Any]:

@@ -7,7 +7,6 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import error_text
@@ -28,9 +27,6 @@ class TableFile(RowTable):
             The error names the file, its line or row, the fault and the remedy.
     """
 
-    has_null: ClassVar[bool] = True
-    """Whether the format has a null."""
-
     def __init__(self, path: Path, reading: Reading) -> None:
         self.path, self.reading = path, reading
         self._identity = self._stat()
@@ -41,6 +37,10 @@ class TableFile(RowTable):
     def called(self) -> str:
         """Its path."""
         return str(self.path)
+
+    def option(self, key: str, value: str) -> str:
+        """An option of the command line."""
+        return f"--{key.replace('_', '-')} {value}"
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from mmtoolkit.tables import Rows, RowTable
 from mmtoolkit.tables.output import check_output
 from mmtoolkit.tables.rows import Raw
 from mmtoolkit.tables.writing import fields_of, new_table
+from mmtoolkit.using.lost_texts import LostTexts
 from mmtoolkit.using.run_table import RunTable
 from mmtoolkit.using.user_table import UserFile
 
@@ -58,9 +59,12 @@ class Embedder:
             self.uninformed += int((~self.run.model.informed(piece.present)).sum())
             yield piece.rows, torch.cat([q.mean.T, q.variance.log().T]).float().cpu()
 
-    def notes(self) -> list[str]:
-        """Lines for the user about the rows."""
+    def notes(self, lacking: Sequence[str]) -> list[str]:
+        """Lines for the user about the rows, and about columns that the table lacks."""
         notes = self.table.notes()
+        if lacking:
+            named = self.table.listed(lacking)
+            notes.append(f"{self.table.table.called}: has no column {named}: z is inferred without it")
         if self.uninformed:
             rows = f"rows with nothing to infer z from: {self.uninformed:,}"
             notes.append(f"{self.table.table.called}: {rows}; they get the prior")
@@ -95,14 +99,18 @@ def embed_table(
     check_output(out, overwrite, table.path)
     names = embedding_columns(run.model.latent_dim)
     check_copied_columns(table, keep, names)
-    embedder = Embedder(run, RunTable.of(run, user_file, read_by(run)))
+    run_table = RunTable.of(run, user_file, read_by(run))
+    embedder = Embedder(run, run_table)
     progress = meter(run.say, "embed", len(table))
     fields = pa.schema([fields_of(table).field(name) for name in keep] + [(name, pa.float32()) for name in names])
+    lost = LostTexts(table, out)
     with new_table(out, fields) as writer:
         for rows, values in embedder.pieces(keep):
-            writer.write({name: rows.raw[name] for name in keep} | as_columns(names, values))
+            copied = {name: rows.raw[name] for name in keep}
+            writer.write(copied | as_columns(names, values))
+            lost.count(copied)
             progress.advance(values.shape[1])
-    return embedder.notes()
+    return [*embedder.notes(list(run_table.misnamed)), *lost.notes()]
 
 
 def check_copied_columns(table: RowTable, keep: Sequence[str], new: Sequence[str]) -> None:

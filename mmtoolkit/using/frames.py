@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
 from mmtoolkit.base.files import filling_folder, safe_name
 from mmtoolkit.components import Run
-from mmtoolkit.tables.fitting import is_picture
+from mmtoolkit.tables.fitting import fitted, is_picture
 from mmtoolkit.tables.frames import New
 from mmtoolkit.using.embedding import Embedder, check_copied_columns, embedding_columns, read_by
-from mmtoolkit.using.imputing import Filling, Imputer
+from mmtoolkit.using.imputing import Filling, Imputer, ImputeSummary, TypedRun
 from mmtoolkit.using.run_table import RunTable
 from mmtoolkit.using.user_table import UserFrame
 
@@ -24,7 +25,9 @@ _SavePicture = Callable[[Image.Image, int, str], str]
 """Saves a picture of a row and a column, and returns its path."""
 
 
-def impute_frame(run: Run, user_frame: UserFrame, samples: int, seed: int, images: Path | str | None) -> Any:
+def impute_frame(
+    run: TypedRun, user_frame: UserFrame, samples: int, seed: int, images: Path | str | None
+) -> tuple[Any, ImputeSummary]:
     """Fill the missing cells of a table in memory; see `TrainedRun.impute`."""
     frame = user_frame.rows
     imputer = Imputer(run, RunTable.of(run, user_frame), samples, seed)
@@ -36,21 +39,24 @@ def impute_frame(run: Run, user_frame: UserFrame, samples: int, seed: int, image
             _collect(filling, cells, save_picture)
             for name, numbers in filling.spread.items():
                 spread[name][filling.start : filling.start + len(numbers)] = numbers
-    added: dict[str, New] = {name: _new_column(*cells.pop(name, ([], [])), len(frame)) for name in imputer.added}
+    added: dict[str, New] = {}
+    for name in imputer.added:
+        places, new = cells.pop(name, ([], []))
+        added[name] = _new_column(places, new, len(frame), imputer.added_type(name))
+        if isinstance(column := added[name], pa.Array):
+            imputer.count_unfit(name, column.null_count - len(frame) + len(places))
     answer, unfit = frame.with_filled(cells, {**added, **spread})
     for name, count in unfit.items():
         imputer.count_unfit(name, count)
-    for note in imputer.notes():
-        run.say(note)
-    return answer
+    return answer, imputer.summary()
 
 
-def _new_column(places: Sequence[int], cells: Sequence[Any], length: int) -> list[Any]:
-    """A new column. Some cells may stay None, if the model decodes them given something that their rows lack."""
+def _new_column(places: Sequence[int], cells: Sequence[Any], length: int, kind: pa.DataType) -> New:
+    """A new column of a type. Some cells may stay missing, if the model decodes them given what their rows lack."""
     column: list[Any] = [None] * length
     for place, cell in zip(places, cells, strict=True):
         column[place] = cell
-    return column
+    return column if any(map(is_picture, cells)) else fitted(column, kind)
 
 
 def _collect(
@@ -81,14 +87,13 @@ def _pictures_in(run: Run, folder: Path, stack: contextlib.ExitStack) -> _SavePi
     return save_picture
 
 
-def embed_frame(run: Run, user_frame: UserFrame, keep: Sequence[str]) -> Any:
-    """Embed a table in memory, as a table of the same kind; see `TrainedRun.embed`."""
+def embed_frame(run: Run, user_frame: UserFrame, keep: Sequence[str]) -> tuple[Any, list[str]]:
+    """Embed a table in memory, as a table of the same kind, with notes; see `TrainedRun.embed`."""
     frame = user_frame.rows
     names = embedding_columns(run.model.latent_dim)
     check_copied_columns(frame, keep, names)
-    embedder = Embedder(run, RunTable.of(run, user_frame, read_by(run)))
+    run_table = RunTable.of(run, user_frame, read_by(run))
+    embedder = Embedder(run, run_table)
     parts = [values.numpy() for _, values in embedder.pieces()]
     numbers = np.concatenate([np.zeros((len(names), 0), dtype=np.float32), *parts], axis=1)
-    for note in embedder.notes():
-        run.say(note)
-    return frame.alongside(keep, dict(zip(names, numbers, strict=True)))
+    return frame.alongside(keep, dict(zip(names, numbers, strict=True))), embedder.notes(run_table.absent)

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from mmtoolkit.base.meter import Meter
 from mmtoolkit.components import Run
-from mmtoolkit.tables import TableFile
+from mmtoolkit.tables import Format, TableFile
 from mmtoolkit.tables.delimited import Delimited
 from mmtoolkit.tables.fitting import as_text, is_bytes, is_picture, is_text, replaced, type_of
 from mmtoolkit.tables.formats import format_of
@@ -20,13 +20,14 @@ from mmtoolkit.tables.output import PicturesBeside, check_output, pictures_besid
 from mmtoolkit.tables.rows import Raw
 from mmtoolkit.tables.table_writer import unwritable
 from mmtoolkit.tables.writing import fields_of, new_table, value_types
-from mmtoolkit.using.imputing import Filling, Imputer
+from mmtoolkit.using.imputing import Filling, Imputer, TypedRun
+from mmtoolkit.using.lost_texts import LostTexts
 from mmtoolkit.using.run_table import RunTable
 from mmtoolkit.using.user_table import UserFile
 
 
 def impute_table(
-    run: Run,
+    run: TypedRun,
     user_file: UserFile,
     out: Path,
     samples: int = 0,
@@ -54,7 +55,8 @@ def impute_table(
     table = user_file.rows
     check_output(out, overwrite, table.path)
     run_table = RunTable.of(run, user_file)
-    imputer = Imputer(run, run_table, samples, seed)
+    lost = LostTexts(table, out)
+    imputer = Imputer(run, run_table, samples, seed, lost.signs)
     progress = meter(run.say, "impute", len(table))
     with pictures_beside(out) as pictures:
         if any(is_picture(cell) for cell in imputer.examples.values()):
@@ -65,9 +67,11 @@ def impute_table(
                 columns = output.columns(filling)
                 lines = filling.rows.lines if writer.edits else ()
                 writer.write(columns, lines, output.changes(filling) if lines else {})
+                lost.count(columns)
                 progress.advance(len(filling.rows))
     counts = ", ".join(f"{count:,} of {column}" for column, count in imputer.filled.items() if count)
-    return [f"filled {counts or 'no cell'}", *imputer.notes(), *_note_on_paths(run, run_table, table, out)]
+    notes = [*imputer.notes(), *lost.notes(), *_note_on_paths(run, run_table, table, out)]
+    return [f"filled {counts or 'no cell'}", *notes]
 
 
 class _Output:
@@ -88,9 +92,9 @@ class _Output:
             for place, (name, modality) in reversed(list(enumerate(imputer.run.modalities.items())))
             for column in modality.source_columns(name)
         }
-        self.known = value_types(table, markers=False) if self._untyped else {}
+        self.known = value_types(table, markers=False) | imputer.types if self._untyped else {}
         old = pa.schema([(name, pa.null()) for name in table.names]) if self._untyped else fields_of(table)
-        new = [(column, type_of(imputer.examples[column])) for column in imputer.added]
+        new = [(column, self._added_type(column, kind)) for column in imputer.added]
         fields = [self._filled_type(field) for field in old]
         fields += [pa.field(*field) for field in [*new, *((column, pa.float64()) for column in imputer.spread)]]
         self.fields = pa.schema(fields, old.metadata)
@@ -98,6 +102,12 @@ class _Output:
     @property
     def _untyped(self) -> bool:
         return isinstance(self.table, JsonLines) and not self.typed
+
+    def _added_type(self, column: str, kind: Format) -> pa.DataType:
+        """The type of a column that the old table lacks; text keeps the spelling of the prediction."""
+        learned = self.imputer.added_type(column)
+        whole = pa.types.is_integer(learned)
+        return learned if kind != "csv" or whole else type_of(self.imputer.examples[column])
 
     def _filled_type(self, field: pa.Field) -> pa.Field:
         """A column of nulls takes the type of the cells that fill it."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -18,11 +19,44 @@ from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Modality, Run
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.tables import Rows
-from mmtoolkit.tables.fitting import plain
+from mmtoolkit.tables.fitting import fitted, plain, type_of
+from mmtoolkit.tables.signs import Signs, signs_of
 from mmtoolkit.tables.summary import ColumnSummary, summarise_columns
+from mmtoolkit.tables.types import type_named
 from mmtoolkit.using.run_table import Piece, RunTable, rows_at_once
 
 _PAIRS = 1 << 13  # (draw, row) pairs to decode at once
+
+
+class TypedRun(Run, Protocol):
+    """A run that knows the types of its columns."""
+
+    @property
+    def types(self) -> Mapping[str, str]:
+        """Column -> the Arrow type that it had in the run's data, such as int64; none for columns without a type."""
+
+
+@dataclass(frozen=True)
+class ImputeSummary:
+    """What an imputation did to a table.
+
+    Attributes:
+        filled: column -> how many of its cells are filled.
+        unfilled: column -> reason -> how many of its cells stay missing.
+        absent: the columns that the run knows and the table lacks.
+        added: those of them that are added.
+        uninformed: how many rows have nothing to infer z from, and are filled from the prior.
+        bad: modality -> how many of its cells cannot be read, and the first fault with its row.
+        notes: all that changes results, as lines.
+    """
+
+    filled: Mapping[str, int]
+    unfilled: Mapping[str, Mapping[str, int]]
+    absent: Sequence[str]
+    added: Sequence[str]
+    uninformed: int
+    bad: Mapping[str, tuple[int, str]]
+    notes: Sequence[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,13 +104,16 @@ class Imputer:
         table: the rows, as the run reads them.
         samples: how many draws of z to pool for each row; they also give the spread. 0 takes the mean of q.
         seed: fixes the draws.
+        signs: further texts that no cell is filled with, since a reader of the new table takes them for missing.
 
     Raises:
         UserError: the table already has a column with the name of a new column for the spread.
     """
 
-    def __init__(self, run: Run, table: RunTable, samples: int = 0, seed: int = 0) -> None:
-        self.run, self.table, self.samples, self.seed = run, table, samples, seed
+    def __init__(
+        self, run: TypedRun, table: RunTable, samples: int = 0, seed: int = 0, signs: Collection[str] = ()
+    ) -> None:
+        self.run, self.table, self.samples, self.seed, self.signs = run, table, samples, seed, signs
         self.filled: Counter[str] = Counter()
         """Column -> how many of its cells are filled."""
         self.unfilled: Counter[tuple[str, str]] = Counter()
@@ -85,6 +122,8 @@ class Imputer:
         """How many rows are filled from the prior."""
         self.examples: dict[str, Any] = {}
         """Column -> an example of the cells that the run predicts, from which a new column gets its type."""
+        self.types: dict[str, pa.DataType | None] = {}
+        """Column -> the type that its known cells ask for, where a modality has signs of its own."""
         self._targets = self._plan()
         self._styles = self._read_styles()
 
@@ -92,6 +131,14 @@ class Imputer:
     def added(self) -> list[str]:
         """The columns that the table lacks and the model can fill, in schema order."""
         return [column for column in self.table.absent if column in self.examples]
+
+    def added_type(self, column: str) -> pa.DataType:
+        """The type of a column that the table lacks: the one learned, if it holds what the run predicts."""
+        example, name = self.examples[column], self.run.types.get(column)
+        learned = None if name is None else type_named(name)
+        if learned is None or fitted([example], learned).null_count:
+            return type_of(example)
+        return learned
 
     @property
     def spread(self) -> list[str]:
@@ -127,7 +174,10 @@ class Imputer:
         """Column -> how the table writes a cell of it, for each column that a modality fills."""
         modality_of = {column: target.modality for target in self._targets for column in target.columns}
         read = [c for c, modality in modality_of.items() if not modality.reads_files and c not in self.table.absent]
-        summaries = {column.name: column for column in summarise_columns(self.table.table, read)} if read else {}
+        signs = {column: modality.missing or () for column, modality in modality_of.items()}
+        known = summarise_columns(self.table.table, read, signs=signs) if read else []
+        summaries = {column.name: column for column in known}
+        self.types = {column.name: column.type for column in known if signs[column.name]}
         empty = {column: ColumnSummary(column, len(self.table.table), 0, (), ()) for column in modality_of}
         return {c: modality.style(summaries.get(c, empty[c])) for c, modality in modality_of.items()}
 
@@ -175,11 +225,12 @@ class Imputer:
             predictions, p = self._predict(target, piece.batch, z, torch.from_numpy(rows))
             for column in target.columns:
                 places, style = np.flatnonzero(blank[column][rows]), self._styles[column]
-                cells[column] = self._without_markers(
+                # An empty text would look like a hole in every format.
+                cells[column] = self._without_signs(
                     column,
                     rows[places].tolist(),
                     [style(plain(predictions[column][place])) for place in places.tolist()],
-                    piece.rows.missing,
+                    signs_of(("", *piece.rows.missing, *(target.modality.missing or ()), *self.signs)),
                 )
             measures = target.modality.spread(target.name, p, self.samples) if target.spread else {}
             for column, by_measure in measures.items():
@@ -210,13 +261,12 @@ class Imputer:
                 values[place] = value
         return modality.by_column(target.name, [modality.cell(value) for value in values]), p
 
-    def _without_markers(
-        self, column: str, places: Sequence[int], cells: Sequence[Any], missing: Collection[str]
+    def _without_signs(
+        self, column: str, places: Sequence[int], cells: Sequence[Any], signs: Signs
     ) -> tuple[Sequence[int], Sequence[Any]]:
-        """Drop predicted texts that would not fill a cell: those that stand for a missing one, and empty ones."""
-        nothing = {"", *missing}  # an empty text would look like a hole in every format
-        values = [at for at, cell in enumerate(cells) if not (isinstance(cell, str) and cell in nothing)]
-        reason = "the text that the model predicts is empty or stands for a missing cell"
+        """Drop predictions that would not fill a cell: those that stand for a missing one, and empty texts."""
+        values = [at for at, cell in enumerate(cells) if signs.shown(cell) is None]
+        reason = "the text or number that the model predicts is empty or stands for a missing cell"
         self._count_unfilled(column, len(cells) - len(values), reason)
         self.filled[column] += len(values)
         return [places[at] for at in values], [cells[at] for at in values]
@@ -235,16 +285,24 @@ class Imputer:
         self._count_unfilled(column, count, reason)
         self.filled[column] -= count
 
+    def summary(self) -> ImputeSummary:
+        """What was done, once all rows are filled."""
+        unfilled: dict[str, dict[str, int]] = {}
+        for (column, reason), count in self.unfilled.items():
+            unfilled.setdefault(column, {})[reason] = count
+        filled = {column: count for column, count in self.filled.items() if count}
+        return ImputeSummary(
+            filled, unfilled, self.table.absent, self.added, self.uninformed, self.table.bad, self.notes()
+        )
+
     def notes(self) -> list[str]:
         """Lines for the user about added columns, cells that stay missing and empty rows."""
         notes = self.table.notes()
         name = self.table.table.called
-        if self.table.absent:
-            unknown = [column for column in self.table.absent if column not in self.examples]
-            if self.added:
-                notes.append(f"{name}: has no column {', '.join(self.added)}: added, and filled in every row")
-            if unknown:
-                notes.append(f"{name}: has no column {', '.join(unknown)}, which the model cannot predict")
+        if self.added:
+            notes.append(f"{name}: has no column {self.table.listed(self.added)}: added, and filled in every row")
+        if unknown := [column for column in self.table.absent if column not in self.examples]:
+            notes.append(f"{name}: has no column {self.table.listed(unknown)}, which the model cannot predict")
         for (column, reason), count in self.unfilled.items():
             notes.append(f"{name}: cells of {column} that stay missing: {count:,}; {reason}")
         if self.uninformed:

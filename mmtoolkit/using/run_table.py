@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.base.words import did_you_mean, first_lines
+from mmtoolkit.base.words import closest, did_you_mean, first_lines
 from mmtoolkit.components import Modality, Parsed, Run
-from mmtoolkit.components.reading import read_cells
+from mmtoolkit.components.reading import columns_of, read_cells
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.data.dataset import columns_text
-from mmtoolkit.tables import FilesBeside, Rows, RowTable, TableFile, row_of
+from mmtoolkit.tables import FilesBeside, Rows, RowTable, row_of
 from mmtoolkit.tables.cells import Cells
 from mmtoolkit.using.user_table import Policy, UserTable
 
@@ -84,6 +85,9 @@ class RunTable:
         if not self.columns:
             raise UserError(f"{self.table.called}: {_no_column(list(known), table.names)}")
         self.bad: dict[str, tuple[int, str]] = {}
+        """Modality -> how many of its cells cannot be read, and the first fault with its row."""
+        self.valueless: dict[str, tuple[int, str]] = {}
+        """Column -> how many of its texts stand for no value, such as nan, and the first one with its row."""
 
     @classmethod
     def of(cls, run: Run, user_table: UserTable, used: Collection[str] | None = None) -> RunTable:
@@ -112,16 +116,36 @@ class RunTable:
             start += len(rows)
 
     def notes(self) -> list[str]:
-        """A line on how the table is read, and one for each modality with cells that cannot be read."""
-        return self.remarks() + [
-            f"{self.table.called}: cells of {name} that cannot be read: {count:,}; they count as missing and stay as "
-            f"they are; first, {first}"
-            for name, (count, first) in self.bad.items()
+        """Lines on how the table is read, on cells that cannot be read, and on texts that are no value."""
+        stay = "they count as missing and stay as they are"
+        return [
+            *self.remarks(),
+            *(
+                f"{self.table.called}: cells of {name} that cannot be read: {count:,}; {stay}; first, {first}"
+                for name, (count, first) in self.bad.items()
+            ),
+            *(
+                f"{self.table.called}: texts of {column} that stand for no value: {count:,}; {stay}, unless you list "
+                f"them as missing; first, {first}"
+                for column, (count, first) in self.valueless.items()
+            ),
         ]
 
     def remarks(self) -> list[str]:
         """A line on how the table is read, if its owner may not expect that."""
         return [f"{self.table.called}: {'; '.join(self.table.remarks)}"] if self.table.remarks else []
+
+    @cached_property
+    def misnamed(self) -> dict[str, str]:
+        """Columns that the table lacks -> a column with a name like theirs that no modality reads."""
+        unread = [name for name in self.table.names if name not in self.columns]
+        close = {column: closest(column, unread) for column in self.absent}
+        return {column: name for column, name in close.items() if name is not None}
+
+    def listed(self, lacking: Sequence[str]) -> str:
+        """Columns that the table lacks, as a note lists them: with the column that may be meant."""
+        meant = self.misnamed
+        return ", ".join(f"{name} (did you mean {meant[name]!r}?)" if name in meant else name for name in lacking)
 
     def _piece(self, start: int, rows: Rows, with_blank: bool) -> Piece:
         empty: Cells = [None] * len(rows)
@@ -133,13 +157,14 @@ class RunTable:
         faults: list[str] = []
         for name, modality in self.run.modalities.items():
             parsed = None
-            if name in self.used and not set(modality.source_columns(name)) <= set(self.absent):
-                parsed = read_cells(modality, modality.assembled(name, chunk), self.beside)
+            columns = columns_of(name, modality, chunk) if name in self.used else {}
+            if not columns.keys() <= set(self.absent):
+                parsed = read_cells(modality, modality.assembled(name, columns), self.beside)
                 faults += self._faults(start, name, parsed)
             by_modality[name] = parsed
             values[name], places[name] = self._prepare(start, modality, parsed)
             if with_blank:
-                blank[name] = _blank(modality.source_columns(name), chunk, parsed)
+                blank[name] = self._blank(start, modality, columns, parsed)
         if faults:
             raise UserError(first_lines(faults, _MOST_FAULTS, f"{self.table.called}: and more cells like these"))
         absent = torch.zeros(len(rows), dtype=torch.bool)
@@ -151,12 +176,37 @@ class RunTable:
         where = columns_text(name, self.run.modalities[name])
         lines = [f"{self._row(start + row)}, {where}: {fault}" for row, fault in sorted(parsed.faults.items())]
         if self.on_bad_cell == "error":
-            option = "--on-bad-cell missing" if isinstance(self.table, TableFile) else 'on_bad_cell="missing"'
-            return [f"{line}; mend the cell, or give {option}" for line in lines]
+            option = self.table.option("on_bad_cell", "missing")
+            remedy = f"mend the cell, give {option}, or list it in missing if it means a missing cell"
+            return [f"{line}; {remedy}" for line in lines]
         if lines:
             count, first = self.bad.get(name, (0, lines[0]))
             self.bad[name] = count + len(lines), first
         return []
+
+    def _blank(
+        self, start: int, modality: Modality, columns: Mapping[str, Cells], parsed: Parsed | None
+    ) -> dict[str, NDArray[np.bool_]]:
+        """Column -> which cells are blank, (n,) bool; in all columns those of rows that lack the modality.
+
+        A text is never blank, even if the modality reads it as no value; but the path of an absent file is.
+        """
+        blank = {column: _nothing(cells) for column, cells in columns.items()}
+        if parsed is None:
+            return blank
+        absent = ~parsed.present.numpy()  # an empty mapping, or a file that may be absent, is blank too
+        absent[list(parsed.faults)] = False
+        for column, cells in columns.items():
+            texts = np.zeros(len(absent), dtype=bool)
+            if not modality.reads_files:
+                rows = [row for row in np.flatnonzero(absent).tolist() if isinstance(cells[row], str)]
+                texts[rows] = True
+                if rows:
+                    first = f"{self._row(start + rows[0])}: {cells[rows[0]]!r}"
+                    count, first = self.valueless.get(column, (0, first))
+                    self.valueless[column] = count + len(rows), first
+            blank[column] |= absent & ~texts
+        return blank
 
     def _row(self, place: int) -> str:
         return f"{self.table.called}, {row_of(place)}"
@@ -171,22 +221,11 @@ class RunTable:
         return modality.prepare(sent(stored, device), None, sent(place + start, device)), place
 
 
-def _blank(columns: Sequence[str], chunk: Mapping[str, Cells], parsed: Parsed | None) -> dict[str, NDArray[np.bool_]]:
-    """Column -> which cells are blank, (n,) bool; in all columns those of rows that lack the modality."""
-    blank = {}
-    for column in columns:
-        cells = chunk[column]
-        blank[column] = (
-            np.zeros(len(cells), dtype=bool)
-            if isinstance(cells, np.ndarray)
-            else np.fromiter((cell is None for cell in cells), bool, len(cells))
-        )
-    if parsed is not None:  # an empty mapping, or a file that may be absent, is blank too
-        missing = ~parsed.present.numpy()
-        missing[list(parsed.faults)] = False
-        for column_blank in blank.values():
-            column_blank |= missing
-    return blank
+def _nothing(cells: Cells) -> NDArray[np.bool_]:
+    """Which cells are None: (n,) bool."""
+    if isinstance(cells, np.ndarray):
+        return np.zeros(len(cells), dtype=bool)
+    return np.fromiter((cell is None for cell in cells), bool, len(cells))
 
 
 def _no_column(known: Sequence[str], names: Sequence[str]) -> str:

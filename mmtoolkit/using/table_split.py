@@ -70,9 +70,9 @@ def _join(run: Run, name: str, parts: list[Parsed], length: int) -> Tensor:
 def _absent_columns(run: Run, table: RunTable) -> list[str]:
     """A line for each modality without a column in the table."""
     return [
-        f"{table.table.called}: has no {columns_text(name, modality)}: all rows lack {name}"
+        f"{table.table.called}: has no column{'s' * (len(columns) > 1)} {table.listed(columns)}: all rows lack {name}"
         for name, modality in run.modalities.items()
-        if set(modality.source_columns(name)) <= set(table.absent)
+        if set(columns := modality.source_columns(name)) <= set(table.absent)
     ]
 
 

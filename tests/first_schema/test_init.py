@@ -229,16 +229,84 @@ def test_signs_and_words_that_stand_for_missing_cells(tmp_path: Path) -> None:
     )
     first = proposed(path)
     assert first.schema.data.model_dump()["missing"][-2:] == ("unknown", "?")  # "-" is a strand, "none" a state
-    assert [choice.columns[0].missing for choice in first.choices] == [10, 10, 0, 0]
+    assert [choice.columns[0].missing for choice in first.choices] == [10, 20, 0, 0]
+    assert [modality.missing for modality in first.schema.modalities.values()] == [None, ("-",), None, None]
     assert first.choices[2].proposal.options["classes"] == ["+", "-"]
     assert first.choices[3].proposal.options["classes"] == ["known", "none", "unclear"]
 
 
-def test_a_word_that_is_a_class_elsewhere_marks_nothing(tmp_path: Path) -> None:
+def test_a_word_that_is_a_class_elsewhere_marks_the_column_of_numbers_alone(tmp_path: Path) -> None:
     path = written(tmp_path, {"n": [*NORMAL[:50], *["none"] * 10], "pets": ["none", "cat", "dog"] * 20})
     first = proposed(path)
     assert "missing" not in read_yaml(first.text, "t").data["data"]
-    assert_facts(first.choices[0].proposal.about, "10 cells", "none", "missing")
+    assert [modality.missing for modality in first.schema.modalities.values()] == [("none",), None]
+    assert first.choices[0].columns[0].missing == 10
+    assert first.choices[1].proposal.options["classes"] == ["cat", "dog", "none"]
+    (note,) = first.notes
+    assert_facts(note, "column n: ", "missing", "'none' (10); ", "data.missing", "missing of the modality")
+
+
+def test_many_columns_of_numbers_share_their_signs(tmp_path: Path) -> None:
+    columns = {f"n{k}": [f"{value}{k}" for value in NORMAL[:60]] for k in range(17)}
+    columns["n3"][:2], columns["n4"][:3] = ["none"] * 2, ["nil"] * 3
+    first = proposed(written(tmp_path, columns | {"pets": ["none", "nil", "dog"] * 20}))
+    together = first.schema.modalities["numerics"]
+    assert together.missing == ("none", "nil")
+    assert [column.missing for column in first.choices[0].columns[3:5]] == [2, 3]
+
+
+ARTEFACTS = ["<NA>", "NaT", "None", "(null)", "nan"]
+
+
+@pytest.mark.parametrize(
+    ("others", "is_class"),
+    [
+        (NORMAL[:50], False),
+        (["2024-05-01", "2024-06-02"] * 25, False),
+        (["oats", "rye"] * 25, False),
+        (["Some", "Many"] * 25, True),
+    ],
+    ids=["numbers", "dates", "words", "capitals"],
+)
+def test_what_other_programs_write_for_a_missing_cell(tmp_path: Path, others: list[str], is_class: bool) -> None:
+    first = proposed(written(tmp_path, {"x": [*others, *ARTEFACTS * 2], "y": NORMAL[:60]}))
+    column = first.choices[0].columns[0]
+    assert set(ARTEFACTS) - set(column.signs) == ({"None"} if is_class else set())
+    assert all(count == 2 for count in column.signs.values())
+    assert ("None" in column.cells) == is_class
+    assert set(first.schema.data.model_dump()["missing"]) >= set(column.signs)
+    counts, *kept = first.notes
+    assert_facts(counts, "column x: ", "missing", "(2)")
+    assert len(kept) == is_class
+    if is_class:
+        assert_facts(kept[0], "column x: ", "look like missing", "values", "'None' (2); ", "missing of the modality")
+
+
+@pytest.mark.parametrize("ending", ["parquet", "jsonl"])
+def test_texts_that_look_missing_are_kept_where_the_format_has_a_null(tmp_path: Path, ending: str) -> None:
+    cells = ["oats", "rye", *ARTEFACTS, ""] * 10
+    path = tmp_path / f"t.{ending}"
+    if ending == "jsonl":
+        path.write_text("".join(json.dumps({"x": cell}) + "\n" for cell in cells))
+    else:
+        pa.parquet.write_table(pa.table({"x": cells}), path)
+    first = proposed(path)
+    assert first.choices[0].columns[0].missing == 0
+    (note,) = first.notes
+    assert_facts(note, f"{path}, column x: ", "look like missing", "values", *(f"{t!r} (10)" for t in [*ARTEFACTS, ""]))
+
+
+def test_check_counts_the_cells_that_each_sign_took(tmp_path: Path) -> None:
+    allergy = ["severe", "none", "mild"] * 20
+    columns = {"allergy": allergy, "dose": [*NORMAL[:50], *["none"] * 10], "height": [*["-99"] * 5, *NORMAL[:55]]}
+    first = proposed(written(tmp_path, columns))
+    (tmp_path / "t.yaml").write_text(first.text)
+    own = ("--set", "modalities.height.missing=[-99]")
+    done = mmt("check", tmp_path / "t.yaml", *own)
+    assert done.status == 0
+    assert_facts(done.err, "column dose: ", "'none' (10)", "column height: ", "'-99' (5)")
+    report = json.loads(mmt("check", tmp_path / "t.yaml", "--json", *own).out)
+    assert report["signs"] == {"dose": {"none": 10}, "height": {"-99": 5}}
 
 
 def test_an_abbreviation_among_numbers_marks_every_column(tmp_path: Path) -> None:
@@ -367,10 +435,13 @@ def test_only_texts_among_numbers_are_missing_where_the_format_has_a_null(tmp_pa
         write(pa.table(COUNTRIES), path)
     first = proposed(path)
     assert first.choices[0].proposal.options["classes"] == ["?", "DE", "FR", "NA"]
-    assert [choice.columns[0].missing for choice in first.choices] == [0, 20, 0]
+    assert [choice.columns[0].missing for choice in first.choices] == [0, 30, 0]
     assert read_yaml(first.text, "t").data["data"]["missing"] == ["null", "N/A"]
-    (note,) = first.notes
+    assert first.schema.modalities["area"].missing == ("NA",)
+    country, note, name = first.notes
+    assert_facts(country, f"{path}, column country: ", "look like missing", "kept", "'NA' (15)", "modality")
     assert_facts(note, f"{path}, column area: ", "missing", "'null' (10), 'N/A' (10)", "; ", "data.missing")
+    assert_facts(name, f"{path}, column name: ", "look like missing", "kept", "'' (20)")
 
 
 def test_only_numbers_lack_na_where_the_format_has_a_null(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 import mmtoolkit
 from facts import assert_facts
 from mmt_attributes import Label
-from mmtoolkit import TrainedRun, UserError
+from mmtoolkit import DataWarning, TrainedRun, UserError
 from mmtoolkit.evaluators import Elbo, Prediction
 from mmtoolkit.tables.frames import frame_of
 from table_runs import SORTS, read_csv, truth, with_holes, write_csv
@@ -193,11 +193,14 @@ def test_all_kinds_are_read_alike(run: TrainedRun, rows: list[dict[str, str]]) -
         np.testing.assert_allclose(first, other, rtol=1e-5, atol=1e-6)
 
 
-def test_notes_on_the_table(things: Path, tmp_path: Path) -> None:
-    notes: list[str] = []
-    run = mmtoolkit.load(things, say=notes.append)
-    run.impute({"price": ["dear", 2.0, None], "ripe": ["yes", None, None]})
-    bad, columns, empty = notes
+def test_notes_on_the_table_are_warnings_at_the_callers_line(things: Path) -> None:
+    lines: list[str] = []
+    run = mmtoolkit.load(things, say=lines.append)
+    with pytest.warns(DataWarning) as warned:
+        run.impute({"price": ["dear", 2.0, None], "ripe": ["yes", None, None]})
+    assert lines == []
+    assert {warning.filename for warning in warned} == {__file__}
+    bad, columns, empty = (str(warning.message) for warning in warned)
     assert_facts(bad, "the table: ", "price", "1; ", "missing", "the table, row 1, column price: 'dear'")
     assert_facts(columns, "the table: ", "photo, title, the sort, width, height, sweet, sour", "added", "every row")
     assert_facts(empty, "the table: ", "rows", "z", "1; ", "prior")

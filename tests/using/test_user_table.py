@@ -17,7 +17,7 @@ from PIL import Image
 
 import mmtoolkit
 from facts import assert_facts
-from mmtoolkit import TrainedRun, UserError
+from mmtoolkit import DataWarning, TrainedRun, UserError
 from mmtoolkit.cli.init import init
 from mmtoolkit.data.dataset import prepare
 from mmtoolkit.evaluators import Elbo
@@ -187,9 +187,12 @@ def test_notes_on_a_table_name_its_file(things: Path, folder: Path) -> None:
     (folder / "t.csv").write_text("price\n1\ndear\n")
     lines: list[str] = []
     run = mmtoolkit.load(things, say=lines.append)
-    run.evaluate_on("t.csv", [Elbo()])
+    with pytest.warns(DataWarning) as warned:
+        run.evaluate_on("t.csv", [Elbo()])
     assert_facts(lines[0], f"preparing {folder / 't.csv'}: ", "2 rows", "photo, title, ")
-    assert_facts(lines[1], f"{folder / 't.csv'}, column price: ", "1 of 2 cells", f"{folder / 't.csv'}, row 2: 'dear'")
+    assert warned[0].filename == __file__
+    note = str(warned[0].message)
+    assert_facts(note, f"{folder / 't.csv'}, column price: ", "1 of 2 cells", f"{folder / 't.csv'}, row 2: 'dear'")
     assert not any("train" in line for line in lines)
     lines.clear()
     run.evaluate_on("t.csv", [Elbo()])
