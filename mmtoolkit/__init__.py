@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mmtoolkit.components import DataPath as DataPath
     from mmtoolkit.components import Entries as Entries
     from mmtoolkit.components import Evaluator as Evaluator
+    from mmtoolkit.components import Faults as Faults
     from mmtoolkit.components import Modality as Modality
     from mmtoolkit.components import Model as Model
     from mmtoolkit.components import Network as Network

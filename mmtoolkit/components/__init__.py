@@ -4,6 +4,7 @@ from mmtoolkit.base.better import Better
 from mmtoolkit.components.bank import Banked
 from mmtoolkit.components.component import Component, DataPath
 from mmtoolkit.components.evaluator import Evaluator, Run, Scores
+from mmtoolkit.components.faults import Faults
 from mmtoolkit.components.modality import Modality, Parsed
 from mmtoolkit.components.model import Model
 from mmtoolkit.components.network import ByName, Network
@@ -30,6 +31,7 @@ __all__ = [
     "DataPath",
     "Entries",
     "Evaluator",
+    "Faults",
     "Modality",
     "Model",
     "Network",

@@ -36,7 +36,8 @@ class Parsed:
     Attributes:
         stored: (N, *event) in a compact type. Rows that are not present may hold any value.
         present: which rows have a value, (N,) bool.
-        faults: row -> the fault of its cell. Such a row is not present, unless a part of its cell can be read.
+        faults: row -> the fault of its cell, in a dictionary or in `Faults`, which compose a text when it is read. Such
+            a row is not present, unless a part of its cell can be read.
     """
 
     stored: Tensor

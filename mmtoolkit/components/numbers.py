@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.distributions import Distribution, constraints
 from mmtoolkit.base.better import Better
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.yaml12 import read_yaml
+from mmtoolkit.components.faults import Faults
 from mmtoolkit.components.modality import Modality, Parsed
 from mmtoolkit.components.records import Records
 from mmtoolkit.tables.cells import Cells
@@ -163,7 +165,7 @@ class NumberModality(Modality):
         without = {name: cell for name, cell in entries[2].items() if name != first}
         return [*entries, {first: entries[1][first]}, without]
 
-    def numbers(self, cells: Cells, place: int) -> tuple[NDArray[np.float64], dict[int, str]]:
+    def numbers(self, cells: Cells, place: int) -> tuple[NDArray[np.float64], Mapping[int, str]]:
         """Convert a column of cells to numbers (N,), NaN if unknown or faulty, and row -> fault.
 
         Default: `number` of each distinct cell that is not None.
@@ -203,27 +205,31 @@ class NumberModality(Modality):
             known = ~np.isnan(values)
             return Parsed(torch.from_numpy(np.where(known, values, 0.0)), torch.from_numpy(known), faults)
         stored = np.zeros((len(cells), 2, self.size))
-        faults_by_row: dict[int, list[str]] = {}
-        columns = cells.columns if isinstance(cells, Records) else self._columns_of(cells, faults_by_row)
+        of_rows: dict[int, str] = {}
+        columns = cells.columns if isinstance(cells, Records) else self._columns_of(cells, of_rows)
+        of_columns: dict[str, Mapping[int, str]] = {}
         for place, name in enumerate(self.columns):
-            values, entry_faults = self.numbers(columns[name], place)
+            values, of_columns[name] = self.numbers(columns[name], place)
             known = ~np.isnan(values)
             stored[:, 0, place], stored[:, 1, place] = np.where(known, values, 0.0), known
-            for row, fault in entry_faults.items():
-                faults_by_row.setdefault(row, []).append(f"{name}: {fault}")
         present = torch.from_numpy(stored[:, 1].any(1))
-        texts = {row: ". ".join(lines) for row, lines in faults_by_row.items()}
-        return Parsed(torch.from_numpy(stored), present, texts)
 
-    def _columns_of(self, cells: Cells, faults: dict[int, list[str]]) -> dict[str, Sequence[Any]]:
+        def described(row: int) -> str:
+            of_entries = [f"{name}: {faults[row]}" for name, faults in of_columns.items() if row in faults]
+            return ". ".join([*([of_rows[row]] if row in of_rows else []), *of_entries])
+
+        rows = dict.fromkeys(chain(of_rows, *of_columns.values()))
+        return Parsed(torch.from_numpy(stored), present, Faults({row: row for row in rows}, described))
+
+    def _columns_of(self, cells: Cells, faults: dict[int, str]) -> dict[str, Sequence[Any]]:
         """Turn mappings into columns; add a fault for each row that is not a mapping or names an unknown column."""
         assert self.columns is not None
         rows: list[Mapping[str, Any]] = []
         for row, cell in enumerate(cells):
             if cell is not None and not isinstance(cell, Mapping):
-                faults[row] = [f"{cell!r} is not a mapping; write {{{self.columns[0]}: VALUE}}"]
+                faults[row] = f"{cell!r} is not a mapping; write {{{self.columns[0]}: VALUE}}"
             elif unknown := [str(name) for name in cell or () if name not in self.columns]:
-                faults[row] = [f"there is no column {unknown[0]!r}; the columns are {', '.join(self.columns)}"]
+                faults[row] = f"there is no column {unknown[0]!r}; the columns are {', '.join(self.columns)}"
             rows.append(cell if isinstance(cell, Mapping) else {})
         return {name: [cell.get(name) for cell in rows] for name in self.columns}
 

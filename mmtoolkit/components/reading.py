@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mmtoolkit.components.faults import Faults
 from mmtoolkit.components.modality import Modality, Parsed
 from mmtoolkit.tables.beside import FilesBeside
 from mmtoolkit.tables.cells import Cells
@@ -48,4 +49,5 @@ def read_cells(modality: Modality, cells: Cells, beside: FilesBeside | None) -> 
         return modality.parse_column(cells)
     opened, faults = beside.opened(cells)
     parsed = modality.parse_column(opened)
-    return Parsed(parsed.stored, parsed.present, {**parsed.faults, **faults})
+    rows = {row: row for row in (*parsed.faults, *faults)}
+    return Parsed(parsed.stored, parsed.present, Faults(rows, lambda row: faults.get(row) or parsed.faults[row]))

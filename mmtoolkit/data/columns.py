@@ -12,6 +12,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
@@ -231,8 +232,8 @@ class _Writer:
         self.stored[start:stop] = np.where(present.reshape(-1, *[1] * (values.ndim - 1)), values, 0)
         self.present[start:stop] = present
         self.fault_count += len(parsed.faults)
-        first = sorted(parsed.faults.items())[: _MOST_FAULTS - len(self.faults)]
-        self.faults += [(start + row, fault) for row, fault in first]
+        first = nsmallest(_MOST_FAULTS - len(self.faults), parsed.faults)
+        self.faults += [(start + row, parsed.faults[row]) for row in first]
 
     def close(self) -> None:
         if self.stored is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
@@ -197,6 +197,7 @@ def prepare(
     splits: dict[str, Split] = {}
     notes = list(source.notes())
     faults: list[str] = []
+    unread: dict[str, str] = {}
     for split in source.splits():
         portion = Portion(
             split, partial(tables.load, split, modalities, at), source.beside(split), source.rows.get(split)
@@ -206,6 +207,9 @@ def prepare(
             place = partial(source.place, split)
             lines = bad_cells(split, place, columns_text(name, modalities[name]), column, source.on_bad_cell)
             (faults if source.on_bad_cell == "error" else notes).extend(lines)
+            if split == "train" and column.faults:
+                row, fault = column.faults[0]
+                unread[name] = f"{place(row)}: {fault}"
         splits[split] = Split(
             split,
             modalities,
@@ -214,7 +218,7 @@ def prepare(
         )
     if faults:
         raise UserError(faults)
-    _check_filled(splits["train"], modalities, at, notes)
+    _check_filled(splits["train"], modalities, at, unread, source.notes())
     splits["train"], warnings = _supervised(source, splits["train"])
     return Dataset(source, modalities, splits, notes + warnings)
 
@@ -243,7 +247,9 @@ def bad_cells(
     """
     if not column.fault_count:
         return []
-    places = [(place(row), fault) for row, fault in column.faults[:_LISTED_FAULTS]]
+    # What is wrong with a whole column is said once.
+    same = not column.present.any() and len({fault for _, fault in column.faults}) == 1
+    places = [(place(row), fault) for row, fault in column.faults[: 1 if same else _LISTED_FAULTS]]
     if policy == "missing":
         return [
             f"{rows}, {columns}: {column.fault_count} of {column.length} cells cannot be read and count as missing; "
@@ -251,11 +257,8 @@ def bad_cells(
         ]
     remedy = "mend the cell, list it in missing if it means a missing cell, or set data.on_bad_cell to missing"
     lines = [f"{row}, {columns}: {fault}; {remedy}" for row, fault in places]
-    if column.fault_count > _LISTED_FAULTS:
-        lines.append(
-            f"{rows}, {columns}: {column.fault_count - _LISTED_FAULTS} more of its {column.length} cells "
-            "cannot be read; mend them too"
-        )
+    if more := column.fault_count - len(lines):
+        lines.append(f"{rows}, {columns}: {more} more of its {column.length} cells cannot be read; mend them too")
     return lines
 
 
@@ -316,17 +319,29 @@ def _empty_split(at: Callable[..., str]) -> str:
     return f"{at('data')}: the training split is empty; give it rows"
 
 
-def _check_filled(train: Split, modalities: Mapping[str, Modality], at: Callable[..., str], notes: list[str]) -> None:
+def _check_filled(
+    train: Split,
+    modalities: Mapping[str, Modality],
+    at: Callable[..., str],
+    unread: Mapping[str, str],
+    notes: Sequence[str],
+) -> None:
+    """Raise if a modality has no training value. `unread` has the first fault of each with bad cells."""
     if not len(train):
         raise UserError(_empty_split(at))
     faults = [
         f"{at('modalities', name)}: none of the {len(train)} training rows has a value in "
-        f"{columns_text(name, modality)}; remove the modality, or mend the data"
+        f"{columns_text(name, modality)}"
+        + (
+            f" that can be read; first, {unread[name]}; or remove the modality"
+            if name in unread
+            else "; remove the modality, or mend the data"
+        )
         for m, (name, modality) in enumerate(modalities.items())
         if not train.present[:, m].any()
     ]
     if faults:
-        raise UserError(faults + notes)  # the notes may give the reason
+        raise UserError([*faults, *notes])  # the notes may give the reason
 
 
 def _supervised(source: Source, train: Split) -> tuple[Split, list[str]]:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from mmtoolkit.base.words import error_with_class, one_line
 from mmtoolkit.catalogue.plugins import Plugins
 from mmtoolkit.components import ColumnSummary, Modality, Proposal
+from mmtoolkit.tables.summary import PLAIN
 
 _MOST = 32  # modalities; every one is an expert with networks of its own
 
@@ -87,8 +88,9 @@ def _choose_one(column: ColumnSummary, kinds: Mapping[str, type[Modality]], repo
         except Exception as error:  # one broken plugin must not stop the others
             report(_plugin_fault(kind, column.name, error))
     if not proposals:
-        cell_type = type(column.cells[0]).__name__
-        why = f"no modality can read it ({cell_type}: {column.examples(2)})"
+        odd = next((cell for cell in column.cells if not isinstance(cell, PLAIN)), column.cells[0])
+        examples = column.examples(2) if odd is column.cells[0] else column.example(odd)
+        why = f"no modality can read it ({type(odd).__name__}: {examples})"
         return Choice(column.name, (column,), None, Proposal(0.0, {}, why, use=False))
     kind = max(proposals, key=lambda kind: proposals[kind].sure)
     return Choice(column.name, (column,), kind, proposals[kind])

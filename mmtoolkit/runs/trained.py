@@ -132,8 +132,8 @@ class TrainedRun:
                 continue
             parsed = modality.parse_column([cells[i] for i in place])
             if parsed.faults:
-                row, fault = min(parsed.faults.items())
-                raise UserError(f"row {int(place[row])}, {name}: {fault}")
+                row = min(parsed.faults)
+                raise UserError(f"row {int(place[row])}, {name}: {parsed.faults[row]}")
             if not parsed.present.all():  # NaN and empty mappings are missing too
                 places[name] = place = place[parsed.present]
             stored = parsed.stored[parsed.present].to(self.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -17,6 +18,7 @@ from PIL import Image
 from mmtoolkit.tables.rows import Raw
 
 _DIGITS = 9  # a float32 has no more
+_PLAIN_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 _NO, _YES = {"0", "0.0", "false", "no", "f", "n", "-1", "-1.0"}, {"1", "1.0", "true", "yes", "t", "y"}
 
 
@@ -123,8 +125,12 @@ def _fit(cell: Any, kind: pa.DataType) -> Any:
         if pa.types.is_boolean(kind):
             word = as_text(cell).lower()
             return word in _YES if word in _YES | _NO else None
+        if isinstance(cell, str) and not _PLAIN_NUMBER.fullmatch(cell) and _is_number(kind):
+            return None  # 007 would read back as another text
         if pa.types.is_integer(kind):
             number = Decimal(cell) if isinstance(cell, str) else cell
+            if isinstance(cell, str) and number != round(number):
+                return None  # so would 1.5
             least, most = _bounds(kind)
             return min(max(round(number), least), most)
         if pa.types.is_floating(kind):
@@ -139,6 +145,10 @@ def _fit(cell: Any, kind: pa.DataType) -> Any:
     except (pa.ArrowException, ArithmeticError, TypeError, ValueError):
         return None
     return cell
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
 def _bounds(kind: pa.DataType) -> tuple[int, int]:

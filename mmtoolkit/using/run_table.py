@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from heapq import nsmallest
 
 import numpy as np
 import torch
@@ -172,16 +173,25 @@ class RunTable:
         return Piece(start, rows, Batch.of_present(len(rows), values, places), present, by_modality, blank)
 
     def _faults(self, start: int, name: str, parsed: Parsed) -> list[str]:
-        """A line for each bad cell if `on_bad_cell` is `error`; otherwise count them for `notes`."""
+        """A line for each of the first bad cells if `on_bad_cell` is `error`; otherwise count them for `notes`."""
+        if not parsed.faults:
+            return []
         where = columns_text(name, self.run.modalities[name])
-        lines = [f"{self._row(start + row)}, {where}: {fault}" for row, fault in sorted(parsed.faults.items())]
+        shown = nsmallest(1 if self.on_bad_cell == "missing" else _MOST_FAULTS + 1, parsed.faults)
+        texts = [parsed.faults[row] for row in shown]
+        lines = [f"{self._row(start + row)}, {where}: {text}" for row, text in zip(shown, texts, strict=True)]
         if self.on_bad_cell == "error":
             option = self.table.option("on_bad_cell", "missing")
             remedy = f"mend the cell, give {option}, or list it in missing if it means a missing cell"
-            return [f"{line}; {remedy}" for line in lines]
-        if lines:
-            count, first = self.bad.get(name, (0, lines[0]))
-            self.bad[name] = count + len(lines), first
+            lines = [f"{line}; {remedy}" for line in lines]
+            if len(lines) == 1 or parsed.present.any() or len(set(texts)) > 1:
+                return lines
+            return [
+                lines[0],
+                f"{self.table.called}, {where}: {len(parsed.faults) - 1} more cells have the same fault; mend them too",
+            ]
+        count, first = self.bad.get(name, (0, lines[0]))
+        self.bad[name] = count + len(parsed.faults), first
         return []
 
     def _blank(

@@ -58,7 +58,7 @@ class Attributes(YesNo, NumberModality):
             return list(cells.columns.values())
         return [[cell.get(name) for cell in cells if isinstance(cell, Mapping)] for name in self.names]
 
-    def numbers(self, cells: Cells, place: int) -> tuple[NDArray[np.float64], dict[int, str]]:
+    def numbers(self, cells: Cells, place: int) -> tuple[NDArray[np.float64], Mapping[int, str]]:
         """A column as 0 and 1, each distinct cell read once."""
         return self.read(cells)
 

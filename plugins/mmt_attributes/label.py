@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -13,9 +12,11 @@ from pydantic import field_validator
 from torch import Tensor, distributions, nn
 from torch.distributions import Distribution
 
+from mmt_attributes.classes import Classes, classes_of, counted, distinct, fault_of, shown
 from mmt_attributes.mlp import WIDTH, Encoder, mlp
 from mmt_attributes.proposals import label_proposal
-from mmtoolkit import Better, Cells, ColumnSummary, Modality, Parsed, Proposal, at_least_float32
+from mmt_attributes.spellings import Spellings, beside, own_style
+from mmtoolkit import Better, Cells, ColumnSummary, Faults, Modality, Parsed, Proposal, at_least_float32
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
@@ -26,14 +27,26 @@ _SHOWN = 12
 class Label(Modality):
     """One of K classes, with a categorical likelihood.
 
-    A cell is the name of a class; numbers are names too. The networks are those of the labels of MNIST in Wu &
-    Goodman 2018, section 4.1: an embedding of 512 and a two-layer MLP.
+    A cell is the name of a class; numbers are names too. A cell that is not exactly a name may differ from one in
+    spaces at the ends, doubled spaces, Unicode's form, or as 1.0 from 1, and in case where one name alone fits. The
+    networks are those of the labels of MNIST in Wu & Goodman 2018, section 4.1: an embedding of 512 and a two-layer
+    MLP.
     """
 
     kind: Literal["label"] = "label"
 
     classes: tuple[str, ...] | None = None
-    """The names of the classes, in order. By default learned from the training cells, and sorted."""
+    """The names of the classes, in order. By default learned from the training cells, and sorted: yes, Yes and YES are
+    one class, and so are all words of three letters or more that differ in lower case, Title Case and UPPER CASE alone;
+    Aa and aa are two. List spellings to keep them apart, or one of them to join them."""
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _written(cls, classes: Any) -> Any:
+        """YAML reads `[false, true]` as no words."""
+        if not isinstance(classes, (list, tuple)):
+            return classes
+        return [str(name) if isinstance(name, bool) else name for name in classes]
 
     @field_validator("classes")
     @classmethod
@@ -50,7 +63,9 @@ class Label(Modality):
     @classmethod
     def propose(cls, column: ColumnSummary) -> Proposal | None:
         """Propose to read a column of few distinct cells. It lists all classes: training rows may lack a rare one."""
-        return label_proposal(column, sorted({str(cell) for cell in column.cells}, key=_sort_key))
+        spellings = Spellings()
+        spellings.add(zip(column.cells, column.counts, strict=True))
+        return label_proposal(column, spellings)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,13 +79,21 @@ class Label(Modality):
         return self.classes
 
     def fit(self, chunks: Iterable[Cells]) -> Self:
-        """Learn the classes: all distinct cells, numbers in order of size, words in that of the alphabet."""
+        """Learn the classes: numbers in order of size, words in that of the alphabet."""
         if self.classes is not None:
             return self
-        found: set[str] = set()
+        spellings = Spellings()
         for cells in chunks:
-            found.update(map(str, np.unique(cells) if isinstance(cells, np.ndarray) else cells))
-        return type(self).model_validate({**self.model_dump(), "classes": sorted(found, key=_sort_key)})
+            spellings.add(counted(cells))
+        names = list(spellings.classes)
+        if not names and spellings.fault:
+            raise ValueError(f"no cell can be read; first, {spellings.fault}")
+        if len(names) == 1:
+            raise ValueError(
+                f"the one class is {shown(names[0])}, and a label needs two classes or more; name them, or remove the "
+                "modality"
+            )
+        return type(self).model_validate({**self.model_dump(), "classes": names})
 
     def example_cells(self) -> Cells:
         """The classes."""
@@ -82,26 +105,37 @@ class Label(Modality):
 
     def parse(self, cell: Any) -> Tensor:
         """The place of the class among the classes, int64."""
-        name = _written(cell, self.names)
-        if name not in self.names:
-            raise ValueError(self._stranger(name))
-        return torch.tensor(self.names.index(name))
+        parsed = self.parse_column([cell])
+        if parsed.faults:
+            raise ValueError(parsed.faults[0])
+        if not parsed.present[0]:
+            raise ValueError("nothing of it is known; give a value, or leave the cell empty")
+        return parsed.stored[0]
 
     def parse_column(self, cells: Cells) -> Parsed:
-        """Look each distinct cell up once."""
-        places = {name: place for place, name in enumerate(self.names)}
-        strings = [None if cell is None else _written(cell, places) for cell in cells]
-        stored = torch.tensor([-1 if cell is None else places.get(cell, -1) for cell in strings])
-        faults = {
-            row: self._stranger(cell) for row, cell in enumerate(strings) if cell is not None and cell not in places
-        }
-        return Parsed(stored.clamp(min=0), stored >= 0, faults)
+        """Look each distinct cell up once. NaN counts as missing."""
+        known, places = distinct(cells)
+        classes = torch.from_numpy(np.append(self._classes.places(known), -1)[places])  # the last, where place is -1
+        faulty = np.flatnonzero((classes.numpy() < 0) & (places >= 0))
+        faults = Faults({row: known[places[row]] for row in faulty.tolist()}, self._stranger)
+        return Parsed(classes.clamp(min=0), classes >= 0, faults)
 
-    def _stranger(self, name: str) -> str:
+    @property
+    def _classes(self) -> Classes:
+        return classes_of(self.names)
+
+    def _stranger(self, cell: Any) -> str:
+        if fault := fault_of(cell):
+            return fault
+        name = str(cell)
         close = get_close_matches(name, self.names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        shown = ", ".join(self.names[:_SHOWN]) + (", …" if len(self.names) > _SHOWN else "")
-        return f"{name!r} is none of the {len(self.names)} classes{hint}; the classes are {shown}"
+        listed = ", ".join(self.names[:_SHOWN]) + (", …" if len(self.names) > _SHOWN else "")
+        return f"{shown(name)} is none of the {len(self.names)} classes{hint}; the classes are {listed}"
+
+    def style(self, column: ColumnSummary) -> Callable[[Any], Any]:
+        """As the column most often spells the class; a whole number that it lacks, as it writes whole numbers."""
+        return own_style(column, self._classes.place, lambda name, cell: (beside(name, cell),))
 
     def cell(self, value: Tensor) -> str:
         """The name of the class."""
@@ -177,22 +211,6 @@ class Label(Modality):
         from mmt_attributes.calibration import ClassCalibrationError
 
         return {"calibration_error": ClassCalibrationError()}
-
-
-def _written(cell: Any, classes: Container[str]) -> str:
-    """The name of a class. 3.0 is the class 3 where it is none itself: whole numbers with holes are often floats."""
-    name = str(cell)
-    if name not in classes and isinstance(cell, (float, np.floating)) and float(cell).is_integer():
-        return str(int(cell))
-    return name
-
-
-def _sort_key(name: str) -> tuple[int, float, str]:
-    try:
-        number = float(name)
-    except ValueError:
-        number = math.nan
-    return (0, number, name) if math.isfinite(number) else (1, 0.0, name)  # nan has no order
 
 
 class LabelDecoder(nn.Module):

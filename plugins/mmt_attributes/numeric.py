@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from numbers import Real
 from typing import Annotated, Any, Literal, Self
@@ -147,7 +147,7 @@ class Numeric(NumberModality):
         """The number."""
         return number
 
-    def numbers(self, cells: Cells, place: int) -> tuple[NDArray[np.float64], dict[int, str]]:
+    def numbers(self, cells: Cells, place: int) -> tuple[NDArray[np.float64], Mapping[int, str]]:
         """Convert a column at once if its cells are all numbers or all text; `number` converts doubtful cells."""
         found: NDArray[np.float64] | None = None
         if isinstance(cells, np.ndarray) and cells.dtype.kind in "iuf":

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmt_attributes.spellings import Spellings
 from mmtoolkit import ColumnSummary, NumberModality, Proposal
 
 _FEW, _MANY = 100, 1000  # classes that are written into the schema, and that a label may have
@@ -31,40 +32,42 @@ _TOGETHER = 16  # numeric columns beyond which they are read by one modality
 _COST, _COST_OF_CLASSES, _COST_OF_NUMBERS = 0.4, 0.001, 0.002
 
 
-def label_proposal(column: ColumnSummary, ordered: Sequence[str]) -> Proposal | None:
-    """Few distinct cells that come back.
+def label_proposal(column: ColumnSummary, spellings: Spellings) -> Proposal | None:
+    """Few classes that come back.
 
     Args:
         column: what was seen.
-        ordered: its distinct cells as names of classes, in order.
+        spellings: of its classes.
     """
-    cells, classes = column.cells, len(ordered)
-    if column.more or not 2 <= classes <= _MANY or not all(isinstance(cell, _SCALARS) for cell in cells):
+    counts = {name: spelled.total() for name, spelled in spellings.classes.items()}
+    classes = len(counts)
+    if column.more or not 2 <= classes <= _MANY or not all(isinstance(cell, _SCALARS) for cell in column.cells):
         return None
-    numbers = [_number(cell) for cell in cells]
+    numbers = [_number(name) for name in counts]
     if any(number is not None and not number.is_integer() for number in numbers):
         return None
-    if column.repeats < (2 if classes <= _PLAINLY_CODES else 5 if classes <= _FEW else 10):
+    if column.counted / classes < (2 if classes <= _PLAINLY_CODES else 5 if classes <= _FEW else 10):
         return None
     sure = 0.85 if classes <= _FEW else 0.65
     if all(number is not None for number in numbers):
-        sure = _sure_of_codes(column)
-    elif classes > _CODES and np.average([len(str(cell).split()) for cell in cells], weights=column.counts) >= 2.5:
+        sure = _sure_of_codes(column.name, np.array(list(counts.values())))
+    elif classes > _CODES and np.average([len(name.split()) for name in counts], weights=list(counts.values())) >= 2.5:
         sure = 0.55  # phrases
-    most = sorted(zip(column.counts, map(column.example, cells), strict=True), key=lambda pair: -pair[0])
-    told = ", ".join(f"{name} ({count})" for count, name in most[:4]) + (", …" if classes > 4 else "")
-    options = {"classes": list(ordered)} if classes <= _FEW else {}
-    return Proposal(sure, options, f"{classes} classes: {told}", cost=_COST + _COST_OF_CLASSES * classes)
+    most = sorted(counts.items(), key=lambda pair: -pair[1])[:4]
+    shown = ", ".join(f"{column.example(name)} ({count})" for name, count in most) + (", …" if classes > 4 else "")
+    about = "; ".join([f"{classes} classes: {shown}", *spellings.notes()])
+    options = {"classes": list(counts)} if classes <= _FEW else {}
+    return Proposal(sure, options, about, cost=_COST + _COST_OF_CLASSES * classes)
 
 
-def _sure_of_codes(column: ColumnSummary) -> float:
+def _sure_of_codes(name: str, counts: NDArray[np.int64]) -> float:
     """Whether whole numbers are names of classes rather than counts."""
-    classes = len(column.cells)
-    if classes > _CODES or max(column.counts) > _ONE_VALUE * column.counted:
+    classes, total = len(counts), counts.sum()
+    if classes > _CODES or counts.max() > _ONE_VALUE * total:
         return 0.3
-    if classes <= _PLAINLY_CODES or _CLASS_NAMES.search(column.name):
+    if classes <= _PLAINLY_CODES or _CLASS_NAMES.search(name):
         return 0.75
-    shares = np.array(column.counts) / column.counted
+    shares = counts / total
     return 0.75 if -(shares * np.log(shares)).sum() >= _EVEN * np.log(classes) else 0.5
 
 

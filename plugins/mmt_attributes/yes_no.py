@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -13,53 +14,18 @@ from pydantic import field_validator
 from torch import Tensor, distributions
 from torch.distributions import Distribution
 
-from mmtoolkit import Cells, Modality
+from mmt_attributes.classes import classes_of, counted, distinct, fault_of, word
+from mmt_attributes.spellings import beside, own_style
+from mmtoolkit import Cells, ColumnSummary, Faults, Modality
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
 # (no, yes), as they are usually written, in lower case. The first pair that holds a lone spelling gives its partner.
-_PAIRS = [("0", "1"), ("-1", "1"), ("0.0", "1.0"), ("-1.0", "1.0")]
-_PAIRS += [("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y")]
-_USUAL = {word: float(place) for pair in _PAIRS for place, word in enumerate(pair)}
-_NUMERIC_NO = {pair[0] for pair in _PAIRS[:4]}
-_NUMERIC_YES = {pair[1] for pair in _PAIRS[:4]}
+_PAIRS = [("0", "1"), ("-1", "1"), ("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y")]
+_USUAL = {text: place for pair in _PAIRS for place, text in enumerate(pair)}
+_NUMERIC_NO = {"0", "-1"}
 _SHOWN = 5
-
-
-class _Read(NamedTuple):
-    """A distinct cell: 0 or 1, NaN where unknown or at fault, and the fault."""
-
-    number: float
-    fault: str | None = None
-
-
-def spelling(cell: Any) -> str | None:
-    """How a cell is written, None for NaN: 1, 1.0 and "1" are one spelling, and so are True and "True"."""
-    if isinstance(cell, (float, np.floating)):
-        if np.isnan(cell):
-            return None
-        return str(int(cell)) if float(cell).is_integer() else str(cell)
-    return str(cell)
-
-
-def _distinct(cells: Cells) -> tuple[list[Any], NDArray[np.intp]]:
-    """The distinct cells, and for each cell its place among them, (N,); -1 where it is None."""
-    if isinstance(cells, np.ndarray) and cells.dtype.kind in "biuf":
-        found, places = np.unique(cells, return_inverse=True)
-        return list(found), places.reshape(-1)
-    distinct: list[Any] = []
-    known: dict[Any, int] = {}
-    places = np.full(len(cells), -1, dtype=np.intp)
-    for row, cell in enumerate(cells):
-        if cell is None:
-            continue
-        key = (cell.__class__, cell) if isinstance(cell, (str, int, float, np.generic)) else (row,)
-        place = known.setdefault(key, len(distinct))
-        if place == len(distinct):
-            distinct.append(cell)
-        places[row] = place
-    return distinct, places
 
 
 class YesNo(Modality):
@@ -67,13 +33,16 @@ class YesNo(Modality):
 
     values: tuple[str, str] | None = None
     """The words for no and yes in the data, in this order. By default learned from the training cells: 0 and 1, -1 and
-    1, false and true, no and yes, n and y, f and t, in lower or upper case."""
+    1, false and true, no and yes, n and y, f and t, in lower or upper case. Spaces at the ends, case, Unicode's form,
+    and 1.0 for 1 do not count where a cell is read."""
 
     @field_validator("values", mode="before")
     @classmethod
     def _written(cls, values: Any) -> Any:
         """YAML reads `[false, true]` as no words."""
-        return [spelling(value) for value in values] if isinstance(values, (list, tuple)) else values
+        if not isinstance(values, (list, tuple)):
+            return values
+        return [value if isinstance(value, str) else word(value) for value in values]
 
     @field_validator("values")
     @classmethod
@@ -100,8 +69,7 @@ class YesNo(Modality):
     @property
     def usual(self) -> bool:
         """Whether `values` are usual spellings of no and yes, in this order."""
-        no, yes = (_USUAL.get(value.lower()) for value in self.spellings)
-        return no == 0 and yes == 1
+        return [_USUAL.get(word(value).lower()) for value in self.spellings] == [0, 1]
 
     @abstractmethod
     def entries(self, cells: Cells) -> Sequence[Cells]:
@@ -111,31 +79,41 @@ class YesNo(Modality):
         """Learn the words for no and yes from the two that the cells have."""
         if self.values is not None:
             return self
-        found: set[str] = set()
+        words: Counter[str] = Counter()
+        first = ""
         for cells in chunks:
             for entries in self.entries(cells):
-                found.update(word for word in map(spelling, _distinct(entries)[0]) if word is not None)
-        return type(self).model_validate({**self.model_dump(), "values": ordered(found)})
+                for cell, count in counted(entries):
+                    if fault := fault_of(cell):
+                        first = first or fault
+                    else:
+                        words[word(cell)] += count
+        if first and not words:
+            raise ValueError(f"no cell can be read; first, {first}")
+        return type(self).model_validate({**self.model_dump(), "values": ordered(words)})
 
-    def read(self, cells: Cells) -> tuple[NDArray[np.float64], dict[int, str]]:
+    def read(self, cells: Cells) -> tuple[NDArray[np.float64], Mapping[int, str]]:
         """Convert entries, None if unknown, to 0 and 1 (N,), NaN if unknown or faulty, and the faults by row."""
-        distinct, places = _distinct(cells)
-        read = [*map(self._read, distinct), _Read(np.nan)]  # the last is where place -1 leads
-        numbers = np.array([entry.number for entry in read])[places]
-        at_fault = np.array([entry.fault is not None for entry in read])[places]
-        return numbers, {int(row): str(read[places[row]].fault) for row in np.flatnonzero(at_fault)}
+        known, places = distinct(cells)
+        read = [np.nan if (place := self.place(cell)) is None else float(place) for cell in known]
+        numbers = np.array([*read, np.nan])[places]  # the last is where place -1 leads
+        faulty = np.flatnonzero(np.isnan(numbers) & (places >= 0)).tolist()
+        return numbers, Faults({row: known[places[row]] for row in faulty}, self._stranger)
 
-    def _read(self, cell: Any) -> _Read:
-        word = spelling(cell)
-        if word is None:
-            return _Read(np.nan)
-        if word in self.spellings:
-            return _Read(float(self.spellings.index(word)))
+    def place(self, cell: Any) -> int | None:
+        """0 if a known cell is a no and 1 if it is a yes; None if it is neither."""
+        place = classes_of(self.spellings).place(cell)
+        if place is None and self.usual and not _stands_for_unknown(text := word(cell), word(self.spellings[0])):
+            place = _USUAL.get(text.lower())
+        return place
+
+    def _stranger(self, cell: Any) -> str:
         no, yes = self.spellings
-        if self.usual and word.lower() in _USUAL and not _stands_for_unknown(word, no):
-            return _Read(_USUAL[word.lower()])
-        fault = f"{cell!r} is neither {no!r} nor {yes!r}; write one of these, or name others by values: [NO, YES]"
-        return _Read(np.nan, fault)
+        return f"{cell!r} is neither {no!r} nor {yes!r}; write one of these, or name others by values: [NO, YES]"
+
+    def style(self, column: ColumnSummary) -> Callable[[Any], Any]:
+        """As the column most often spells it; beside a lone 1, true or Yes, as its usual partner in the same type."""
+        return own_style(column, self.place, _partners)
 
     def number(self, cell: Any, place: int = 0) -> float:
         """0 for no and 1 for yes, in every column; NaN if unknown."""
@@ -178,22 +156,34 @@ class YesNo(Modality):
         return {"calibration_error": KnownCalibrationError(single=self.event_shape() == ())}
 
 
-def _stands_for_unknown(word: str, no: str) -> bool:
+def _stands_for_unknown(text: str, no: str) -> bool:
     """Whether a word is the no of other data: 0 among -1 and 1, and -1 among 0 and 1, are codes of what is unknown."""
-    return word in _NUMERIC_NO and float(word) != (float(no) if no in _NUMERIC_NO else 0.0)
+    return text in _NUMERIC_NO and text != (no if no in _NUMERIC_NO else "0")
 
 
-def ordered(found: set[str]) -> tuple[str, str]:
-    """Spellings as (no, yes).
+def _partners(name: str, cell: Any) -> Iterator[Any]:
+    """The other of each pair of usual spellings that has a cell, in the type and case of the cell."""
+    text = word(cell)
+    for pair in _PAIRS:
+        if text.lower() in pair:
+            other = pair[1 - pair.index(text.lower())]
+            yield beside(other, cell)
+            if isinstance(cell, str):
+                yield _in_case_of(text, other)
+
+
+def ordered(found: Counter[str]) -> tuple[str, str]:
+    """Words as (no, yes), each in its most frequent spelling.
 
     Raises:
         ValueError: they are none, or more than two, or not the usual ones.
     """
-    words = {word.lower(): word for word in sorted(found, reverse=True)}  # of Yes, YES and yes the first
+    rising = sorted(sorted(found, reverse=True), key=lambda text: found[text])  # among equals YES comes last
+    words = {text.lower(): text for text in rising}
     remedy = "name them by values: [NO, YES]"
     if not words:
         raise ValueError(f"there is no value to learn from how no and yes are written; {remedy}, or mend the data")
-    if len(words) == 1 and words.keys() <= _NUMERIC_YES:
+    if words.keys() == {"1"}:
         raise ValueError(
             f'the one value is {next(iter(words))!r}, whose other may be 0 or -1; name both by values: ["0", "1"] or '
             '["-1", "1"]'

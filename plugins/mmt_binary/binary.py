@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
@@ -11,8 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, distributions, nn
 from torch.distributions import Distribution
 
+from mmt_attributes.classes import word
 from mmt_attributes.mlp import WIDTH, Encoder, mlp
-from mmt_attributes.yes_no import YesNo, ordered, spelling
+from mmt_attributes.spellings import joined_notes
+from mmt_attributes.yes_no import YesNo, ordered
 from mmtoolkit import Banked, Better, Cells, ColumnSummary, Parsed, Proposal, at_least_float32
 
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -30,15 +33,21 @@ class Binary(YesNo, Banked):
     @classmethod
     def propose(cls, column: ColumnSummary) -> Proposal | None:
         """Propose to read a column with two usual words for no and yes."""
-        words = {word for cell in column.cells if (word := spelling(cell)) is not None}
-        if len({word.lower() for word in words}) != 2:
+        words: Counter[str] = Counter()
+        for cell, count in zip(column.cells, column.counts, strict=True):
+            words[word(cell)] += count
+        if len({text.lower() for text in words}) != 2:
             return None
         try:
             no, yes = ordered(words)
         except ValueError:
             return None
-        share = column.share([str(spelling(cell)).lower() == yes.lower() for cell in column.cells])
-        return Proposal(0.95, {"values": [no, yes]}, f"{share:.0%} {yes}", cost=0.4)
+        classes: dict[str, Counter[str]] = {no: Counter(), yes: Counter()}
+        for cell, count in zip(column.cells, column.counts, strict=True):
+            classes[yes if word(cell).lower() == yes.lower() else no][str(cell)] += count
+        share = classes[yes].total() / column.counted
+        about = "; ".join([f"{share:.0%} {yes}", *joined_notes(classes)])
+        return Proposal(0.95, {"values": [no, yes]}, about, cost=0.4)
 
     # Data.
 

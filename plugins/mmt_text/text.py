@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -102,10 +102,13 @@ class Text(Modality):
             return self
         unknown = self.unknown is not False
         counts: Counter[str] = Counter()
+        faults: list[str] = []
         for cells in chunks:
-            counts.update(chain.from_iterable(found for found in map(self._read, cells) if found is not None))
+            counts.update(chain.from_iterable(self._readable(cells, faults)))
         if unknown:
             del counts[UNKNOWN]
+        if faults and not counts:
+            raise ValueError(f"no cell with a symbol can be read; first, {faults[0]}")
         if not counts:
             raise ValueError("the training cells hold no symbol to learn an alphabet from; give alphabet")
         learned = {"alphabet": frequent(counts, self.vocabulary_size), "unknown": unknown}
@@ -174,11 +177,14 @@ class Text(Modality):
             raise ValueError(f"{count}, and length is {self.length}; shorten it, or set length to {len(found)} or more")
         raise ValueError(f"{count}, and min_length is {self.min_length}; mend it, or set min_length to {len(found)}")
 
-    def _read(self, cell: Any) -> Sequence[str] | None:
-        try:
-            return self._tokens(cell)
-        except ValueError:  # preparing the data reports it
-            return None
+    def _readable(self, cells: Cells, faults: list[str]) -> Iterator[Sequence[str]]:
+        """The symbols of each cell that can be read. If `faults` is empty, it receives the first fault."""
+        for cell in cells:
+            try:
+                yield self._tokens(cell)
+            except ValueError as error:  # preparing the data reports the others
+                if not faults:
+                    faults.append(str(error))
 
     def _stranger(self, cell: Any, symbols: Sequence[str], place: int) -> str:
         return (

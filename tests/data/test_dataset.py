@@ -442,11 +442,19 @@ def test_bad_cells_may_count_as_missing(memory: Any) -> None:
 
 
 def test_a_column_of_bad_cells_says_why_it_is_empty(memory: Any) -> None:
-    lines = faults(memory({"train": {"number": [500]}})(on_bad_cell="missing"), {"number": Number()})
+    lines = faults(memory({"train": {"number": [500, 700, None]}})(on_bad_cell="missing"), {"number": Number()})
     assert_lines(
         lines,
-        ("modalities.number: ", "1 training row", "column number", "remove the modality", "mend the data"),
-        ("train, column number: ", "1 of 1 cells", "missing", "train row 0: 500 is not below 100"),
+        ("modalities.number: ", "3 training rows", "column number", "train row 0: 500 is not below 100", "remove"),
+    )
+
+
+def test_a_fault_of_a_whole_column_is_told_once(memory: Any) -> None:
+    lines = faults(memory({"train": {"number": [500] * 30}})(), {"number": Number()})
+    assert_lines(
+        lines,
+        ("train row 0, column number: 500 is not below 100", "mend"),
+        ("train, column number: ", "29 more", "30 cells"),
     )
 
 

@@ -61,7 +61,7 @@ KINDS: dict[str, tuple[list[Any], str, tuple[str, ...]]] = {
     "-1 and 1": ([-1, 1] * 30, "binary", ("50% 1",)),
     "words of yes and no": (["Yes", "no", "NO", "yes"] * 15, "binary", ("50%",)),
     "t and f": (["t", "f"] * 30, "binary", ("50% t",)),
-    "two other words": (["m", "f"] * 30, "label", ("2 classes", "m (30), f (30)")),
+    "two other words": (["m", "f"] * 30, "label", ("2 classes", "f (30), m (30)")),
     "few words": (["red", "green", "blue"] * 20, "label", ("3 classes", "red (20)")),
     "names that read as numbers": (["Nan", "Inf", "Bob"] * 20, "label", ("3 classes", "Nan (20)")),
     "three codes": ([1, 2, 3] * 20, "label", ("3 classes",)),
@@ -120,6 +120,62 @@ LEFT_OUT: dict[str, tuple[list[Any], str | None, tuple[str, ...]]] = {
     "long": ([f"{n} " + "word " * 90 for n in range(60)], "text", ("long texts", "453 characters")),
     "pictures that are not there": ([f"{n % 5}.png" for n in range(60)], "image", ("no such file",)),
 }
+
+
+VARIANTS: dict[str, tuple[list[Any], str, dict[str, Any], tuple[str, ...]]] = {
+    "case and space": (
+        ["no"] * 20 + ["yes"] * 20 + ["maybe"] * 20 + ["No"] * 3 + ["YES "],
+        "label",
+        {"classes": ["maybe", "no", "yes"]},
+        ("3 classes", "no (23), yes (21)", "'No' (3) and 'YES ' (1) count as no and yes"),
+    ),
+    "Unicode": (
+        ["Mu\u0308ll"] * 9 + ["M\u00fcll"] * 30 + ["Gras"] * 20,
+        "label",
+        {"classes": ["Gras", "M\u00fcll"]},
+        ("2 classes", "(9) counts as M\u00fcll"),
+    ),
+    "genotypes": (
+        ["AA", "Aa", "aa"] * 20,
+        "label",
+        {"classes": ["AA", "Aa", "aa"]},
+        ("AA, Aa and aa are kept apart: list one of them in classes to join them",),
+    ),
+    "whole numbers": (
+        ["1", "2", "3.0", "3"] * 20,
+        "label",
+        {"classes": ["1", "2", "3"]},
+        ("'3.0' (20) counts as 3",),
+    ),
+    "numbers with holes": ([1.0, 2.0, 3.0] * 20, "label", {"classes": ["1", "2", "3"]}, ("3 classes: 1 (20)",)),
+    "yes and no": (
+        ["yes", "no"] * 30 + ["No"] * 3 + ["YES "] * 2,
+        "binary",
+        {"values": ["no", "yes"]},
+        ("49% yes", "'No' (3) and 'YES ' (2) count as no and yes"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", VARIANTS)
+def test_spellings_of_one_class_are_joined_or_kept_apart_with_a_note(tmp_path: Path, case: str) -> None:
+    cells, kind, options, facts = VARIANTS[case]
+    first = proposed(written(tmp_path, {"seen": cells}))
+    (choice,) = first.choices
+    assert (choice.kind, choice.proposal.options) == (kind, options)
+    assert_facts(choice.proposal.about, *facts)
+    (tmp_path / "t.yaml").write_text(first.text, encoding="utf-8")
+    assert_facts(first.text, facts[-1])
+    assert check_notes(tmp_path / "t.yaml") == []
+
+
+def test_the_odd_cell_is_named(tmp_path: Path) -> None:
+    cells = ["rye", ["rye"], True, "oats"] * 5
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(json.dumps({"crop": cell, "x": n % 3}) + "\n" for n, cell in enumerate(cells)))
+    choice = proposed(path).choices[0]
+    assert not choice.used
+    assert_facts(choice.proposal.about, "no modality can read it (list: ['rye'])")
 
 
 def test_words_of_texts_that_come_back_whole_are_known(tmp_path: Path) -> None:

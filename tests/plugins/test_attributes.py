@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, distributions
 
 from mmt_attributes import Attributes
-from mmt_attributes.yes_no import spelling
+from mmt_attributes.classes import word
 from mmtoolkit.components import Entries, Records
 from mmtoolkit.data.dataset import prepare
 from rows import faults_of, parameters, refused, results, rows_of, with_garbage
@@ -60,7 +60,9 @@ def learned(*columns: Any) -> tuple[str, str]:
         (["t", "f"], ("f", "t")),
         ([1.0, 0.0, NAN], ("0", "1")),
         (np.array([1.0, 0.0, NAN]), ("0", "1")),
-        (["0.0", "1.0"], ("0.0", "1.0")),
+        (["0.0", "1.0"], ("0", "1")),
+        (["0.0", "1", " 1.0"], ("0", "1")),
+        (["YES ", "no"], ("no", "YES")),
         ([1, "0", np.int8(1)], ("0", "1")),
         # Only one of the two is seen.
         ([0], ("0", "1")),
@@ -166,7 +168,7 @@ def fault(cell: Any, no: str = "-1", yes: str = "1") -> str:
     return f"{cell!r} is neither {no!r} nor {yes!r}; write one of these, or name others by values: [NO, YES]"
 
 
-@pytest.mark.parametrize("cell", [2, "maybe", "", " 1", 0.5, "nan", [1], {"x": 1}, float("inf"), 10**400])
+@pytest.mark.parametrize("cell", [2, "maybe", "", "01", 0.5, "nan", [1], {"x": 1}, float("inf"), 10**400])
 def test_a_bad_cell_is_told_and_the_rest_of_the_row_kept(cell: Any) -> None:
     found = FACE.parse_column(Records({"Male": [cell, 1], "Smiling": [1, 1], "Bald": [None, cell]}))
     assert found.faults == {0: "Male: " + fault(cell), 1: "Bald: " + fault(cell)}
@@ -219,9 +221,9 @@ def test_many_are_read_fast() -> None:
     assert time.monotonic() - start < 2  # 0.05 s
 
 
-def test_spellings() -> None:
-    assert [spelling(cell) for cell in (1, 1.0, "1", np.float64(1), True, "1.0", 0.5, NAN)] == [
-        "1", "1", "1", "1", "True", "1.0", "0.5", None,
+def test_words() -> None:
+    assert [word(cell) for cell in (1, 1.0, "1", np.float64(1), True, "1.0", 0.5, " Yes")] == [
+        "1", "1", "1", "1", "True", "1", "0.5", "Yes",
     ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from facts import assert_facts
 from mmt_text import Text
 from mmt_text.networks import TextDecoder, TextReader
 from mmtoolkit import MVAE, Batch, Observed, build
@@ -105,9 +106,17 @@ def test_cells_that_cannot_be_read_teach_nothing() -> None:
     cells = ["ab", "ccccc", True, float("nan"), "\ud800", "\ufffd", "d"]
     assert Text(length=4, min_length=2).fit([cells]).alphabet == ("a", "b")
     assert Text(length=4, unknown=False).fit([cells]).alphabet == ("a", "b", "d", "\ufffd")
-    for nothing in ([], ["", "ccccc"], ["\ufffd"]):
+    for nothing in ([], ["", ""], ["\ufffd"]):
         with pytest.raises(ValueError, match="hold no symbol to learn an alphabet from; give alphabet"):
             Text(length=4).fit([nothing])
+
+
+@pytest.mark.parametrize("cells", [["a b c", "b c d e"], ["", "a b c"]])
+def test_where_no_text_can_be_read_the_first_fault_is_told(cells: list[str]) -> None:
+    with pytest.raises(ValueError) as raised:  # noqa: PT011
+        Text(length=2, tokens="words").fit([cells])
+    assert_facts(str(raised.value), "'a b c' has 3 words, and length is 2", "set length to 3 or more")
+    assert "alphabet" not in str(raised.value)
 
 
 def test_a_given_alphabet_stays_and_nothing_is_read() -> None:
