@@ -49,9 +49,7 @@ class Rows:
     def signs(self, name: str) -> Counter[str]:
         """How many cells of a column are missing because they show a sign: sign -> count."""
         column, signs = self.raw[name], signs_of(tuple(self.missing))
-        if isinstance(column, pa.Array) and pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
-        return signs.counts(column) if signs else Counter()
+        return signs.counts(_computable(column) if isinstance(column, pa.Array) else column) if signs else Counter()
 
     def take(self, mask: NDArray[np.bool_]) -> Rows:
         """The rows where the mask (rows,) is true."""
@@ -75,10 +73,16 @@ def _of_values(values: Sequence[Any], signs: Signs) -> list[Any]:
     return [value if known(value) else None for value in values]
 
 
+def _computable(array: pa.Array) -> pa.Array:
+    """The same values in a type that Arrow has functions for: no dictionary, no numbers in half precision."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    return array.cast(pa.float32()) if pa.types.is_float16(array.type) else array
+
+
 def _of_array(array: pa.Array, signs: Signs) -> Cells:
+    array = _computable(array)
     kind = array.type
-    if pa.types.is_dictionary(kind):
-        return _of_array(array.dictionary_decode(), signs)
     if signs and (shown := signs.shown_in(array)) is not None:
         # A null scalar garbles the texts of a slice, up to Arrow 23.
         array = pc.if_else(shown, pa.nulls(len(array), kind), array)

@@ -369,8 +369,8 @@ def test_a_source_of_attributes(own_cache: Path) -> None:
     table = {"Male": ["yes", None, "no", None], "Smiling": [None, "no", "YES?", None]}
     modality = Attributes(columns=("Male", "Smiling"), values=("no", "yes"))
     assert faults_of(rows_of(table), face=modality) == [
-        f"train row 2, columns Male, Smiling: Smiling: {fault('YES?', 'no', 'yes')}; mend the cell, or set "
-        "data.on_bad_cell to missing"
+        f"train row 2, columns Male, Smiling: Smiling: {fault('YES?', 'no', 'yes')}; mend the cell, list it "
+        "in missing if it means a missing cell, or set data.on_bad_cell to missing"
     ]
     train = prepare(rows_of(table, on_bad_cell="missing"), {"face": modality}).split("train")
     assert train.present[:, 0].tolist() == [True, True, True, False]

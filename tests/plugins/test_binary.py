@@ -111,8 +111,8 @@ def test_a_source_of_binaries(own_cache: Path) -> None:
         "name them by values: [NO, YES] if the others are faults, or use kind: label"
     )
     modalities["a"] = MALE
-    told = "mend the cell, or set data.on_bad_cell to missing"
-    assert faults_of(rows_of(table), **modalities) == [f"train row 3, column a: {fault(7)}; {told}"]
+    remedy = "mend the cell, list it in missing if it means a missing cell, or set data.on_bad_cell to missing"
+    assert faults_of(rows_of(table), **modalities) == [f"train row 3, column a: {fault(7)}; {remedy}"]
     train = prepare(rows_of(table, on_bad_cell="missing"), modalities).split("train")
     assert train.present.tolist() == [[True, True], [False, True], [True, False], [False, True]]
     assert torch.cat(list(train.values("a"))).tolist() == [1, 0]

@@ -407,7 +407,8 @@ def test_a_source_of_numbers(own_cache: Path) -> None:
     table = {"x": [1, None, "3", "many"], "y": np.array([1.5, 2.5, NAN, 0.0])}
     options = {"both": Numeric(columns=("x", "y")), "y": Numeric()}
     assert faults_of(rows_of(table), **options) == [
-        f"train row 3, columns x, y: x: 'many' {NO_NUMBER}; mend the cell, or set data.on_bad_cell to missing"
+        f"train row 3, columns x, y: x: 'many' {NO_NUMBER}; mend the cell, list it in missing if it "
+        "means a missing cell, or set data.on_bad_cell to missing"
     ]
     data = prepare(rows_of(table, on_bad_cell="missing"), options)
     train = data.split("train")

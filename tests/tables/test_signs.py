@@ -42,7 +42,9 @@ def test_a_cell_is_a_sign_if_it_is_the_same_number(kind: str) -> None:
     assert list(Rows({"a": cells}, ["-99"]).cells("a"))[:shown] == [None] * shown
 
 
-@pytest.mark.parametrize("kind", [pa.int8(), pa.uint64(), pa.float32(), pa.float64(), pa.string(), pa.large_string()])
+@pytest.mark.parametrize(
+    "kind", [pa.int8(), pa.uint64(), pa.float16(), pa.float32(), pa.float64(), pa.string(), pa.large_string()]
+)
 def test_signs_in_typed_columns(kind: pa.DataType) -> None:
     array = pa.array(["9", "99", "100"]).cast(kind)
     rows = Rows({"a": array}, ["99", "99.9", "1e30", "-1", "99999999999999999999"])

@@ -78,7 +78,7 @@ PANDAS: dict[str, tuple[Callable[[], pandas.DataFrame], bool]] = {
     ),
     "arrow date": (lambda: of_pandas([DAYS[0], None, DAYS[1], None], pandas.ArrowDtype(pa.date32())), True),
     "arrow stamp": (lambda: of_pandas(STAMPS, pandas.ArrowDtype(pa.timestamp("us", "UTC"))), True),
-    "arrow list": (lambda: of_pandas([[1], None, [2], None], pandas.ArrowDtype(pa.list_(pa.int64()))), False),
+    "arrow list": (lambda: of_pandas([[1], None, [2], None], pandas.ArrowDtype(pa.list_(pa.int64()))), True),
     "arrow dictionary": (
         lambda: of_pandas(
             pandas.array(
@@ -103,12 +103,12 @@ POLARS: dict[str, tuple[Callable[[], polars.DataFrame], bool]] = {
     "Date": (lambda: of_polars([DAYS[0], None, DAYS[1], None]), True),
     "Datetime": (lambda: of_polars(STAMPS, polars.Datetime("ms", "UTC")), True),
     "Time": (lambda: of_polars([datetime.time(1), None, datetime.time(2), None]), True),
-    "Duration": (lambda: of_polars([datetime.timedelta(1), None, datetime.timedelta(2), None]), False),
+    "Duration": (lambda: of_polars([datetime.timedelta(1), None, datetime.timedelta(2), None]), True),
     "List": (lambda: of_polars([[1], None, [2], None]), False),
     "Array": (lambda: of_polars([[1, 2], None, [2, 2], None], polars.Array(polars.Int64, 2)), False),
-    "Struct": (lambda: of_polars([{"a": 1}, None, {"a": 2}, None]), False),
+    "Struct": (lambda: of_polars([{"a": 1}, None, {"a": 2}, None]), True),
     "Object": (lambda: of_polars([1j, None, 2j, None], polars.Object), True),
-    "Binary": (lambda: of_polars([b"1", None, b"2", None]), False),
+    "Binary": (lambda: of_polars([b"1", None, b"2", None]), True),
     "Null": (lambda: of_polars([None] * 4), True),
 }
 
