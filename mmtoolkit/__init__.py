@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from mmtoolkit.tables import FilesBeside as FilesBeside
     from mmtoolkit.tables import Reading as Reading
     from mmtoolkit.tables.cells import Cells as Cells
+    from mmtoolkit.tables.marks import Marks as Marks
     from mmtoolkit.tables.summary import ColumnSummary as ColumnSummary
     from mmtoolkit.training.devices import new_fabric as new_fabric
     from mmtoolkit.training.networks import build as build

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from mmtoolkit.base.words import error_with_class, one_line
 from mmtoolkit.catalogue.plugins import Plugins
 from mmtoolkit.components import ColumnSummary, Modality, Proposal
+from mmtoolkit.first_schema.remarks import all_remarks
 from mmtoolkit.tables.summary import PLAIN
 
 _MOST = 32  # modalities; every one is an expert with networks of its own
@@ -59,6 +60,7 @@ def choose(
     choices = [c.leave_out(f"equals column {copies[c.name]} in every row") if c.name in copies else c for c in choices]
     for kind, cls in kinds.items():
         choices = _join(choices, kind, cls, report)
+    choices = [_with_remarks(choice) for choice in choices]
     used = [choice for choice in choices if choice.used]
     beyond = {choice.name for choice in used[_MOST:]}
     why = f"{len(used)} modalities are possible, and the first {_MOST} are enough to begin with: "
@@ -132,6 +134,11 @@ def _join(choices: Sequence[Choice], kind: str, cls: type[Modality], report: Rep
     first = next(place for place, choice in enumerate(choices) if choice.name in taken)
     rest = [choice for choice in choices if choice.name not in taken]
     return [*rest[:first], joined, *rest[first:]]
+
+
+def _with_remarks(choice: Choice) -> Choice:
+    about = "; ".join([choice.proposal.about, *all_remarks(choice.columns, choice.used)])
+    return replace(choice, proposal=replace(choice.proposal, about=about))
 
 
 def _free_name(name: str, taken: set[str]) -> str:

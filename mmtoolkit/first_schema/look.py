@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmtoolkit.tables import MISSING, TableFile
+from mmtoolkit.tables.marks import Marks
 from mmtoolkit.tables.summary import PLAIN, ColumnSummary, as_list
 
 _PIECE = 20_000
@@ -108,6 +109,8 @@ def _is_word(cell: Any) -> bool:
 
 
 def _is_number(cell: Any) -> bool:
+    if isinstance(cell, str) and Marks.of(cell) is not None:
+        return True
     try:
         float(cell)
     except (TypeError, ValueError, OverflowError):

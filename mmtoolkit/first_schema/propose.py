@@ -22,6 +22,7 @@ from mmtoolkit.first_schema import sizes
 from mmtoolkit.first_schema.choose import Choice, Report, choose
 from mmtoolkit.first_schema.layout import check_head, notes_on_layout
 from mmtoolkit.first_schema.look import Markers, find_copies, find_markers, names_splits, texts_like_missing
+from mmtoolkit.first_schema.marks import with_marks
 from mmtoolkit.first_schema.write import document
 from mmtoolkit.schema.schema import Schema, parse_schema
 from mmtoolkit.tables import Reading, TableFile, open_table
@@ -81,6 +82,7 @@ def first_schema(
     notes = [*notes_on_layout(str(path), table, columns), *_notes_on_signs(str(path), columns, table.has_null)]
     split_column = next((column.name for column in columns if names_splits(column)), None)
     columns = [column for column in columns if column.name != split_column]
+    columns = with_marks(columns)
     choices = [_with_signs(c, markers) for c in choose(columns, find_copies(table, columns), plugins, report)]
     data = {"kind": "table", "path": table_path, **_reading_options(table, markers.table)}
     data |= {"split": split_column or sizes.split(rows), "on_bad_cell": "missing"}

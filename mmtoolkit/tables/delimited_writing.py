@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.tables.delimited import Delimited, delimiter_for, tabbed
 from mmtoolkit.tables.delimited_record import RecordText
-from mmtoolkit.tables.fitting import as_text, is_bytes, is_text
+from mmtoolkit.tables.fitting import as_text, is_bytes, is_text, positional
 from mmtoolkit.tables.rows import Raw
 from mmtoolkit.tables.table_writer import NOTHING, Changed, TableWriter
 
@@ -161,6 +161,8 @@ def _texts(column: Raw) -> pa.Array:
         raise ValueError("a column of bytes has no form as text")
     if pa.types.is_floating(kind):
         text = column.cast(pa.large_string())
+        if pc.any(pc.match_substring(text, "e")).as_py():
+            text = pa.array([cell and positional(cell) for cell in text.to_pylist()], pa.large_string())
         whole = pc.match_substring_regex(text, r"^-?[0-9]+$")
         return pc.if_else(whole, pc.binary_join_element_wise(text, _large(".0"), _large("")), text)
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):

@@ -19,6 +19,7 @@ from mmtoolkit.tables.rows import Raw
 
 _DIGITS = 9  # a float32 has no more
 _PLAIN_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
+_SMALL, _LARGE = 12, 21  # digits after and before the decimal point, beyond which a number has an exponent
 _NO, _YES = {"0", "0.0", "false", "no", "f", "n", "-1", "-1.0"}, {"1", "1.0", "true", "yes", "t", "y"}
 
 
@@ -33,7 +34,16 @@ def number_text(number: float) -> str:
     with np.errstate(over="ignore"):
         short = np.float32(number)
     text = str(short) if float(short) == number else f"{number:.{_DIGITS}g}"
-    return text.removesuffix(".0")
+    text = positional(text).removesuffix(".0")
+    return "0" if text == "-0" else text
+
+
+def positional(text: str) -> str:
+    """A number as text without an exponent; one that is very large or small keeps it."""
+    if "e" not in text:
+        return text
+    number = Decimal(text)
+    return f"{number:f}" if -_SMALL <= number.adjusted() < _LARGE else text
 
 
 def plain(cell: Any) -> Any:
@@ -55,7 +65,7 @@ def as_text(cell: Any) -> str:
         case bool():
             return "true" if cell else "false"
         case float():
-            return repr(cell)
+            return positional(repr(cell))
         case int() | Decimal():
             return str(cell)
         case date() | datetime() | time():

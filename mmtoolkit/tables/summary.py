@@ -16,6 +16,7 @@ import pyarrow as pa
 from mmtoolkit.base.words import one_line, shorten
 from mmtoolkit.tables.beside import FilesBeside
 from mmtoolkit.tables.cells import Cells
+from mmtoolkit.tables.marks import Marks
 from mmtoolkit.tables.row_table import RowTable
 from mmtoolkit.tables.rows import Rows
 from mmtoolkit.tables.types import column_type
@@ -44,6 +45,10 @@ class ColumnSummary:
         signs: the texts that count as missing cells, and how often each occurs; without the empty text.
         type: the Arrow type of the column, or in a table without types the one that its cells ask for; None if a cell
             is no single value, or a text.
+        text_format: whether the table holds texts alone, as CSV does.
+        marks: how its numbers in texts may be written. `mmt init` judges it by the column, and where that leaves it
+            open by the other columns of the table: one entry if it is clear, several if it is not, none if most of its
+            texts are no numbers.
     """
 
     name: str
@@ -55,6 +60,8 @@ class ColumnSummary:
     beside: FilesBeside | None = field(default=None, repr=False)
     signs: Mapping[str, int] = field(default_factory=dict)
     type: pa.DataType | None = None
+    text_format: bool = False
+    marks: tuple[Marks, ...] = ()
 
     @property
     def counted(self) -> int:
@@ -165,7 +172,7 @@ class _Tally:
         cells, counts = tuple(self.cells), tuple(self.counts)
         signs = {sign: count for sign, count in self.signs.items() if sign}
         kind = column_type(self.type, cells, has_null)
-        return ColumnSummary(name, rows, self.missing, cells, counts, self.more, beside, signs, kind)
+        return ColumnSummary(name, rows, self.missing, cells, counts, self.more, beside, signs, kind, not has_null)
 
     def _has_room(self, cell: Any) -> bool:
         if not isinstance(cell, PLAIN):

@@ -126,6 +126,7 @@ class Imputer:
         """Column -> the type that its known cells ask for, where a modality has signs of its own."""
         self._targets = self._plan()
         self._styles = self._read_styles()
+        self.examples = {column: plain(self._styles[column](cell)) for column, cell in self.examples.items()}
 
     @property
     def added(self) -> list[str]:
@@ -178,7 +179,8 @@ class Imputer:
         known = summarise_columns(self.table.table, read, signs=signs) if read else []
         summaries = {column.name: column for column in known}
         self.types = {column.name: column.type for column in known if signs[column.name]}
-        empty = {column: ColumnSummary(column, len(self.table.table), 0, (), ()) for column in modality_of}
+        rows, text_format = len(self.table.table), not self.table.table.has_null
+        empty = {c: ColumnSummary(c, rows, 0, (), (), text_format=text_format) for c in modality_of}
         return {c: modality.style(summaries.get(c, empty[c])) for c, modality in modality_of.items()}
 
     @torch.no_grad()
@@ -229,7 +231,7 @@ class Imputer:
                 cells[column] = self._without_signs(
                     column,
                     rows[places].tolist(),
-                    [style(plain(predictions[column][place])) for place in places.tolist()],
+                    [plain(style(predictions[column][place])) for place in places.tolist()],
                     signs_of(("", *piece.rows.missing, *(target.modality.missing or ()), *self.signs)),
                 )
             measures = target.modality.spread(target.name, p, self.samples) if target.spread else {}

@@ -14,11 +14,13 @@ from mmtoolkit.base.files import check_free, make_folder
 from mmtoolkit.components import Modality, Run
 from mmtoolkit.components.entries import unconditioned
 from mmtoolkit.figures import direction, rows_with, samples, save_figure
-from mmtoolkit.tables.fitting import fitted, is_picture, type_of
+from mmtoolkit.tables.fitting import fitted, is_picture, plain, type_of
 from mmtoolkit.tables.output import PicturesBeside, pictures_beside
+from mmtoolkit.tables.summary import ColumnSummary
 from mmtoolkit.tables.writing import new_table
 
 FORMATS = (".png", ".csv", ".tsv", ".parquet", ".arrow", ".feather", ".jsonl")
+_TEXT = (".csv", ".tsv")
 _MOST_COLUMNS = 100
 
 
@@ -45,14 +47,18 @@ def write_samples(
         save_figure(samples(modalities, values), out)
         return
     with pictures_beside(out) as pictures:
-        columns = _columns(modalities, values, pictures, overwrite)
+        columns = _columns(modalities, values, pictures, out.suffix in _TEXT, overwrite)
         fields = pa.schema([(column, cells.type) for column, cells in columns.items()])
         with new_table(out, fields) as writer:
             writer.write(columns)
 
 
 def _columns(
-    modalities: Mapping[str, Modality], values: Mapping[str, Tensor], pictures: PicturesBeside, overwrite: bool
+    modalities: Mapping[str, Modality],
+    values: Mapping[str, Tensor],
+    pictures: PicturesBeside,
+    text_format: bool,
+    overwrite: bool,
 ) -> dict[str, pa.Array]:
     """The columns that modalities are read from. A column that several share becomes a column for each modality."""
     readers = Counter(column for name in values for column in modalities[name].source_columns(name))
@@ -62,6 +68,8 @@ def _columns(
             continue
         by_column = modality.by_column(name, [modality.cell(value) for value in values[name].cpu()])
         for column, cells in by_column.items():
+            style = modality.style(ColumnSummary(column, len(cells), 0, (), (), text_format=text_format))
+            cells = [None if cell is None else plain(style(cell)) for cell in cells]
             if any(map(is_picture, cells)):
                 pictures.check(overwrite)
             cells = [

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from numbers import Real
 from typing import Annotated, Any, Literal, Self
@@ -18,21 +17,18 @@ from torch import Tensor, distributions, nn
 from torch.distributions import Distribution
 
 from mmt_attributes.mlp import WIDTH, Encoder, mlp
-from mmt_attributes.proposals import numeric_proposal, together_proposal
-from mmtoolkit import Better, Cells, ColumnSummary, NumberModality, Proposal, split_entries
+from mmt_attributes.moments import SMALLEST, Moments, Quartiles
+from mmt_attributes.proposals import marks_of, numeric_proposal, together_proposal
+from mmt_attributes.spelling import Spelling, decimals_of, is_typed, rounded, typed_style
+from mmtoolkit import Better, Cells, ColumnSummary, Marks, NumberModality, Proposal, split_entries
 
 _DEGREES = 4.0
 _LEAST_SCALE = 1e-3  # of a learned scale, in standard deviations of the column
 # What networks read is cut off here; where some numbers are known to lie far out, how far says little.
 _FARTHEST = {"gaussian": 1000.0, "student_t": 10.0}
-_QUARTILES_APART = 1.3489795003921634  # of a normal distribution, in standard deviations
-_MOST_KEPT = 1 << 20
-# Within these no standardised number and no density overflows float64.
-_SMALLEST, _LARGEST = 1e-50, 1e50
-_SPREAD = Field(ge=_SMALLEST, le=_LARGEST)
+_LARGEST = 1e50  # within it and SMALLEST no standardised number and no density overflows float64
+_SPREAD = Field(ge=SMALLEST, le=_LARGEST)
 _PLACE = Field(ge=-_LARGEST, le=_LARGEST)
-
-_NUMBER = re.compile(r"\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*")
 
 
 class Numeric(NumberModality):
@@ -56,21 +52,40 @@ class Numeric(NumberModality):
     std: tuple[Annotated[float, _SPREAD], ...] | None = None
     """The standard deviation of each number, for standardisation. By default learned; for student_t, that of a normal
     distribution with the same quartiles."""
+    decimal: Literal[".", ","] | tuple[Literal[".", ","], ...] = "."
+    """The decimal mark of numbers in texts: one for all, or one each."""
+    thousands: (
+        Literal[".", ",", "'", "’", " ", "\u00a0", "\u202f"]
+        | tuple[Literal[".", ",", "'", "’", " ", "\u00a0", "\u202f"] | None, ...]
+        | None
+    ) = None
+    """The mark between thousands of numbers in texts, such as a comma or a space; by default they have none. One for
+    all, or one each. The digits before the decimal mark must form groups of three, or none."""
+    decimals: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    """How many decimals a predicted cell has, one each: whole numbers have 0. A table with known cells in the column
+    overrides it. By default learned with `mean` and `std`; if you give both of these, cells are not rounded."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.degrees is not None and self.likelihood != "student_t":
             raise ValueError("degrees belongs to student_t; remove it, or set likelihood: student_t")
-        for option in ("scale", "mean", "std"):
+        for option in ("scale", "mean", "std", "decimal", "thousands", "decimals"):
             given = getattr(self, option)
             if isinstance(given, tuple) and len(given) != self.size:
                 raise ValueError(f"{option} has {len(given)} entries and there are {self.size} numbers; give one each")
+        for place in range(self.size):
+            if (marks := self.marks(place)).decimal == marks.thousands:
+                raise ValueError(f"decimal and thousands are both {marks.decimal!r}; change one")
         return self
 
     @classmethod
     def propose(cls, column: ColumnSummary) -> Proposal | None:
-        """Propose to read a column of cells that read as numbers; with student_t if it has outliers."""
-        return numeric_proposal(cls(), column)
+        """Propose to read a column of cells that read as numbers; with student_t if it has outliers.
+
+        It is left out if its numbers are dates or only name rows, or if their marks stay open.
+        """
+        marks = marks_of(column)
+        return numeric_proposal(cls(decimal=marks.decimal, thousands=marks.thousands), column, marks)
 
     @classmethod
     def propose_together(cls, columns: Sequence[ColumnSummary]) -> Proposal | None:
@@ -89,6 +104,11 @@ class Numeric(NumberModality):
             raise ValueError("mean and std are not known yet; give both, or let `fit` learn them")
         return self.mean, self.std
 
+    def marks(self, place: int) -> Marks:
+        """The marks of numbers in texts, in the column at index `place`."""
+        decimal = self.decimal[place] if isinstance(self.decimal, tuple) else self.decimal
+        return Marks(decimal, self.thousands[place] if isinstance(self.thousands, tuple) else self.thousands)
+
     # Data.
 
     @classmethod
@@ -97,20 +117,22 @@ class Numeric(NumberModality):
         return cls(), cls(columns=("height", "weight")), cls(likelihood="student_t", scale=2.0)
 
     def fit(self, chunks: Iterable[Cells]) -> Self:
-        """Learn mean and standard deviation of each number from the cells that can be read.
+        """Learn mean, standard deviation and decimals of each number from the cells that can be read.
 
         For student_t they come from the middle half of the numbers: outliers would make all others look alike.
         """
         if self.mean is not None and self.std is not None:
             return self
-        moments, fault = _Moments(self.size), ""
-        quartiles = _Quartiles(self.size) if self.likelihood == "student_t" else None
+        moments, decimals, fault = Moments(self.size), [0] * self.size, ""
+        quartiles = Quartiles(self.size) if self.likelihood == "student_t" else None
         for cells in chunks:
             parsed = self.parse_column(cells)
             fault = fault or next(iter(parsed.faults.values()), "")
             if parsed.present.any():
                 values, known = split_entries(parsed.stored[parsed.present], self.single)
                 moments.add(values.numpy(), known.numpy())
+                columns = zip(values.T.numpy(), known.T.numpy(), decimals, strict=True)
+                decimals = [decimals_of(column[there], least) for column, there, least in columns]
                 if quartiles is not None:
                     quartiles.add(values.numpy(), known.numpy())
         if not moments.count.all():
@@ -118,23 +140,26 @@ class Numeric(NumberModality):
             first = f" (the first fault: {fault})" if fault else ""
             raise ValueError(f"there is no number{column}{first}; mend the data, or give mean and std")
         mean, std = moments.result() if quartiles is None else quartiles.result(*moments.result())
-        learned = {"mean": self.mean or mean, "std": self.std or std}
+        learned = {"mean": self.mean or mean, "std": self.std or std, "decimals": self.decimals or tuple(decimals)}
         return type(self).model_validate({**self.model_dump(), **learned})
 
     def number(self, cell: Any, place: int) -> float:
         """A number, or text that reads as one; NaN, also as text, is unknown."""
         if isinstance(cell, str):
+            text = self.marks(place).plain(cell)
             word = cell.strip().lstrip("+-").lower()
             if word == "nan":
                 return math.nan
-            if not _NUMBER.fullmatch(cell) and word not in {"inf", "infinity"}:
-                raise ValueError(f"{cell!r} is no number; write one such as 3.5 or 1e-3, or leave the cell empty")
+            if text is None and word not in {"inf", "infinity"}:
+                raise ValueError(self._no_number(cell, place))
         elif isinstance(cell, (bool, np.bool_)):
             raise ValueError(f"{cell!r} is yes or no, no number; write 1 or 0, or use kind: binary")
         elif not isinstance(cell, (Real, Decimal)):
             raise ValueError(f"{cell!r} is no number; write one such as 3.5 or 1e-3, or leave the cell empty")
+        else:
+            text = None
         try:
-            number = float(cell)
+            number = float(cell if text is None else text)
         except OverflowError:
             number = math.inf
         if abs(number) > _LARGEST:
@@ -143,9 +168,37 @@ class Numeric(NumberModality):
             )
         return number
 
+    def _no_number(self, text: str, place: int) -> str:
+        marks, other = self.marks(place), Marks.of(text)
+        if marks == Marks() and other is None:
+            return f"{text!r} is no number; write one such as 3.5 or 1e-3, or leave the cell empty"
+        remedy = "leave the cell empty" if other is None else f"set {other}"
+        return f"{text!r} is no number with {marks}; write one such as {Spelling(marks).write(1234.5)}, or {remedy}"
+
     def entry(self, number: float, place: int) -> float:
         """The number."""
         return number
+
+    def style(self, column: ColumnSummary) -> Callable[[Any], Any]:
+        """Write numbers with the decimals of the column's known cells; in texts, also with their marks and exponents.
+
+        A column without known numbers gets numbers with the learned decimals. In a format of texts it gets texts, if
+        they have a decimal comma or a mark between thousands.
+        Nothing is rounded where `decimals` is None and texts have the usual marks, as in runs of 0.1.
+        """
+        place = 0 if self.columns is None else self.columns.index(column.name)
+        marks, decimals = self.marks(place), None if self.decimals is None else self.decimals[place]
+        if marks == Marks() and decimals is None:
+            return super().style(column)
+        known = [cell for cell in column.cells if is_typed(cell)]
+        if known:
+            return typed_style(known, decimals or 0)
+        spelling = None if column.texts is None else Spelling.of(column.texts, column.counts, marks)
+        if spelling is not None:
+            return spelling.write
+        if marks != Marks() and column.text_format:
+            return Spelling(marks, most=decimals).write
+        return super().style(column) if decimals is None else lambda cell: rounded(cell, decimals)
 
     def numbers(self, cells: Cells, place: int) -> tuple[NDArray[np.float64], Mapping[int, str]]:
         """Convert a column at once if its cells are all numbers or all text; `number` converts doubtful cells."""
@@ -160,8 +213,9 @@ class Numeric(NumberModality):
                 return super().numbers(cells, place)
             doubtful = np.abs(found) > _LARGEST
         elif types == {str}:
-            matches = _NUMBER.fullmatch
-            found = np.array([float(cell) if cell is not None and matches(cell) else math.nan for cell in cells])
+            plain = self.marks(place).plain
+            texts = (None if cell is None else plain(cell) for cell in cells)
+            found = np.array([math.nan if text is None else float(text) for text in texts])
             doubtful = ~(np.abs(found) <= _LARGEST)
         else:
             return super().numbers(cells, place)
@@ -208,63 +262,6 @@ class Numeric(NumberModality):
     def entry_better(self) -> dict[str, Better]:
         """Errors are better low."""
         return {"squared_error": "low", "absolute_error": "low"}
-
-
-class _Moments:
-    """Mean and spread of K numbers, chunk by chunk, without cancellation (Chan et al. 1983)."""
-
-    def __init__(self, size: int) -> None:
-        self.count, self.mean, self.squares = (np.zeros(size) for _ in range(3))
-        self.low, self.high = np.full(size, np.inf), np.full(size, -np.inf)
-
-    def add(self, values: NDArray[np.float64], known: NDArray[np.bool_]) -> None:
-        """Rows (N, K) and which are known."""
-        count = known.sum(0)
-        mean = np.where(known, values, 0).sum(0) / np.maximum(count, 1)
-        squares = (np.where(known, values - mean, 0) ** 2).sum(0)
-        total = np.maximum(self.count + count, 1)
-        off = mean - self.mean
-        self.squares += squares + off**2 * self.count * count / total
-        self.mean += off * count / total
-        self.count += count
-        self.low = np.minimum(self.low, np.where(known, values, np.inf).min(0))
-        self.high = np.maximum(self.high, np.where(known, values, -np.inf).max(0))
-
-    def result(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """The means, and the standard deviations: 1 where all numbers are the same."""
-        mean = np.clip(self.mean, self.low, self.high)  # of equal numbers it is that number
-        std = np.sqrt(self.squares / self.count)
-        std = np.where((self.low == self.high) | (std < _SMALLEST), 1.0, std)
-        return tuple(mean.tolist()), tuple(std.tolist())
-
-
-class _Quartiles:
-    """Median and quartiles of K numbers, chunk by chunk: of all, or of an even share of many."""
-
-    def __init__(self, size: int) -> None:
-        self.kept: list[list[NDArray[np.float64]]] = [[] for _ in range(size)]
-        self.every = [1] * size
-
-    def add(self, values: NDArray[np.float64], known: NDArray[np.bool_]) -> None:
-        """Rows (N, K) and which are known."""
-        for k, kept in enumerate(self.kept):
-            kept.append(values[known[:, k], k][:: self.every[k]])
-            if sum(map(len, kept)) > _MOST_KEPT:
-                kept[:] = [np.concatenate(kept)[::2]]
-                self.every[k] *= 2
-
-    def result(self, mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """The medians, and the standard deviations of normal distributions with these quartiles.
-
-        Where half of the numbers are the same, so that the quartiles say nothing, it is `mean` and `std`.
-        """
-        found = [np.quantile(np.concatenate(kept), (0.25, 0.5, 0.75)).tolist() for kept in self.kept]
-        robust = [(middle, (high - low) / _QUARTILES_APART) for low, middle, high in found]
-        both = [
-            given if spread < _SMALLEST else (middle, spread)
-            for (middle, spread), given in zip(robust, zip(mean, std, strict=True), strict=True)
-        ]
-        return tuple(middle for middle, _ in both), tuple(spread for _, spread in both)
 
 
 class Standardised(nn.Module):

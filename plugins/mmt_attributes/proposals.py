@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmt_attributes.spellings import Spellings
-from mmtoolkit import ColumnSummary, NumberModality, Proposal
+from mmtoolkit import ColumnSummary, Marks, NumberModality, Proposal
 
 _FEW, _MANY = 100, 1000  # classes that are written into the schema, and that a label may have
 _CODES = 12  # the most whole numbers that may be names of classes rather than counts
@@ -23,8 +24,13 @@ _CLASS_NAMES = re.compile(
     r"(^|[\W_])(class|classe|label|target|category|type|group|kind|species|code|digit|cluster|segment)s?($|[\W_])", re.I
 )
 _ID_NAMES = re.compile(r"(^|[\W_])(ids?|uu?id|guid|index|idx|key|row|rownum|number|no|nr|num)($|[\W_])|^unnamed", re.I)
-_CODE = re.compile(r"\s*0[0-9]+\s*")
-_WITH_UNIT = re.compile(r"\W{0,2}[-+]?(?!0[0-9])[0-9]+(?:[ .,'’][0-9]+)*[^0-9A-Za-z]{0,3}[A-Za-zµ°%€$£²³/]{0,6}\.?\s*")
+_MOST_ODD = 0.01  # the share of codes from which a column has no numbers
+_LONGEST = 15  # digits of a whole number that a float64 certainly holds
+_DATES = 0.95  # the share of 8-digit numbers that are dates, such as 20240716, from which all are meant so
+_FIRST_YEAR, _LAST_YEAR = 1800, 2200
+_WITH_UNIT = re.compile(
+    r"(?=.*[^\s0-9.,'’+-])\W{0,2}[-+]?(?!0[0-9])[0-9]+(?:[ .,'’][0-9]+)*[^0-9A-Za-z]{0,3}[A-Za-zµ°%€$£²³/]{0,6}\.?\s*"
+)
 _SCALARS = (str, bool, int, float, Decimal)
 _HEAVY = 10.0  # excess kurtosis, from which some numbers lie far out; a Gaussian has 0
 _ROWS_FOR_TAILS = 50
@@ -33,23 +39,32 @@ _COST, _COST_OF_CLASSES, _COST_OF_NUMBERS = 0.4, 0.001, 0.002
 
 
 def label_proposal(column: ColumnSummary, spellings: Spellings) -> Proposal | None:
-    """Few classes that come back.
+    """Few classes that come back; codes that are no numbers are left out if they do not.
 
     Args:
         column: what was seen.
         spellings: of its classes.
     """
+    why = _names_things(column)
+    proposal = _few_classes(column, spellings, codes=bool(why))
+    if proposal is None and why:
+        return Proposal(0.75, {}, f"{why}; as classes, too few of them come back", use=False)
+    return proposal
+
+
+def _few_classes(column: ColumnSummary, spellings: Spellings, codes: bool) -> Proposal | None:
     counts = {name: spelled.total() for name, spelled in spellings.classes.items()}
     classes = len(counts)
     if column.more or not 2 <= classes <= _MANY or not all(isinstance(cell, _SCALARS) for cell in column.cells):
         return None
-    numbers = [_number(name) for name in counts]
-    if any(number is not None and not number.is_integer() for number in numbers):
+    numbers = [_number(name, column.marks) for name in counts]
+    if not codes and any(number is not None and not number.is_integer() for number in numbers):
         return None
-    if column.counted / classes < (2 if classes <= _PLAINLY_CODES else 5 if classes <= _FEW else 10):
+    least = 2 if classes <= (_FEW if codes else _PLAINLY_CODES) else 5 if classes <= _FEW else 10
+    if column.counted / classes < least:
         return None
     sure = 0.85 if classes <= _FEW else 0.65
-    if all(number is not None for number in numbers):
+    if not codes and all(number is not None for number in numbers):
         sure = _sure_of_codes(column.name, np.array(list(counts.values())))
     elif classes > _CODES and np.average([len(name.split()) for name in counts], weights=list(counts.values())) >= 2.5:
         sure = 0.55  # phrases
@@ -71,41 +86,124 @@ def _sure_of_codes(name: str, counts: NDArray[np.int64]) -> float:
     return 0.75 if -(shares * np.log(shares)).sum() >= _EVEN * np.log(classes) else 0.5
 
 
-def _number(cell: Any) -> float | None:
+def _names_things(column: ColumnSummary) -> str:
+    """Why whole numbers are codes that name things; empty if they are numbers."""
+    marks = marks_of(column)
+    wholes = [_whole_digits(cell, marks) for cell in column.cells]
+    for codes, what in (
+        ([len(whole) > 1 and whole.startswith("0") for whole in wholes], "begin with zeros"),
+        ([len(whole) > _LONGEST for whole in wholes], f"have more than {_LONGEST} digits"),
+    ):
+        if column.share(codes) > _MOST_ODD:
+            first = next(cell for cell, code in zip(column.cells, codes, strict=True) if code)
+            return f"codes that {what}, such as {column.example(first)}: as numbers they would lose digits"
+    return ""
+
+
+def _whole_digits(cell: Any, marks: Marks) -> str:
+    """The digits before the decimal mark, without marks between thousands; empty if the cell is no such number."""
+    if isinstance(cell, str):
+        whole, _, exponent = marks.parts(cell) or ("", "", "")
+        return "" if exponent else "".join(filter(str.isdigit, whole))
+    return str(abs(cell)) if isinstance(cell, int) and not isinstance(cell, bool) else ""
+
+
+def _number(cell: Any, marks: Sequence[Marks] = ()) -> float | None:
     """A finite number; None where it is none, such as the name Nan."""
+    text = marks[0].plain(cell) if marks and isinstance(cell, str) else None
     try:
-        number = math.nan if isinstance(cell, bool) else float(cell)
+        number = math.nan if isinstance(cell, bool) else float(cell if text is None else text)
     except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 
 
-def numeric_proposal(modality: NumberModality, column: ColumnSummary) -> Proposal | None:
-    """Cells that read as numbers, a few of them perhaps not."""
+def numeric_proposal(modality: NumberModality, column: ColumnSummary, marks: Marks) -> Proposal | None:
+    """Cells that read as numbers, a few of them perhaps not.
+
+    Args:
+        modality: reads the cells.
+        column: what was seen.
+        marks: the marks that the modality reads in texts.
+    """
     values, known = _values(modality, column)
     share = column.share(known.tolist())
     texts = column.texts
     if texts is not None and share < 0.5:
         return _to_be_mended(column, texts)
     distinct = len(set(values[known].tolist()))
-    if share < 0.5 or distinct < 2:
+    if share < 0.5 or distinct < 2 or _names_things(column):
         return None
-    if texts is not None and column.share([bool(_CODE.fullmatch(text)) for text in texts]) > 0.01:
-        return None  # a number would lose its zeros
     if why := _names_rows(column, values[known]):
         return Proposal(0.9, {}, why, use=False)
-    about, options = column.examples(), {}
-    if (~known).any():
-        bad = next(cell for cell, good in zip(column.cells, known, strict=True) if not good)
-        count = column.counted - sum(np.array(column.counts)[known].tolist())
-        about += f"; {count} cells such as {column.example(bad)} are no numbers and count as missing"
     weights = np.array(column.counts)[known]
+    if weights[_are_dates(values[known])].sum() >= _DATES * weights.sum():
+        about = f"dates or times: {column.examples(2)}; numbers such as a year or a month can be used"
+        return Proposal(0.9, {}, about, use=False)
+    if len(column.marks) > 1:
+        return Proposal(0.9, {}, _open(column), use=False)
+    about, options = "; ".join([column.examples(), *_words_on(marks)]), _options_of([marks])
     if weights.sum() >= _ROWS_FOR_TAILS and _excess_kurtosis(values[known], weights) > _HEAVY:
         options["likelihood"] = "student_t"
         about += "; some lie far out"
     whole = bool((values[known] == np.round(values[known])).all())
     sure = 0.6 if whole and distinct <= _CODES else 0.8
     return Proposal(sure * share, options, about, cost=_COST)
+
+
+def marks_of(column: ColumnSummary) -> Marks:
+    """The marks that the numbers of a column have, or the first of those that they may have."""
+    return column.marks[0] if column.marks else Marks()
+
+
+def _options_of(marks: Sequence[Marks]) -> dict[str, Any]:
+    """The options for columns with these marks that are not the default: one for all if they agree, else one each."""
+    options: dict[str, Any] = {}
+    for name in ("decimal", "thousands"):
+        values: list[str | None] = [getattr(m, name) for m in marks]
+        if set(values) != {getattr(Marks(), name)}:
+            options[name] = values[0] if len(set(values)) == 1 else values
+    return options
+
+
+def _words_on(marks: Marks) -> list[str]:
+    """What a comment says of marks that are not usual."""
+    decimal = [] if marks.decimal == Marks().decimal else [f"{marks.decimal!r} is the decimal mark"]
+    return decimal if marks.thousands is None else [*decimal, f"{marks.thousands!r} stands between thousands"]
+
+
+def _open(column: ColumnSummary) -> str:
+    """Why the marks of a column stay open, and the options to choose from."""
+    meanings = {cell: [marks.plain(cell) for marks in column.marks] for cell in column.cells if isinstance(cell, str)}
+    example = next((cell for cell, plain in meanings.items() if len(set(plain)) > 1), next(iter(meanings)))
+    choices = [
+        f"{{kind: numeric, decimal: '{marks.decimal}', thousands: {_quoted(marks.thousands)}}} if it is "
+        f"{'no number' if plain is None else f'{float(plain):.15g}'}"
+        for marks, plain in zip(column.marks, meanings[example], strict=True)
+    ]
+    return f"{column.examples(3)}: {example} has two meanings; write {', or '.join(choices)}"
+
+
+def _quoted(mark: str | None) -> str:
+    if mark is None:
+        return "null"
+    return f'"{mark}"' if mark == "'" else f"'{mark}'"
+
+
+def _are_dates(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which whole numbers are dates, such as 20240716."""
+    return np.array([_is_date(value) for value in values.tolist()], dtype=bool)
+
+
+def _is_date(value: float) -> bool:
+    if not (value.is_integer() and _FIRST_YEAR * 10_000 < value < _LAST_YEAR * 10_000):
+        return False
+    year, day_of_year = divmod(int(value), 10_000)
+    try:
+        date(year, *divmod(day_of_year, 100))
+    except ValueError:
+        return False
+    return True
 
 
 def together_proposal(columns: Sequence[ColumnSummary], proposals: Sequence[Proposal]) -> Proposal | None:
@@ -115,6 +213,7 @@ def together_proposal(columns: Sequence[ColumnSummary], proposals: Sequence[Prop
     options: dict[str, Any] = {"columns": [column.name for column in columns]}
     if any("likelihood" in proposal.options for proposal in proposals):
         options["likelihood"] = "student_t"
+    options |= _options_of([marks_of(column) for column in columns])
     missing = sum(column.missing for column in columns) / max(sum(column.rows for column in columns), 1)
     about = f"{len(columns)} columns of numbers, {missing:.0%} of their cells missing, read side by side"
     return Proposal(0.8, options, about, cost=_COST + _COST_OF_NUMBERS * len(columns))
@@ -129,10 +228,7 @@ def _values(modality: NumberModality, column: ColumnSummary) -> tuple[NDArray[np
 def _to_be_mended(column: ColumnSummary, texts: Sequence[str]) -> Proposal | None:
     if column.share([bool(_WITH_UNIT.fullmatch(text)) for text in texts]) < 0.8 or column.repeats > 10:
         return None
-    about = (
-        f"numbers with units, separators or a decimal comma: {column.examples(3)}; "
-        "write them as 1200 and 3.5, and it can be used"
-    )
+    about = f"numbers with units: {column.examples(3)}; write the numbers alone, as 1200 or 3.5, and it can be used"
     return Proposal(0.8, {}, about, use=False)
 
 

@@ -32,7 +32,8 @@ class Image(Modality):
     """An image of fixed shape.
 
     A cell is the path of a picture file, the bytes of one, a PIL image, or an array: (height, width), (channels,
-    height, width) or (height, width, channels), of uint8, or of floats in [0, 1]. It is stored as uint8.
+    height, width) or (height, width, channels), of uint8, of floats in [0, 1], or of larger whole numbers if `white` is
+    set. It is stored as uint8.
 
     With 28x28 pixels `network: mlp` is the image network of MNIST and `network: dcgan` that of FashionMNIST in
     Wu & Goodman 2018, section 4; with 50x50 and 64x64 `dcgan` is that of MultiMNIST and CelebA.
@@ -57,6 +58,10 @@ class Image(Modality):
     resize: Literal["crop", "stretch", "error"] = "crop"
     """How to treat a picture of another size: `crop` resizes its shorter side and crops the centre, `stretch` resizes
     both sides, `error` reports it."""
+    white: Annotated[int, Field(ge=1, lt=2**32)] | None = None
+    """The value that is white in pictures and arrays of more than 8 bits, such as 4095 for 12 bits in a file of 16;
+    larger values are white too. By default that of the file's format, 65535 for 16 bits. Pictures in colour of 16 bits
+    are read with 8."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -96,7 +101,7 @@ class Image(Modality):
 
     def parse(self, cell: Any) -> Tensor:
         """A path, PIL image or array as uint8 pixels (channels, height, width)."""
-        return torch.from_numpy(pictures.pixels(cell, self.shape, self.resize).copy())
+        return torch.from_numpy(pictures.pixels(cell, self.shape, self.resize, self.white).copy())
 
     def parse_column(self, cells: Cells) -> Parsed:
         """Take arrays of uint8 pixels of the right shape as they are, and read pictures in parallel."""
@@ -120,7 +125,7 @@ class Image(Modality):
                 if cells[row] is None:
                     continue
                 try:
-                    stored[row] = pictures.pixels(cells[row], self.shape, self.resize)
+                    stored[row] = pictures.pixels(cells[row], self.shape, self.resize, self.white)
                     present[row] = True
                 except ValueError as error:
                     faults[row] = str(error)

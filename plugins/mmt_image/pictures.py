@@ -19,13 +19,16 @@ _MODES = {1: "L", 3: "RGB"}
 _TURNED_BY = {"JPEG": {"exif", "xmp"}, "PNG": {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}}
 
 
-def pixels(cell: Any, shape: tuple[int, int, int], resize: Literal["crop", "stretch", "error"]) -> Pixels:
+def pixels(
+    cell: Any, shape: tuple[int, int, int], resize: Literal["crop", "stretch", "error"], white: int | None = None
+) -> Pixels:
     """A cell as pixels (channels, height, width); a view that may be read only.
 
     Args:
         cell: the path of a picture, the bytes of its file, a PIL image, or an array.
         shape: (channels, height, width).
         resize: what becomes of another size.
+        white: the value that is white in pictures of more than 8 bits; None where their mode tells.
 
     Raises:
         ValueError: what is wrong with the cell.
@@ -46,11 +49,11 @@ def pixels(cell: Any, shape: tuple[int, int, int], resize: Literal["crop", "stre
             raise ValueError(str(error)) from error
         except Exception as error:
             raise ValueError(f"it is no picture, path or array ({_text(error)}); give one of these") from error
-        picture = _from_array(array, shape)
+        picture = _from_array(array, shape, white)
     if 0 in picture.size:
         raise ValueError("it has no pixels; replace it")
     channels, height, width = shape
-    picture = _fitted(_in_mode(picture, _MODES[channels]), (width, height), resize)
+    picture = _fitted(_in_mode(picture, _MODES[channels], white), (width, height), resize)
     array = np.asarray(picture, dtype=np.uint8)
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
 
@@ -79,14 +82,21 @@ def _text(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
+def is_deep(picture: Image.Image) -> bool:
+    """Whether a picture has 16 or 32 bits a pixel, which Pillow would clip to 8."""
+    return picture.mode.startswith(("I", "F"))
+
+
+def _in_mode(picture: Image.Image, mode: str, white: int | None) -> Image.Image:
     """Grey or RGB; what is transparent is laid on white."""
-    if picture.mode.startswith(("I", "F")):  # 16 and 32 bits: Pillow would clip them
+    if is_deep(picture):
         values = np.asarray(picture, dtype=np.float64)
         if not np.isfinite(values).all():
             raise ValueError("its numbers are not all finite; mend the picture")
         most = values.max(initial=0)
-        if picture.mode.startswith("I;16"):
+        if white is not None:
+            top = white
+        elif picture.mode.startswith("I;16"):
             top = 65535
         elif picture.mode == "F" and most <= 1:
             top = 1
@@ -113,7 +123,7 @@ def _fitted(picture: Image.Image, size: tuple[int, int], resize: str) -> Image.I
     return ImageOps.fit(picture, size, filter_)
 
 
-def _from_array(array: NDArray[Any], shape: tuple[int, int, int]) -> Image.Image:
+def _from_array(array: NDArray[Any], shape: tuple[int, int, int], white: int | None) -> Image.Image:
     channels = shape[0]
     given = array.shape
     if (array.ndim == 3 and given[0] in (1, 3) and given[-1] not in (1, 3, 4)) or (array.ndim == 3 and given == shape):
@@ -132,9 +142,10 @@ def _from_array(array: NDArray[Any], shape: tuple[int, int, int]) -> Image.Image
             raise ValueError("its numbers are not all in [0, 1]; divide by the largest, or give uint8")
         array = (array * 255 + 0.5).astype(np.uint8)
     elif np.issubdtype(array.dtype, np.integer):
-        if array.min() < 0 or array.max() > 255:
-            raise ValueError("its numbers are not all from 0 to 255; scale them")
-        array = array.astype(np.uint8)
+        top = 255 if white is None or array.dtype.itemsize == 1 else white
+        if array.min() < 0 or (array.max() > 255 and top == 255):
+            raise ValueError("its numbers are not all from 0 to 255; scale them, or set white to the largest")
+        array = (np.minimum(array, top) / top * 255 + 0.5).astype(np.uint8)
     else:
         raise ValueError(f"an array of {array.dtype} is no image; give uint8, or floats in [0, 1]")
     return Image.fromarray(np.ascontiguousarray(array))

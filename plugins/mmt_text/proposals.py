@@ -13,7 +13,8 @@ from mmt_text.tokens import Tokens, split, text_of
 from mmtoolkit import ColumnSummary, Proposal
 
 _DATE = re.compile(
-    r"\s*(\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})?([T ]?\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?)?"
+    r"\s*(\d{4}([-/]\d{1,2}|[-/.]\d{1,2}[-/.]\d{1,2})"
+    r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})?([T ]?\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?)?"
     r"\s*(Z|UTC|[-+]\d{2}:?\d{2}|[AP]M)?\s*",
     re.I,
 )

@@ -70,8 +70,12 @@ KINDS: dict[str, tuple[list[Any], str, tuple[str, ...]]] = {
     "forty whole numbers": ([n % 40 for n in range(60)], "numeric", ("0, 1, 2, 3",)),
     "years": ([1990 + n % 30 for n in range(60)], "numeric", ("1990",)),
     "real numbers": (NORMAL, "numeric", (NORMAL[0],)),
+    "numbers of four digits": ([f"{1000 + 97 * n}.25" for n in range(60)], "numeric", ("1000.25",)),
+    "decimal comma": ([f"{n},5" for n in range(60)], "numeric", ("0,5", "',' is the decimal mark")),
+    "few numbers with a decimal comma": ([f"{n % 3},5" for n in range(60)], "numeric", ("0,5", "',' is the decimal")),
+    "seconds since 1970": ([1_750_464_000 + 86_400 * n for n in range(60)][::-1], "numeric", ("1755561600",)),
     "numbers far out": ([f"{n / 10:.1f}" for n in range(57)] + ["900", "1200", "1"], "numeric", ("far out",)),
-    "numbers and a word": ([*NORMAL[:55], *["varies"] * 5], "numeric", ("5 cells", "varies", "no numbers")),
+    "numbers and a word": ([*NORMAL[:55], *["varies"] * 5], "numeric", ("92%", "numbers", "varies", "missing")),
     "phrases": ([f"a {a} {b} hat" for a in ("big", "old") for b in ("red", "blue")] * 15, "label", ("4 classes",)),
     "captions": (
         [f"a {DRAW.choice('abcde') * 3} {DRAW.choice('fghij') * 3} {DRAW.choice('klmno') * 3} hat" for _ in range(60)],
@@ -109,8 +113,22 @@ LEFT_OUT: dict[str, tuple[list[Any], str | None, tuple[str, ...]]] = {
     "addresses": ([f"https://x.org/{n}.png" for n in range(60)], "text", ("addresses", "https://x.org/0.png")),
     "mail": ([f"a{n}@b.org" for n in range(60)], "text", ("addresses", "a0@b.org")),
     "units": ([f"{n}.5 kg" for n in range(60)], "numeric", ("1200", "3.5")),
-    "thousands": ([f"1,{n:03d}" for n in range(60)], "numeric", ("1200", "3.5")),
-    "decimal comma": ([f"{n},5" for n in range(60)], "numeric", ("1200", "3.5")),
+    "a mark that stays open": (
+        [f"1,{n:03d}" for n in range(60)],
+        "numeric",
+        ("1,000", "two meanings", "decimal: ','", "is 1,", "thousands: ','", "is 1000"),
+    ),
+    "dates as numbers": (
+        [f"2024{n % 12 + 1:02d}{n % 28 + 1:02d}" for n in range(60)],
+        "numeric",
+        ("dates", "20240101"),
+    ),
+    "ids of many digits": (
+        [7_000_000_000_000_000_000 + n for n in range(60)],
+        "label",
+        ("15 digits", "7000000", "lose"),
+    ),
+    "codes with zeros": ([f"00{n}.1" for n in range(60)], "label", ("zeros", "000.1", "lose")),
     "row numbers, some missing": ([None if n % 3 == 0 else n for n in range(60)], "numeric", ("counts", "rows")),
     "words that do not come back": (
         [f"a{n} b{n} c{n}" for n in range(60)],
@@ -219,7 +237,7 @@ def test_id_numbers_are_recognised_by_their_name(tmp_path: Path) -> None:
 
 def test_codes_that_begin_with_zero_are_no_numbers(tmp_path: Path) -> None:
     (choice,) = proposed(written(tmp_path, {"zip": [f"0{n % 20}134" for n in range(60)]})).choices
-    assert choice.kind == "text"
+    assert (choice.kind, choice.used) == ("label", True)
 
 
 def test_a_copy_of_a_column_is_left_out(tmp_path: Path) -> None:
@@ -413,6 +431,18 @@ def test_one_picture_with_colours_makes_them_colour_pictures(tmp_path: Path) -> 
     PILImage.new("RGB", (8, 8), (9, 99, 200)).save(tmp_path / names[7])
     (choice,) = proposed(written(tmp_path, {"photo": names})).choices
     assert choice.proposal.options["shape"] == [3, 8, 8]
+
+
+@pytest.mark.parametrize(("largest", "white"), [(200, 255), (1000, 1023), (4095, 4095), (9000, 16383), (40_000, None)])
+def test_white_of_pictures_with_few_of_their_16_bits(tmp_path: Path, largest: int, white: int | None) -> None:
+    names = pictures(tmp_path, [(8, 8)] * 12, "L")  # of 8 bits
+    for place, name in enumerate(names[:6]):
+        PILImage.fromarray(np.full((8, 8), largest - place, dtype=np.uint16)).save(tmp_path / name)
+    (choice,) = proposed(written(tmp_path, {"photo": names})).choices
+    assert choice.proposal.options.get("white") == white
+    assert choice.proposal.options["shape"] == [1, 8, 8]
+    if white is not None:
+        assert_facts(choice.proposal.about, "16 bits", f"above {largest}", str(white), "65535")
 
 
 def test_pictures_outside_the_folder_are_left_out(tmp_path: Path) -> None:

@@ -139,6 +139,21 @@ def test_sixteen_bits_keep_their_scale(tmp_path: Path) -> None:
         assert COLOUR.parse(path).unique().tolist() == [expected]
 
 
+def test_white_is_what_the_camera_gives(tmp_path: Path) -> None:
+    deep = np.zeros((8, 10), dtype=np.uint16)
+    deep[:, :3], deep[:, 3:6], deep[:, 9:] = 4095, 2048, 5000
+    levels = [0, 128, 255]
+    for grey in (GREY.model_copy(update={"white": 4095}), Image(shape=(1, 8, 10), white=4095)):
+        assert grey.parse(saved(tmp_path, PILImage.fromarray(deep))).unique().tolist() == levels
+        assert grey.parse(PILImage.fromarray(deep)).unique().tolist() == levels
+        assert grey.parse(PILImage.fromarray(deep.astype(np.int32))).unique().tolist() == levels
+        assert grey.parse(deep).unique().tolist() == levels
+        assert grey.parse(deep.astype(np.int64)).unique().tolist() == levels
+        assert grey.parse_column([deep, None]).stored[0].unique().tolist() == levels
+        assert grey.parse(np.full((8, 10), 200, dtype=np.uint8)).unique().tolist() == [200]
+    assert GREY.parse(saved(tmp_path, PILImage.fromarray(deep))).max() == 19  # of 65535
+
+
 @pytest.mark.parametrize(
     ("mode", "value", "expected"),
     [("F", 1.0, 255), ("F", 0.5, 128), ("F", 255.0, 255), ("I", 255, 255), ("I", 65535, 255), ("1", 1, 255)],
@@ -251,8 +266,8 @@ BESIDE = "its numbers are not all in [0, 1]; divide by the largest, or give uint
         (np.full((5, 5), np.nan), BESIDE),
         (np.full((5, 5), 1.01), BESIDE),
         (np.full((5, 5), -0.1), BESIDE),
-        (np.full((5, 5), -1), "its numbers are not all from 0 to 255; scale them"),
-        (np.full((5, 5), 256), "its numbers are not all from 0 to 255; scale them"),
+        (np.full((5, 5), -1), "its numbers are not all from 0 to 255; scale them, or set white to the largest"),
+        (np.full((5, 5), 256), "its numbers are not all from 0 to 255; scale them, or set white to the largest"),
         (np.zeros((5, 5), complex), "an array of complex128 is no image; give uint8, or floats in [0, 1]"),
         (np.zeros((5, 5), object), "an array of object is no image; give uint8, or floats in [0, 1]"),
         (PILImage.new("RGB", (0, 5)), "it has no pixels; replace it"),

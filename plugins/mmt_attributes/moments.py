@@ -1,0 +1,68 @@
+"""Mean and spread of columns of numbers, learned chunk by chunk."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+SMALLEST = 1e-50
+"""The least spread of a column; one that is smaller counts as none."""
+_QUARTILES_APART = 1.3489795003921634  # of a normal distribution, in standard deviations
+_MOST_KEPT = 1 << 20
+
+
+class Moments:
+    """Mean and spread of K numbers, chunk by chunk, without cancellation (Chan et al. 1983)."""
+
+    def __init__(self, size: int) -> None:
+        self.count, self.mean, self.squares = (np.zeros(size) for _ in range(3))
+        self.low, self.high = np.full(size, np.inf), np.full(size, -np.inf)
+
+    def add(self, values: NDArray[np.float64], known: NDArray[np.bool_]) -> None:
+        """Rows (N, K) and which are known."""
+        count = known.sum(0)
+        mean = np.where(known, values, 0).sum(0) / np.maximum(count, 1)
+        squares = (np.where(known, values - mean, 0) ** 2).sum(0)
+        total = np.maximum(self.count + count, 1)
+        off = mean - self.mean
+        self.squares += squares + off**2 * self.count * count / total
+        self.mean += off * count / total
+        self.count += count
+        self.low = np.minimum(self.low, np.where(known, values, np.inf).min(0))
+        self.high = np.maximum(self.high, np.where(known, values, -np.inf).max(0))
+
+    def result(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The means, and the standard deviations: 1 where all numbers are the same."""
+        mean = np.clip(self.mean, self.low, self.high)  # of equal numbers it is that number
+        std = np.sqrt(self.squares / self.count)
+        std = np.where((self.low == self.high) | (std < SMALLEST), 1.0, std)
+        return tuple(mean.tolist()), tuple(std.tolist())
+
+
+class Quartiles:
+    """Median and quartiles of K numbers, chunk by chunk: of all, or of an even share of many."""
+
+    def __init__(self, size: int) -> None:
+        self.kept: list[list[NDArray[np.float64]]] = [[] for _ in range(size)]
+        self.every = [1] * size
+
+    def add(self, values: NDArray[np.float64], known: NDArray[np.bool_]) -> None:
+        """Rows (N, K) and which are known."""
+        for k, kept in enumerate(self.kept):
+            kept.append(values[known[:, k], k][:: self.every[k]])
+            if sum(map(len, kept)) > _MOST_KEPT:
+                kept[:] = [np.concatenate(kept)[::2]]
+                self.every[k] *= 2
+
+    def result(self, mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The medians, and the standard deviations of normal distributions with these quartiles.
+
+        Where half of the numbers are the same, so that the quartiles say nothing, it is `mean` and `std`.
+        """
+        found = [np.quantile(np.concatenate(kept), (0.25, 0.5, 0.75)).tolist() for kept in self.kept]
+        robust = [(middle, (high - low) / _QUARTILES_APART) for low, middle, high in found]
+        both = [
+            given if spread < SMALLEST else (middle, spread)
+            for (middle, spread), given in zip(robust, zip(mean, std, strict=True), strict=True)
+        ]
+        return tuple(middle for middle, _ in both), tuple(spread for _, spread in both)
