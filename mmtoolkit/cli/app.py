@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -116,13 +117,16 @@ def plugins_of(ctx: typer.Context) -> Plugins:
     return plugins
 
 
-def load_run(ctx: typer.Context, folder: Path, device: str) -> TrainedRun:
-    """Load a run with the plugin files of this call, and choose matrix kernels for this process."""
+def load_run(ctx: typer.Context, folder: Path, device: str, report: Callable[[str], None] | None = None) -> TrainedRun:
+    """Load a run with the plugin files of this call, and choose matrix kernels for this process.
+
+    `report` receives its lines for the user; by default they are printed on stderr.
+    """
     from mmtoolkit.runs.loading import load
     from mmtoolkit.training.kernels import choose_kernels
 
     choose_kernels()
-    return load(folder, ctx.obj, device, say)
+    return load(folder, ctx.obj, device, report or say)
 
 
 class _Output(Console):

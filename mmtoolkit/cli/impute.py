@@ -9,27 +9,38 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from mmtoolkit.cli.app import app, load_run, out, say
-from mmtoolkit.cli.options import BadCellOption, DeviceOption, OverwriteOption, ReadOption, RunArgument, TableArgument
+from mmtoolkit.cli.app import app, load_run, out
+from mmtoolkit.cli.options import (
+    BadCellOption,
+    DeviceOption,
+    NewTableOption,
+    OverwriteOption,
+    ReadOption,
+    RunArgument,
+    TableArgument,
+)
 from mmtoolkit.cli.progress import row_meter
+from mmtoolkit.cli.streams import Streams, table_streams
 
 
-def _print_end(out_file: Path, notes: Iterable[str]) -> None:
-    """Print the notes on a new table, and its path."""
+def _print_end(streams: Streams, out_file: Path, notes: Iterable[str]) -> None:
+    """Print the notes on a new table, and its path if it has one."""
     for note in notes:
-        say(note)
-    out().print(escape(str(out_file)), soft_wrap=True)
+        streams.say(note)
+    if streams.out == out_file:
+        out().print(escape(str(out_file)), soft_wrap=True)
 
 
 @app.command(
     epilog="Examples:\n\n  mmt impute runs/shop new.csv --out filled.csv\n\n"
-    "  mmt impute runs/shop new.parquet --out filled.parquet --samples 50"
+    "  mmt impute runs/shop new.parquet --out filled.parquet --samples 50\n\n"
+    "  cat new.csv | mmt impute runs/shop - --out - > filled.csv"
 )
 def impute(
     ctx: typer.Context,
     run_folder: RunArgument,
     table: TableArgument,
-    out_file: Annotated[Path, typer.Option("--out", metavar="FILE", help="The table to write.")],
+    out_file: NewTableOption,
     samples: Annotated[
         int | None,
         typer.Option(min=1, metavar="K", help="Combine K draws of z for each row, and add columns with their spread."),
@@ -41,16 +52,15 @@ def impute(
     device: DeviceOption = "auto",
 ) -> None:
     """Fill the missing cells of a table; all other cells stay as they are."""
-    from mmtoolkit.tables.output import check_output
     from mmtoolkit.using.imputed_table import impute_table
     from mmtoolkit.using.user_table import file_as_set
 
-    check_output(out_file, overwrite, table)
-    run = load_run(ctx, run_folder, device)
-    user_file = file_as_set(run, table, set_, on_bad_cell)
-    with row_meter() as meter:
-        notes = impute_table(run, user_file, out_file, samples or 0, seed, overwrite, meter)
-    _print_end(out_file, notes)
+    with table_streams(table, out_file, set_ or (), overwrite, in_parts=True) as streams:
+        run = load_run(ctx, run_folder, device)
+        user_file = file_as_set(run, streams.table, set_, on_bad_cell, streams.folder)
+        with row_meter() as meter:
+            notes = impute_table(run, user_file, streams.out, samples or 0, seed, overwrite, meter)
+        _print_end(streams, out_file, notes)
 
 
 @app.command(
@@ -61,7 +71,7 @@ def embed(
     ctx: typer.Context,
     run_folder: RunArgument,
     table: TableArgument,
-    out_file: Annotated[Path, typer.Option("--out", metavar="FILE", help="The table to write.")],
+    out_file: NewTableOption,
     keep: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN", help="Copy a column of the table, such as an id; may be repeated."),
@@ -72,13 +82,12 @@ def embed(
     device: DeviceOption = "auto",
 ) -> None:
     """Write the mean and log-variance of q(z | the modalities of a row) for each row of a table."""
-    from mmtoolkit.tables.output import check_output
     from mmtoolkit.using.embedding import embed_table
     from mmtoolkit.using.user_table import file_as_set
 
-    check_output(out_file, overwrite, table)
-    run = load_run(ctx, run_folder, device)
-    user_file = file_as_set(run, table, set_, on_bad_cell)
-    with row_meter() as meter:
-        notes = embed_table(run, user_file, out_file, keep or (), overwrite, meter)
-    _print_end(out_file, notes)
+    with table_streams(table, out_file, set_ or (), overwrite) as streams:
+        run = load_run(ctx, run_folder, device)
+        user_file = file_as_set(run, streams.table, set_, on_bad_cell, streams.folder)
+        with row_meter() as meter:
+            notes = embed_table(run, user_file, streams.out, keep or (), overwrite, meter)
+        _print_end(streams, out_file, notes)

@@ -19,7 +19,14 @@ from mmtoolkit.cli.app import app, out, plugins_of, say
 )
 def init(
     ctx: typer.Context,
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A CSV, TSV, Parquet, Arrow or JSON Lines file.")],
+    table: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TABLE",
+            help="A file: CSV, TSV, JSON or JSON Lines (also compressed), Parquet, Arrow or Excel; or a folder of "
+            "Parquet files.",
+        ),
+    ],
     out_file: Annotated[
         Path | None,
         typer.Option("--out", metavar="SCHEMA", help="The schema's file. Default: beside the table, NAME.yaml."),
@@ -36,9 +43,13 @@ def init(
         int | None,
         typer.Option(min=0, metavar="LINE", help="The line of a CSV with the names, from 1. 0: it has none."),
     ] = None,
-    encoding: Annotated[str, typer.Option(help="The encoding of a CSV or JSON Lines file, such as cp1252.")] = "utf-8",
+    encoding: Annotated[str, typer.Option(help="The encoding of a CSV or JSON file, such as cp1252.")] = "utf-8",
     format_: Annotated[
-        str | None, typer.Option("--format", help="csv, parquet, arrow or jsonl. Default: by the file's ending.")
+        str | None,
+        typer.Option("--format", help="csv, parquet, arrow, json, jsonl or xlsx. Default: by the file's ending."),
+    ] = None,
+    sheet: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The sheet of an Excel file. Default: its first.")
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing schema.")] = False,
 ) -> None:
@@ -47,16 +58,18 @@ def init(
 
     from mmtoolkit.base.files import make_folder, write_text
     from mmtoolkit.tables import Reading
+    from mmtoolkit.tables.location import check_readable
+    from mmtoolkit.tables.parts import files_of
 
-    if os.path.isdir(table):
-        raise UserError(f"{table}: is a folder; give the path of a table in it")
-    if not os.path.isfile(table):
+    check_readable(table)
+    if not all(map(os.path.isfile, files_of(table))):
         raise UserError(f"{table}: there is no such file; give the path of a table")
     plugins = plugins_of(ctx)
     from mmtoolkit.cli.tables import table as make_table
     from mmtoolkit.first_schema import first_schema, missing, name_of
 
-    out_file = out_file or table.with_name(f"{name_of(table)}.yaml")
+    beside = table if table.name not in ("", "..") else table.resolve()
+    out_file = out_file or beside.with_name(f"{name_of(table)}.yaml")
     if os.path.lexists(out_file):
         if not overwrite:
             raise UserError(f"{out_file}: is there already; give --out another file, or --overwrite to replace it")
@@ -64,7 +77,7 @@ def init(
             raise UserError(f"{out_file}: is the table; give --out another file")
     try:
         options = {"delimiter": _character(delimiter), "quote": quote, "head": head, "encoding": encoding}
-        options["format"] = format_
+        options |= {"format": format_, "sheet": sheet}
         reading = Reading.model_validate(options)
     except ValidationError as error:
         fault = error.errors()[0]

@@ -28,7 +28,21 @@ BadCellOption = Annotated[
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the file that --out names.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 TableArgument = Annotated[
-    Path, typer.Argument(metavar="TABLE", help="A table: .csv, .tsv, .parquet, .arrow, .feather or .jsonl.")
+    Path,
+    typer.Argument(
+        metavar="TABLE",
+        help="A table: .csv, .tsv, .json or .jsonl (also with .gz, .bz2 or .zst), .parquet, .arrow, .feather or .xlsx; "
+        "a folder of Parquet files; or - for standard input.",
+    ),
+]
+NewTableOption = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="The table to write; its ending names the format. A folder, for a table in a folder of Parquet files; or "
+        "- for standard output.",
+    ),
 ]
 ReadOption = Annotated[
     list[str] | None,

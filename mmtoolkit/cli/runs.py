@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from mmtoolkit.cli.options import (
     SchemaArgument,
     SetOption,
 )
+from mmtoolkit.cli.streams import table_streams
 
 
 @app.command(
@@ -148,7 +150,10 @@ def evaluate(
     ctx: typer.Context,
     run_folder: RunArgument,
     table: Annotated[
-        Path | None, typer.Argument(metavar="TABLE", help="A table to score on instead of the run's own data.")
+        Path | None,
+        typer.Argument(
+            metavar="TABLE", help="A table to score on instead of the run's own data; - for standard input."
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -175,20 +180,23 @@ def evaluate(
     evaluate_sets, reading_sets = _split_sets(set_ or (), table)
     if table is None and on_bad_cell is not None:
         raise UserError("--on-bad-cell: is of a TABLE, and the run's own data is prepared; leave it out")
-    loaded = load_run(ctx, run_folder, device)
-    evaluators = loaded.schema.evaluate
-    if evaluate_sets:
-        evaluators = read_schema(run_folder / "schema.yaml", evaluate_sets, loaded.plugins).evaluate
-    folder = run_folder / "evaluations"
-    number = 1 + max((int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit()), default=0)
-    document: dict[str, Any] = {"name": loaded.schema.name}
-    if table is None:
-        scores = loaded.evaluate(evaluators, split or loaded.default_split(), folder / str(number))
-    else:
-        user_file = file_as_set(loaded, table, reading_sets, on_bad_cell)
-        document["table"] = str(user_file.path)
-        scores = evaluate_table(loaded, user_file, evaluators, folder / str(number))
+    with contextlib.nullcontext() if table is None else table_streams(table, sets=reading_sets) as streams:
+        loaded = load_run(ctx, run_folder, device, None if streams is None else streams.say)
+        evaluators = loaded.schema.evaluate
+        if evaluate_sets:
+            evaluators = read_schema(run_folder / "schema.yaml", evaluate_sets, loaded.plugins).evaluate
+        folder = run_folder / "evaluations"
+        number = 1 + max((int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit()), default=0)
+        document: dict[str, Any] = {"name": loaded.schema.name}
+        if streams is None:
+            scores = loaded.evaluate(evaluators, split or loaded.default_split(), folder / str(number))
+        else:
+            user_file = file_as_set(loaded, streams.table, reading_sets, on_bad_cell, streams.folder)
+            document["table"] = streams.renamed(str(user_file.path))
+            scores = evaluate_table(loaded, user_file, evaluators, folder / str(number))
     for score in scores:
+        if streams is not None:
+            score |= {"split": streams.renamed(score["split"]), "notes": list(map(streams.renamed, score["notes"]))}
         for note in score["notes"]:
             say(f"{score['kind']}: {note}")
     make_folder(folder)

@@ -44,7 +44,7 @@ def sample(
         typer.Option(
             "--out",
             metavar="FILE",
-            help="A .png, or a .csv, .parquet, .arrow or .jsonl table. Default: RUN/samples/N.png.",
+            help="A .png, or a table: .csv, .parquet, .arrow, .json, .jsonl or .xlsx. Default: RUN/samples/N.png.",
         ),
     ] = None,
     split: Annotated[str | None, typer.Option(help="The split whose rows --given NAME uses. Default: test.")] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,6 @@ from mmtoolkit.base.words import error_with_class, one_line
 from mmtoolkit.catalogue.plugins import Plugins
 from mmtoolkit.components import ColumnSummary, Modality, Proposal
 from mmtoolkit.first_schema.remarks import all_remarks
-from mmtoolkit.tables.summary import PLAIN
 
 _MOST = 32  # modalities; every one is an expert with networks of its own
 
@@ -90,12 +90,25 @@ def _choose_one(column: ColumnSummary, kinds: Mapping[str, type[Modality]], repo
         except Exception as error:  # one broken plugin must not stop the others
             report(_plugin_fault(kind, column.name, error))
     if not proposals:
-        odd = next((cell for cell in column.cells if not isinstance(cell, PLAIN)), column.cells[0])
-        examples = column.examples(2) if odd is column.cells[0] else column.example(odd)
-        why = f"no modality can read it ({type(odd).__name__}: {examples})"
+        why = f"no modality can read it ({_types(column)})"
         return Choice(column.name, (column,), None, Proposal(0.0, {}, why, use=False))
     kind = max(proposals, key=lambda kind: proposals[kind].sure)
     return Choice(column.name, (column,), kind, proposals[kind])
+
+
+def _types(column: ColumnSummary) -> str:
+    """The type of a column's cells with examples; and a cell of another type, with its row."""
+    types: Counter[type] = Counter()
+    for cell, count in zip(column.cells, column.counts, strict=True):
+        types[type(cell)] += count
+    usual = max(types, key=lambda kind: types[kind])
+    examples = [column.example(cell) for cell in column.cells if type(cell) is usual]
+    listed = f"{usual.__name__}: {', '.join(examples[:2])}{', …' if len(examples) > 2 else ''}"
+    odd = next((place for place, cell in enumerate(column.cells) if type(cell) is not usual), None)
+    if odd is None:
+        return listed
+    cell, where = column.cells[odd], f"row {column.first_rows[odd] + 1} has " if column.first_rows else ""
+    return f"{listed}; but {where}the {type(cell).__name__} {column.example(cell)}"
 
 
 def _plugin_fault(kind: str, column: str, error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmtoolkit.tables import MISSING, TableFile
 from mmtoolkit.tables.marks import Marks
-from mmtoolkit.tables.summary import PLAIN, ColumnSummary, as_list
+from mmtoolkit.tables.summary import PLAIN, ColumnSummary, as_list, hashable
 
 _PIECE = 20_000
 
@@ -120,7 +120,7 @@ def _is_number(cell: Any) -> bool:
 
 def _where_missing(marker: str, holders: Sequence[ColumnSummary], has_null: bool) -> list[str]:
     """The columns in which a text means a missing cell, of those that hold it."""
-    others = {c.name: {cell for cell in c.cells if not (_is_sign(cell) or _is_word(cell))} for c in holders}
+    others = {c.name: {hashable(cell) for cell in c.cells if not (_is_sign(cell) or _is_word(cell))} for c in holders}
     others = {name: cells for name, cells in others.items() if len(cells) >= 2}
     exact = {name for name, cells in others.items() if all(_is_number(cell) or _is_date(cell) for cell in cells)}
     if not has_null and (_is_sign(marker) or (exact and _ABBREVIATION.fullmatch(marker))):

@@ -27,6 +27,8 @@ from mmtoolkit.first_schema.write import document
 from mmtoolkit.schema.schema import Schema, parse_schema
 from mmtoolkit.tables import Reading, TableFile, open_table
 from mmtoolkit.tables.cells import Cells
+from mmtoolkit.tables.compression import unpacked
+from mmtoolkit.tables.parts import folder_of, is_parted
 from mmtoolkit.tables.summary import summarise_columns
 
 _CHUNK, _CHUNKS = 4096, 5
@@ -60,7 +62,7 @@ def first_schema(
     """Propose a commented schema that reads a table and trains a model on it.
 
     Args:
-        path: the table's file.
+        path: the table's file, or a folder or pattern of Parquet files.
         out: the path that the schema will have; paths in the schema are relative to its folder.
         reading: how to read the table.
         plugins: their modalities propose how to read a column.
@@ -72,14 +74,15 @@ def first_schema(
     real, folder = _resolved(path), _resolved(out.parent)
     table_path = _relative(real, folder)
     table = open_table(real, reading)
-    columns = summarise_columns(table, beside=reading.files_in(real.parent))
+    columns = summarise_columns(table, beside=reading.files_in(folder_of(real)))
     rows = columns[0].rows
     if not rows:
         raise UserError(f"{path}: has a head but no rows; add rows")
     markers = find_markers(columns, table.has_null)
     columns = [column.without(markers.of(column.name)) for column in columns]
     check_head(table, columns)
-    notes = [*notes_on_layout(str(path), table, columns), *_notes_on_signs(str(path), columns, table.has_null)]
+    signs = _notes_on_signs(str(path), columns, table.has_null)
+    notes = [*table.notes(), *notes_on_layout(str(path), table, columns), *signs]
     split_column = next((column.name for column in columns if names_splits(column)), None)
     columns = [column for column in columns if column.name != split_column]
     columns = with_marks(columns)
@@ -101,9 +104,16 @@ def first_schema(
 
 
 def name_of(path: Path) -> str:
-    """The name of a table's schema: the file's name without its ending, valid as the name of a run's folder."""
-    name = "".join("_" if c in "/\\" or not c.isprintable() else c for c in Path(path.name.removesuffix(".gz")).stem)
+    """The name of a table's schema: that of the file without its endings, or of the folder of its files.
+
+    It is valid as the name of a run's folder.
+    """
+    name = "".join("_" if c in "/\\" or not c.isprintable() else c for c in _stem(path))
     return name.lstrip(".").encode(errors="replace")[:_LONGEST_NAME].decode(errors="ignore") or "table"
+
+
+def _stem(path: Path) -> str:
+    return folder_of(path).absolute().name if is_parted(path) else unpacked(path).stem
 
 
 def _resolved(path: Path) -> Path:

@@ -13,7 +13,7 @@ from pydantic import Field, NonNegativeInt, model_validator
 
 from mmtoolkit.components import Source, Table
 from mmtoolkit.sources.assignment import assign_splits, read_splits
-from mmtoolkit.tables import Rows, RowTable, row_of
+from mmtoolkit.tables import Rows, RowTable
 from mmtoolkit.tables.summary import ColumnSummary, summarise_columns
 
 
@@ -69,7 +69,7 @@ class CutSource(Source):
     def place(self, split: str, row: int) -> str:
         """The table and the row in it; the first row is row 1."""
         place = row if self.of_splits() is not None else int(np.flatnonzero(self._rows_of(split))[row])
-        return f"{self._table(split).called}, {row_of(place)}"
+        return self._table(split).place(place)
 
     def notes(self) -> Sequence[str]:
         """The number of rows without a split in the column `split`."""

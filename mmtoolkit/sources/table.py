@@ -10,12 +10,17 @@ from pydantic import Field, field_validator, model_validator
 
 from mmtoolkit.components import DataPath
 from mmtoolkit.sources.cut import CutSource
+from mmtoolkit.sources.table_path import refuse_location
 from mmtoolkit.tables import FilesBeside, Reading, RowTable, open_table
+from mmtoolkit.tables.parts import files_of, folder_of
 from mmtoolkit.tables.reading import unless_usual
 
 
 class TableSource(Reading, CutSource):
-    """The rows of a table: CSV, TSV, Parquet, Arrow (Feather) or JSON Lines, with files such as pictures next to it.
+    """The rows of a table, with files such as pictures next to it.
+
+    A table is a file of CSV, TSV, JSON or JSON Lines (also compressed: .gz, .bz2, .zst), Parquet, Arrow (Feather) or
+    Excel (.xlsx), or a folder of Parquet files with the same columns.
 
     Modalities read its columns. A cell is missing if it is null, NaN or one of the texts in `missing`. Rows are read in
     chunks, so a table may be larger than memory.
@@ -24,8 +29,10 @@ class TableSource(Reading, CutSource):
     kind: Literal["table"] = "table"
 
     path: DataPath | Annotated[dict[str, DataPath], Field(min_length=1)]
-    """The table's file; or a file for each split, `{train: a.csv, test: b.csv}`."""
+    """The table's file, or a folder or pattern of Parquet files, such as `parts/*.parquet`; or one of these for each
+    split, `{train: a.csv, test: b.csv}`."""
 
+    _refuse_location = field_validator("path", mode="before")(refuse_location)
     _missing_unless_usual = field_validator("missing", mode="before")(unless_usual)
 
     @model_validator(mode="after")
@@ -45,11 +52,12 @@ class TableSource(Reading, CutSource):
 
     def beside(self, split: str) -> FilesBeside:
         """The folder of the split's file."""
-        return self.files_in(self._path(split).parent)
+        return self.files_in(folder_of(self._path(split)))
 
     def files(self) -> Sequence[Path]:
         """The tables' files, without the files that cells name."""
-        return list(self.path.values()) if isinstance(self.path, dict) else [self.path]
+        paths = self.path.values() if isinstance(self.path, dict) else [self.path]
+        return [file for path in paths for file in files_of(path)]
 
     def of_splits(self) -> tuple[str, ...] | None:
         """The splits that `path` names; None for one file."""

@@ -5,7 +5,7 @@ from mmtoolkit.tables.formats import open_table
 from mmtoolkit.tables.reading import MISSING, Format, Reading
 from mmtoolkit.tables.row_table import RowTable
 from mmtoolkit.tables.rows import Rows
-from mmtoolkit.tables.table_file import TableFile, row_of
+from mmtoolkit.tables.table_file import TableFile
 
 __all__ = [
     "MISSING",
@@ -16,5 +16,4 @@ __all__ = [
     "Rows",
     "TableFile",
     "open_table",
-    "row_of",
 ]

@@ -42,6 +42,8 @@ class Columnar(TableFile):
 class Parquet(Columnar):
     """A Parquet file, read one row group at a time."""
 
+    format = "parquet"
+
     @cached_property
     def _metadata(self) -> pa.parquet.FileMetaData:
         try:
@@ -68,6 +70,8 @@ class Parquet(Columnar):
 
 class Arrow(Columnar):
     """An Arrow file (Feather is one), mapped into memory; or an Arrow stream."""
+
+    format = "arrow"
 
     def _batches(self) -> Iterator[Any]:
         """The schema, then the record batches."""

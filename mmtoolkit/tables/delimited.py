@@ -16,6 +16,7 @@ import pyarrow.csv
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import first_lines, shorten
+from mmtoolkit.tables.compression import codec_of, unpacked
 from mmtoolkit.tables.delimited_record import RecordText
 from mmtoolkit.tables.dialect import (
     DELIMITERS,
@@ -40,7 +41,11 @@ _LONGEST_NAME = 60  # characters of a head in an error
 _OTHER_FORMATS = {
     b"PAR1": "Parquet, not text; name it .parquet, or say format: parquet",
     b"ARROW1": "Arrow, not text; name it .arrow, or say format: arrow",
-    b"PK\x03\x04": "a spreadsheet or a packed archive, not text; export it as CSV",
+    b"PK\x03\x04": "a spreadsheet or a packed archive, not text; name a spreadsheet .xlsx, or export it as CSV",
+    b"\xd0\xcf\x11\xe0": "an old or protected spreadsheet, not text; export it as .xlsx or CSV",
+    b"\x1f\x8b": "gzip data, not text; name it .csv.gz",
+    b"BZh91AY": "bzip2 data, not text; name it .csv.bz2",
+    b"\x28\xb5\x2f\xfd": "Zstandard data, not text; name it .csv.zst",
 }
 
 
@@ -51,6 +56,7 @@ class Delimited(TextFile):
     after a quote that is never closed, Arrow reads the rest of the file as one cell, and its errors name no line.
     """
 
+    format = "csv"
     has_null = False
 
     @cached_property
@@ -229,7 +235,7 @@ class Delimited(TextFile):
             ),
         }
         try:
-            with pa.input_stream(str(self.path), compression="detect") as stream:
+            with pa.input_stream(str(self.path), compression=codec_of(self.path)) as stream:
                 if not len(self):  # without rows, Arrow finds columns of no type
                     return
                 for batch in pa.csv.open_csv(stream, **options):
@@ -293,7 +299,7 @@ class Delimited(TextFile):
 
 def tabbed(path: Path) -> bool:
     """Whether the ending of a file asks for tabs."""
-    return bool({".tsv", ".tab"} & {suffix.lower() for suffix in path.suffixes[-2:]})
+    return unpacked(path).suffix.lower() in (".tsv", ".tab")
 
 
 def delimiter_for(path: Path) -> str:

@@ -12,28 +12,70 @@ from PIL import Image
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import check_free, filling_folder, safe_name
+from mmtoolkit.tables.compression import unpacked
 from mmtoolkit.tables.formats import ENDINGS, format_of
+from mmtoolkit.tables.location import check_writable
+from mmtoolkit.tables.parts import folder_of, is_part, is_parted
+from mmtoolkit.tables.reading import Format
 
 
-def check_output(out: Path, overwrite: bool, table: Path | None = None) -> None:
-    """Check that a table may be written to a file.
+def names_folder(out: Path) -> bool:
+    """Whether the path of a new table names a folder, for a table in parts: it has no ending."""
+    return not out.suffix or os.path.isdir(out)
+
+
+def output_format(out: Path) -> Format:
+    """The format of a new table.
+
+    Raises:
+        UserError: the ending names no format.
+    """
+    return "parquet" if names_folder(out) else format_of(out)
+
+
+def check_output(out: Path, overwrite: bool, table: Path | None = None, in_parts: bool = False) -> None:
+    """Check that a table may be written to a file, or to a folder.
 
     Args:
-        out: the file.
-        overwrite: whether an existing file may be replaced.
+        out: the file or folder.
+        overwrite: whether it may be replaced if it exists.
         table: the file from which you read the rows.
+        in_parts: whether a folder is allowed.
 
     Raises:
         UserError: the ending names no format, the file exists already, or it is the table that you read.
     """
+    check_writable(out)
+    folder = names_folder(out)
+    if (folder and not in_parts and not os.path.isdir(out)) or (not folder and not _has_format(out)):
+        endings = ", ".join(ENDINGS)
+        raise UserError(f"{out}: tables are written to {endings}; give a file that ends in one of these")
+    if table is not None and os.path.exists(out):
+        same = [other for other in (table, folder_of(table) if is_parted(table) else table) if os.path.exists(other)]
+        if any(os.path.samefile(out, other) for other in same):
+            raise UserError(f"{out}: is the table that is read; write elsewhere with --out FILE")
+    if folder and in_parts and os.path.isdir(out):
+        _check_folder(out, overwrite)
+    else:
+        check_free(out, overwrite)
+
+
+def _has_format(out: Path) -> bool:
     try:
         format_of(out)
     except UserError:
-        endings = ", ".join(ENDINGS)
-        raise UserError(f"{out}: tables are written to {endings}; give a file that ends in one of these") from None
-    if table is not None and os.path.exists(out) and os.path.exists(table) and os.path.samefile(out, table):
-        raise UserError(f"{out}: is the table that is read; write elsewhere with --out FILE")
-    check_free(out, overwrite)
+        return False
+    return True
+
+
+def _check_folder(out: Path, overwrite: bool) -> None:
+    """Raise if a folder may not be replaced: only one that holds nothing but parts may."""
+    files = list(out.iterdir())
+    if files and not overwrite:
+        raise UserError(f"{out}: is there already; give --overwrite to replace it, or write elsewhere with --out DIR")
+    for file in files:
+        if file.is_dir() or not is_part(file):
+            raise UserError(f"{out}: holds {file.name}, which --overwrite would remove; write elsewhere with --out DIR")
 
 
 class PicturesBeside:
@@ -45,8 +87,7 @@ class PicturesBeside:
     """
 
     def __init__(self, out: Path, stack: contextlib.ExitStack) -> None:
-        stem = Path(out.stem).stem if out.suffix.lower() == ".gz" else out.stem
-        self.folder, self._stack = out.with_name(f"{stem}_images"), stack
+        self.folder, self._stack = out.with_name(f"{unpacked(out).stem}_images"), stack
         self._new: Path | None = None
 
     def check(self, overwrite: bool) -> None:

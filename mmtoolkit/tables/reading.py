@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from mmtoolkit.tables.beside import FilesBeside
 
-Format = Literal["csv", "parquet", "arrow", "jsonl"]
+Format = Literal["csv", "parquet", "arrow", "json", "jsonl", "xlsx"]
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
 """The usual texts for a missing cell in a format that has no null."""
@@ -26,8 +26,8 @@ class Reading(BaseModel):
         coerce_numbers_to_str=True,  # `missing: [-1]` is a text
     )
 
-    format: Literal["csv", "parquet", "arrow", "jsonl"] | None = None
-    """csv (also TSV), parquet, arrow (also Feather) or jsonl; by default, the file's ending decides."""
+    format: Literal["csv", "parquet", "arrow", "json", "jsonl", "xlsx"] | None = None
+    """csv (also TSV), parquet, arrow (also Feather), json, jsonl or xlsx; by default, the file's ending decides."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     """The character between cells of a csv. By default, a tab in .tsv; else the comma, semicolon, tab or bar that cuts
     the first lines into equal cells that make sense."""
@@ -38,8 +38,10 @@ class Reading(BaseModel):
     """The line of a csv with the names of the columns, from 1; the lines above it are skipped. 0: no line has them, and
     the columns are column_1, column_2, …. By default, the first line, or the first below a title."""
     encoding: str = "utf-8"
-    """The encoding of csv and jsonl, such as utf-8, cp1252 or utf-16. A file with a byte order mark, and one whose
-    letters are valid UTF-8, is read as that."""
+    """The encoding of csv, json and jsonl, such as utf-8, cp1252 or utf-16. A file with a byte order mark, and one
+    whose letters are valid UTF-8, is read as that."""
+    sheet: str | None = None
+    """The sheet of an xlsx file. By default, its first."""
     missing: tuple[str, ...] | None = None
     """Texts that mean a missing cell, in addition to null and NaN; a number, such as -99, takes a cell that is the same
     number. By default, in a csv: the empty text, NA, N/A, NaN,

@@ -54,6 +54,10 @@ class RowTable(ABC):
         """An option for reading the table as its user gives it."""
         return f'{key}="{value}"'
 
+    def place(self, row: int) -> str:
+        """The name of a row in errors; `row` counts from 0, and the row under the head is row 1."""
+        return f"{self.called}, row {row + 1}"
+
     def chunks(self, names: Sequence[str], size: int) -> Iterator[dict[str, Cells]]:
         """The named columns as cells, up to `size` rows at a time."""
         for rows in self.rows(size, names):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, time
 from typing import Any, TypeAlias
 
@@ -29,13 +29,15 @@ class Rows:
     Attributes:
         raw: column -> its values in the file, all of one length; null where a line of JSON lacks the key.
         missing: texts that mean a missing cell, as `Signs` reads them.
-        lines: the text of each row, which holds more than its cells: in JSON Lines, and in delimited text if asked for,
-            with the empty lines below it; else empty.
+        lines: the text of each row, which holds more than its cells: in JSON, and in delimited text if asked for, with
+            the empty lines below it; else empty.
+        formulas: column -> the places of cells that a formula computes, which nobody may overwrite.
     """
 
     raw: Mapping[str, Raw]
     missing: Collection[str]
     lines: Sequence[str] = ()
+    formulas: Mapping[str, Collection[int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.raw.values()), ()))

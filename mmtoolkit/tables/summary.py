@@ -43,6 +43,7 @@ class ColumnSummary:
         more: whether the column has further distinct cells. Only the first few thousand are listed.
         beside: opens the files that cells may name; None if cells name no files.
         signs: the texts that count as missing cells, and how often each occurs; without the empty text.
+        first_rows: the row in which each distinct cell occurs first, from 0; empty if that is not known.
         type: the Arrow type of the column, or in a table without types the one that its cells ask for; None if a cell
             is no single value, or a text.
         text_format: whether the table holds texts alone, as CSV does.
@@ -59,6 +60,7 @@ class ColumnSummary:
     more: bool = False
     beside: FilesBeside | None = field(default=None, repr=False)
     signs: Mapping[str, int] = field(default_factory=dict)
+    first_rows: Sequence[int] = ()
     type: pa.DataType | None = None
     text_format: bool = False
     marks: tuple[Marks, ...] = ()
@@ -105,7 +107,9 @@ class ColumnSummary:
         cells, counts = tuple(compress(self.cells, present)), tuple(compress(self.counts, present))
         absent = {c: n for c, n, here in zip(self.cells, self.counts, present, strict=True) if c and not here}
         missing = self.missing + self.counted - sum(counts)
-        return replace(self, missing=missing, cells=cells, counts=counts, signs={**self.signs, **absent})
+        rows = tuple(compress(self.first_rows, present))
+        signs = {**self.signs, **absent}
+        return replace(self, missing=missing, cells=cells, counts=counts, signs=signs, first_rows=rows)
 
 
 def summarise_columns(
@@ -128,10 +132,10 @@ def summarise_columns(
     tallies = {name: _Tally() for name in (table.names if names is None else names)}
     rows = 0
     for piece in table.rows(_PIECE, list(tallies)):
-        rows += len(piece)
         for name, tally in tallies.items():
             own = Rows({name: piece.raw[name]}, [*piece.missing, *signs.get(name, ())])
-            tally.add(own, name)
+            tally.add(own, name, rows)
+        rows += len(piece)
     return [tally.summary(name, rows, beside, table.has_null) for name, tally in tallies.items()]
 
 
@@ -142,37 +146,43 @@ class _Tally:
         self.places: dict[tuple[type, Any], int] = {}  # True and 1 are two cells
         self.cells: list[Any] = []
         self.counts: list[int] = []
+        self.rows: list[int] = []
+        """The first row of each distinct cell, as far as the rows are plain values: only these may differ in type."""
         self.missing, self.characters, self.others = 0, 0, 0
         self.signs: Counter[str] = Counter()
         self.more = False
         self.type: pa.DataType | None = None
 
-    def add(self, rows: Rows, name: str) -> None:
-        """Count the cells of a column in some rows."""
+    def add(self, rows: Rows, name: str, start: int) -> None:
+        """Count the cells of a column in some rows, of which the first is at the place `start`."""
+        plain = isinstance(rows.raw[name], list)
         self.signs.update(rows.signs(name))
         raw = rows.raw[name]
         self.type = raw.type if isinstance(raw, pa.Array) else None
-        for cell, count in _count_cells(rows, name):
+        for place, (cell, count) in enumerate(_count_cells(rows, name), start):
             if cell is None:
                 self.missing += count
                 continue
-            key = type(cell), _hashable(cell)
-            place = self.places.get(key)
-            if place is not None:
-                self.counts[place] += count
+            key = type(cell), hashable(cell)
+            known = self.places.get(key)
+            if known is not None:
+                self.counts[known] += count
             elif self._has_room(cell):
                 self.places[key] = len(self.cells)
                 self.cells.append(cell)
                 self.counts.append(count)
+                self.rows += [place] if plain else []
             else:
                 self.more = True
 
     def summary(self, name: str, rows: int, beside: FilesBeside | None, has_null: bool) -> ColumnSummary:
         """The summary of all cells added so far."""
-        cells, counts = tuple(self.cells), tuple(self.counts)
+        cells, counts, first_rows = tuple(self.cells), tuple(self.counts), tuple(self.rows)
         signs = {sign: count for sign, count in self.signs.items() if sign}
         kind = column_type(self.type, cells, has_null)
-        return ColumnSummary(name, rows, self.missing, cells, counts, self.more, beside, signs, kind, not has_null)
+        return ColumnSummary(
+            name, rows, self.missing, cells, counts, self.more, beside, signs, first_rows, kind, not has_null
+        )
 
     def _has_room(self, cell: Any) -> bool:
         if not isinstance(cell, PLAIN):
@@ -201,7 +211,8 @@ def as_list(cells: Cells) -> Sequence[Any]:
     return cells if isinstance(cells, list) else cells.tolist()  # type: ignore[union-attr]
 
 
-def _hashable(cell: Any) -> Any:
+def hashable(cell: Any) -> Any:
+    """A cell, or its text if it cannot be hashed."""
     try:
         hash(cell)
     except TypeError:

@@ -7,10 +7,11 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import error_text
-from mmtoolkit.tables.reading import Reading
+from mmtoolkit.tables.reading import Format, Reading
 from mmtoolkit.tables.row_table import RowTable
 from mmtoolkit.tables.rows import Rows
 
@@ -26,6 +27,9 @@ class TableFile(RowTable):
         UserError: here or during a pass: the file cannot be read, two columns have one name, or a row does not fit.
             The error names the file, its line or row, the fault and the remedy.
     """
+
+    format: ClassVar[Format]
+    """The name of the format."""
 
     def __init__(self, path: Path, reading: Reading) -> None:
         self.path, self.reading = path, reading
@@ -76,6 +80,10 @@ class TableFile(RowTable):
         if self._stat() != self._identity:
             raise UserError(f"{self.path}: was changed while it was read; run the command again")
 
+    def notes(self) -> Sequence[str]:
+        """Lines about what was read of the file, such as one of its sheets."""
+        return ()
+
     # A format defines these.
 
     @abstractmethod
@@ -90,13 +98,11 @@ class TableFile(RowTable):
     def _read(self, size: int, names: list[str]) -> Iterator[Rows]:
         """Rows in order, in pieces of up to `size` rows; a piece may be empty."""
 
-    def _stat(self) -> tuple[int, int]:
+    def _stat(self) -> tuple[int, ...]:
         try:
             status = os.stat(self.path)
         except (OSError, ValueError) as error:
             raise unreadable(self.path, error) from error
-        if os.path.isdir(self.path):
-            raise UserError(f"{self.path}: is a folder; give the table's file")
         return status.st_size, status.st_mtime_ns
 
 
@@ -106,11 +112,6 @@ def unreadable(path: Path, error: Exception) -> UserError:
         return UserError(f"{path}: there is no such file; correct the path")
     reason = getattr(error, "strerror", None) or error_text(error)
     return UserError(f"{path}: cannot be read: {reason}; check the file and its permissions")
-
-
-def row_of(place: int) -> str:
-    """The name of a row in errors: the row under the head, at place 0, is row 1."""
-    return f"row {place + 1}"
 
 
 def pieces(length: int, size: int) -> Iterator[tuple[int, int]]:

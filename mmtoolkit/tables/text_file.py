@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import codecs
-import gzip
 import io
 import sys
 from functools import cached_property
 
+from mmtoolkit.tables.compression import read_bytes
 from mmtoolkit.tables.table_file import TableFile, unreadable
 
 _MARKS = {
@@ -93,7 +93,7 @@ class TextFile(TableFile):
         return io.TextIOWrapper(file, encoding, newline=newline)
 
     def _bytes(self) -> io.BufferedReader:
-        return io.BufferedReader(gzip.open(self.path)) if self.path.suffix == ".gz" else self.path.open("rb")
+        return read_bytes(self.path)
 
     def _not_text(self, error: UnicodeError) -> str:
         """The error of text in another encoding: its line."""

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
-from collections.abc import Callable, Iterator
+import io
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
-from mmtoolkit.base.files import make_folder, replacing
+from mmtoolkit.base.files import make_folder, replacing, replacing_folder
 from mmtoolkit.tables.columnar import Columnar
 from mmtoolkit.tables.columnar_writing import ColumnarWriter, open_parquet
+from mmtoolkit.tables.compression import write_bytes
 from mmtoolkit.tables.delimited import Delimited, delimiter_for
 from mmtoolkit.tables.delimited_writing import CsvStyle, DelimitedWriter
-from mmtoolkit.tables.formats import format_of
+from mmtoolkit.tables.excel import Excel
+from mmtoolkit.tables.excel_writing import ExcelEditor, ExcelWriter
+from mmtoolkit.tables.json_array import JsonArray
 from mmtoolkit.tables.json_lines import JsonLines
-from mmtoolkit.tables.json_writing import ESCAPED, JsonLinesWriter
+from mmtoolkit.tables.json_writing import ESCAPED, JsonArrayWriter, JsonLinesWriter
+from mmtoolkit.tables.output import names_folder, output_format
+from mmtoolkit.tables.parts import Parts
+from mmtoolkit.tables.parts_writing import PartsWriter
 from mmtoolkit.tables.reading import Format
 from mmtoolkit.tables.table_file import TableFile
 from mmtoolkit.tables.table_writer import TableWriter, unwritable
@@ -30,19 +35,23 @@ def new_table(out: Path, fields: pa.Schema, like: TableFile | None = None) -> It
     """A writer of a table. The file is there when the block ends well.
 
     Args:
-        out: the file. Its ending names the format; `.gz` after the ending of a text format compresses it.
+        out: the file. Its ending names the format; .gz, .bz2 or .zst after that of a text format compresses it. For
+            a table in parts it may be a folder, for parts with the same names.
         fields: the columns, in order, with their types.
-        like: the table from which the rows come. Text of the same format takes its encoding and line ends, and text
-            with the same delimiter is an edited copy of it: the writer takes its lines, and `fields` begin with its
-            columns.
+        like: the table from which the rows come. Text of the same format takes its encoding and line ends. Text with
+            the same delimiter, JSON and Excel are edited copies of it; a writer that says `edits` takes its lines, and
+            `fields` begin with its columns.
 
     Raises:
         UserError: the ending names no format, or the file cannot be written; no partial file stays.
     """
-    kind = format_of(out)
+    kind, in_parts = output_format(out), names_folder(out)
     make_folder(out.parent)
-    with replacing(out) as new, contextlib.ExitStack() as stack:
-        writer = _writer(kind, out, new, fields, like, stack)
+    with (replacing_folder if in_parts else replacing)(out) as new, contextlib.ExitStack() as stack:
+        if in_parts and isinstance(like, Parts):
+            writer: TableWriter = PartsWriter(fields, like.parts, new, out, stack)
+        else:
+            writer = _writer(kind, out, new, fields, like, stack)
         yield writer
         try:
             writer.close()
@@ -58,17 +67,23 @@ def _writer(
     if kind == "arrow":
         options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True)
         return ColumnarWriter(fields, stack.enter_context(pa.ipc.new_file(str(new), fields, options=options)), out)
-    opened: Callable[..., Any] = gzip.open if out.suffix.lower() == ".gz" else open
-    if kind == "jsonl":
-        json = like if isinstance(like, JsonLines) else None
-        encoding, mark = (json.encoding, json.mark) if json is not None else ("utf-8", "")
-        json_file = stack.enter_context(opened(new, "wt", encoding=encoding, errors=ESCAPED, newline=""))
-        json_file.write(mark)
-        return JsonLinesWriter(fields.names, json_file, out, edits=json is not None)
-    delimited = like if isinstance(like, Delimited) else None
-    style = CsvStyle(delimiter_for(out)) if delimited is None else CsvStyle.of(delimited, out)
-    text = stack.enter_context(opened(new, "wt", encoding=style.encoding, newline=""))
-    return DelimitedWriter(fields.names, text, style, out, delimited)
+    if kind == "xlsx":
+        return (
+            ExcelEditor(fields.names, like, new, out)
+            if isinstance(like, Excel)
+            else ExcelWriter(fields.names, new, out, stack)
+        )
+    if kind == "csv":
+        delimited = like if isinstance(like, Delimited) else None
+        style = CsvStyle(delimiter_for(out)) if delimited is None else CsvStyle.of(delimited, out)
+        text = stack.enter_context(io.TextIOWrapper(write_bytes(new, out), style.encoding, newline=""))
+        return DelimitedWriter(fields.names, text, style, out, delimited)
+    alike = like if isinstance(like, (JsonLines, JsonArray)) and like.format == kind else None
+    encoding = "utf-8" if alike is None else alike.encoding
+    text = stack.enter_context(io.TextIOWrapper(write_bytes(new, out), encoding, errors=ESCAPED, newline=""))
+    if kind == "json" and alike is None:
+        return JsonArrayWriter(fields.names, text, out)
+    return JsonLinesWriter(fields.names, text, out, alike)
 
 
 def fields_of(table: TableFile) -> pa.Schema:

@@ -14,9 +14,10 @@ from mmtoolkit.components import Run
 from mmtoolkit.tables import Format, TableFile
 from mmtoolkit.tables.delimited import Delimited
 from mmtoolkit.tables.fitting import as_text, is_bytes, is_picture, is_text, replaced, type_of
-from mmtoolkit.tables.formats import format_of
+from mmtoolkit.tables.json_array import JsonArray
 from mmtoolkit.tables.json_lines import JsonLines
-from mmtoolkit.tables.output import PicturesBeside, check_output, pictures_beside, png
+from mmtoolkit.tables.output import PicturesBeside, check_output, names_folder, output_format, pictures_beside, png
+from mmtoolkit.tables.parts import is_parted
 from mmtoolkit.tables.rows import Raw
 from mmtoolkit.tables.table_writer import unwritable
 from mmtoolkit.tables.writing import fields_of, new_table, value_types
@@ -53,7 +54,7 @@ def impute_table(
         UserError: the table or a cell cannot be read or written; no half-written file stays.
     """
     table = user_file.rows
-    check_output(out, overwrite, table.path)
+    check_output(out, overwrite, table.path, is_parted(table.path))
     run_table = RunTable.of(run, user_file)
     lost = LostTexts(table, out)
     imputer = Imputer(run, run_table, samples, seed, lost.signs)
@@ -66,11 +67,11 @@ def impute_table(
             for filling in imputer.fillings(lines=writer.edits):
                 columns = output.columns(filling)
                 lines = filling.rows.lines if writer.edits else ()
-                writer.write(columns, lines, output.changes(filling) if lines else {})
+                writer.write(columns, lines, output.changes(filling) if output.alike else {})
                 lost.count(columns)
                 progress.advance(len(filling.rows))
     counts = ", ".join(f"{count:,} of {column}" for column, count in imputer.filled.items() if count)
-    notes = [*imputer.notes(), *lost.notes(), *_note_on_paths(run, run_table, table, out)]
+    notes = [*table.notes(), *imputer.notes(), *lost.notes(), *_note_on_paths(run, run_table, user_file, out)]
     return [f"filled {counts or 'no cell'}", *notes]
 
 
@@ -84,8 +85,8 @@ class _Output:
 
     def __init__(self, table: TableFile, out: Path, imputer: Imputer, pictures: PicturesBeside) -> None:
         self.table, self.out, self.imputer, self.pictures = table, out, imputer, pictures
-        kind = format_of(out)
-        self.alike = kind == (table.reading.format or format_of(table.path))
+        kind = output_format(out)
+        self.alike = kind == table.format
         self.typed = kind in ("parquet", "arrow")
         self.places = {
             column: (name, place)
@@ -101,7 +102,7 @@ class _Output:
 
     @property
     def _untyped(self) -> bool:
-        return isinstance(self.table, JsonLines) and not self.typed
+        return isinstance(self.table, (JsonLines, JsonArray)) and not self.typed
 
     def _added_type(self, column: str, kind: Format) -> pa.DataType:
         """The type of a column that the old table lacks; text keeps the spelling of the prediction."""
@@ -161,16 +162,17 @@ class _Output:
         return cells
 
     def changes(self, filling: Filling) -> dict[str, Sequence[int]]:
-        """Column -> the places of the rows where its cell in the text changes."""
+        """Column -> the places of the rows where its cell changes."""
         places_of: dict[str, Sequence[int]] = {column: places for column, (places, _) in filling.cells.items()}
         for name in filling.spread:
             places_of[name] = np.flatnonzero(~np.isnan(filling.spread[name])).tolist()
         return places_of
 
 
-def _note_on_paths(run: Run, run_table: RunTable, table: TableFile, out: Path) -> list[str]:
+def _note_on_paths(run: Run, run_table: RunTable, user_file: UserFile, out: Path) -> list[str]:
     """A note if paths in cells are relative to the old table's folder and the new table lies elsewhere."""
-    if out.parent.resolve() == table.path.parent.resolve():
+    old, new = user_file.beside.folder, out if names_folder(out) else out.parent
+    if new.resolve() == old.resolve():
         return []
     columns = [
         column
@@ -181,7 +183,8 @@ def _note_on_paths(run: Run, run_table: RunTable, table: TableFile, out: Path) -
     ]
     if not columns:
         return []
+    where = user_file.folder or f"the folder of {user_file.path}"
     return [
-        f"{out}: paths in the column {', '.join(columns)} are unchanged: relative to the folder of {table.path}, not "
-        "to that of the new table"
+        f"{out}: paths in the column {', '.join(columns)} are unchanged: relative to {where}, not to the folder of the "
+        "new table"
     ]

@@ -215,7 +215,9 @@ class Imputer:
         has_filled = np.zeros(len(present), dtype=bool)
         handled: set[str] = set()
         for target in self._targets:
-            blank = {column: piece.blank[target.name][column] for column in target.columns}
+            blank = {
+                column: self._fillable(column, piece.blank[target.name][column], piece) for column in target.columns
+            }
             handled |= blank.keys()
             has_holes = np.logical_or.reduce(list(blank.values())) if blank else np.zeros(len(present), dtype=bool)
             rows = np.flatnonzero(has_holes & ready)
@@ -247,6 +249,15 @@ class Imputer:
                     self._count_unfilled(column, int(holes.sum()), "the model does not decode them")
                 handled.add(column)
         return Filling(piece.start, piece.rows, cells, spread)
+
+    def _fillable(self, column: str, blank: NDArray[np.bool_], piece: Piece) -> NDArray[np.bool_]:
+        """Which blank cells of a column may be filled, (n,) bool: those that no formula computes."""
+        if not (formulas := piece.rows.formulas.get(column)):
+            return blank
+        computed = np.zeros(len(blank), dtype=bool)
+        computed[list(formulas)] = True
+        self._count_unfilled(column, int((blank & computed).sum()), "a formula computes them")
+        return blank & ~computed
 
     def _predict(
         self, target: _Target, batch: Batch, z: Tensor, rows: Tensor

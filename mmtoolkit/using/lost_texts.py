@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mmtoolkit.tables import Rows, TableFile
-from mmtoolkit.tables.formats import format_has_null, format_of
+from mmtoolkit.tables.formats import format_has_null
+from mmtoolkit.tables.output import output_format
 from mmtoolkit.tables.rows import Raw
 
 
@@ -21,7 +22,7 @@ class LostTexts:
 
     def __init__(self, table: TableFile, out: Path) -> None:
         self.out = out
-        self.signs = table.reading.signs(format_has_null(format_of(out)))
+        self.signs = table.reading.signs(format_has_null(output_format(out)))
         """The texts that mean a missing cell in the new table, for a reader with the options of the old one."""
         self._lost = [sign for sign in self.signs if sign not in table.missing]
         self._counts: dict[str, Counter[str]] = {}

@@ -18,7 +18,7 @@ from mmtoolkit.components import Modality, Parsed, Run
 from mmtoolkit.components.reading import columns_of, read_cells
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.data.dataset import columns_text
-from mmtoolkit.tables import FilesBeside, Rows, RowTable, row_of
+from mmtoolkit.tables import FilesBeside, Rows, RowTable
 from mmtoolkit.tables.cells import Cells
 from mmtoolkit.using.user_table import Policy, UserTable
 
@@ -179,7 +179,7 @@ class RunTable:
         where = columns_text(name, self.run.modalities[name])
         shown = nsmallest(1 if self.on_bad_cell == "missing" else _MOST_FAULTS + 1, parsed.faults)
         texts = [parsed.faults[row] for row in shown]
-        lines = [f"{self._row(start + row)}, {where}: {text}" for row, text in zip(shown, texts, strict=True)]
+        lines = [f"{self.table.place(start + row)}, {where}: {text}" for row, text in zip(shown, texts, strict=True)]
         if self.on_bad_cell == "error":
             option = self.table.option("on_bad_cell", "missing")
             remedy = f"mend the cell, give {option}, or list it in missing if it means a missing cell"
@@ -212,14 +212,11 @@ class RunTable:
                 rows = [row for row in np.flatnonzero(absent).tolist() if isinstance(cells[row], str)]
                 texts[rows] = True
                 if rows:
-                    first = f"{self._row(start + rows[0])}: {cells[rows[0]]!r}"
+                    first = f"{self.table.place(start + rows[0])}: {cells[rows[0]]!r}"
                     count, first = self.valueless.get(column, (0, first))
                     self.valueless[column] = count + len(rows), first
             blank[column] |= absent & ~texts
         return blank
-
-    def _row(self, place: int) -> str:
-        return f"{self.table.called}, {row_of(place)}"
 
     def _prepare(self, start: int, modality: Modality, parsed: Parsed | None) -> tuple[Tensor, Tensor]:
         """Prepare the present values for the networks: (N, *event), and their places (N,)."""

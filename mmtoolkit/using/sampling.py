@@ -19,7 +19,7 @@ from mmtoolkit.tables.output import PicturesBeside, pictures_beside
 from mmtoolkit.tables.summary import ColumnSummary
 from mmtoolkit.tables.writing import new_table
 
-FORMATS = (".png", ".csv", ".tsv", ".parquet", ".arrow", ".feather", ".jsonl")
+FORMATS = (".png", ".csv", ".tsv", ".parquet", ".arrow", ".feather", ".json", ".jsonl", ".xlsx")
 _TEXT = (".csv", ".tsv")
 _MOST_COLUMNS = 100
 

@@ -11,8 +11,9 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Parsed, Run
 from mmtoolkit.data.columns import ColumnStore, Portion
 from mmtoolkit.data.dataset import Split, bad_cells, columns_text
-from mmtoolkit.tables import TableFile, row_of
+from mmtoolkit.tables import TableFile
 from mmtoolkit.tables.cells import Cells
+from mmtoolkit.tables.parts import files_of
 from mmtoolkit.using.run_table import RunTable
 from mmtoolkit.using.user_table import UserFile, UserFrame
 
@@ -23,7 +24,7 @@ def split_of_file(run: Run, user_file: UserFile) -> tuple[Split, list[str]]:
     """Read a file as a split, with lines of what the user should know."""
     name, rows = str(user_file.path), user_file.rows
     table = RunTable.of(run, user_file)
-    store = ColumnStore(user_file, [user_file.path], run.say)
+    store = ColumnStore(user_file, files_of(user_file.path), run.say)
     portion = Portion(name, lambda: _WithAbsentColumns(rows, table.absent), user_file.beside)
     columns = store.columns(portion, run.modalities)
     faults = [
@@ -31,7 +32,7 @@ def split_of_file(run: Run, user_file: UserFile) -> tuple[Split, list[str]]:
         for key, column in columns.items()
         for line in bad_cells(
             name,
-            lambda row: f"{rows.called}, {row_of(row)}",
+            rows.place,
             columns_text(key, run.modalities[key]),
             column,
             user_file.on_bad_cell,

@@ -8,14 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import did_you_mean
 from mmtoolkit.components import DataPath, Run, Source
 from mmtoolkit.schema.overrides import parse_override
+from mmtoolkit.sources.table_path import refuse_location
 from mmtoolkit.tables import FilesBeside, Reading, RowTable, TableFile, open_table
 from mmtoolkit.tables.frames import Frame, frame_of
+from mmtoolkit.tables.parts import folder_of
 
 Policy = Literal["error", "missing"]
 
@@ -93,6 +95,10 @@ class UserFile(UserTable):
 
     path: DataPath
     """The path of the file."""
+    folder: DataPath | None = None
+    """The folder that paths in cells are relative to. By default, the file's."""
+
+    _refuse_location = field_validator("path", mode="before")(refuse_location)
 
     @cached_property
     def rows(self) -> TableFile:
@@ -102,7 +108,7 @@ class UserFile(UserTable):
     @property
     def beside(self) -> FilesBeside:
         """The file's folder."""
-        return self.files_in(self.path.parent)
+        return self.files_in(self.folder or folder_of(self.path))
 
 
 class UserFrame(UserTable):
@@ -133,7 +139,9 @@ def _options_of(source: Source) -> dict[str, Any]:
     return {**reading.model_dump(), **files, "on_bad_cell": source.on_bad_cell}
 
 
-def file_as_set(run: Run, path: Path, sets: Sequence[str] | None, on_bad_cell: str | None) -> UserFile:
+def file_as_set(
+    run: Run, path: Path, sets: Sequence[str] | None, on_bad_cell: str | None, folder: Path | None = None
+) -> UserFile:
     """Create a table in a file with the options of the command line.
 
     Args:
@@ -141,6 +149,7 @@ def file_as_set(run: Run, path: Path, sets: Sequence[str] | None, on_bad_cell: s
         path: the path of the file.
         sets: options that differ, `data.KEY=VALUE` each.
         on_bad_cell: the option `--on-bad-cell`; it overrides `sets`.
+        folder: the folder that paths in cells are relative to; by default, the file's.
 
     Raises:
         UserError: one of `sets` is not an option for reading a table, or its value does not fit.
@@ -153,4 +162,4 @@ def file_as_set(run: Run, path: Path, sets: Sequence[str] | None, on_bad_cell: s
             known = ", ".join(f"data.{key}" for key in UserFile.options)
             raise UserError(f"--set {text}: is not an option for reading a table{hint}; choose among {known}")
         options[str(keys[1])] = value
-    return UserFile.for_run(run, options, on_bad_cell, lambda key: f"--set data.{key}", path=path)
+    return UserFile.for_run(run, options, on_bad_cell, lambda key: f"--set data.{key}", path=path, folder=folder)

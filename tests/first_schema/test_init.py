@@ -923,7 +923,7 @@ def test_the_tab_is_written_as_a_shell_can(tmp_path: Path) -> None:
         ("a,a\n1,2\n", (), ("t.csv", "two columns", "'a'", "rename")),
         (b"a,b\n\xff\xfe,1\n", (), ("t.csv:2: ", "utf-8")),
         (SOUND, ("--delimiter", ";;"), ("--delimiter ';;': ", "1 character")),
-        (SOUND, ("--format", "xlsx"), ("--format 'xlsx': ", "'csv', 'parquet', 'arrow' or 'jsonl'")),
+        (SOUND, ("--format", "xls"), ("--format 'xls': ", "'csv', 'parquet', 'arrow', 'json', 'jsonl' or 'xlsx'")),
         (SOUND, ("--encoding", "x"), ("--encoding 'x': ", "encoding", "utf-8")),
         (SOUND, ("--out", "{folder}/t.csv/s.yaml"), ("t.csv: ", "cannot be written")),
     ],

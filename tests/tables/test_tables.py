@@ -376,7 +376,10 @@ def test_texts_are_values_where_the_format_has_a_null(tmp_path: Path, ending: st
 
 def test_files_that_are_no_table(tmp_path: Path) -> None:
     assert_facts(fault(tmp_path / "none.csv"), "FILE: ", "no such file", "; ", "path")
-    assert_facts(fault(written(tmp_path / "x.xlsx", "")), "FILE: ", "ending", "; ", ".csv, .tsv", "format")
+    assert_facts(fault(written(tmp_path / "x.txt", "")), "FILE: ", "ending", "; ", ".csv, .tsv", "format")
+    assert_facts(fault(written(tmp_path / "x.xls", "")), "FILE: ", "old Excel", "; ", "export", ".xlsx", ".csv")
+    assert_facts(fault(written(tmp_path / "x.ods", "")), "FILE: ", "OpenDocument", "; ", "export", ".xlsx", ".csv")
+    assert_facts(fault(written(tmp_path / "x.parquet.gz", "")), "FILE: ", "text", "; ", "unpack")
     (tmp_path / "folder.csv").mkdir()
     assert_facts(fault(tmp_path / "folder.csv"), "FILE: ", "folder", "; ", "file")
     assert read(written(tmp_path / "x.dat", "a,b\n1,2\n"), format="csv") == {"a": ["1"], "b": ["2"]}

@@ -608,12 +608,15 @@ def test_output_that_is_refused(run: TrainedRun, new: Path) -> None:
     folder = run.folder
     (link := new.with_name("link.csv")).symlink_to(new)
     (new.parent / "d.csv").mkdir()
-    xlsx, endings = new.parent / "x.xlsx", ".csv, .tsv, .tab, .parquet, .pq, .arrow, .feather, .jsonl, .ndjson; "
+    xls, endings = (
+        new.parent / "x.xls",
+        ".csv, .tsv, .tab, .parquet, .pq, .arrow, .feather, .json, .jsonl, .ndjson, .xlsx; ",
+    )
     for words, facts in (
         ((new, "--out", there), [f"{there}: ", "already; ", "--overwrite", "--out"]),
         ((new, "--out", new, "--overwrite"), [f"{new}: ", "table", "; ", "--out"]),
         ((link, "--out", new, "--overwrite"), [f"{new}: ", "table", "; ", "--out"]),
-        ((new, "--out", xlsx), [f"{xlsx}: ", endings, "ends in"]),
+        ((new, "--out", xls), [f"{xls}: ", endings, "ends in"]),
         ((new, "--out", new.parent / "d.csv", "--overwrite"), [f"{new.parent / 'd.csv'}: ", "folder; ", "--out"]),
         ((new, "--out", "/proc/mmt/x.csv"), ["/proc/mmt: ", "written: "]),
     ):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import inspect
+import io
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
@@ -35,6 +37,7 @@ TABLES: dict[str, tuple[str, bytes, Any]] = {
     "quote": ("t.csv", f"price,photo,note\n{ROWS}".replace("plain", "~plain, as is~").encode(), "~"),
     "head": ("t.csv", f"Harvest,2025,on\nprice,photo,note\n{ROWS}".encode(), 2),
     "encoding": ("t.csv", f"price,photo,note\n{ROWS}13,a.png,é\n".encode("latin-1"), "latin-1"),
+    "sheet": ("t.xlsx", b"", "prices"),
     "missing": ("t.csv", f"price,photo,note\n{ROWS}?,a.png,\n".encode(), ["?", ""]),
     "absent_files": ("t.csv", f"price,photo,note\n{ROWS}13,gone.png,\n".encode(), "missing"),
     "files_outside": ("t.csv", f"price,photo,note\n{ROWS}13,../b.png,\n".encode(), True),
@@ -56,8 +59,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def write_table(folder: Path, key: str) -> tuple[Path, Any]:
     name, content, value = TABLES[key]
-    (folder / name).write_bytes(content)
+    (folder / name).write_bytes(content or workbook())
     return folder / name, value
+
+
+def workbook() -> bytes:
+    """An Excel file whose first sheet is no table of prices."""
+    book = openpyxl.Workbook()
+    book.active.append(["about"])
+    sheet = book.create_sheet("prices")
+    sheet.append(["price", "photo", "note"])
+    for row in range(1, 13):
+        sheet.append([row**2 % 29, "a.png", "plain"])
+    book.save(file := io.BytesIO())
+    return file.getvalue()
 
 
 def present(run: TrainedRun, table: UserFile | UserFrame, name: str) -> list[bool]:
@@ -67,7 +82,7 @@ def present(run: TrainedRun, table: UserFile | UserFrame, name: str) -> list[boo
 
 def test_every_option_has_a_table_that_needs_it() -> None:
     assert list(TABLES) == list(Reading.model_fields)
-    assert OF_INIT == ["format", "delimiter", "quote", "head", "encoding"]
+    assert OF_INIT == ["format", "delimiter", "quote", "head", "encoding", "sheet"]
 
 
 @pytest.mark.parametrize("key", Reading.model_fields)
