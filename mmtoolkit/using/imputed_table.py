@@ -127,7 +127,13 @@ class _Output:
             if field.name in filling.cells:
                 places, cells = filling.cells[field.name]
                 rows = [filling.start + place for place in places]
-                column, unfit = replaced(column, places, self._storable(cells, rows, field), self.known.get(field.name))
+                cells = self._storable(cells, rows, field)
+                writable = [at for at, cell in enumerate(cells) if self._has_letters(cell)]
+                if lost := len(cells) - len(writable):
+                    reason = f"the encoding {self._encoding} lacks letters of the prediction"
+                    self.imputer.count_unfit(field.name, lost, reason)
+                    places, cells = [places[at] for at in writable], [cells[at] for at in writable]
+                column, unfit = replaced(column, places, cells, self.known.get(field.name))
                 self.imputer.count_unfit(field.name, unfit)
             columns[field.name] = column
         return columns
@@ -160,6 +166,21 @@ class _Output:
         if is_text(field.type) or self._untyped:
             return [self.pictures.path_of(cell, row, name, place) for cell, row in zip(cells, rows, strict=True)]
         return cells
+
+    @property
+    def _encoding(self) -> str | None:
+        """The encoding of the new table, if it has letters that cannot be written."""
+        return self.table.encoding if self.alike and isinstance(self.table, Delimited) else None
+
+    def _has_letters(self, cell: Any) -> bool:
+        """Whether the encoding of the new table has all letters of a cell."""
+        if self._encoding is None or not isinstance(cell, str) or cell.isascii():
+            return True
+        try:
+            cell.encode(self._encoding)
+        except UnicodeEncodeError:
+            return False
+        return True
 
     def changes(self, filling: Filling) -> dict[str, Sequence[int]]:
         """Column -> the places of the rows where its cell changes."""

@@ -292,10 +292,10 @@ class Imputer:
     def _unready(self) -> str:
         return f"the model decodes them given {', '.join(self.run.model.conditions)}, which these rows lack"
 
-    def count_unfit(self, column: str, count: int) -> None:
-        """Count cells that stay missing because the type of their column cannot hold the prediction."""
-        reason = f"the type of the column cannot hold a cell such as {self.examples[column]!r}"
-        self._count_unfilled(column, count, reason)
+    def count_unfit(self, column: str, count: int, reason: str = "") -> None:
+        """Count cells that stay missing because their column cannot hold the prediction; by default, for its type."""
+        own = f"the type of the column cannot hold a cell such as {self.examples[column]!r}"
+        self._count_unfilled(column, count, reason or own)
         self.filled[column] -= count
 
     def summary(self) -> ImputeSummary:

@@ -193,7 +193,7 @@ def test_the_odd_cell_is_named(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps({"crop": cell, "x": n % 3}) + "\n" for n, cell in enumerate(cells)))
     choice = proposed(path).choices[0]
     assert not choice.used
-    assert_facts(choice.proposal.about, "no modality can read it (list: ['rye'])")
+    assert_facts(choice.proposal.about, "but row 2 has the list ['rye']")
 
 
 def test_words_of_texts_that_come_back_whole_are_known(tmp_path: Path) -> None:

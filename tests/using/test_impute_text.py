@@ -6,14 +6,19 @@ import random
 from pathlib import Path
 
 import pytest
+import torch
 
 import mmtoolkit
 from facts import assert_facts
+from mmt_attributes import Label
 from mmtoolkit import TrainedRun
 from mmtoolkit.tables import Reading, open_table
 from mmtoolkit.tables.delimited import Delimited
+from mmtoolkit.using.imputed_table import impute_table
+from mmtoolkit.using.user_table import UserFile
 from runs import Ended, mmt
 from table_runs import COLUMNS, truth
+from untrained import untrained
 
 SORTS = {"mäßig": 3.0, "süß": 7.5, "herb": 1.2}
 
@@ -132,3 +137,16 @@ def test_json_keeps_its_own_encoding(tasted: Path, tmp_path: Path) -> None:
         table.write_bytes('\n{"geschmack": "süß", "höhe": 7.5}\r\n\n{"höhe": 7.5, "geschmack":"herb"}'.encode(encoding))
         impute(tasted, table, out, "--overwrite")
         assert out.read_bytes() == table.read_bytes()
+
+
+def test_a_prediction_that_the_encoding_lacks_stays_missing(tmp_path: Path) -> None:
+    run = untrained({"crop": Label(classes=("rye", "日本"))}, tmp_path, train={"crop": ["rye", "日本"]})
+    decoder = run.model.decoders.of("crop")
+    with torch.no_grad():
+        [*decoder.parameters()][-1].copy_(torch.tensor([-50.0, 50.0]))  # it predicts the second class alone
+    table, out = tmp_path / "t.csv", tmp_path / "out.csv"
+    table.write_bytes("crop;süß\nrye;1\n;2\n".encode("cp1252"))
+    notes = impute_table(run, UserFile.for_run(run, {"encoding": "cp1252"}, path=table), out)
+    assert out.read_bytes() == table.read_bytes()
+    assert_facts(notes[0], "filled no cell")
+    assert_facts(notes[1], "crop that stay missing: 1; ", "cp1252")
