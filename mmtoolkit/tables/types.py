@@ -12,7 +12,6 @@ from mmtoolkit.tables.fitting import is_text
 
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")  # 01 is a code
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
-_YES_NO = ({"yes", "no"}, {"true", "false"}, {"y", "n"}, {"t", "f"})
 _DECIMAL_TYPE = re.compile(r"decimal(128|256)\(([0-9]+), (-?[0-9]+)\)")
 _ZONED = re.compile(r"timestamp\[(s|ms|us|ns), tz=(.+)\]")
 
@@ -24,7 +23,7 @@ def column_type(kind: pa.DataType | None, cells: Sequence[Any], has_null: bool) 
         kind: the Arrow type in its table; None if its values are of any type.
         cells: distinct cells of the column.
         has_null: whether texts are values. Otherwise all cells are texts, and ask for a type: whole numbers, decimals,
-            or yes and no.
+            or true and false. Other words, such as yes and no, stay words.
     """
     if kind is None:
         try:
@@ -45,8 +44,7 @@ def _asked_for(texts: Sequence[str]) -> pa.DataType | None:
         return pa.int64()
     if all(_DECIMAL.fullmatch(text) for text in texts):
         return pa.float64()
-    words = {text.lower() for text in texts}
-    return pa.bool_() if any(words <= pair for pair in _YES_NO) else None
+    return pa.bool_() if {text.lower() for text in texts} <= {"true", "false"} else None
 
 
 def type_named(name: str) -> pa.DataType | None:
