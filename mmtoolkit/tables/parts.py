@@ -42,10 +42,10 @@ def files_of(path: Path) -> list[Path]:
     if glob.has_magic(str(folder)) and not folder.exists():
         raise UserError(f"{path}: has a pattern for folders; give one folder, and a pattern for its files alone")
     try:
-        found = sorted(folder.glob(pattern))
+        paths = sorted(folder.glob(pattern))
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; check its permissions") from error
-    files = [file for file in found if not file.name.startswith((".", "_"))]
+    files = [file for file in paths if not file.name.startswith((".", "_"))]
     parts = [file for file in files if is_part(file) and not file.is_dir()]
     inner = [file.name for file in files if file.is_dir() and (parts or "=" in file.name)]
     if inner:

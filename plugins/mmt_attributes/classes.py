@@ -26,28 +26,28 @@ _LONGEST_SHOWN = 40
 def distinct(cells: Cells) -> tuple[list[Any], NDArray[np.intp]]:
     """The distinct cells, and for each cell its place among them, (N,); -1 where it is None or NaN."""
     if isinstance(cells, np.ndarray) and cells.dtype.kind in "biuf":
-        values, places = np.unique(cells, return_inverse=True)
-        known = ~np.isnan(values)  # NaN is the last
-        places = np.where(known[places], places, -1) if len(values) else places
-        return list(values[known]), places.reshape(-1)
-    found: list[Any] = []
+        numbers, places = np.unique(cells, return_inverse=True)
+        known = ~np.isnan(numbers)  # NaN is the last
+        places = np.where(known[places], places, -1) if len(numbers) else places
+        return list(numbers[known]), places.reshape(-1)
+    values: list[Any] = []
     place_of: dict[Any, int] = {}
     places = np.full(len(cells), -1, dtype=np.intp)
     for row, cell in enumerate(cells):
         if cell is None or (isinstance(cell, (float, np.floating)) and math.isnan(cell)):
             continue
         key = (cell.__class__, cell) if isinstance(cell, _HASHABLE) else (row,)
-        place = place_of.setdefault(key, len(found))
-        if place == len(found):
-            found.append(cell)
+        place = place_of.setdefault(key, len(values))
+        if place == len(values):
+            values.append(cell)
         places[row] = place
-    return found, places
+    return values, places
 
 
 def counted(cells: Cells) -> Iterable[tuple[Any, int]]:
     """The distinct cells, and how often each occurs."""
-    found, places = distinct(cells)
-    return zip(found, np.bincount(places[places >= 0], minlength=len(found)).tolist(), strict=True)
+    values, places = distinct(cells)
+    return zip(values, np.bincount(places[places >= 0], minlength=len(values)).tolist(), strict=True)
 
 
 def whole_number(text: str) -> str | None:

@@ -195,8 +195,8 @@ class Label(Modality):
     def spread(self, name: str, p: Distribution, draws: int) -> Mapping[str, Mapping[str, Tensor]]:
         """`p_CLASS`: the probability of each class."""
         probabilities = self.average(p, draws).unbind(-1)
-        told = {f"p_{which}": probability for which, probability in zip(self.names, probabilities, strict=True)}
-        return {self.source_columns(name)[0]: told}
+        by_class = {f"p_{which}": probability for which, probability in zip(self.names, probabilities, strict=True)}
+        return {self.source_columns(name)[0]: by_class}
 
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """The accuracy: 1 if the class is right, else 0."""

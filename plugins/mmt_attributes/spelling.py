@@ -124,9 +124,9 @@ class Spelling:
             return None
         exponents = [exponent for (_, _, exponent), _ in parts if exponent]
         scientific = 2 * sum(count for (_, _, exponent), count in parts if exponent) >= sum(c for _, c in parts)
-        kept = [(whole, fraction) for (whole, fraction, exponent), _ in parts if bool(exponent) == scientific]
-        digits = [len(fraction) for _, fraction in kept]
-        grouped = _grouped([whole for whole, _ in kept], marks)
+        numbers = [(whole, fraction) for (whole, fraction, exponent), _ in parts if bool(exponent) == scientific]
+        digits = [len(fraction) for _, fraction in numbers]
+        grouped = _grouped([whole for whole, _ in numbers], marks)
         if exponents and not scientific:
             return cls(marks, min(digits), None, grouped)
         return cls(marks, min(digits), max(digits), grouped, Exponent.of(exponents) if scientific else None)

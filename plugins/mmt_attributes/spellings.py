@@ -129,8 +129,8 @@ def own_style(column: ColumnSummary, place: Place, like: Callable[[str, Any], It
     known = sorted(zip(column.counts, column.cells, strict=True), key=lambda pair: -pair[0])
     cells: dict[int, Any] = {}
     for _, cell in known:
-        if (found := place(cell)) is not None:
-            cells.setdefault(found, cell)
+        if (at := place(cell)) is not None:
+            cells.setdefault(at, cell)
 
     @cache
     def written(name: str) -> Any:

@@ -223,7 +223,7 @@ class Text(Format):
     def check(self, table: dict[str, Column], folder: Path, draw: random.Random) -> int:
         delimiter = "\t" if self.ending == "tsv" else draw.choice(",;|\t")
         end = draw.choice(["\n", "\r\n"])
-        quoting = draw.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+        quoting: Any = csv.QUOTE_ALL if draw.random() < 0.5 else csv.QUOTE_MINIMAL
         encoding = draw.choice(["utf-8", "utf-8", "utf-8-sig", "utf-16", "cp1252"])
         text = io.StringIO(newline="")
         writer = csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=quoting)
