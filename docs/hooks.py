@@ -84,6 +84,9 @@ _TYPES = {"integer": "whole number", "number": "number", "string": "text", "bool
 
 def type_words(schema: Mapping[str, Any]) -> str:
     """What a property of a JSON Schema takes, in words."""
+    if "x-family" in schema:
+        family = schema["x-family"]
+        return f"a kind of [{family}](#{family}), or a mapping with one"
     if "$ref" in schema:
         return "mapping"
     if "const" in schema:
@@ -113,7 +116,10 @@ def default_words(field: FieldInfo) -> str:
         return "required"
     value = field.get_default(call_default_factory=True, validated_data={})
     if isinstance(value, BaseModel):
+        options = value.model_dump(mode="json", exclude_defaults=True)
         value = value.model_dump(mode="json")
+        if "kind" in value and not options.keys() - {"kind"}:
+            value = value["kind"]  # a word stands for it
     return f"`{_yaml(value)}`"
 
 
@@ -139,6 +145,8 @@ def options_table(cls: type[BaseModel], without: Iterable[str] = ()) -> str:
     parts = [_table(_HEAD, rows)]
     for name, field in fields.items():
         for model in _models_in(field.annotation):
+            if "kind" in model.model_fields:  # a component has a section of its own
+                continue
             parts += [f"`{name}`{_in_a_list(field.annotation)}: {_docstring(model)}", options_table(model)]
     return "\n\n".join(parts)
 
@@ -171,14 +179,15 @@ _FAMILIES = {
     "modality": ("Modalities", "Each entry of `modalities` is one of these."),
     "source": ("Sources", "`data` is one of these."),
     "model": ("Models", "`model` is one of these."),
+    "prior": ("Priors", "The option `prior` of a model is one of these."),
     "evaluator": ("Evaluators", "Each entry of the list `evaluate` is one of these."),
 }
 
 
 def components() -> str:
     """A section for each family of components, and in it one for each component that ships with mmtoolkit."""
-    from mmtoolkit.catalogue.plugins import load_plugins
     from mmtoolkit.components import FAMILIES
+    from mmtoolkit.components.plugins import load_plugins
 
     plugins = load_plugins()
     if plugins.broken:

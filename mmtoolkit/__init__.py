@@ -10,9 +10,6 @@ if TYPE_CHECKING:
     from mmtoolkit.base.errors import DataWarning as DataWarning
     from mmtoolkit.base.errors import UserError as UserError
     from mmtoolkit.base.meter import Meter as Meter
-    from mmtoolkit.catalogue.plugins import Plugin as Plugin
-    from mmtoolkit.catalogue.plugins import Plugins as Plugins
-    from mmtoolkit.catalogue.plugins import load_plugins as load_plugins
     from mmtoolkit.components import Banked as Banked
     from mmtoolkit.components import Better as Better
     from mmtoolkit.components import Columns as Columns
@@ -26,7 +23,9 @@ if TYPE_CHECKING:
     from mmtoolkit.components import Network as Network
     from mmtoolkit.components import NumberModality as NumberModality
     from mmtoolkit.components import Parsed as Parsed
+    from mmtoolkit.components import Part as Part
     from mmtoolkit.components import Picture as Picture
+    from mmtoolkit.components import Prior as Prior
     from mmtoolkit.components import Proposal as Proposal
     from mmtoolkit.components import Records as Records
     from mmtoolkit.components import Run as Run
@@ -41,6 +40,9 @@ if TYPE_CHECKING:
     from mmtoolkit.components.hooks import hookimpl as hookimpl
     from mmtoolkit.components.listed import ListedNetwork as ListedNetwork
     from mmtoolkit.components.means import MeanWithError as MeanWithError
+    from mmtoolkit.components.plugins import Plugin as Plugin
+    from mmtoolkit.components.plugins import Plugins as Plugins
+    from mmtoolkit.components.plugins import load_plugins as load_plugins
     from mmtoolkit.core.batch import Batch as Batch
     from mmtoolkit.core.batch import Observed as Observed
     from mmtoolkit.core.keyed import keyed_uniform as keyed_uniform
@@ -49,6 +51,9 @@ if TYPE_CHECKING:
     from mmtoolkit.core.posterior import at_least_float32 as at_least_float32
     from mmtoolkit.core.posterior import product_of_experts as product_of_experts
     from mmtoolkit.core.posterior import product_with_prior as product_with_prior
+    from mmtoolkit.core.prior import OrPrior as OrPrior
+    from mmtoolkit.core.prior import PriorModule as PriorModule
+    from mmtoolkit.core.prior import StandardNormal as StandardNormal
     from mmtoolkit.core.subsets import draw_subsets as draw_subsets
     from mmtoolkit.core.subsets import supports as supports
     from mmtoolkit.data.dataset import Dataset as Dataset
@@ -68,6 +73,11 @@ if TYPE_CHECKING:
     from mmtoolkit.models import BiVCCA as BiVCCA
     from mmtoolkit.models.mvae import MVAENetwork as MVAENetwork
     from mmtoolkit.models.mvae import SubsetOptions as SubsetOptions
+    from mmtoolkit.priors import FlowPrior as FlowPrior
+    from mmtoolkit.priors import LaplacePrior as LaplacePrior
+    from mmtoolkit.priors import MixturePrior as MixturePrior
+    from mmtoolkit.priors import NormalPrior as NormalPrior
+    from mmtoolkit.priors import StudentTPrior as StudentTPrior
     from mmtoolkit.runs.loading import load as load
     from mmtoolkit.runs.report import write_report as write_report
     from mmtoolkit.runs.run import execute as execute

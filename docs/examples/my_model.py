@@ -1,6 +1,6 @@
 """A plugin with a model, trained on the joint term alone, and an evaluator of predictive densities."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -39,9 +39,8 @@ class JointNetwork(Network):
         """Any subset."""
         return
 
-    def infer(self, batch: Batch, given: Collection[str]) -> Gaussian:
+    def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
         """The product of the prior and the experts of the given modalities that a row has: (B, D)."""
-        self.check_names(given)
         visible = batch.only(given)
         present = visible.present.T[None].to(batch.device)  # (1, M, B)
         product = product_of_experts(self.experts(visible), present)
@@ -51,7 +50,7 @@ class JointNetwork(Network):
         self, batch: Batch, beta: float = 1.0, subsets: Tensor | None = None, noise: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The negative ELBO, averaged over the rows that have anything, and its parts: nats."""
-        q = self.infer(batch, tuple(self.modalities))
+        q = self.posterior(batch, frozenset(self.modalities))
         z = q.rsample(torch.randn_like(q.mean) if noise is None else noise[0])
         number = max(int(batch.present.any(1).sum()), 1)
         kl = q.kl().sum() / number  # 0 where a row has nothing: there q is the prior

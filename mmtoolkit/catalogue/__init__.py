@@ -1,1 +1,1 @@
-"""The installed plugins, and the registry of schemas, studies and data sets that ships with mmtoolkit."""
+"""The registry of schemas, studies and data sets that ships with mmtoolkit."""

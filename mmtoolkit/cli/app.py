@@ -18,7 +18,7 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.cli import plugin_commands
 
 if TYPE_CHECKING:
-    from mmtoolkit.catalogue.plugins import Plugins
+    from mmtoolkit.components.plugins import Plugins
     from mmtoolkit.runs.trained import TrainedRun
 
 
@@ -109,7 +109,7 @@ def with_global_options_first(args: list[str]) -> list[str]:
 
 def plugins_of(ctx: typer.Context) -> Plugins:
     """Load the plugins of this call; print a line on stderr for each that does not work."""
-    from mmtoolkit.catalogue.plugins import load_plugins
+    from mmtoolkit.components.plugins import load_plugins
 
     plugins = load_plugins(ctx.obj)
     for line in plugins.broken:

@@ -15,8 +15,8 @@ from mmtoolkit.cli import plugin_commands
 from mmtoolkit.cli.app import app, out, plugins_of, print_json
 
 if TYPE_CHECKING:
-    from mmtoolkit.catalogue.plugins import Plugin, Plugins
     from mmtoolkit.components import Component
+    from mmtoolkit.components.plugins import Plugin, Plugins
     from mmtoolkit.testing.examples import Trial
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

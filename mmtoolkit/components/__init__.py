@@ -9,7 +9,9 @@ from mmtoolkit.components.modality import Modality, Parsed
 from mmtoolkit.components.model import Model
 from mmtoolkit.components.network import ByName, Network
 from mmtoolkit.components.numbers import Entries, NumberModality, split_entries
+from mmtoolkit.components.part import Part
 from mmtoolkit.components.picture import Picture
+from mmtoolkit.components.prior import Prior
 from mmtoolkit.components.proposal import Proposal
 from mmtoolkit.components.records import Records
 from mmtoolkit.components.source import Columns, Source, Table
@@ -17,7 +19,7 @@ from mmtoolkit.components.supervision import Supervision
 from mmtoolkit.tables.cells import Cells
 from mmtoolkit.tables.summary import ColumnSummary
 
-FAMILIES: tuple[type[Component], ...] = (Modality, Source, Model, Evaluator)
+FAMILIES: tuple[type[Component], ...] = (Modality, Source, Model, Prior, Evaluator)
 
 __all__ = [
     "FAMILIES",
@@ -37,7 +39,9 @@ __all__ = [
     "Network",
     "NumberModality",
     "Parsed",
+    "Part",
     "Picture",
+    "Prior",
     "Proposal",
     "Records",
     "Run",

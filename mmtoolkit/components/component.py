@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 
@@ -27,7 +27,7 @@ class Component(BaseModel):
     )
 
     family: ClassVar[str]
-    """The family that the class belongs to: modality, source, model or evaluator."""
+    """The family that the class belongs to: modality, source, model, prior or evaluator."""
 
     kind: str
     """The name of this class in a schema."""
@@ -39,6 +39,25 @@ class Component(BaseModel):
         Default: one instance with all defaults, or none if an option has no default.
         """
         return () if any(option.is_required() for option in cls.model_fields.values()) else (cls.model_validate({}),)
+
+    def parts(self) -> Iterator[tuple[tuple[str | int, ...], Component]]:
+        """This component and all those among its options, depth first, each with the path of its key."""
+        return components_in(self)
+
+
+def components_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Component]]:
+    """All components in a value, such as a list of options, outer ones first, each with its path below `path`."""
+    if isinstance(value, Component):
+        yield path, value
+    entries: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(value, BaseModel):
+        entries = ((name, getattr(value, name)) for name in type(value).model_fields)
+    elif isinstance(value, Mapping):
+        entries = ((str(key), entry) for key, entry in value.items())
+    elif isinstance(value, (list, tuple)):
+        entries = enumerate(value)
+    for key, entry in entries:
+        yield from components_in(entry, (*path, key))
 
 
 def _resolve(path: Path, info: ValidationInfo) -> Path:

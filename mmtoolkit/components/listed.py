@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Network
 from mmtoolkit.core.batch import Batch, sent
-from mmtoolkit.core.posterior import Gaussian
-from mmtoolkit.core.subsets import informed, largest_supported, supports
+from mmtoolkit.core.posterior import Gaussian, Posterior
+from mmtoolkit.core.subsets import informed, largest_supported
 
 
 class ListedNetwork(Network):
-    """Networks with one inference network for each set of modalities in a list, `subsets`."""
+    """Networks with one inference network for each set of modalities in a list, `subsets`.
+
+    A row that lacks some of the given uses the largest supported set that it has.
+    """
 
     @abstractmethod
     def subsets(self) -> Sequence[frozenset[str]]:
@@ -26,29 +28,15 @@ class ListedNetwork(Network):
     def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
         """q(z | given), where `given` is one of `subsets` and every row has all of it: (B, D)."""
 
-    def infer(self, batch: Batch, given: Collection[str]) -> Gaussian:
-        """q(z | given) for each row: (B, D).
-
-        A row that lacks some of the given uses the largest supported set that it has, or else the prior.
-
-        Raises:
-            UserError: `given` is not among `subsets`.
-        """
-        self.check_names(given)
-        if not supports(self.subsets(), given):
-            asked, *sets = (", ".join(name for name in self.modalities if name in s) for s in (given, *self.subsets()))
-            raise UserError(f"the model cannot infer z from {asked}; it can from: {'; '.join(sets)}")
-        return self._largest(batch, given)
-
-    def infer_all(self, batch: Batch) -> Gaussian:
+    def infer_all(self, batch: Batch) -> Posterior:
         """q(z | the largest supported set that a row has) for each row: (B, D)."""
-        return self._largest(batch, self.modalities)
+        return self._inferred(batch, frozenset(self.modalities))
 
     def informed(self, present: Tensor) -> Tensor:
         """Which rows have a supported set, given presence (B, M) bool: (B,) bool."""
         return informed(present, tuple(self.modalities), self.modalities, self.subsets())
 
-    def _largest(self, batch: Batch, given: Collection[str]) -> Gaussian:
+    def _of_rows(self, batch: Batch, given: frozenset[str]) -> Gaussian:
         chosen = largest_supported(batch.present, batch.names, given, self.subsets())
         if len(chosen) == 1 and len(chosen[0][1]) == batch.size:
             return self.posterior(batch, chosen[0][0])

@@ -11,10 +11,12 @@ from torch.distributions import Distribution
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.components.modality import Modality
+from mmtoolkit.components.prior import Prior
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.normalisation import guard_normalisation
 from mmtoolkit.core.posterior import Gaussian, Posterior
-from mmtoolkit.core.subsets import informed
+from mmtoolkit.core.prior import OrPrior, PriorModule, StandardNormal
+from mmtoolkit.core.subsets import informed, supports
 
 
 class ByName(nn.ModuleList):
@@ -43,6 +45,10 @@ class Network(nn.Module, ABC):
         latent_dim: D, the size of z.
         encoders: name -> encoder with 2 D features. Default: each modality's own.
         decoders: name -> decoder of z. Default: each modality's own.
+        prior: p(z). Default: N(0, I).
+
+    Attributes:
+        prior: p(z), as the prior's `build` returns it.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class Network(nn.Module, ABC):
         latent_dim: int,
         encoders: Mapping[str, nn.Module] | None = None,
         decoders: Mapping[str, nn.Module] | None = None,
+        prior: Prior | None = None,
     ) -> None:
         super().__init__()
         self.modalities = dict(modalities)
@@ -61,6 +68,7 @@ class Network(nn.Module, ABC):
             decoders = {name: modality.decoder(latent_dim) for name, modality in modalities.items()}
         self.encoders = ByName(encoders)
         self.decoders = ByName(decoders)
+        self.prior: PriorModule = StandardNormal(latent_dim) if prior is None else prior.build(latent_dim)
         guard_normalisation(self)
 
     # What a model defines.
@@ -86,15 +94,16 @@ class Network(nn.Module, ABC):
     def subsets(self) -> Sequence[frozenset[str]] | None:
         """The sets of modalities that z can be inferred from; None if any set will do."""
 
-    @abstractmethod
-    def infer(self, batch: Batch, given: Collection[str]) -> Posterior:
-        """q(z | given) for each row: (B, D).
+    def posterior(self, batch: Batch, given: frozenset[str]) -> Posterior:
+        """q(z | given) for each row, from those of the given that it has: (B, D).
 
-        A row that lacks some of the given uses those that it has, or the largest supported set of them.
+        A row that has none of them gets N(0, I). If the prior is another, `infer` puts that in its place.
 
-        Raises:
-            UserError: z cannot be inferred from `given`.
+        Args:
+            batch: B rows; do not read modalities that are not given.
+            given: modalities that z can be inferred from.
         """
+        raise NotImplementedError(f"{type(self).__name__} does not write posterior(batch, given); write it")
 
     # Override these if the model does not use every modality in every way.
 
@@ -121,7 +130,47 @@ class Network(nn.Module, ABC):
         """The modules of the inference networks. Table 1 of Wu & Goodman 2018 counts their parameters."""
         return [self.encoders]
 
+    def told(self, present: Tensor, given: Collection[str]) -> Tensor:
+        """The rows whose z depends on what they have of the given; the others have the prior.
+
+        Args:
+            present: (B, M) bool, on the host.
+            given: modalities that z can be inferred from.
+
+        Returns:
+            (B,) bool, on the host. Default: the rows that have any of the given, or a supported set of them.
+        """
+        return informed(present, tuple(self.modalities), given, self.subsets())
+
     # These follow from the methods above.
+
+    def infer(self, batch: Batch, given: Collection[str]) -> Posterior:
+        """q(z | given) for each row: (B, D).
+
+        A row that lacks some of the given uses those that it has, or the largest supported set of them. A row that has
+        none has the prior.
+
+        Raises:
+            UserError: z cannot be inferred from `given`.
+        """
+        self.check_names(given)
+        if not supports(subsets := self.subsets(), given):
+            sets = (given, *(subsets or ()))
+            asked, *known = (", ".join(name for name in self.modalities if name in names) for names in sets)
+            raise UserError(f"the model cannot infer z from {asked}; it can from: {'; '.join(known)}")
+        return self._inferred(batch, frozenset(given))
+
+    def _inferred(self, batch: Batch, given: frozenset[str]) -> Posterior:
+        """The posterior, with the prior in the rows that have nothing of the given."""
+        q = self._of_rows(batch, given)
+        if isinstance(self.prior, StandardNormal):  # which such rows have already
+            return q
+        rows = self.told(batch.present, given)
+        return q if rows.all() else OrPrior(q, sent(rows, batch.device), self.prior)
+
+    def _of_rows(self, batch: Batch, given: frozenset[str]) -> Posterior:
+        """q(z | the given that each row has): (B, D)."""
+        return self.posterior(batch, given)
 
     def infer_all(self, batch: Batch) -> Posterior:
         """q(z | all that a row has and the model supports) for each row: (B, D)."""
@@ -177,7 +226,7 @@ class Network(nn.Module, ABC):
         """
         posterior = self.infer_all(batch)
         log_probs = self.log_prob(posterior.rsample(noise), batch, self.targets)
-        return sum(log_probs.values(), start=-posterior.kl(noise))
+        return sum(log_probs.values(), start=-self.prior.kl(posterior, noise))
 
     def expert(self, name: str, batch: Batch) -> Gaussian | None:
         """The Gaussian expert q(z | x) of the N rows that have the modality: (N, D); None if no row has it."""

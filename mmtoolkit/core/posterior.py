@@ -33,6 +33,10 @@ class Posterior(Protocol):
     def variance(self) -> Tensor:
         """(B, D)."""
 
+    @property
+    def point(self) -> Tensor:
+        """The one z a row that predictions and pictures decode: (B, D), where the density is high."""
+
     def rsample(self, noise: Tensor) -> Tensor:
         """A draw from q for each of `noise` (..., B, D): (..., B, D), differentiable in the parameters of q."""
 
@@ -45,6 +49,15 @@ class Posterior(Protocol):
         Args:
             noise: (..., B, D); by default, an estimate draws it from PyTorch's default generator.
         """
+
+    def detached(self) -> Posterior:
+        """The same q, whose parameters get no gradient."""
+
+
+def point_of(q: Posterior) -> Tensor:
+    """The point of q: (B, D); the mean where the class of q is from a plugin for 0.1, which had no points."""
+    point: Tensor = q.point if hasattr(q, "point") else q.mean
+    return point
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -73,6 +86,11 @@ class Gaussian:
         """(..., D)."""
         return self.logvar.exp()
 
+    @property
+    def point(self) -> Tensor:
+        """The mean: (..., D)."""
+        return self.mean
+
     def rsample(self, noise: Tensor) -> Tensor:
         """Draws mean + exp(logvar / 2) * noise, noise (..., D) standard normal (Kingma & Welling 2013)."""
         return torch.addcmul(self.mean, torch.exp(0.5 * self.logvar), noise)
@@ -85,6 +103,10 @@ class Gaussian:
     def kl(self, noise: Tensor | None = None) -> Tensor:
         """KL(q || N(0, I)) = 1/2 sum(mean² + variance - 1 - logvar): (...,), nats. It ignores the noise."""
         return 0.5 * (self.mean.square() + self.logvar.exp() - 1 - self.logvar).sum(-1)
+
+    def detached(self) -> Gaussian:
+        """The same distribution, whose mean and variance get no gradient."""
+        return Gaussian(self.mean.detach(), self.logvar.detach())
 
     def kl_to(self, other: Gaussian) -> Tensor:
         """KL(q || other) in closed form: (...,), nats. It bounds the other's precision as a product does."""
@@ -133,6 +155,15 @@ def product_of_experts(experts: Gaussian, present: Tensor, prior: bool = True) -
     precision = precision + (1.0 if prior else ~(present & finite).any(1).unsqueeze(-1))
     mean = torch.where(broken.unsqueeze(-1), torch.nan, weighted / precision)
     return Gaussian(mean, -torch.log(precision))
+
+
+def product_alone(expert: Gaussian) -> Gaussian:
+    """The product of each single expert with nothing else, elementwise: the expert with its precision in bounds.
+
+    It equals `product_of_experts` of one finite expert without the prior.
+    """
+    least = _LEAST_LOGVAR[expert.logvar.dtype]
+    return Gaussian(expert.mean, expert.logvar.clamp(least, -least))
 
 
 def product_with_prior(expert: Gaussian) -> Gaussian:

@@ -45,7 +45,7 @@ class Elbo(EntryEvaluator[Entry]):
                 bound = torch.zeros(batch.size, device=run.device)
                 for draw in noise:  # one at a time: memory does not grow with samples
                     log_probs = run.model.log_prob(q.rsample(draw), batch, entry.target)
-                    bound = bound + sum(log_probs.values(), start=-q.kl(draw)) / self.samples
+                    bound = bound + sum(log_probs.values(), start=-run.model.prior.kl(q, draw)) / self.samples
                 means[place].update(bound[scored.to(bound.device)])
         return Scores(
             [

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from mmtoolkit.components import Network
 from mmtoolkit.core.batch import Batch
-from mmtoolkit.core.posterior import Gaussian
 
 # Copies of a value that a likelihood makes to compute its log-probability.
 _COPIES = 4
@@ -119,15 +118,13 @@ def _log_weights(
     """Log-weights, in float64: (S, K, B)."""
     q = model.infer(batch, proposal)
     mean = q.mean
-    zeros = torch.zeros_like(mean)
-    prior = Gaussian(zeros, zeros)
     union = {name for names in targets for name in names}
     log_weights = torch.empty(len(targets), samples, batch.size, dtype=torch.float64, device=batch.device)
     for start in range(0, samples, at_once):
         chunk = slice(start, min(start + at_once, samples))
         shape = (chunk.stop - start, *mean.shape)
         z = q.rsample(torch.randn(shape, generator=generator, dtype=mean.dtype, device=batch.device))
-        log_weights[:, chunk] = prior.log_prob(z) - q.log_prob(z)
+        log_weights[:, chunk] = model.prior.log_prob(z) - q.log_prob(z)
         log_probs = model.log_prob(z.flatten(0, 1), batch, union)
         for place, names in enumerate(targets):
             for name in names:
@@ -144,15 +141,17 @@ def _bytes_a_draw(model: Network, batch: Batch, targets: Collection[str]) -> int
         nonlocal size
         size += sum(x.nbytes for x in (output if isinstance(output, tuple) else (output,)) if isinstance(x, Tensor))
 
-    total = 0
+    z = model.prior.mean.unsqueeze(0)
     leaves = [module for module in model.modules() if next(module.children(), None) is None]
     handles = [module.register_forward_hook(count) for module in leaves]
     try:
+        model.prior.log_prob(z)
+        total = size * batch.size
         for name in targets:
             if len(rows := batch.rows(name)):
                 row = batch.take(rows[:1])
                 size = _COPIES * row.value(name).nbytes
-                model.log_prob(model.infer(row, ()).mean, row, [name])
+                model.log_prob(z, row, [name])
                 total += size * len(rows)
     finally:
         for handle in handles:

@@ -20,6 +20,7 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Evaluator, Network, Run, Scores
 from mmtoolkit.components.entries import Entry, described, in_order, undecoded
 from mmtoolkit.core.batch import Batch, sent
+from mmtoolkit.core.posterior import point_of
 from mmtoolkit.evaluators.neighbours import Neighbours
 from mmtoolkit.evaluators.points import PointScores
 from mmtoolkit.evaluators.progress import metered_batches
@@ -115,7 +116,7 @@ class Imputation(Evaluator):
         ):
             observed = batch.where(~targets)
             q = model.infer_all(observed)
-            z = q.mean
+            z = point_of(q)
             if self.samples:
                 z = q.rsample(torch.randn(draws, *z.shape, generator=generator, device=run.device)).flatten(0, 1)
             by_neighbours = near.predict(observed, targets, part if split == "train" else None) if near else {}

@@ -10,6 +10,7 @@ from pydantic import PositiveInt
 from mmtoolkit.components import Run, Scores
 from mmtoolkit.components.entries import Entry, EntryEvaluator, described, scored_rows
 from mmtoolkit.core.batch import Batch
+from mmtoolkit.core.posterior import point_of
 from mmtoolkit.evaluators.points import PointScores
 from mmtoolkit.evaluators.progress import metered_batches
 
@@ -24,8 +25,9 @@ class Prediction(EntryEvaluator[Entry]):
     """Predicts a target from the given and scores it, with the training mean or mode as a baseline.
 
     The default entries are each modality from each single other, from all others, and from itself. z is the posterior
-    mean; with `samples: n`, a score is the mean over the predictions of n draws. A row counts if it has the target and
-    any of the given; `incomplete` counts rows that lack some of the given.
+    mean, or where the mean is no likely value, as in a mixture, the posterior's point; with `samples: n`, a score is
+    the mean over the predictions of n draws. A row counts if it has the target and any of the given; `incomplete`
+    counts rows that lack some of the given.
     """
 
     kind: Literal["prediction"] = "prediction"
@@ -56,7 +58,7 @@ class Prediction(EntryEvaluator[Entry]):
                 for rows in batch.split(max(1, _PAIRS // draws)):
                     for given, group in by_given.items():
                         q = run.model.infer(rows, given)
-                        z = q.mean
+                        z = point_of(q)
                         if self.samples:
                             noise = torch.randn(draws, *z.shape, generator=generator, device=run.device)
                             z = q.rsample(noise).flatten(0, 1)

@@ -12,6 +12,7 @@ from torch import Tensor
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Network, Run
 from mmtoolkit.core.batch import Batch
+from mmtoolkit.core.posterior import point_of
 from mmtoolkit.core.subsets import supports
 from mmtoolkit.figures.colours import DATA, GIVEN
 from mmtoolkit.figures.lines import Cell, Line, draw_lines, groups, title_of
@@ -104,6 +105,6 @@ def _predict(run: Run, batch: Batch, given: Sequence[str], draws: int, seed: int
     q = run.model.infer(batch, given)
     generator = torch.Generator(run.device).manual_seed(seed_for("direction", seed))
     noise = torch.randn(draws, *q.mean.shape, generator=generator, device=run.device)
-    z = torch.cat([q.mean[None], q.rsample(noise)]).flatten(0, 1)
+    z = torch.cat([point_of(q)[None], q.rsample(noise)]).flatten(0, 1)
     decoded = run.model.decode(z, batch, run.model.targets)
     return {name: run.modalities[name].point(p).unflatten(0, (1 + draws, -1)) for name, p in decoded.items()}

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pydantic import ValidationError
 
 from mmtoolkit.base.words import error_with_class, one_line
-from mmtoolkit.catalogue.plugins import Plugins
 from mmtoolkit.components import ColumnSummary, Modality, Proposal
+from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.first_schema.remarks import all_remarks
 
 _MOST = 32  # modalities; every one is an expert with networks of its own

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import first_lines
 from mmtoolkit.base.yaml12 import read_yaml
-from mmtoolkit.catalogue.plugins import Plugins
 from mmtoolkit.components import ColumnSummary, Modality, Source
+from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.components.reading import cells_of, read_cells
 from mmtoolkit.data.summary import signs_text
 from mmtoolkit.first_schema import sizes

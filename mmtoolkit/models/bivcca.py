@@ -10,10 +10,11 @@ from pydantic import Field
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Modality, Model, Network
+from mmtoolkit.components import Modality, Model, Network, Part, Prior
 from mmtoolkit.components.listed import ListedNetwork
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian
+from mmtoolkit.priors import NormalPrior
 
 
 class BiVCCA(Model):
@@ -33,6 +34,8 @@ class BiVCCA(Model):
 
     kind: Literal["bivcca"] = "bivcca"
 
+    prior: Part[Prior] = NormalPrior()
+    """p(z), the distribution of z before anything is known of a row."""
     mu: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """μ, the weight of the first modality's posterior."""
 
@@ -40,14 +43,14 @@ class BiVCCA(Model):
         """Encoders and decoders of two modalities."""
         if len(modalities) != 2:
             raise UserError(f"model: bivcca joins exactly two modalities, and there are {len(modalities)}; use mvae")
-        return BiVCCANetwork(modalities, self.latent_dim, self.mu)
+        return BiVCCANetwork(modalities, self.latent_dim, self.mu, self.prior)
 
 
 class BiVCCANetwork(ListedNetwork):
     """The networks of a BiVCCA."""
 
-    def __init__(self, modalities: Mapping[str, Modality], latent_dim: int, mu: float) -> None:
-        super().__init__(modalities, latent_dim)
+    def __init__(self, modalities: Mapping[str, Modality], latent_dim: int, mu: float, prior: Prior) -> None:
+        super().__init__(modalities, latent_dim, prior=prior)
         self.mu = mu
 
     def subsets(self) -> list[frozenset[str]]:
@@ -99,8 +102,9 @@ class BiVCCANetwork(ListedNetwork):
             q = self.posterior(own, frozenset([name]))
             places = sent(rows, batch.device)
             weight = sent(weights[rows, i].to(q.mean.dtype), batch.device)
-            kl = _added(kl, places, weight * q.kl())
-            z = q.rsample(noise[i].index_select(0, places))
+            own_noise = noise[i].index_select(0, places)
+            kl = _added(kl, places, weight * self.prior.kl(q, own_noise))
+            z = q.rsample(own_noise)
             for target, log_prob in self.log_prob(z, own, self.targets).items():
                 log_probs[target] = _added(log_probs[target], places, weight * log_prob)
         return kl, log_probs

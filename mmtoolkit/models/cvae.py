@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Modality, Model, Network
+from mmtoolkit.components import Modality, Model, Network, Part, Prior
 from mmtoolkit.components.listed import ListedNetwork
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian
 from mmtoolkit.models.names import known
+from mmtoolkit.priors import NormalPrior
 
 
 class CVAE(Model):
@@ -24,7 +25,7 @@ class CVAE(Model):
 
     Training maximises E_q(z | x, y)[λ log p(x | z, y)] - β KL(q(z | x, y) || p(z)) over the rows that have x and all of
     y. The encoder and the decoder of x also read y (`Modality.condition`). The model infers z from x and y together;
-    given y alone, z has the prior N(0, I), which does not depend on y.
+    given y alone, z has the prior, which does not depend on y.
 
     Source: Sohn, Lee & Yan, "Learning Structured Output Representation using Deep Conditional Generative Models",
     NeurIPS 2015.
@@ -32,6 +33,8 @@ class CVAE(Model):
 
     kind: Literal["cvae"] = "cvae"
 
+    prior: Part[Prior] = NormalPrior()
+    """p(z), the distribution of z before anything is known of a row."""
     target: str | None = None
     """x, the modality to model; by default the first."""
     given: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
@@ -46,14 +49,14 @@ class CVAE(Model):
         given = tuple(name for name in modalities if name != target and (self.given is None or name in chosen))
         if not given:
             raise UserError("model: cvae needs a modality to be given beside the target; add one, or use vae")
-        return CVAENetwork(modalities, self.latent_dim, target, given)
+        return CVAENetwork(modalities, self.latent_dim, target, given, self.prior)
 
 
 class CVAENetwork(ListedNetwork):
     """The networks of p(target | given)."""
 
     def __init__(
-        self, modalities: Mapping[str, Modality], latent_dim: int, target: str, given: tuple[str, ...]
+        self, modalities: Mapping[str, Modality], latent_dim: int, target: str, given: tuple[str, ...], prior: Prior
     ) -> None:
         x = modalities[target]
         extra = sum(modalities[name].condition_size for name in given)
@@ -65,7 +68,7 @@ class CVAENetwork(ListedNetwork):
                 f"model.target: the encoder of {target} ({x.kind}) takes no condition, which cvae needs; its plugin's "
                 "encoder(width, extra) must give a module of (x, c) where extra > 0"
             ) from None
-        super().__init__(modalities, latent_dim, {target: encoder}, {target: decoder})
+        super().__init__(modalities, latent_dim, {target: encoder}, {target: decoder}, prior)
         self.target, self.given = target, given
 
     def subsets(self) -> list[frozenset[str]]:
@@ -87,6 +90,10 @@ class CVAENetwork(ListedNetwork):
         names = list(self.modalities)
         return present[:, [names.index(name) for name in self.inputs]].all(1)
 
+    def told(self, present: Tensor, given: Collection[str]) -> Tensor:
+        """The rows that have the target and all of the given, if they are asked for: (B,) bool."""
+        return self.usable(present) & set(self.inputs).issubset(given)
+
     def condition(self, batch: Batch) -> Tensor:
         """The features of the given that the networks read: (B, extra), zeros for modalities that a row lacks."""
         parts = []
@@ -99,7 +106,7 @@ class CVAENetwork(ListedNetwork):
         return torch.cat(parts, dim=1)
 
     def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
-        """q(z | x, y), or the prior given y alone: (B, D)."""
+        """q(z | x, y), or N(0, I) given y alone: (B, D)."""
         if self.target not in given:
             prior = self.blank(batch, batch.size, self.latent_dim)
             return Gaussian(prior, prior)
@@ -125,8 +132,9 @@ class CVAENetwork(ListedNetwork):
             return zero, {f"log p({self.target})": zero, "KL": zero}
         whole = batch if len(rows) == batch.size else batch.take(rows)
         q = self.posterior(whole, frozenset(self.inputs))
-        z = q.rsample(noise[0].index_select(0, sent(rows, batch.device)))
+        noise = noise[0].index_select(0, sent(rows, batch.device))
+        z = q.rsample(noise)
         p = self.decode(z, whole, self.targets)[self.target]
-        log_prob, kl = p.log_prob(whole.value(self.target)).mean(), q.kl().mean()
+        log_prob, kl = p.log_prob(whole.value(self.target)).mean(), self.prior.kl(q, noise).mean()
         loss = beta * kl - self.modalities[self.target].weight * log_prob
         return loss, {f"log p({self.target})": log_prob.detach(), "KL": kl.detach()}

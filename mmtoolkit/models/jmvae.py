@@ -10,11 +10,12 @@ from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Modality, Model, Network
+from mmtoolkit.components import Modality, Model, Network, Part, Prior
 from mmtoolkit.components.listed import ListedNetwork
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian
 from mmtoolkit.models.names import known
+from mmtoolkit.priors import NormalPrior
 
 _HIDDEN = 512
 
@@ -34,6 +35,8 @@ class JMVAE(Model):
 
     kind: Literal["jmvae"] = "jmvae"
 
+    prior: Part[Prior] = NormalPrior()
+    """p(z), the distribution of z before anything is known of a row."""
     alpha: NonNegativeFloat = 0.1
     """α, the weight of the KL divergences to the inference networks of the subsets."""
     width: Annotated[int, Field(gt=0, le=65_536)] = 512
@@ -59,7 +62,7 @@ class JMVAE(Model):
                     "and be listed once; correct or remove it"
                 )
             listed.append(subset)
-        return JMVAENetwork(modalities, self.latent_dim, self.alpha, self.width, listed)
+        return JMVAENetwork(modalities, self.latent_dim, self.alpha, self.width, listed, self.prior)
 
 
 class JointEncoder(nn.Module):
@@ -100,8 +103,9 @@ class JMVAENetwork(ListedNetwork):
         alpha: float,
         width: int,
         listed: list[frozenset[str]],
+        prior: Prior,
     ) -> None:
-        super().__init__(modalities, latent_dim)
+        super().__init__(modalities, latent_dim, prior=prior)
         self.alpha = alpha
         self.sets = [frozenset(modalities), *listed]
         self.joint = nn.ModuleList(
@@ -148,8 +152,9 @@ class JMVAENetwork(ListedNetwork):
             return self.blank(batch), dict.fromkeys(names, self.blank(batch))
         whole = batch if len(rows) == batch.size else batch.take(rows)
         q = self.posterior(whole, everything)
-        z = q.rsample(noise[0].index_select(0, sent(rows, batch.device)))
-        kl = q.kl().mean()
+        noise = noise[0].index_select(0, sent(rows, batch.device))
+        z = q.rsample(noise)
+        kl = self.prior.kl(q, noise).mean()
         loss, parts = beta * kl, {}
         for name, p in self.decode(z, whole, self.targets).items():
             log_prob = p.log_prob(whole.value(name)).mean()

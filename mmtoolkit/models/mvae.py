@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import torch
@@ -10,11 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Modality, Model, Network
+from mmtoolkit.components import Modality, Model, Network, Part, Prior
 from mmtoolkit.core.batch import Batch, sent
-from mmtoolkit.core.posterior import Gaussian, product_of_experts, product_with_prior
+from mmtoolkit.core.posterior import Gaussian, product_alone, product_of_experts, product_with_prior
+from mmtoolkit.core.prior import StandardNormal
 from mmtoolkit.core.subsets import distinct_terms, draw_subsets
 from mmtoolkit.models.bank import Bank, banks
+from mmtoolkit.priors import NormalPrior
 
 
 class SubsetOptions(BaseModel):
@@ -37,11 +39,16 @@ class MVAE(Model):
 
         sum_{i in Y} λ_i E_q(z | Y)[log p(x_i | z)] - β KL(q(z | Y) || p(z)).
 
+    With the normal prior, the product has one more expert, the prior, as in the paper; with another it has none but
+    those of the modalities.
+
     Source: Wu & Goodman, "Multimodal Generative Models for Scalable Weakly-Supervised Learning", NeurIPS 2018.
     """
 
     kind: Literal["mvae"] = "mvae"
 
+    prior: Part[Prior] = NormalPrior()
+    """p(z), the distribution of z before anything is known of a row."""
     subsets: SubsetOptions = SubsetOptions()
     """The random subsets."""
     banks: bool = False
@@ -61,7 +68,7 @@ class MVAE(Model):
                 f"model.subsets.k: is {self.subsets.k}, but {len(modalities)} modalities have no subset between one "
                 "and all of them; set it to 0"
             )
-        return MVAENetwork(modalities, self.latent_dim, self.subsets, self.banks)
+        return MVAENetwork(modalities, self.latent_dim, self.subsets, self.banks, self.prior)
 
 
 class _Plan(NamedTuple):
@@ -116,9 +123,15 @@ class MVAENetwork(Network):
     """
 
     def __init__(
-        self, modalities: Mapping[str, Modality], latent_dim: int, subsets: SubsetOptions, banked: bool = False
+        self,
+        modalities: Mapping[str, Modality],
+        latent_dim: int,
+        subsets: SubsetOptions,
+        banked: bool = False,
+        prior: Prior | None = None,
     ) -> None:
-        super().__init__(modalities, latent_dim)
+        super().__init__(modalities, latent_dim, prior=prior)
+        self._prior_expert = isinstance(self.prior, StandardNormal)
         self.subset_options = subsets
         self.banks: list[Bank] = banks(self) if banked else []
         self._last_plan: tuple[object, _Plan] | None = None
@@ -127,14 +140,13 @@ class MVAENetwork(Network):
         """Any subset."""
         return
 
-    def infer(self, batch: Batch, given: Collection[str]) -> Gaussian:
-        """The product of the prior and the experts of the given modalities that a row has: (B, D)."""
-        self.check_names(given)
+    def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
+        """The product of the experts of the given modalities that a row has, and of a normal prior: (B, D)."""
         visible = batch.only(given)
         present = sent(visible.present.T.unsqueeze(0), batch.device)  # (1, M, B)
         slots = visible.present.T.flatten().nonzero().squeeze(1)
         experts = self._stacked(self._experts(visible), sent(slots, batch.device), batch.size)
-        joint = product_of_experts(experts, present)
+        joint = product_of_experts(experts, present, self._prior_expert)
         return Gaussian(joint.mean[0], joint.logvar[0])
 
     def forward(
@@ -160,15 +172,17 @@ class MVAENetwork(Network):
             noise = torch.randn(1 + m + len(subsets), size, self.latent_dim, device=batch.device)
         plan = self._planned(batch.present, subsets, batch.device)
         experts = self._experts(batch)
-        product = product_of_experts(self._stacked(experts, plan.slots, size), plan.members)
+        product = product_of_experts(self._stacked(experts, plan.slots, size), plan.members, self._prior_expert)
+        alone = _selected(experts, plan.alone)
         q = _joined(
             _selected(Gaussian(product.mean.flatten(0, 1), product.logvar.flatten(0, 1)), plan.kept),
-            product_with_prior(_selected(experts, plan.alone)),
+            product_with_prior(alone) if self._prior_expert else product_alone(alone),
         )
-        z = q.rsample(noise.flatten(0, 1).index_select(0, plan.noise))
+        noise = noise.flatten(0, 1).index_select(0, plan.noise)
+        z = q.rsample(noise)
 
         count = max(plan.scored, 1)
-        kl = q.kl().sum() / count
+        kl = self.prior.kl(q, noise).sum() / count
         loss = beta * kl
         parts: dict[str, Tensor] = {}
         log_probs = self._log_probs(batch, plan, z)

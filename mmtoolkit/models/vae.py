@@ -8,11 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mmtoolkit.components import Modality, Model, Network
+from mmtoolkit.components import Modality, Model, Network, Part, Prior
 from mmtoolkit.components.listed import ListedNetwork
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import Gaussian
 from mmtoolkit.models.names import known
+from mmtoolkit.priors import NormalPrior
 
 
 class VAE(Model):
@@ -26,21 +27,24 @@ class VAE(Model):
 
     kind: Literal["vae"] = "vae"
 
+    prior: Part[Prior] = NormalPrior()
+    """p(z), the distribution of z before anything is known of a row."""
     modality: str | None = None
     """x, the modality to model; by default the first."""
 
     def build(self, modalities: Mapping[str, Modality]) -> Network:
         """The encoder and decoder of the one modality."""
         name = self.modality if self.modality is not None else next(iter(modalities))
-        return VAENetwork(modalities, self.latent_dim, known(name, modalities, "modality"))
+        return VAENetwork(modalities, self.latent_dim, known(name, modalities, "modality"), self.prior)
 
 
 class VAENetwork(ListedNetwork):
     """The networks of a VAE of the modality `name`."""
 
-    def __init__(self, modalities: Mapping[str, Modality], latent_dim: int, name: str) -> None:
+    def __init__(self, modalities: Mapping[str, Modality], latent_dim: int, name: str, prior: Prior) -> None:
         x = modalities[name]
-        super().__init__(modalities, latent_dim, {name: x.encoder(2 * latent_dim)}, {name: x.decoder(latent_dim)})
+        encoder, decoder = x.encoder(2 * latent_dim), x.decoder(latent_dim)
+        super().__init__(modalities, latent_dim, {name: encoder}, {name: decoder}, prior)
         self.name = name
 
     def subsets(self) -> list[frozenset[str]]:
@@ -72,8 +76,9 @@ class VAENetwork(ListedNetwork):
         if q is None:
             zero = self.blank(batch)
             return zero, {f"log p({self.name})": zero, "KL": zero}
-        z = q.rsample(noise[0].index_select(0, batch.rows(self.name).to(batch.device)))
+        noise = noise[0].index_select(0, batch.rows(self.name).to(batch.device))
+        z = q.rsample(noise)
         log_prob = self.decoders.of(self.name)(z).log_prob(batch.value(self.name)).mean()
-        kl = q.kl().mean()
+        kl = self.prior.kl(q, noise).mean()
         loss = beta * kl - self.modalities[self.name].weight * log_prob
         return loss, {f"log p({self.name})": log_prob.detach(), "KL": kl.detach()}

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import error_text
-from mmtoolkit.catalogue.plugins import load_plugins
 from mmtoolkit.components import Modality
+from mmtoolkit.components.plugins import load_plugins
 from mmtoolkit.runs.folder import read_declared, read_finished_record, resume_command
 from mmtoolkit.runs.trained import TrainedRun
 from mmtoolkit.schema.schema import read_schema

@@ -135,7 +135,7 @@ def _curves(figure: Figure) -> Picture:
 
 def _samples(figure: Figure) -> Picture:
     text = (
-        "z is drawn from the prior N(0, I). Each column, or each picture with its caption, shows what the model "
+        "z is drawn from the prior. Each column, or each picture with its caption, shows what the model "
         "decodes from one draw."
     )
     return Picture("samples", "Samples from the prior", text, figure)

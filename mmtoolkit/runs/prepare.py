@@ -14,8 +14,8 @@ from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import make_folder, replacing, sweep, write_json, write_text
-from mmtoolkit.catalogue.plugins import Plugins
 from mmtoolkit.components import Network
+from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.data.dataset import Dataset, prepare
 from mmtoolkit.runs.folder import holds_run
 from mmtoolkit.runs.provenance import provenance

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from mmtoolkit.base.files import checksum
-from mmtoolkit.catalogue.plugins import Plugins
+from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.schema.schema import Schema
 
 
@@ -24,8 +24,7 @@ def provenance(
     schema: Schema, plugins: Plugins, device: torch.device, precision: str, processes: int, started: str
 ) -> dict[str, Any]:
     """Build the content of run.json: all you need to know how these weights came about."""
-    components = [schema.data, schema.model, *schema.modalities.values(), *schema.evaluate]
-    used = {plugins.origins[type(c)] for c in components if type(c) in plugins.origins}
+    used = {plugins.origins[type(part)] for _, part in schema.components() if type(part) in plugins.origins}
     return {
         "versions": {
             "mmtoolkit": metadata.version("mmtoolkit"),

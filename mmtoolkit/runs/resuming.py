@@ -9,7 +9,7 @@ from typing import Any
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.yaml12 import Path as KeyPath
-from mmtoolkit.catalogue.plugins import Plugins
+from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.runs.folder import read_record
 from mmtoolkit.schema.faults import key_path
 from mmtoolkit.schema.schema import Schema, read_schema

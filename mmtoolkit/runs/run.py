@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from mmtoolkit.catalogue.plugins import Plugins, load_plugins
+from mmtoolkit.components.plugins import Plugins, load_plugins
 from mmtoolkit.runs.finish import finish_run
 from mmtoolkit.runs.prepare import check_folder, prepare_run
 from mmtoolkit.runs.train import train_run

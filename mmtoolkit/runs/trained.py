@@ -15,8 +15,8 @@ from torch.distributions import Distribution
 
 from mmtoolkit.base.errors import UserError, warn
 from mmtoolkit.base.seeds import seed_for
-from mmtoolkit.catalogue.plugins import Plugins
 from mmtoolkit.components import Evaluator, Modality, Network, Source
+from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.components.reading import known_cells
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import Posterior

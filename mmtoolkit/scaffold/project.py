@@ -17,7 +17,7 @@ import jinja2
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import make_folder, write_text
-from mmtoolkit.catalogue.plugins import Plugins
+from mmtoolkit.components.plugins import Plugins
 
 _NAME = re.compile(r"[A-Za-z]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 # Names that the template's module imports.

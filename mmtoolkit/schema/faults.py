@@ -12,8 +12,10 @@ from pydantic_core import ErrorDetails
 
 from mmtoolkit.base.words import did_you_mean, shorten
 from mmtoolkit.base.yaml12 import Path
-from mmtoolkit.catalogue.plugins import Plugins
 from mmtoolkit.catalogue.shipped import install_hint
+from mmtoolkit.components import part
+from mmtoolkit.components.plugins import Plugins
+from mmtoolkit.schema.places import place_at
 
 _LONGEST = 60  # characters of a value in a fault
 _PLAIN_KEY = re.compile(r"[^\s.\"'=]+")
@@ -69,21 +71,6 @@ class Origins:
             self.overridden.add((*target, *path[n:]))
 
 
-# The components of a schema: first key -> their family, and the length of their path.
-_COMPONENTS = {
-    "data": ("source", 1),
-    "model": ("model", 1),
-    "modalities": ("modality", 2),
-    "evaluate": ("evaluator", 2),
-}
-
-
-def family_at(path: Path) -> str | None:
-    """The family of the component at a path of a schema; None if there is none."""
-    family, length = _COMPONENTS.get(str(path[0]), (None, 0)) if path else (None, 0)
-    return family if len(path) == length else None
-
-
 # First word of pydantic's fault type -> the remedy.
 _REMEDIES = {
     "int": "give a whole number",
@@ -107,63 +94,31 @@ def fault_lines(
     """One line for each fault of a validation, in the order of the file."""
     numbered = []
     for fault in error.errors(include_url=False):
-        path, family = _place(fault["loc"])
-        if fault["type"] == "union_tag_invalid":  # the fault lies in the kind
-            path = (*path, "kind")
-        text = _text(fault, path, family, data, plugins, schema)
+        path = fault["loc"]
+        text = _text(fault, path, data, plugins, schema)
         number = next((origins.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins.lines), 0)
         numbered.append((number, f"{origins.at(path)}: {text}"))
     return [line for _, line in sorted(numbered, key=lambda entry: entry[0])]
 
 
-def _place(loc: tuple[int | str, ...]) -> tuple[Path, str | None]:
-    """The path of a fault in the schema, and the family of the component that contains it.
-
-    pydantic's location has the union's tag after the component's key; the schema does not.
-    """
-    family, depth = _COMPONENTS.get(str(loc[0]) if loc else "", (None, 0))
-    if family is None or len(loc) <= depth:
-        return loc, family if len(loc) == depth else None
-    return (*loc[:depth], *loc[depth + 1 :]), family
-
-
-def _at(data: Any, path: Path) -> Any:
-    for key in path:
-        try:
-            data = data[key]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return data
-
-
-def _text(
-    fault: ErrorDetails,
-    path: Path,
-    family: str | None,
-    data: dict[str, Any],
-    plugins: Plugins,
-    schema: type[BaseModel],
-) -> str:
-    kinds = plugins.of_family(family) if family else {}
+def _text(fault: ErrorDetails, path: Path, data: dict[str, Any], plugins: Plugins, schema: type[BaseModel]) -> str:
     value = shorten(repr(fault["input"]), _LONGEST)
+    facts = fault.get("ctx", {})
     match fault["type"]:
         case "missing":
             return "is missing; add it"
         case "extra_forbidden":
-            known = list(_known_keys(path, family, data, kinds, schema))
+            cls = place_at(path[:-1], data, schema, plugins).cls
+            known = list(cls.model_fields) if cls is not None else []
             return f"unknown key{did_you_mean(str(path[-1]), known)}; the keys here are {', '.join(known)}"
-        case "union_tag_not_found":
-            return f"has no kind; add kind: one of {', '.join(kinds)}"
-        case "union_tag_invalid":
-            kind = str(_at(data, path))
-            hint = install_hint(str(family), kind)
-            return (
-                f"there is no {family} of kind {shorten(repr(kind), _LONGEST)}{did_you_mean(kind, list(kinds))}; "
-                + (hint if hint else f"the kinds are {', '.join(kinds)}")
-            )
+        case part.UNKNOWN:
+            return _unknown_kind(facts["family"], facts["kind"], plugins)
+        case part.MISSING:
+            return fault["msg"]
+        case part.TYPE:
+            return f"{fault['msg']}, not {value}; give its keys"
         case "model_type" | "model_attributes_type":
-            example = "{kind: …}" if family else "{key: value}"
-            return f"must be a mapping such as {example}, not {value}; give its keys"
+            return f"must be a mapping such as {{key: value}}, not {value}; give its keys"
         case "path_type":
             return f"must be a path, not {value}; give one, in quotes if YAML reads it as something else"
         case "value_error":
@@ -173,30 +128,14 @@ def _text(
     remedy = _REMEDIES.get(fault["type"].split("_")[0], "change it")
     hint = ""
     if fault["type"] == "literal_error":
-        hint = did_you_mean(str(fault["input"]), re.findall(r"'([^']*)'", str(fault.get("ctx", {}).get("expected"))))
+        hint = did_you_mean(str(fault["input"]), re.findall(r"'([^']*)'", str(facts.get("expected"))))
     but = "" if ", not " in message else f", not {value}"
     return f"{message}{but}{hint}; {remedy}"
 
 
-def _known_keys(
-    path: Path, family: str | None, data: dict[str, Any], kinds: dict[str, Any], schema: type[BaseModel]
-) -> list[str]:
-    """The valid keys of the mapping that contains an unknown key."""
-    model: Any = schema
-    rest = path[:-1]
-    if family:
-        depth = _COMPONENTS[str(path[0])][1]
-        model, rest = kinds.get(str(_at(data, (*path[:depth], "kind")))), path[depth:-1]
-    for key in rest:
-        if isinstance(key, int):  # all entries of a list have the same keys
-            continue
-        info = model.model_fields.get(key) if model is not None else None
-        model = _model_in(info.annotation) if info is not None else None
-    return list(model.model_fields) if model is not None else []
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The pydantic model inside an annotation such as `Supervision | None`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((model for part in getattr(annotation, "__args__", ()) if (model := _model_in(part))), None)
+def _unknown_kind(family: str, kind: str, plugins: Plugins) -> str:
+    kinds = list(plugins.of_family(family))
+    hint = install_hint(family, kind) or f"the kinds are {', '.join(kinds)}"
+    other = next((of for of, known in plugins.components if known == kind), None)
+    which = f" ({kind} is a kind of {other})" if other else ""
+    return f"there is no {family} of kind {shorten(repr(kind), _LONGEST)}{which}{did_you_mean(kind, kinds)}; {hint}"

@@ -12,8 +12,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import did_you_mean
 from mmtoolkit.base.yaml12 import Path, read_yaml
-from mmtoolkit.catalogue.plugins import Plugins
-from mmtoolkit.schema.faults import Origins, family_at, key_path
+from mmtoolkit.components.part import expanded
+from mmtoolkit.components.plugins import Plugins
+from mmtoolkit.schema.faults import Origins, key_path
+from mmtoolkit.schema.places import entry, place_at
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _KEY = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^."'=]+))\s*(\.|=|$)""")
@@ -67,14 +69,26 @@ def apply_overrides(
         try:
             path, value = parse_override(text)
             before = copy.deepcopy(data)
+            _expand_words(data, path[:-1], schema, plugins)
             path, written = _put(data, path, value, schema)
         except UserError as error:
             faults += error.faults
             continue
         origins.override(written)
         if path[-1] == "kind" and isinstance(value, str):
-            _drop_foreign_keys(data, before, path[:-1], value, origins, plugins)
+            _drop_foreign_keys(data, before, path[:-1], value, origins, plugins, schema)
     return data, faults
+
+
+def _expand_words(data: Any, path: Path, schema: type[BaseModel], plugins: Plugins) -> None:
+    """Replace each word along a path that stands for a component by a mapping with its kind, so that it has keys."""
+    whole = data
+    for depth, key in enumerate(path, 1):
+        key = key if isinstance(data, list) else str(key)
+        value = entry(data, key)
+        if isinstance(value, str) and place_at(path[:depth], whole, schema, plugins).family:
+            value = data[key] = expanded(value)
+        data = value
 
 
 def _put(data: Any, path: Path, value: Any, schema: type[BaseModel]) -> tuple[Path, Path]:
@@ -127,15 +141,19 @@ def _index(data: list[Any], key: str | int, place: str) -> int:
 
 
 def _drop_foreign_keys(
-    data: dict[str, Any], before: dict[str, Any], path: Path, kind: str, origins: Origins, plugins: Plugins
+    data: dict[str, Any],
+    before: dict[str, Any],
+    path: Path,
+    kind: str,
+    origins: Origins,
+    plugins: Plugins,
+    schema: type[BaseModel],
 ) -> None:
     """Drop keys of the kind before that the new class lacks, or whose values do not fit it."""
-    family = family_at(path)
-    cls = plugins.components.get((family, kind)) if family else None
+    family, cls = place_at(path, data, schema, plugins)
     if family is None or cls is None:  # validation reports it
         return
-    options, old_options = _at(data, path), _at(before, path)
-    old = plugins.components.get((family, str(old_options.get("kind")))) if isinstance(old_options, dict) else None
+    options, old = _at(data, path), place_at(path, before, schema, plugins).cls
     for key in [key for key in options if key not in ("kind", "each")]:
         if key not in cls.model_fields:
             reason = f"which {kind} does not have"

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    PrivateAttr,
-    SerializeAsAny,
-    TypeAdapter,
-    ValidationError,
-    create_model,
-    model_validator,
-)
-from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic.json_schema import models_json_schema
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import did_you_mean
 from mmtoolkit.base.yaml12 import Path as KeyPath
 from mmtoolkit.base.yaml12 import write_yaml
 from mmtoolkit.catalogue import shipped
-from mmtoolkit.catalogue.plugins import Plugins, load_plugins
-from mmtoolkit.components import Component, Evaluator, Modality, Model, Source
+from mmtoolkit.components import FAMILIES, Component, Evaluator, Modality, Model, Part, Source
+from mmtoolkit.components.component import components_in
+from mmtoolkit.components.part import FAMILY_KEY
+from mmtoolkit.components.plugins import Plugins, load_plugins
 from mmtoolkit.schema.faults import Origins, fault_lines, key_path
 from mmtoolkit.schema.overrides import apply_overrides
 from mmtoolkit.schema.train import TrainOptions
@@ -52,22 +43,22 @@ def check_folder_name(name: str) -> str:
 class Schema(BaseModel):
     """The data, modalities, model, training and scores of one run.
 
-    `read_schema` reads one from a file. Its fields then have the classes of the installed components.
+    `read_schema` reads one from a file. Its components then have the classes of the installed plugins.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: Annotated[str, AfterValidator(check_folder_name), Field(json_schema_extra={"pattern": FOLDER_NAME})]
     """The name of the run. Its folder is runs/NAME unless you give --out."""
-    data: SerializeAsAny[Source]
+    data: Part[Source]
     """The source of the rows."""
-    modalities: Annotated[dict[str, SerializeAsAny[Modality]], Field(min_length=1)]
+    modalities: Annotated[dict[str, Part[Modality]], Field(min_length=1)]
     """Name -> modality. `each: [a, b]` in a modality makes one such modality for each name."""
-    model: SerializeAsAny[Model]
+    model: Part[Model]
     """The model over the modalities."""
     train: TrainOptions = TrainOptions()
     """How to train the model."""
-    evaluate: list[SerializeAsAny[Evaluator]] = Field(default_factory=list)
+    evaluate: list[Part[Evaluator]] = Field(default_factory=list)
     """The evaluators to run after training."""
 
     _origins: Origins = PrivateAttr(default_factory=Origins)
@@ -82,13 +73,13 @@ class Schema(BaseModel):
                 if name not in self.modalities:
                     hint = did_you_mean(name, list(self.modalities))
                     text = f"there is no modality {name!r}{hint}; the modalities are {', '.join(self.modalities)}"
-                    loc = ("data", self.data.kind, "supervision", "groups", g, place)
+                    loc = ("data", "supervision", "groups", g, place)
                     faults.append(_detail(text, loc, name))
         for place, evaluator in enumerate(self.evaluate):
             try:
                 evaluator.check(list(self.modalities))
             except ValueError as error:
-                faults.append(_detail(str(error), ("evaluate", place, evaluator.kind), evaluator))
+                faults.append(_detail(str(error), ("evaluate", place), evaluator))
         if faults:
             raise ValidationError.from_exception_data("Schema", faults)
         return self
@@ -108,6 +99,10 @@ class Schema(BaseModel):
         """Lines about reading the schema that the user should see, such as keys that were dropped."""
         return self._origins.notes
 
+    def components(self) -> Iterator[tuple[tuple[str | int, ...], Component]]:
+        """All components of the schema, also those among the options of others, each with the path of its key."""
+        return components_in(self)
+
     def with_learned(self, data: Source, modalities: Mapping[str, Modality]) -> Schema:
         """The same schema with a located source and with modalities that have learned their options."""
         return self.model_copy(update={"data": data, "modalities": dict(modalities)})
@@ -123,60 +118,60 @@ def _detail(text: str, loc: tuple[int | str, ...], value: object) -> InitErrorDe
     return InitErrorDetails(type=kind, loc=loc, input=value)
 
 
-class _ByKind:
-    """A union discriminated by `kind`. Unlike pydantic's own, it requires the kind even if it has only one member."""
-
-    def __init__(self, classes: Mapping[str, type[Component]]) -> None:
-        self.classes = classes
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        choices = {kind: handler.generate_schema(cls) for kind, cls in self.classes.items()}
-        return core_schema.tagged_union_schema(choices, discriminator="kind")
-
-
-def _union(plugins: Plugins, family: str) -> Any:
-    classes = plugins.of_family(family)
-    if not classes:
-        raise UserError(f"no {family} is installed; check MMT_PLUGINS, or reinstall mmtoolkit")
-    return Annotated[Any, _ByKind(classes)]
-
-
-def schema_class(plugins: Plugins) -> type[Schema]:
-    """The class of schemas whose fields are discriminated unions of these components."""
-    evaluators: Any = list[_union(plugins, "evaluator")]  # type: ignore[misc]
-    modalities: Any = Annotated[dict[str, _union(plugins, "modality")], Field(min_length=1)]  # type: ignore[misc]
-    default: list[Any] = [entry for entry in DEFAULT_EVALUATE if ("evaluator", entry["kind"]) in plugins.components]
-    return create_model(
-        "Schema",
-        __base__=Schema,
-        __module__=__name__,
-        data=(_union(plugins, "source"), Field(description=Schema.model_fields["data"].description)),
-        modalities=(modalities, Field(description=Schema.model_fields["modalities"].description)),
-        model=(_union(plugins, "model"), Field(description=Schema.model_fields["model"].description)),
-        evaluate=(
-            evaluators,
-            Field(
-                default_factory=lambda: TypeAdapter(evaluators).validate_python(default),
-                description=Schema.model_fields["evaluate"].description,
-                json_schema_extra={"default": default},
-            ),
-        ),
-    )
-
-
 def json_schema(plugins: Plugins) -> dict[str, Any]:
-    """The JSON Schema of schema files, with which editors complete and check YAML."""
-    schema = schema_class(plugins).model_json_schema()
-    each = {
-        "type": "array",
-        "items": {"type": "string"},
-        "minItems": 1,
-        "description": "The names of several such modalities.",
-    }
-    modalities = schema["properties"]["modalities"]["additionalProperties"]["discriminator"]["mapping"]
-    for reference in modalities.values():  # by reference, since two plugins may use the same class name
-        schema["$defs"][reference.rsplit("/", 1)[-1]]["properties"]["each"] = each
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    """The JSON Schema of schema files, with which editors complete and check YAML.
+
+    Each family has a definition, a word or a mapping of one of its kinds, to which all places of such a component
+    refer.
+    """
+    schema = Schema.model_json_schema()
+    schema["properties"]["evaluate"]["default"] = _default_evaluate(plugins)
+    references, described = models_json_schema([(cls, "validation") for cls in plugins.components.values()])
+    definitions = {**schema["$defs"], **described["$defs"]}
+    for cls in FAMILIES:
+        kinds = {
+            kind: references[component, "validation"]["$ref"]
+            for kind, component in plugins.of_family(cls.family).items()
+        }
+        if cls is Modality:
+            for reference in kinds.values():  # by reference, since two plugins may use the same class name
+                definitions[reference.rsplit("/", 1)[-1]]["properties"]["each"] = _EACH
+        words = [kind for kind, component in plugins.of_family(cls.family).items() if not _needs_options(component)]
+        mapping = {
+            "discriminator": {"mapping": kinds, "propertyName": "kind"},
+            "oneOf": [{"$ref": reference} for reference in kinds.values()],
+        }
+        definitions[cls.family] = {"anyOf": [mapping, {"enum": words}]} if words else mapping
+    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": definitions}
+    filled: dict[str, Any] = _with_references(whole)
+    return filled
+
+
+_EACH = {
+    "type": "array",
+    "items": {"type": "string"},
+    "minItems": 1,
+    "description": "The names of several such modalities.",
+}
+
+
+def _needs_options(cls: type[Component]) -> bool:
+    return any(option.is_required() for option in cls.model_fields.values())
+
+
+def _with_references(schema: Any) -> Any:
+    """The same JSON Schema, in which each place of a component refers to the definition of its family."""
+    if isinstance(schema, list):
+        return [_with_references(entry) for entry in schema]
+    if not isinstance(schema, dict):
+        return schema
+    entries = {key: _with_references(entry) for key, entry in schema.items() if key != FAMILY_KEY}
+    return {"$ref": f"#/$defs/{schema[FAMILY_KEY]}", **entries} if FAMILY_KEY in schema else entries
+
+
+def _default_evaluate(plugins: Plugins) -> list[dict[str, Any]]:
+    """The evaluators of a schema that names none: those of `DEFAULT_EVALUATE` that are installed."""
+    return [entry for entry in DEFAULT_EVALUATE if ("evaluator", entry["kind"]) in plugins.components]
 
 
 def schema_path(name: str | Path) -> Path:
@@ -234,17 +229,20 @@ def parse_schema(
 def _parsed(data: Any, origins: Origins, folder: Path, overrides: Sequence[str], plugins: Plugins | None) -> Schema:
     """Check and complete a schema from plain data whose keys have the places `origins`."""
     plugins = plugins if plugins is not None else load_plugins()
-    cls = schema_class(plugins)
+    for family in (Source, Modality, Model, Evaluator):
+        if not plugins.of_family(family.family):
+            raise UserError(f"no {family.family} is installed; check MMT_PLUGINS, or reinstall mmtoolkit")
     if not isinstance(data, dict):
-        keys = ", ".join(cls.model_fields)
+        keys = ", ".join(Schema.model_fields)
         raise UserError(f"{origins.name}: is not a mapping; a schema has the keys {keys}; `mmt init TABLE` writes one")
-    data, faults = apply_overrides(data, overrides, origins, plugins, cls)
+    data, faults = apply_overrides(data, overrides, origins, plugins, Schema)
     data, each_faults = _expand_each(data, origins)
     faults += each_faults
+    data.setdefault("evaluate", _default_evaluate(plugins))
     try:
-        schema = cls.model_validate(data, context={"folder": folder})
+        schema = Schema.model_validate(data, context={"folder": folder, "plugins": plugins})
     except ValidationError as error:
-        faults += fault_lines(error, data, origins, plugins, cls)
+        faults += fault_lines(error, data, origins, plugins, Schema)
         raise UserError(faults) from error
     if faults:
         raise UserError(faults)

@@ -17,7 +17,7 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import did_you_mean
 from mmtoolkit.base.yaml12 import Path as KeyPath
 from mmtoolkit.catalogue import shipped
-from mmtoolkit.catalogue.plugins import Plugins, load_plugins
+from mmtoolkit.components.plugins import Plugins, load_plugins
 from mmtoolkit.schema.faults import Origins, fault_lines, key_path
 from mmtoolkit.schema.overrides import parse_override
 from mmtoolkit.schema.schema import Schema, read_schema

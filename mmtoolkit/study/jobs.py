@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.catalogue.plugins import load_plugins
+from mmtoolkit.components.plugins import load_plugins
 from mmtoolkit.study.grid import Cell
 from mmtoolkit.study.process import Outcome, RunProcess, run_arguments
 

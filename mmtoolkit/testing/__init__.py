@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mmtoolkit.components import Component, Evaluator, Modality, Model, Source
+from mmtoolkit.components import Component, Evaluator, Modality, Model, Prior, Source
 from mmtoolkit.tables.cells import Cells
 from mmtoolkit.testing import cells as cell_checks
 from mmtoolkit.testing import (
@@ -31,13 +31,14 @@ from mmtoolkit.testing import (
     models,
     networks,
     predictions,
+    priors,
     sampling,
     sources,
     subjects,
 )
 from mmtoolkit.testing.promises import Outcome, assert_no_faults, run_checks
 
-__all__ = ["Outcome", "check_evaluator", "check_modality", "check_model", "check_source", "examine"]
+__all__ = ["Outcome", "check_evaluator", "check_modality", "check_model", "check_prior", "check_source", "examine"]
 
 
 def check_modality(modality: Modality, cells: Cells | None = None, bad: Sequence[Any] = ()) -> None:
@@ -65,6 +66,15 @@ def check_model(model: Model, modalities: Mapping[str, Modality] | None = None) 
         AssertionError: it breaks a promise; a line for each.
     """
     assert_no_faults(_model(model, modalities))
+
+
+def check_prior(prior: Prior) -> None:
+    """Check a prior: its density, draws, moments and divergence, saving and loading.
+
+    Raises:
+        AssertionError: it breaks a promise; a line for each.
+    """
+    assert_no_faults(run_checks(priors.Subject(prior), priors.CHECKS))
 
 
 def check_source(source: Source) -> None:
@@ -102,11 +112,13 @@ def examine(component: Component) -> Iterator[Outcome]:
         return _modality(component)
     if isinstance(component, Model):
         return _model(component)
+    if isinstance(component, Prior):
+        return run_checks(priors.Subject(component), priors.CHECKS)
     if isinstance(component, Source):
         return run_checks(component, sources.CHECKS)
     if isinstance(component, Evaluator):
         return run_checks(evaluators.Subject(component), evaluators.CHECKS)
-    raise TypeError(f"{component!r} is no modality, source, model or evaluator; pass an instance of one")
+    raise TypeError(f"{component!r} is no modality, source, model, prior or evaluator; pass an instance of one")
 
 
 def _model(model: Model, modalities: Mapping[str, Modality] | None = None) -> Iterator[Outcome]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.catalogue.shipped import find_data_set
-from mmtoolkit.components import Component, Source
+from mmtoolkit.components import Component, Prior, Source
 from mmtoolkit.testing import examine
 from mmtoolkit.testing.promises import Outcome, error_fault
 
@@ -61,6 +61,8 @@ def try_examples(cls: type[Component]) -> Iterator[Trial]:
         options = example.model_dump(mode="json", exclude_defaults=True, exclude={"kind"})
         try:
             located = _with_data(example) if isinstance(example, Source) else example
+            if isinstance(example, Prior):
+                example.build(1)  # raises if a package that it needs is not installed
         except UserError as error:
             yield Trial(cls, options, [], str(error))
             continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import Posterior
+from mmtoolkit.core.prior import PriorModule
 from mmtoolkit.testing.models import ROWS, Subject
 from mmtoolkit.testing.promises import close, finite, shape, user_error
 from mmtoolkit.testing.stand_ins import batch_of
@@ -32,13 +32,14 @@ def posteriors_are_posteriors(subject: Subject) -> Iterator[str]:
             where = f"infer(batch, [{', '.join(given)}])"
             if not isinstance(q, Posterior):
                 yield (
-                    f"{where}: must return a Posterior, but got {type(q).__name__}; write mean, variance, rsample, "
-                    "log_prob and kl"
+                    f"{where}: must return a Posterior, but got {type(q).__name__}; write mean, variance, point, "
+                    "rsample, log_prob, kl and detached"
                 )
                 return
             z = q.rsample(noise)
             shapes = {
                 "mean": (q.mean, size),
+                "point": (q.point, size),
                 "variance": (q.variance, size),
                 "rsample(noise (2, B, D))": (z, (2, *size)),
                 "rsample(noise (B, D))": (q.rsample(noise[0]), size),
@@ -59,11 +60,12 @@ def posteriors_are_posteriors(subject: Subject) -> Iterator[str]:
                     f"{where}: a draw must depend only on its own noise, but changed with the noise of other draws; "
                     "use noise (..., B, D) elementwise"
                 )
-            yield from _draws_agree(where, network.infer(subject.complete.take(torch.arange(_FEW_ROWS)), given))
+            few = network.infer(subject.complete.take(torch.arange(_FEW_ROWS)), given)
+            yield from _draws_agree(where, few, network.prior)
 
 
-def _draws_agree(where: str, q: Posterior) -> Iterator[str]:
-    """Whether moments, log_prob and kl agree with the draws."""
+def _draws_agree(where: str, q: Posterior, prior: PriorModule) -> Iterator[str]:
+    """Whether moments, log_prob and the divergence from the prior agree with the draws."""
     rows, size = q.mean.shape
     generator = torch.Generator().manual_seed(23)
     noise = torch.randn(_DRAWS, rows, size, generator=generator)
@@ -74,9 +76,8 @@ def _draws_agree(where: str, q: Posterior) -> Iterator[str]:
     spread = (z - z.mean(0)).square()
     if ((spread.mean(0) - q.variance).abs() / (spread.std(0) / _DRAWS**0.5 + 1e-6)).max() > _ERRORS:
         yield f"{where}: variance must be that of its draws, but is not; make variance and rsample agree"
-    prior = -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)
-    ratio = q.log_prob(z.float()).double() - prior
-    if ((ratio.mean(0) - q.kl(noise)).abs() / (ratio.std(0) / _DRAWS**0.5 + 1e-3)).max() > _ERRORS:
+    ratio = (q.log_prob(z.float()) - prior.log_prob(z.float())).double()
+    if ((ratio.mean(0) - prior.kl(q, noise)).abs() / (ratio.std(0) / _DRAWS**0.5 + 1e-3)).max() > _ERRORS:
         yield (
             f"{where}: kl must be the mean over draws of log_prob minus that of the prior, but is not; make rsample, "
             "log_prob and kl agree"
@@ -128,7 +129,7 @@ def missing_values_are_left_out(subject: Subject) -> Iterator[str]:
         if not (finite(prior.mean) and prior.mean.shape == (ROWS, network.latent_dim)):
             yield (
                 "infer: must return a posterior even if nothing is given, in most models the prior, but did not; "
-                "return N(0, I)"
+                "return N(0, I) from posterior(batch, given)"
             )
     if user_error(lambda: network.infer(subject.complete, ["no such modality"])) is None:
         yield "infer: must raise UserError for an unknown name, but did not; call self.check_names(given)"

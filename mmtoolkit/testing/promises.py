@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import error_with_class, listing
 from mmtoolkit.components import Component
+from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.core.normalisation import guard_normalisation
 
 T = TypeVar("T")
+C = TypeVar("C", bound=Component)
 Check = Callable[[T], Iterator[str]]
 """Yields a sentence for each fault of a subject: the promise, the result, the remedy. The first line of a check's
 docstring is its promise."""
@@ -123,9 +125,15 @@ def assert_no_faults(outcomes: Iterable[Outcome]) -> None:
 # Options.
 
 
+def read_back(component: C) -> C:
+    """The component that its options give as JSON, with the classes of its own parts."""
+    plugins = Plugins({(part.family, part.kind): type(part) for _, part in component.parts()})
+    return type(component).model_validate_json(component.model_dump_json(), context={"plugins": plugins})
+
+
 def round_trip(component: Component, when: str = "") -> Iterator[str]:
     """A sentence if a component's options change on their way to JSON and back."""
-    again = type(component).model_validate_json(component.model_dump_json())
+    again = read_back(component)
     if again != component:
         changed = [name for name in type(component).model_fields if getattr(again, name) != getattr(component, name)]
         yield (

@@ -50,7 +50,8 @@ def generated_batch(network: Network, rows: int) -> Batch:
     device = next(network.parameters()).device
     values = {}
     for name, modality in network.modalities.items():  # new decoders, since a model may lack some
-        p = modality.decoder(network.latent_dim).to(device)(torch.randn(rows, network.latent_dim, device=device))
+        z = network.prior.sample(torch.randn(rows, network.latent_dim, device=device))
+        p = modality.decoder(network.latent_dim).to(device)(z)
         event = tuple(modality.event_shape())
         if tuple(p.batch_shape) != (rows,) or tuple(p.event_shape) != event:
             raise UserError(

@@ -15,8 +15,8 @@ import pytest
 from facts import assert_facts
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.catalogue import shipped
-from mmtoolkit.catalogue.plugins import load_plugins
 from mmtoolkit.catalogue.shipped import contents_checksum, data_cards, find_data_set, get_data_set, install_hint
+from mmtoolkit.components.plugins import load_plugins
 from mmtoolkit.sources import IdxSource
 
 CONTENTS = b"rows " * 4000

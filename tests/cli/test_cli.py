@@ -13,7 +13,7 @@ import pytest
 from PIL import Image as PILImage
 
 from facts import assert_facts
-from mmtoolkit.catalogue.plugins import load_plugins
+from mmtoolkit.components.plugins import load_plugins
 from mmtoolkit.schema.schema import json_schema
 from runs import Ended, mmt, mmt_process, sets
 

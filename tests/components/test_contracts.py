@@ -11,13 +11,14 @@ from mmt_attributes import Numeric
 from mmt_binary import Binary
 from mmt_image import Image
 from mmt_text import Text
-from mmtoolkit.catalogue.plugins import load_plugins
 from mmtoolkit.catalogue.shipped import find_data_set
-from mmtoolkit.components import Component, Evaluator, Modality, Model
+from mmtoolkit.components import Component, Evaluator, Modality, Model, Prior
+from mmtoolkit.components.plugins import load_plugins
 from mmtoolkit.evaluators import Prediction
-from mmtoolkit.models import CVAE, JMVAE, MVAE, BiVCCA
+from mmtoolkit.models import CVAE, JMVAE, MVAE, VAE, BiVCCA
+from mmtoolkit.priors import FlowPrior, LaplacePrior, MixturePrior, StudentTPrior
 from mmtoolkit.sources import FashionMini, TableSource
-from mmtoolkit.testing import check_evaluator, check_modality, check_model, check_source
+from mmtoolkit.testing import check_evaluator, check_modality, check_model, check_prior, check_source
 from mmtoolkit.testing.stand_ins import stand_in_modalities
 
 PLUGINS = load_plugins()
@@ -110,3 +111,14 @@ def test_evaluators(evaluator: Evaluator) -> None:
 def test_each_kind_has_an_example(family: type[Component]) -> None:
     kinds = {example.values[0].kind for example in examples(family)}
     assert kinds == set(PLUGINS.of_family(family.family))
+
+
+@pytest.mark.parametrize("prior", [*examples(Prior), LaplacePrior(scale=0.3), FlowPrior(transform="affine")])
+def test_priors(prior: Prior) -> None:
+    check_prior(prior)
+
+
+@pytest.mark.parametrize("model", [MVAE, VAE, CVAE, BiVCCA, JMVAE])
+@pytest.mark.parametrize("prior", [StudentTPrior(), MixturePrior(components=3)], ids=lambda prior: prior.kind)
+def test_models_with_another_prior(model: type[Model], prior: Prior) -> None:
+    check_model(model.model_validate({**next(iter(model.examples())).model_dump(), "prior": prior}))

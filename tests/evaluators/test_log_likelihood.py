@@ -322,6 +322,13 @@ class Mixture:
     def kl(self, noise: Tensor | None = None) -> Tensor:
         raise AssertionError("importance sampling needs no divergence")
 
+    @property
+    def point(self) -> Tensor:
+        raise AssertionError("importance sampling needs no point")
+
+    def detached(self) -> Posterior:
+        raise AssertionError("importance sampling needs no gradient")
+
 
 def test_a_posterior_of_another_family_gives_the_same_likelihood(monkeypatch: pytest.MonkeyPatch) -> None:
     network = TRUTH.mvae()

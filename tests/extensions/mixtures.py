@@ -1,7 +1,7 @@
 """Two models whose posterior is a mixture: MMVAE, of the modalities' experts, and MoPoE, of all their products."""
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,6 +40,16 @@ class Mixture:
         """(B, D), within the parts and between their means."""
         spread = self.parts.variance + (self.parts.mean - self.mean).square()
         return (self.shares.unsqueeze(-1) * spread).sum(0)
+
+    @property
+    def point(self) -> Tensor:
+        """The mean of the first part that counts: (B, D)."""
+        first = self.valid.int().argmax(0)
+        return self.parts.mean[first, torch.arange(len(first), device=first.device)]
+
+    def detached(self) -> "Mixture":
+        """The same mixture, whose parts get no gradient."""
+        return Mixture(self.parts.detached(), self.valid)
 
     def rsample(self, noise: Tensor) -> Tensor:
         """Draws (..., B, D), each from one part; differentiable in the parts, whose shares are constant."""
@@ -114,9 +124,8 @@ class MixtureNetwork(Network):
         """Any subset."""
         return
 
-    def infer(self, batch: Batch, given: Collection[str]) -> Mixture:
+    def posterior(self, batch: Batch, given: frozenset[str]) -> Mixture:
         """The mixture over the sets that a row has of the given: (B, D)."""
-        self.check_names(given)
         visible = batch.only(given)
         valid = (visible.present | ~self.sets.unsqueeze(1)).all(2)  # (S, B)
         entering = (self.sets.unsqueeze(1) & valid.unsqueeze(2)).transpose(1, 2)  # (S, M, B)
@@ -142,7 +151,7 @@ class MixtureNetwork(Network):
         """
         if noise is None:
             noise = torch.randn(self.terms, batch.size, self.latent_dim, device=batch.device)
-        z, weight, kl = self.draws(self.infer(batch, tuple(self.modalities)), noise)
+        z, weight, kl = self.draws(self.posterior(batch, frozenset(self.modalities)), noise)
         number = max(int(batch.present.any(1).sum()), 1)
         divergence = kl.sum() / number
         loss = beta * divergence

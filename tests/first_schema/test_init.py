@@ -25,8 +25,8 @@ from PIL import Image as PILImage
 from facts import assert_facts
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.yaml12 import read_yaml
-from mmtoolkit.catalogue.plugins import Plugins, load_plugins
 from mmtoolkit.components import ColumnSummary, Proposal
+from mmtoolkit.components.plugins import Plugins, load_plugins
 from mmtoolkit.first_schema import Choice, FirstSchema, first_schema, name_of, sizes
 from mmtoolkit.runs.checking import check
 from mmtoolkit.schema.schema import parse_schema, read_schema

@@ -10,8 +10,8 @@ import pytest
 
 from facts import assert_facts
 from mmtoolkit import Marks
-from mmtoolkit.catalogue.plugins import load_plugins
 from mmtoolkit.components import ColumnSummary
+from mmtoolkit.components.plugins import load_plugins
 from mmtoolkit.data.dataset import prepare
 from mmtoolkit.first_schema import first_schema
 from mmtoolkit.first_schema.marks import with_marks

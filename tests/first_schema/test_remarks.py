@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from facts import assert_facts
-from mmtoolkit.catalogue.plugins import load_plugins
 from mmtoolkit.components import ColumnSummary
+from mmtoolkit.components.plugins import load_plugins
 from mmtoolkit.first_schema import first_schema
 from mmtoolkit.first_schema.remarks import all_remarks, far_numbers, remarks_on
 from mmtoolkit.tables import Reading

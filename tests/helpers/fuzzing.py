@@ -36,7 +36,7 @@ from mmtoolkit import TrainedRun, parse_schema, prepare, run
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.yaml12 import read_yaml, write_yaml
 from mmtoolkit.catalogue import shipped
-from mmtoolkit.catalogue.plugins import Plugins, load_plugins
+from mmtoolkit.components.plugins import Plugins, load_plugins
 from mmtoolkit.first_schema import first_schema
 from mmtoolkit.runs.trained import evaluate_table
 from mmtoolkit.schema.schema import read_schema

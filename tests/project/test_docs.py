@@ -310,6 +310,7 @@ def test_the_schema_page_has_every_option() -> None:
         ({"enum": ["a", "b"], "type": "string"}, "`a`, `b`"),
         ({"type": "object", "additionalProperties": {"type": "number"}}, "mapping to number"),
         ({"type": "string", "format": "path"}, "path"),
+        ({"x-family": "model"}, "a kind of [model](#model), or a mapping with one"),
     ],
 )
 def test_types_are_told_in_words(hooks: ModuleType, schema: dict[str, Any], words: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mmtoolkit.catalogue.plugins import Plugins
+from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.scaffold.project import write_project
 from mmtoolkit.testing import check_modality, examine
 from runs import mmt

@@ -63,6 +63,7 @@ def test_run_json_says_what_made_the_weights(folder: Path) -> None:
         "evaluators",
         "image",
         "models",
+        "priors",
         "sources",
     }
     assert record["seed"] == 0

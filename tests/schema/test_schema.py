@@ -11,7 +11,7 @@ from facts import assert_facts
 from lines import assert_lines
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.catalogue import shipped
-from mmtoolkit.catalogue.plugins import Plugins, load_plugins
+from mmtoolkit.components.plugins import Plugins, load_plugins
 from mmtoolkit.schema.schema import Schema, json_schema, parse_schema, read_schema, schema_path
 
 SCHEMA = """\
@@ -372,7 +372,12 @@ def test_files_that_are_no_schema(
         (
             "{kind: mvae}",
             "nonsense " + "x" * 5000,
-            ("s.yaml:6: model: ", "mapping", "{kind: …}", f"not 'nonsense {'x' * 49}…", "give its keys"),
+            ("s.yaml:6: model: ", f"no model of kind 'nonsense {'x' * 49}…", "the kinds are mvae, vae"),
+        ),
+        (
+            "{kind: mvae}",
+            "[mvae]",
+            ("s.yaml:6: model: ", "kind of model", "mapping", "{kind: …}", "not ['mvae']", "give its keys"),
         ),
     ],
 )
@@ -501,8 +506,14 @@ def test_without_plugins_the_line_says_why(monkeypatch: pytest.MonkeyPatch) -> N
 def test_json_schema_describes_each_kind(plugins: Plugins) -> None:
     schema = json_schema(plugins)
     families = schema["properties"]
-    assert set(families["model"]["discriminator"]["mapping"]) == set(plugins.of_family("model"))
-    for kind, reference in families["modalities"]["additionalProperties"]["discriminator"]["mapping"].items():
+    assert families["model"]["$ref"] == "#/$defs/model"
+    mapping, words = schema["$defs"]["model"]["anyOf"]
+    assert set(mapping["discriminator"]["mapping"]) == set(words["enum"]) == set(plugins.of_family("model"))
+    assert families["modalities"]["additionalProperties"] == {"$ref": "#/$defs/modality"}
+    mapping, words = schema["$defs"]["modality"]["anyOf"]
+    assert "label" in words["enum"]
+    assert "image" not in words["enum"]  # it needs a shape
+    for kind, reference in mapping["discriminator"]["mapping"].items():
         described = schema["$defs"][reference.rsplit("/", 1)[-1]]["properties"]
         assert described["kind"]["const"] == kind
         assert described["each"]["items"] == {"type": "string"}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import fuzzing
-from mmtoolkit.catalogue.plugins import Plugins, load_plugins
+from mmtoolkit.components.plugins import Plugins, load_plugins
 
 ROUNDS = 20
 EACH_ROUND = 12

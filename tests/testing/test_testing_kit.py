@@ -702,11 +702,17 @@ class _Posterior(Gaussian):
         return super().rsample(2.0 * noise if self.wrong == "spread" else noise)
 
 
+def _any_set(self: MVAENetwork, batch: Batch, given: Collection[str]) -> Gaussian:
+    self.check_names(given)
+    return self.posterior(batch, frozenset(given))
+
+
 def _inferring(wrong: str) -> Any:
     cls: type[_Posterior] = type("Wrong", (_Posterior,), {"wrong": wrong})
 
     def infer(self: MVAENetwork, batch: Batch, given: Collection[str]) -> Gaussian:
         q = MVAENetwork.infer(self, batch, given)
+        assert isinstance(q, Gaussian)
         return cls(q.mean, q.logvar)
 
     return infer
@@ -728,16 +734,19 @@ def _unkept(self: MVAENetwork, batch: Batch, given: Collection[str]) -> Gaussian
     if not hasattr(self, "shift"):
         self.shift = torch.randn(1)
     q = MVAENetwork.infer(self, batch, given)
+    assert isinstance(q, Gaussian)
     return Gaussian(q.mean + cast(Tensor, self.shift).to(q.mean), q.logvar)
 
 
 def _by_batch(self: MVAENetwork, batch: Batch, given: Collection[str]) -> Gaussian:
     q = MVAENetwork.infer(self, batch, given)
+    assert isinstance(q, Gaussian)
     return Gaussian(q.mean + 0.1 * q.mean.mean(0), q.logvar)
 
 
 def _zero_for_missing(self: MVAENetwork, batch: Batch, given: Collection[str]) -> Gaussian:
     q = MVAENetwork.infer(self, batch, given)
+    assert isinstance(q, Gaussian)
     lacking = len(set(given) - {name for name in batch.names if len(batch.rows(name))})
     return Gaussian(q.mean * (1 + lacking), q.logvar)
 
@@ -799,7 +808,7 @@ MODELS: dict[str, tuple[Model, tuple[str, ...]]] = {
     ),
     "no posterior": (
         broken(infer=lambda self, batch, given: MVAENetwork.infer(self, batch, given).mean),
-        ("infer(batch, []): ", "Posterior", "Tensor", "mean, variance, rsample, log_prob and kl"),
+        ("infer(batch, []): ", "Posterior", "Tensor", "mean, variance, point, rsample, log_prob, kl and detached"),
     ),
     "rows that know of others": (
         broken(infer=_by_batch),
@@ -814,7 +823,7 @@ MODELS: dict[str, tuple[Model, tuple[str, ...]]] = {
         ("infer: ", "UserError", "unknown name", "self.check_names(given)"),
     ),
     "sets that are not listed": (
-        broken(subsets=lambda self: [frozenset(self.modalities)]),
+        broken(subsets=lambda self: [frozenset(self.modalities)], infer=_any_set),
         ("infer: ", "UserError", "subsets()", "[point]", "reject it, or list it"),
     ),
     "row-major draws": (

@@ -12,8 +12,8 @@ import pytest
 
 from facts import assert_facts
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.catalogue.plugins import load_plugins
 from mmtoolkit.components import FAMILIES
+from mmtoolkit.components.plugins import load_plugins
 from mmtoolkit.schema.schema import json_schema, parse_schema
 
 MODALITY = """\
@@ -117,7 +117,7 @@ def test_a_strangers_distribution_is_used_like_ours(install: Callable[..., None]
 def test_two_classes_of_one_name_live_side_by_side(install: Callable[..., None]) -> None:
     install("mmt-other", MODALITY.replace("Reading", "Image").replace('"reading"', '"other"'))
     plugins = load_plugins()
-    described = json_schema(plugins)["properties"]["modalities"]["additionalProperties"]["discriminator"]["mapping"]
+    described = json_schema(plugins)["$defs"]["modality"]["anyOf"][0]["discriminator"]["mapping"]
     assert described["image"] != described["other"]
 
 
@@ -135,8 +135,11 @@ def test_two_classes_of_one_name_live_side_by_side(install: Callable[..., None])
             "PluginValidationError: unknown hook 'mmt_component' in plugin ",
         ),
         (MODALITY.replace("[Reading]", "1 / 0"), "ZeroDivisionError: division by zero"),
-        (MODALITY.replace("[Reading]", "['Reading']"), "TypeError: 'Reading' is not a Modality"),
-        (MODALITY.replace("[Reading]", "[Reading(), Modality]"), "is not a Modality"),
+        (
+            MODALITY.replace("[Reading]", "['Reading']"),
+            "TypeError: 'Reading' is not a class of one of the",
+        ),
+        (MODALITY.replace("[Reading]", "[Reading(), Modality]"), "is not a class of one of the families"),
         (
             MODALITY.replace('    kind: Literal["reading"] = "reading"\n', ""),
             'mmt_bad.Reading needs a kind, such as `kind: Literal["name"] = "name"`',
@@ -202,7 +205,7 @@ def test_mmt_plugins_leaves_files_alone(monkeypatch: pytest.MonkeyPatch, plugin_
 def test_an_unknown_name_in_mmt_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMT_PLUGINS", "image,imag,zoo")
     line = error_of()
-    assert_facts(line, "MMT_PLUGINS: ", "imag, zoo", "; ", "evaluators, models, sources, ", "image")
+    assert_facts(line, "MMT_PLUGINS: ", "imag, zoo", "; ", "evaluators, models, priors, sources, ", "image")
 
 
 # --plugin FILE.

@@ -71,7 +71,8 @@ def _name(cls: type) -> str:
 
 def _kind(cls: type[Component]) -> str:
     if not (isinstance(cls, type) and issubclass(cls, FAMILIES)):
-        raise TypeError(f"{cls!r} is not a Modality, Source, Model or Evaluator class")
+        families = ", ".join(family.__name__ for family in FAMILIES)
+        raise TypeError(f"{cls!r} is not a class of one of the families {families}")
     kind: FieldInfo = cls.model_fields["kind"]
     if not isinstance(kind.default, str):
         raise TypeError(f'{_name(cls)} needs a kind, such as `kind: Literal["name"] = "name"`')
