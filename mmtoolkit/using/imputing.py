@@ -18,6 +18,7 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Modality, Run
 from mmtoolkit.core.batch import Batch
+from mmtoolkit.core.posterior import point_of
 from mmtoolkit.tables import Rows
 from mmtoolkit.tables.fitting import fitted, plain, type_of
 from mmtoolkit.tables.signs import Signs, signs_of
@@ -198,7 +199,7 @@ class Imputer:
             size = min(size, max(_PAIRS // self.samples, 1))
         for piece in self.table.pieces(size, names, blank=True, lines=lines):
             q = run.model.infer_all(piece.batch)
-            z = q.mean.unsqueeze(0)
+            z = point_of(q).unsqueeze(0)
             if self.samples:
                 shape = (self.samples, piece.batch.size, run.model.latent_dim)
                 z = q.rsample(torch.randn(shape, generator=generator, device=run.device))
