@@ -15,7 +15,7 @@ import mmtoolkit
 from mmtoolkit.base.errors import UserError
 from runs import SMALL, assert_refused, mmt, sets
 
-HEAVY = Path(__file__).parents[1] / "extensions" / "heavy.py"
+HEAVY = Path(__file__).parents[2] / "docs" / "examples" / "heavy.py"
 FIRST = ["data.rows={train: 200, valid: 40, test: 40}", "train.epochs=2", "model.latent_dim=3", "train.batch_size=50"]
 
 
@@ -111,7 +111,7 @@ def _log_likelihood(run: mmtoolkit.TrainedRun) -> Tensor:
 
 
 def test_a_model_without_the_option_says_so(tmp_path: Path) -> None:
-    mixtures = HEAVY.parent / "mixtures.py"
+    mixtures = Path(__file__).parents[1] / "extensions" / "mixtures.py"
     changes = sets("model={kind: mmvae, latent_dim: 3, prior: mixture}")
     ended = mmt("--plugin", mixtures, "run", "fashion_mini", "--out", tmp_path / "x", *changes)
     assert_refused(ended, ["--set model.prior: unknown key", "kind, latent_dim"])
