@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -157,13 +158,18 @@ class LinesInJson(JsonLines):
         try:
             names, count = super()._names_and_count
         except UserError:
-            with self._text("\n") as text:
-                if (whole := _value(text.read())) is not None:
-                    raise _other(self.path, whole) from None
+            if (whole := self._value()) is not None:
+                raise _other(self.path, whole) from None
             raise
         if count == 1 and all(isinstance(self.column(name)[0], (list, dict)) for name in names):
             raise _other(self.path, dict.fromkeys(names))
         return names, count
+
+    def _value(self) -> Any:
+        """The value of the whole text; None if it is not JSON."""
+        with contextlib.suppress(UnicodeError, OSError, EOFError), self._text("\n") as text:
+            return _value(text.read())
+        return None
 
 
 def open_json(path: Path, reading: Reading) -> TableFile:
