@@ -62,6 +62,7 @@ def test_samples_and_rows_that_have_nothing_have_the_prior(mixture: Path) -> Non
     assert ((z.mean(0) - module.mean).abs() < 5 * z.std(0) / math.sqrt(2000)).all()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_same_weights(tmp_path: Path) -> None:
     whole = trained(tmp_path / "whole", "model.prior=mixture")
     part = trained(tmp_path / "part", "model.prior=mixture", "train.epochs=1")

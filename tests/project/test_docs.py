@@ -75,11 +75,11 @@ def numberless(text: str) -> list[str]:
     "name",
     [
         "core_loop.py",
-        "features.py",
+        pytest.param("features.py", marks=pytest.mark.slow),
         pytest.param("lightning_module.py", marks=pytest.mark.slow),
         "python_api.py",
         pytest.param("using_a_run.py", marks=pytest.mark.slow),
-        "watcher.py",
+        pytest.param("watcher.py", marks=pytest.mark.slow),
     ],
 )
 def test_example_prints_what_its_page_shows(name: str) -> None:

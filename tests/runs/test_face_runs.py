@@ -27,7 +27,12 @@ def faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("schema", "changes", "scored"),
     [
         ("celeba-small", [], {"image", "attributes"}),
-        ("celeba19-small", ["data.supervision={keep: 0.3}"], {"image", "Male", "Smiling"}),
+        pytest.param(
+            "celeba19-small",
+            ["data.supervision={keep: 0.3}"],
+            {"image", "Male", "Smiling"},
+            marks=pytest.mark.slow,
+        ),
         pytest.param("vision-small", [], {"image", "edges", "mask"}, marks=pytest.mark.slow),
         ("celeba-small", ["model.kind=cvae"], {"image"}),
         pytest.param("celeba-small", ["model.kind=jmvae"], {"image", "attributes"}, marks=pytest.mark.slow),

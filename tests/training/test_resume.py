@@ -124,6 +124,7 @@ def test_two_processes_train_one_model(schema: Path, tmp_path: Path) -> None:
     assert_facts(alone.err, f"{tmp_path / 'run'}: ", "2 processes", "not 1", "give --devices 2")
 
 
+@pytest.mark.slow
 def test_resume_keeps_the_precision_and_the_first_record(schema: Path, undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(undisturbed, folder)
