@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
-from pydantic import NonNegativeFloat
+from pydantic import NonNegativeFloat, field_validator
 from torch import Tensor, nn
 
 from mmtoolkit.base.better import Better
 from mmtoolkit.components.component import Component
 from mmtoolkit.components.proposal import Proposal
 from mmtoolkit.tables.cells import Cells
+from mmtoolkit.tables.reading import sign_list
 from mmtoolkit.tables.summary import ColumnSummary
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class Modality(Component):
     missing: tuple[str, ...] | None = None
     """Texts or numbers that mean a missing cell in the modality's columns, besides those of the source. A cell is one
     of them if it has the same text or is the same number: -99 takes -99, -99.0 and "-99"."""
+
+    _missing_as_list = field_validator("missing", mode="before")(sign_list)
 
     @classmethod
     def propose(cls, column: ColumnSummary) -> Proposal | None:

@@ -122,12 +122,13 @@ def fitted(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
 
     A column of whole numbers rounds its cells. Text becomes a number, or yes or no, if the column holds these.
     """
-    values = [None if cell is None else _fit(cell, kind) for cell in cells]
-    return pa.array(values, kind)
+    return pa.array([_fit(cell, kind) for cell in cells], kind)
 
 
 def _fit(cell: Any, kind: pa.DataType) -> Any:
     """A cell as a value for `pa.array` of the type, or None."""
+    if cell is None:
+        return None
     try:
         if is_text(kind):
             cell = plain(cell)
@@ -202,12 +203,28 @@ def replaced(
     if pa.types.is_dictionary(kind):
         values, unfit = replaced(column.dictionary_decode(), places, cells)
         return _encoded(values, kind), unfit
-    new = fitted(cells, kind)
-    unfit = int(pc.sum(pc.is_null(new)).as_py() or 0)
+    if pa.types.is_run_end_encoded(kind):
+        values, unfit = replaced(pc.run_end_decode(column), places, cells)
+        return pc.run_end_encode(values, run_end_type=kind.run_end_type), unfit
+    if (same := _without_views(kind)) != kind:  # Arrow selects no views
+        values, unfit = replaced(column.cast(same), places, cells)
+        assert isinstance(values, pa.Array)
+        return values.cast(kind), unfit
+    fits = [_fit(cell, kind) for cell in cells]
+    unfit = sum(cell is None for cell in fits)
+    if unfit == len(fits):  # Arrow cannot even select cells of some types, such as unions
+        return column, unfit
     indices = np.arange(len(column))
-    fits = np.asarray(new.is_valid())
-    indices[np.asarray(places, dtype=np.int64)[fits]] = len(column) + np.flatnonzero(fits)
-    return pa.concat_arrays([column, new]).take(pa.array(indices)), unfit
+    stays = np.array([cell is None for cell in fits])
+    indices[np.asarray(places, dtype=np.int64)[~stays]] = len(column) + np.flatnonzero(~stays)
+    return pa.concat_arrays([column, pa.array(fits, kind)]).take(pa.array(indices)), unfit
+
+
+def _without_views(kind: pa.DataType) -> pa.DataType:
+    """The type of the same texts or bytes, one after the other."""
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    return pa.large_binary() if pa.types.is_binary_view(kind) else kind
 
 
 def _encoded(values: pa.Array, kind: pa.DictionaryType) -> pa.Array:

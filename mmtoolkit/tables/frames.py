@@ -3,67 +3,26 @@
 from __future__ import annotations
 
 import sys
-from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.tables.fitting import as_known, combined, fitted, is_bytes, is_picture, is_text, plain, replaced
-from mmtoolkit.tables.row_table import RowTable
-from mmtoolkit.tables.rows import Raw, Rows
-
-Fills = Mapping[str, tuple[Sequence[int], Sequence[Any]]]
-"""Column -> the rows to fill, and their cells."""
-New: TypeAlias = pa.Array | list[Any] | NDArray[np.float64]
-"""A new column: an Arrow array, cells of any type, or numbers with NaN for missing ones."""
-
-
-class Frame(RowTable):
-    """A table in memory. Its methods return new tables of the same kind and never change it.
-
-    Args:
-        data: the table.
-        missing: texts that mean a missing cell.
-    """
-
-    def __init__(self, data: Any, missing: Collection[str]) -> None:
-        self.data, self.missing = data, missing
-
-    @abstractmethod
-    def raw(self, name: str) -> Raw:
-        """A column: an Arrow array with null where missing, or a list if its cells are of any type."""
-
-    @abstractmethod
-    def with_filled(self, cells: Fills, added: Mapping[str, New]) -> tuple[Any, dict[str, int]]:
-        """Fill cells and add columns: the new table, and column -> how many cells did not fit its type."""
-
-    @abstractmethod
-    def alongside(self, keep: Sequence[str], numbers: Mapping[str, NDArray[Any]]) -> Any:
-        """A table of some columns of this one, then new columns of numbers."""
-
-    @cached_property
-    def _columns(self) -> dict[str, Raw]:
-        return {}
-
-    def rows(self, size: int, names: Sequence[str] | None = None) -> Iterator[Rows]:
-        """All rows in order, up to `size` at a time."""
-        columns = {}
-        for name in self.names if names is None else names:
-            if name not in self._columns:
-                self._columns[name] = self.raw(name)
-            columns[name] = self._columns[name]
-        for start in range(0, len(self), size):
-            yield Rows({name: column[start : start + size] for name, column in columns.items()}, self.missing)
+from mmtoolkit.base.words import shorten
+from mmtoolkit.tables.columns_frame import ColumnsFrame
+from mmtoolkit.tables.fitting import as_known, combined, fitted, is_picture, is_text, plain, replaced
+from mmtoolkit.tables.frame import Fills, Frame, New, listed
+from mmtoolkit.tables.rows import Raw
 
 
 def is_table(data: Any) -> bool:
     """Whether an object may be a table: a frame, or a mapping of columns."""
-    return isinstance(data, Mapping) or hasattr(data, "__arrow_c_stream__") or hasattr(data, "columns")
+    streams = hasattr(data, "__arrow_c_stream__") and not hasattr(data, "chunks") and not hasattr(data, "dtype")
+    return isinstance(data, Mapping) or streams or hasattr(data, "columns")
 
 
 def frame_of(data: Any, missing: Collection[str] = ()) -> Frame:
@@ -94,9 +53,11 @@ def frame_of(data: Any, missing: Collection[str] = ()) -> Frame:
         frame = _Polars(data, missing)
     elif isinstance(data, Mapping):
         for name, cells in data.items():
-            if not hasattr(cells, "__len__") or isinstance(cells, str):
-                raise UserError(f"the column {name!r} holds {cells!r}, no list; give its cells as a list")
-        frame = _Mapping(data, missing)
+            if not _is_column(cells):
+                raise UserError(f"the column {name!r} is {shorten(repr(cells), 40)}, no list; give its cells as a list")
+        alone = {str(name): _alone(str(name), cells) for name, cells in data.items()}
+        parts = {name: frame_of(table, missing) for name, table in alone.items() if table is not None}
+        frame = ColumnsFrame(data, missing, parts)
     else:
         try:
             frame = _Arrow(pa.table(data), missing)
@@ -108,6 +69,22 @@ def frame_of(data: Any, missing: Collection[str] = ()) -> Frame:
     if duplicate := next((name for name in frame.names if frame.names.count(name) > 1), None):
         raise UserError(f"two columns are named {duplicate!r}; rename one")
     return frame
+
+
+def _is_column(cells: Any) -> bool:
+    """Whether an object lists the cells of a column."""
+    unordered = isinstance(cells, (str, bytes, Mapping, Set))
+    return hasattr(cells, "__len__") and not unordered and getattr(cells, "ndim", 1) > 0
+
+
+def _alone(name: str, cells: Any) -> Any:
+    """A column of pandas, polars or Arrow as a table of its own; None for all other columns."""
+    pandas, polars = sys.modules.get("pandas"), sys.modules.get("polars")
+    if pandas is not None and isinstance(cells, (pandas.Series, pandas.api.extensions.ExtensionArray)):
+        return pandas.DataFrame({name: cells})
+    if polars is not None and isinstance(cells, polars.Series):
+        return polars.DataFrame({name: cells})
+    return pa.table({name: cells}) if isinstance(cells, (pa.Array, pa.ChunkedArray)) else None
 
 
 class _Arrow(Frame):
@@ -127,14 +104,12 @@ class _Arrow(Frame):
             place, old = self.names.index(name), combined(self.data.column(name))
             if old.type == pa.null():
                 old = old.cast(pa.array([plain(cell) for cell in new]).type)
-            if not is_bytes(old.type):
-                _check_no_picture(name, new)
+            _check_no_picture(name, new)
             column, unfit[name] = replaced(old, places, new)
             table = table.set_column(place, self.data.schema.field(name).with_type(old.type), column)
         for name, column in added.items():
             _check_no_picture(name, column)
-            array = column if isinstance(column, pa.Array) else pa.array(list(map(plain, column)), from_pandas=True)
-            table = table.append_column(name, array)
+            table = table.append_column(name, column if isinstance(column, pa.Array) else _with_nulls(column))
         return table, unfit
 
     def alongside(self, keep: Sequence[str], numbers: Mapping[str, NDArray[Any]]) -> Any:
@@ -144,57 +119,15 @@ class _Arrow(Frame):
         return table
 
 
+def _with_nulls(column: Any) -> pa.Array:
+    """A new column of plain cells, or of numbers with NaN for missing ones."""
+    kind = pa.float64() if isinstance(column, np.ndarray) else None
+    return pa.array(listed(column), kind, from_pandas=True)
+
+
 def _check_no_picture(name: str, cells: Sequence[Any] | New) -> None:
     if isinstance(cells, list) and any(map(is_picture, cells)):
         raise UserError(f"column {name}: an Arrow table holds no pictures; give images=FOLDER, in which to keep them")
-
-
-class _Mapping(Frame):
-    @cached_property
-    def _keys(self) -> dict[str, Any]:
-        return {str(key): key for key in self.data}
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(map(str, self.data))
-
-    def __len__(self) -> int:
-        lengths = {name: len(cells) for name, cells in self.data.items()}
-        if len(set(lengths.values())) > 1:
-            raise UserError(f"the columns of a table have one length; here {lengths}")
-        return next(iter(lengths.values()), 0)
-
-    def raw(self, name: str) -> Raw:
-        cells = self.data[self._keys[name]]
-        if isinstance(cells, (list, tuple)):
-            return list(cells)
-        array = np.asarray(cells)
-        return pa.array(array, from_pandas=True) if array.ndim == 1 and array.dtype.kind in "biuf" else list(array)
-
-    def with_filled(self, cells: Fills, added: Mapping[str, New]) -> tuple[Any, dict[str, int]]:
-        columns, unfit = dict(self.data), {}
-        for name, (places, new) in cells.items():
-            key = self._keys[name]
-            old = self.data[key]
-            if isinstance(old, np.ndarray) and old.dtype.kind in "biuf":
-                values = fitted(new, pa.from_numpy_dtype(old.dtype))
-                columns[key], unfit[name] = old.copy(), values.null_count
-                for place, cell in zip(places, values.to_pylist(), strict=True):
-                    columns[key][place] = columns[key][place] if cell is None else cell
-            else:
-                columns[key] = old.astype(object) if isinstance(old, np.ndarray) else list(old)
-                for place, cell in zip(places, as_known(self._columns[name], new), strict=True):
-                    columns[key][place] = cell
-        return columns | {name: _listed(column) for name, column in added.items()}, unfit
-
-    def alongside(self, keep: Sequence[str], numbers: Mapping[str, NDArray[Any]]) -> Any:
-        return {self._keys[name]: self.data[self._keys[name]] for name in keep} | dict(numbers)
-
-
-def _listed(column: New) -> Any:
-    if isinstance(column, pa.Array):
-        return column.to_pylist()
-    return column if isinstance(column, np.ndarray) else [plain(cell) for cell in column]
 
 
 class _Pandas(Frame):
@@ -228,12 +161,16 @@ class _Pandas(Frame):
             frame.isetitem(self.names.index(name), column)
         pandas = sys.modules["pandas"]
         series = {name: pandas.Series(_for_pandas(column), index=frame.index) for name, column in added.items()}
-        answer = pandas.concat([frame, pandas.DataFrame(series)], axis=1) if series else frame
-        answer.attrs = frame.attrs
-        return answer, unfit
+        return self._beside(frame, pandas.DataFrame(series)) if series else frame, unfit
+
+    def _beside(self, frame: Any, new: Any) -> Any:
+        """A frame with new columns after its own, and all that the owner's frame has besides columns."""
+        names = self.data.columns.names
+        answer = sys.modules["pandas"].concat([frame, new], axis=1).rename_axis(columns=names)
+        return answer.__finalize__(self.data)
 
     def _filled(self, name: str, places: Sequence[int], new: Sequence[Any]) -> tuple[Any, int]:
-        column, raw = self._series(name).copy(), self._columns[name]
+        column, raw = self._series(name).copy(), self.values(name)
         if any(map(is_picture, new)) or column.dtype == object or getattr(raw, "type", None) == pa.null():
             column = column.astype(object)
             for place, cell in zip(places, as_known(raw, new), strict=True):
@@ -241,6 +178,10 @@ class _Pandas(Frame):
             return column, 0
         if isinstance(raw, list):
             return _put(column, places, as_known(raw, new))
+        if self._has_no_value(column) and fitted(new, raw.type).null_count:
+            column = column.astype(object)
+            column.iloc[list(places)] = list(map(plain, new))
+            return column.infer_objects(), 0
         if _is_sparse(column):
             dense, unfit = _put(column.sparse.to_dense(), places, fitted(new, raw.type).to_pylist())
             return dense.astype(column.dtype), unfit
@@ -254,11 +195,15 @@ class _Pandas(Frame):
             column = column.cat.add_categories([cell for cell in categories if cell not in column.cat.categories])
         return _put(column, places, fitted(new, kind).to_pylist())
 
+    @staticmethod
+    def _has_no_value(column: Any) -> bool:
+        """Whether a column is what pandas makes of cells without any value: floats, all of them NaN."""
+        return column.dtype == np.float64 and bool(column.isna().all())
+
     def alongside(self, keep: Sequence[str], numbers: Mapping[str, NDArray[Any]]) -> Any:
         pandas = sys.modules["pandas"]
         new = pandas.DataFrame(dict(numbers), index=self.data.index)
-        copied = self.data.iloc[:, [self.names.index(name) for name in keep]]
-        return pandas.concat([copied, new], axis=1) if keep else new
+        return self._beside(self.data.iloc[:, [self.names.index(name) for name in keep]], new)
 
 
 def _is_sparse(column: Any) -> bool:
@@ -293,7 +238,7 @@ def _series_like(column: Any, values: Any) -> Any:
 def _for_pandas(column: New) -> Any:
     """A new column as pandas holds it: whole numbers, yes and no with holes in types that have holes."""
     if not isinstance(column, pa.Array):
-        return _listed(column)
+        return listed(column)
     if column.null_count and pa.types.is_boolean(column.type):
         return sys.modules["pandas"].array(column.to_pylist(), dtype="boolean")
     if column.null_count and pa.types.is_integer(column.type):
@@ -324,7 +269,7 @@ class _Polars(Frame):
         polars = sys.modules["polars"]
         columns, unfit = [], {}
         for name, (places, new) in cells.items():
-            old, kind = self._columns[name], self.data.schema[name]
+            old, kind = self.values(name), self.data.schema[name]
             if isinstance(old, list) or any(map(is_picture, new)):
                 whole = list(self.data.get_column(name))
                 for place, cell in zip(places, as_known(whole, new), strict=True):
@@ -347,7 +292,7 @@ class _Polars(Frame):
                 columns.append(polars.from_arrow(cells_of).alias(name))
                 continue
             pictures = any(map(is_picture, cells_of))
-            columns.append(polars.Series(name, _listed(cells_of), dtype=polars.Object if pictures else None))
+            columns.append(polars.Series(name, listed(cells_of), dtype=polars.Object if pictures else None))
         return self.data.with_columns(columns), unfit
 
     def alongside(self, keep: Sequence[str], numbers: Mapping[str, NDArray[Any]]) -> Any:

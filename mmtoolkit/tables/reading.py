@@ -6,9 +6,11 @@ import codecs
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from mmtoolkit.tables.beside import FilesBeside
+from mmtoolkit.tables.cells import is_nothing
 
 Format = Literal["csv", "parquet", "arrow", "json", "jsonl", "xlsx"]
 
@@ -61,6 +63,11 @@ class Reading(BaseModel):
         """Finds files that cells name relative to a folder."""
         return FilesBeside(folder, self.files_outside, self.absent_files)
 
+    @field_validator("missing", mode="before")
+    @classmethod
+    def _listed(cls, missing: Any) -> Any:
+        return sign_list(missing)
+
     @field_validator("delimiter")
     @classmethod
     def _separates(cls, delimiter: str | None) -> str | None:
@@ -88,9 +95,26 @@ class Reading(BaseModel):
         return encoding
 
 
+def sign_list(missing: Any) -> Any:
+    """The option `missing` as a list of texts and numbers, without None and NaN, which always mean a missing cell.
+
+    Raises:
+        ValueError: it is no list.
+    """
+    if missing is None:
+        return None
+    if isinstance(missing, np.ndarray):
+        missing = missing.tolist()
+    if not isinstance(missing, (list, tuple, set, frozenset)):
+        raise ValueError(f"{missing!r} is no list of texts and numbers; give one, such as ['NA', -99]")
+    signs = [sign.item() if isinstance(sign, np.generic) else sign for sign in missing]
+    return [sign for sign in signs if not is_nothing(sign)]
+
+
 def unless_usual(missing: Any) -> Any:
     """The option `missing` of a schema; None, the default, if it lists the usual texts.
 
     Runs of 0.1 have the usual texts in their schema whether or not their user asked for them.
     """
-    return None if isinstance(missing, (list, tuple)) and tuple(missing) == MISSING else missing
+    signs = sign_list(missing)
+    return None if signs is not None and tuple(signs) == MISSING else signs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mmtoolkit.tables.cells import Cells
+from mmtoolkit.tables.cells import Cells, is_nothing
 from mmtoolkit.tables.nested import numbers_of_lists
 from mmtoolkit.tables.signs import Signs, signs_of
 
@@ -69,14 +68,13 @@ class Rows:
 
 
 def _of_values(values: Sequence[Any], signs: Signs) -> list[Any]:
-    def known(value: Any) -> bool:
-        return not (isinstance(value, float) and math.isnan(value)) and signs.shown(value) is None
-
-    return [value if known(value) else None for value in values]
+    return [None if is_nothing(value) or signs.shown(value) is not None else value for value in values]
 
 
 def _computable(array: pa.Array) -> pa.Array:
-    """The same values in a type that Arrow has functions for: no dictionary, no numbers in half precision."""
+    """The same values in a type that Arrow has functions for: no dictionary or runs, no half precision."""
+    if pa.types.is_run_end_encoded(array.type):
+        array = pc.run_end_decode(array)
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     return array.cast(pa.float32()) if pa.types.is_float16(array.type) else array

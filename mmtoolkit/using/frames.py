@@ -14,8 +14,9 @@ from PIL import Image
 
 from mmtoolkit.base.files import filling_folder, safe_name
 from mmtoolkit.components import Run
-from mmtoolkit.tables.fitting import fitted, is_picture
-from mmtoolkit.tables.frames import New
+from mmtoolkit.tables.fitting import fitted, is_bytes, is_picture
+from mmtoolkit.tables.frame import Frame, New
+from mmtoolkit.tables.output import png
 from mmtoolkit.using.embedding import Embedder, check_copied_columns, embedding_columns, read_by
 from mmtoolkit.using.imputing import Filling, Imputer, ImputeSummary, TypedRun
 from mmtoolkit.using.run_table import RunTable
@@ -36,7 +37,7 @@ def impute_frame(
     with contextlib.ExitStack() as stack:
         save_picture = None if images is None else _pictures_in(run, Path(images), stack)
         for filling in imputer.fillings(names=()):
-            _collect(filling, cells, save_picture)
+            _collect(filling, cells, frame, save_picture)
             for name, numbers in filling.spread.items():
                 spread[name][filling.start : filling.start + len(numbers)] = numbers
     added: dict[str, New] = {}
@@ -60,11 +61,14 @@ def _new_column(places: Sequence[int], cells: Sequence[Any], length: int, kind: 
 
 
 def _collect(
-    filling: Filling, cells: dict[str, tuple[list[int], list[Any]]], save_picture: _SavePicture | None
+    filling: Filling, cells: dict[str, tuple[list[int], list[Any]]], frame: Frame, save_picture: _SavePicture | None
 ) -> None:
+    """Add predictions to the cells, pictures as their column holds them: as bytes, as paths, or as they are."""
     for column, (places, new) in filling.cells.items():
         rows = [filling.start + place for place in places]
-        if save_picture is not None:
+        if any(map(is_picture, new)) and _holds_bytes(frame, column):
+            new = [png(cell) for cell in new]
+        elif save_picture is not None:
             new = [
                 save_picture(cell, row, column) if is_picture(cell) else cell
                 for row, cell in zip(rows, new, strict=True)
@@ -72,6 +76,12 @@ def _collect(
         into = cells.setdefault(column, ([], []))
         into[0].extend(rows)
         into[1].extend(new)
+
+
+def _holds_bytes(frame: Frame, column: str) -> bool:
+    """Whether the known cells of a column are bytes."""
+    known = frame.values(column) if column in frame.names else []
+    return is_bytes(known.type) if isinstance(known, pa.Array) else any(isinstance(cell, bytes) for cell in known)
 
 
 def _pictures_in(run: Run, folder: Path, stack: contextlib.ExitStack) -> _SavePicture:

@@ -108,12 +108,16 @@ class Imputer:
         signs: further texts that no cell is filled with, since a reader of the new table takes them for missing.
 
     Raises:
-        UserError: the table already has a column with the name of a new column for the spread.
+        UserError: the table already has a column with the name of a new column for the spread, or a number is no
+            whole number of 0 or more.
     """
 
     def __init__(
         self, run: TypedRun, table: RunTable, samples: int = 0, seed: int = 0, signs: Collection[str] = ()
     ) -> None:
+        for option, number in (("samples", samples), ("seed", seed)):
+            if not isinstance(number, int) or number < 0:
+                raise UserError(f"{option}: {number!r} does not fit; give a whole number of 0 or more")
         self.run, self.table, self.samples, self.seed, self.signs = run, table, samples, seed, signs
         self.filled: Counter[str] = Counter()
         """Column -> how many of its cells are filled."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +22,7 @@ from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.data.dataset import columns_text
 from mmtoolkit.tables import FilesBeside, Rows, RowTable
 from mmtoolkit.tables.cells import Cells
+from mmtoolkit.tables.reading import MISSING
 from mmtoolkit.using.user_table import Policy, UserTable
 
 _READ_BYTES = 1 << 24
@@ -89,6 +92,8 @@ class RunTable:
         """Modality -> how many of its cells cannot be read, and the first fault with its row."""
         self.valueless: dict[str, tuple[int, str]] = {}
         """Column -> how many of its texts stand for no value, such as nan, and the first one with its row."""
+        self.classes_as_signs: dict[str, Counter[str]] = {}
+        """Column -> sign of a missing cell that the run knows as a class -> how many cells show it."""
 
     @classmethod
     def of(cls, run: Run, user_table: UserTable, used: Collection[str] | None = None) -> RunTable:
@@ -126,6 +131,12 @@ class RunTable:
                 for name, (count, first) in self.bad.items()
             ),
             *(
+                f"{self.table.called}: cells of {column} that count as missing, though the run knows their class: "
+                f"{', '.join(f'{count:,} {sign}' for sign, count in counts.items())}; to keep them, list the other "
+                f"signs alone, missing: {json.dumps([sign for sign in MISSING if sign not in counts])}"
+                for column, counts in self.classes_as_signs.items()
+            ),
+            *(
                 f"{self.table.called}: texts of {column} that stand for no value: {count:,}; {stay}, unless you list "
                 f"them as missing; first, {first}"
                 for column, (count, first) in self.valueless.items()
@@ -149,6 +160,7 @@ class RunTable:
         return ", ".join(f"{name} (did you mean {meant[name]!r}?)" if name in meant else name for name in lacking)
 
     def _piece(self, start: int, rows: Rows, with_blank: bool) -> Piece:
+        self._count_classes_as_signs(rows)
         empty: Cells = [None] * len(rows)
         chunk = {column: rows.cells(column) for column in self.columns} | dict.fromkeys(self.absent, empty)
         values: dict[str, Tensor] = {}
@@ -171,6 +183,25 @@ class RunTable:
         absent = torch.zeros(len(rows), dtype=torch.bool)
         present = torch.stack([absent if parsed is None else parsed.present for parsed in by_modality.values()], dim=1)
         return Piece(start, rows, Batch.of_present(len(rows), values, places), present, by_modality, blank)
+
+    @cached_property
+    def _ambiguous(self) -> dict[str, set[str]]:
+        """Column -> the usual signs in a table without null that the run knows as classes: NA may be Namibia."""
+        if self.table.has_null:
+            return {}
+        classes: dict[str, set[str]] = {}
+        for name in self.used:
+            modality = self.run.modalities[name]
+            known = ({*MISSING} - {""}) & {cell for cell in modality.example_cells() if isinstance(cell, str)}
+            own = {*(modality.missing or ())}
+            classes |= {column: known - own for column in modality.source_columns(name) if known - own}
+        return {column: signs for column, signs in classes.items() if column in self.columns}
+
+    def _count_classes_as_signs(self, rows: Rows) -> None:
+        for column, known in self._ambiguous.items():
+            counts = Counter({sign: count for sign, count in rows.signs(column).items() if sign in known})
+            if counts:
+                self.classes_as_signs[column] = self.classes_as_signs.get(column, Counter()) + counts
 
     def _faults(self, start: int, name: str, parsed: Parsed) -> list[str]:
         """A line for each of the first bad cells if `on_bad_cell` is `error`; otherwise count them for `notes`."""

@@ -16,7 +16,8 @@ from mmtoolkit.components import DataPath, Run, Source
 from mmtoolkit.schema.overrides import parse_override
 from mmtoolkit.sources.table_path import refuse_location
 from mmtoolkit.tables import FilesBeside, Reading, RowTable, TableFile, open_table
-from mmtoolkit.tables.frames import Frame, frame_of
+from mmtoolkit.tables.frame import Frame
+from mmtoolkit.tables.frames import frame_of
 from mmtoolkit.tables.parts import folder_of
 
 Policy = Literal["error", "missing"]
@@ -85,7 +86,9 @@ class UserTable(Reading):
                 text = f"{text[0].lower()}{text[1:]}, not {fault['input']!r}"
             if fault["loc"][0] not in cls.options:
                 raise UserError(text) from error
-            raise UserError(f"{spelled('.'.join(map(str, fault['loc'])))}: {text}; change it") from error
+            raise UserError(
+                f"{spelled('.'.join(map(str, fault['loc'])))}: {text}{'' if '; ' in text else '; change it'}"
+            ) from error
 
 
 class UserFile(UserTable):

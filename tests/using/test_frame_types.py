@@ -216,3 +216,46 @@ def test_names_of_columns_that_are_numbers(tmp_path: Path) -> None:
     assert filled[0].notna().all()
     assert run.embed(pandas.DataFrame({0: [1.0], 1: ["a"]}), keep=["1"])[1].tolist() == ["a"]
     assert run.impute({0: [1.0, None]})[0][1] is not None
+
+
+class Owned(pandas.DataFrame):  # type: ignore[misc]
+    """A frame of an owner, as geopandas has them."""
+
+    _metadata = ["owner"]  # noqa: RUF012
+
+    @property
+    def _constructor(self) -> type[Owned]:
+        return Owned
+
+
+def test_all_that_a_frame_has_stays_with_columns_that_are_added(tmp_path: Path) -> None:
+    run = untrained({"x": Numeric(), "y": Numeric()}, tmp_path, train={"x": [1.0, 2.0], "y": [1.0, 2.0]})
+    frame = Owned(of_pandas(NUMBERS)).set_axis(["i", "j", "k", "l"]).rename_axis(columns="things")
+    frame.attrs, frame.owner = {"from": "here"}, "me"
+    frame.flags.allows_duplicate_labels = False
+    for new in (run.impute(frame), run.impute(frame, samples=2), run.embed(frame, keep=["x"])):
+        assert type(new) is Owned
+        assert (new.owner, new.attrs, new.columns.name) == ("me", {"from": "here"}, "things")
+        assert not new.flags.allows_duplicate_labels
+        assert list(new.index) == ["i", "j", "k", "l"]
+
+
+def test_a_column_without_any_value_takes_the_type_of_its_fills(tmp_path: Path) -> None:
+    """Pandas reads a column of a file that has no value as floats."""
+    train = {"x": ["oats", "rye"], "y": [1.0, 2.0]}
+    run = untrained({"x": Label(classes=("oats", "rye")), "y": Numeric()}, tmp_path, train=train)
+    frame = pandas.DataFrame({"x": [float("nan")] * 2, "y": [float("nan")] * 2})
+    filled, counts = run.impute(frame, summary=True)
+    assert {*filled["x"]} <= {"oats", "rye"}
+    assert filled["x"].dtype == "str"
+    assert filled["y"].dtype == float
+    assert not counts.unfilled
+    assert frame["x"].isna().all()
+
+
+def test_a_spread_without_a_filled_cell_is_a_column_of_numbers_with_nulls(tmp_path: Path) -> None:
+    run = untrained({"x": Numeric(), "y": Numeric()}, tmp_path, train={"x": [1.0, 2.0], "y": [1.0, 2.0]})
+    columns = {"x": [1.0, 2.0], "y": [1.0, None]}
+    table = run.impute(pa.table(columns), samples=2)
+    assert table.schema.field("x_std").type == pa.float64()
+    assert table.column("x_std").null_count == 2

@@ -150,3 +150,15 @@ def test_a_prediction_that_the_encoding_lacks_stays_missing(tmp_path: Path) -> N
     assert out.read_bytes() == table.read_bytes()
     assert_facts(notes[0], "filled no cell")
     assert_facts(notes[1], "crop that stay missing: 1; ", "cp1252")
+
+
+def test_a_class_that_a_text_table_reads_as_missing_is_told(tmp_path: Path) -> None:
+    """A run on a frame knows NA, Namibia, as a class; in a CSV file NA is a sign of a missing cell by default."""
+    run = untrained({"country": Label(classes=("DE", "NA"))}, tmp_path, train={"country": ["DE", "NA"]})
+    path, out = tmp_path / "t.csv", tmp_path / "out.csv"
+    path.write_text("country,x\nNA,1\nDE,2\nNA,3\n,4\n")
+    (note,) = [line for line in impute_table(run, UserFile.for_run(run, {}, path=path), out) if "their class" in line]
+    assert_facts(note, "t.csv: ", "country", "missing", "2 NA", "; ", 'missing: ["", "N/A"')
+    lines = impute_table(run, UserFile.for_run(run, {"missing": [""]}, path=path), out, overwrite=True)
+    assert not any("their class" in line for line in lines)
+    assert out.read_text().startswith("country,x\nNA,1\nDE,2\nNA,3\n")

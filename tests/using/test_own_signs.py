@@ -274,3 +274,24 @@ def test_the_summary_counts_what_changed(run: TrainedRun) -> None:
     assert counts.bad["allergy"][0] == counts.bad["height"][0] == 1
     assert_facts(counts.bad["height"][1], "row 4, column height: 'tall'")
     assert list(counts.notes) == [str(warning.message) for warning in warned]
+
+
+def test_numbers_and_nothing_in_the_list_of_an_array(tmp_path: Path) -> None:
+    run = untrained({"x": Numeric(), "y": Numeric()}, tmp_path, train={"x": [1.0, 2.0], "y": [1.0, 2.0]})
+    frame = pandas.DataFrame({"x": [-99, 1], "y": [1.0, 2.0]})
+    for signs in ([np.int64(-99)], np.array([-99]), {-99, None}, (-99.0, float("nan"))):
+        assert run.impute(frame, missing=signs)["x"].tolist() != [-99, 1]
+    names = run.impute({"x": [1.0, 2.0], "y": [None, 2.0], "name": ["nan", "None"]}, missing=[None, float("nan")])
+    assert names["name"] == ["nan", "None"]
+    source = Arrays.of({"x": ["nan", "None"]}, missing=[None, float("nan")], split={"train": 1.0})
+    assert list(source.load("train").column("x")) == ["nan", "None"]
+    modality = Label.model_validate({"missing": [np.int64(-99), None]})
+    assert modality.missing == ("-99",)
+
+
+@pytest.mark.parametrize("signs", ["NA", -99, None.__class__])
+def test_signs_that_are_no_list_say_so(signs: Any, tmp_path: Path) -> None:
+    run = untrained({"x": Numeric()}, tmp_path, train={"x": [1.0, 2.0]})
+    with pytest.raises(UserError) as raised:
+        run.impute({"x": [1.0, None]}, missing=signs)
+    assert_facts(str(raised.value), "missing: ", f"{signs!r} is no list", "; ")
