@@ -137,4 +137,7 @@ def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
     Arrow trusts the file. Without this check a damaged file could end the process, or fail later when you read a cell.
     """
     batch.validate(full=True)
+    for column in batch.columns:
+        if pa.types.is_string_view(column.type):  # of these, Arrow checks the places of the texts alone
+            column.cast(pa.large_string()).validate(full=True)
     return batch

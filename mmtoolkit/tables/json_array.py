@@ -63,7 +63,9 @@ class JsonArray(TextFile):
             if fault and len(faults) <= _MOST_FAULTS:
                 faults.append(f"{self._line(text, start)}: {fault}")
         if faults:
-            raise UserError(first_lines(faults, _MOST_FAULTS, f"{self.path}: and more objects like these"))
+            raise UserError(
+                first_lines(list(dict.fromkeys(faults)), _MOST_FAULTS, f"{self.path}: and more objects like these")
+            )
         if not any(rows):
             raise UserError(f"{self.path}: holds no row; {_REMEDY}")
         stops = [*starts[1:], len(text)]

@@ -87,7 +87,7 @@ class _Rows:
             self._inside, self.body = False, at
         elif name in ("row", "c") and self._inside:
             element = self.rows[-1] if name == "row" else self.rows[-1].cells[-1]
-            element.empty = self._text[at : at + 2] != b"</"
+            element.empty = self._text[element.inner - 2 : element.inner] == b"/>"
             element.close = element.inner if element.empty else at
             element.end = element.inner if element.empty else self._after_tag(at)
 

@@ -42,7 +42,8 @@ class ColumnSummary:
         counts: how often each distinct cell occurs.
         more: whether the column has further distinct cells. Only the first few thousand are listed.
         beside: opens the files that cells may name; None if cells name no files.
-        signs: the texts that count as missing cells, and how often each occurs; without the empty text.
+        signs: the texts that count as missing cells, and how often each occurs; without the empty text in a format of
+            texts, which has no other null.
         first_rows: the row in which each distinct cell occurs first, from 0; empty if that is not known.
         type: the Arrow type of the column, or in a table without types the one that its cells ask for; None if a cell
             is no single value, or a text.
@@ -105,7 +106,8 @@ class ColumnSummary:
         """The same column with the texts in `markers` counted as missing cells."""
         present = [not (isinstance(cell, str) and cell in markers) for cell in self.cells]
         cells, counts = tuple(compress(self.cells, present)), tuple(compress(self.counts, present))
-        absent = {c: n for c, n, here in zip(self.cells, self.counts, present, strict=True) if c and not here}
+        known = zip(self.cells, self.counts, present, strict=True)
+        absent = {c: n for c, n, here in known if not here and (c or not self.text_format)}
         missing = self.missing + self.counted - sum(counts)
         rows = tuple(compress(self.first_rows, present))
         signs = {**self.signs, **absent}
@@ -178,7 +180,7 @@ class _Tally:
     def summary(self, name: str, rows: int, beside: FilesBeside | None, has_null: bool) -> ColumnSummary:
         """The summary of all cells added so far."""
         cells, counts, first_rows = tuple(self.cells), tuple(self.counts), tuple(self.rows)
-        signs = {sign: count for sign, count in self.signs.items() if sign}
+        signs = {sign: count for sign, count in self.signs.items() if sign or has_null}
         kind = column_type(self.type, cells, has_null)
         return ColumnSummary(
             name, rows, self.missing, cells, counts, self.more, beside, signs, first_rows, kind, not has_null

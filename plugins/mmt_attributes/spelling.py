@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -104,6 +105,8 @@ class Spelling:
         most: how many do at most; None if a number keeps its own.
         grouped: from how many digits before the decimal mark on they form groups; None if they never do.
         exponent: how exponents are written; None if numbers have none.
+        bare: whether nothing stands before the decimal mark of a number below 1, such as .5.
+        plus: whether a plus stands before a positive number.
     """
 
     marks: Marks
@@ -111,6 +114,8 @@ class Spelling:
     most: int | None = None
     grouped: int | None = 4
     exponent: Exponent | None = None
+    bare: bool = False
+    plus: bool = False
 
     @classmethod
     def of(cls, texts: Sequence[str], counts: Sequence[int], marks: Marks) -> Self | None:
@@ -126,10 +131,11 @@ class Spelling:
         scientific = 2 * sum(count for (_, _, exponent), count in parts if exponent) >= sum(c for _, c in parts)
         numbers = [(whole, fraction) for (whole, fraction, exponent), _ in parts if bool(exponent) == scientific]
         digits = [len(fraction) for _, fraction in numbers]
-        grouped = _grouped([whole for whole, _ in numbers], marks)
-        if exponents and not scientific:
-            return cls(marks, min(digits), None, grouped)
-        return cls(marks, min(digits), max(digits), grouped, Exponent.of(exponents) if scientific else None)
+        wholes = {whole for whole, _ in numbers}
+        most = None if exponents and not scientific else max(digits)
+        exponent = Exponent.of(exponents) if scientific else None
+        bare = "" in wholes and "0" not in wholes
+        return cls(marks, min(digits), most, _grouped(list(wholes), marks), exponent, bare, _has_plus(texts, marks))
 
     def write(self, number: float) -> str:
         """A computed number as a text of this spelling."""
@@ -147,12 +153,21 @@ class Spelling:
 
     def _marked(self, text: str) -> str:
         """A number such as -1234.50 with the marks and decimals of the column."""
-        sign = "-" if text.startswith("-") and text.strip("-0.") else ""
+        sign = ("-" if text.startswith("-") else "+" if self.plus else "") if text.strip("-0.") else ""
         whole, _, fraction = text.lstrip("-").partition(".")
         fraction = fraction.rstrip("0").ljust(self.fewest, "0")
         if self.marks.thousands and self.grouped and len(whole) >= self.grouped:
             whole = f"{int(whole):,}".replace(",", self.marks.thousands)
+        if self.bare and whole == "0" and fraction:
+            whole = ""
         return f"{sign}{whole}{self.marks.decimal if fraction else ''}{fraction}"
+
+
+def _has_plus(texts: Sequence[str], marks: Marks) -> bool:
+    """Whether each positive number has a plus, and one or more has it."""
+    numbers = [text.strip() for text in texts if marks.parts(text)]
+    positive = [text for text in numbers if not text.startswith("-") and re.search("[1-9]", text)]
+    return bool(positive) and all(text.startswith("+") for text in positive)
 
 
 def _grouped(wholes: Sequence[str], marks: Marks) -> int | None:

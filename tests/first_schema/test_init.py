@@ -109,6 +109,10 @@ LEFT_OUT: dict[str, tuple[list[Any], str | None, tuple[str, ...]]] = {
     "row numbers, shuffled": (DRAW.sample(range(60), 60), "numeric", ("counts", "rows")),
     "ids": ([f"T{n:x}" for n in range(1000, 1060)], "text", ("different", "T3e8, T3e9, T3ea")),
     "dates": ([f"2024-01-{n % 28 + 1:02d}" for n in range(60)], "text", ("dates", "2024-01-01")),
+    "dates in words": ([f"{n % 28 + 1:02d} Feb 2024" for n in range(60)], "text", ("dates", "01 Feb 2024")),
+    "dates in German": ([f"{n % 28 + 1}. März 2024" for n in range(60)], "text", ("dates", "1. März 2024")),
+    "dates in American": ([f"March {n % 28 + 1}, 2024" for n in range(60)], "text", ("dates", "March 1, 2024")),
+    "weeks": ([f"2024-W{n % 50 + 1:02d}" for n in range(60)], "text", ("dates", "2024-W01")),
     "times of day": ([f"2024-01-01T{n % 24:02d}:15:00Z" for n in range(60)], "text", ("times", "T00:15:00Z")),
     "addresses": ([f"https://x.org/{n}.png" for n in range(60)], "text", ("addresses", "https://x.org/0.png")),
     "mail": ([f"a{n}@b.org" for n in range(60)], "text", ("addresses", "a0@b.org")),
@@ -354,6 +358,14 @@ def test_what_other_programs_write_for_a_missing_cell(tmp_path: Path, others: li
     assert len(kept) == is_class
     if is_class:
         assert_facts(kept[0], "column x: ", "look like missing", "values", "'None' (2); ", "missing of the modality")
+
+
+def test_empty_texts_that_count_as_missing_among_numbers_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    cells = ["12", "7", ""] * 20
+    path.write_text("".join(json.dumps({"x": cell}) + "\n" for cell in cells))
+    (note,) = proposed(path).notes
+    assert_facts(note, f"{path}, column x: ", "count as missing", "'' (20); ")
 
 
 @pytest.mark.parametrize("ending", ["parquet", "jsonl"])

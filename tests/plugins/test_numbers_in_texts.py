@@ -236,6 +236,26 @@ def columns(draw: st.DrawFn) -> tuple[Marks, list[str], float, int]:
     return marks, cells, draw(st.floats(-1e6, 1e6)), most
 
 
+@pytest.mark.parametrize(
+    ("cells", "number", "text"),
+    [
+        ([".56", "-.34"], 0.5, ".50"),
+        ([".56", "-.34"], -0.127, "-.13"),
+        ([".56", "1.34"], 0.0, ".00"),
+        ([".56", "0.34"], 0.5, "0.50"),
+        ([".5", "2"], 0.0, "0"),
+        (["+1.5", "-0.5", "0.0"], 0.25, "+0.2"),
+        (["+1.5", "-0.5", "0.0"], 0.01, "0.0"),
+        (["+1.5", "-0.5"], -2.0, "-2.0"),
+        (["+1.5", "2.5"], 2.0, "2.0"),
+        (["-1.5"], 2.0, "2.0"),
+        (["+1.5e-03", "-2.5e-03"], 0.001, "+1.0e-03"),
+    ],
+)
+def test_signs_and_zeros_before_the_mark_are_those_of_the_column(cells: list[str], number: float, text: str) -> None:
+    assert written(number, cells) == text
+
+
 @EXAMPLES
 @given(columns())
 def test_what_is_written_reads_as_the_rounded_number(case: tuple[Marks, list[str], float, int]) -> None:

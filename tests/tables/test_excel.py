@@ -332,6 +332,15 @@ def test_cells_stand_in_order_and_every_other_byte_stays() -> None:
             with_cells(damaged, new)
 
 
+def test_an_empty_cell_with_a_style_at_the_end_of_a_row_is_filled() -> None:
+    """Excel writes such a cell for each empty one that has a format or a border, the last of a row too."""
+    rows = b'<row r="2"><c r="A2"><v>1</v></c><c r="B2" s="3"%s</row><row r="3"><c r="B3" s="3"%s</row>'
+    sheet = b"<worksheet><sheetData>" + rows + b"</sheetData></worksheet>"
+    new = {row: {2: NewCell("n", "7", (1, 2))} for row in (2, 3)}
+    for empty in (b"/>", b" />", b"></c>"):
+        assert with_cells(sheet % (empty, empty), new) == sheet % ((b' t="n"><v>7</v></c>',) * 2)
+
+
 @pytest.mark.parametrize(("name", "number"), [("A1", 1), ("Z9", 26), ("AA10", 27), ("XFD1", 16_384)])
 def test_the_letters_of_a_column(name: str, number: int) -> None:
     assert column_number(name) == number

@@ -141,6 +141,12 @@ def test_only_the_first_faults_of_an_array_are_reported(tmp_path: Path) -> None:
     assert_facts(lines[5], "FILE: ", "more objects")
 
 
+def test_a_fault_that_comes_back_in_a_line_is_reported_once(tmp_path: Path) -> None:
+    message = fault(written(tmp_path / "t.json", "[[1, 2], [3, 4]]"))
+    assert_facts(message, "FILE:1: ", "an array, not an object", "; ")
+    assert "\n" not in message
+
+
 def test_an_array_of_another_encoding(tmp_path: Path) -> None:
     path = written(tmp_path / "t.json", '[\n{"a": "ü"}]', "latin-1")
     assert_facts(fault(path), "FILE:2: ", "utf-8", "; ", "encoding")

@@ -402,3 +402,14 @@ def test_rows_are_read_some_at_a_time(tmp_path: Path) -> None:
         assert len(rows) <= 10
     assert pa.total_allocated_bytes() - before < 1 << 20
     assert len(table.column("a")) == 1000
+
+
+def test_views_of_texts_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
+    views = pa.array([b"good", b"a longer text, bad at \xaa"], pa.binary_view())
+    texts = pa.Array.from_buffers(pa.string_view(), 2, views.buffers())
+    path = tmp_path / "t.arrow"
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, pa.schema({"x": texts.type})) as writer:
+        writer.write_table(pa.table({"x": texts}))
+    with pytest.raises(UserError) as caught:
+        list(open_table(path).column("x"))
+    assert_facts(str(caught.value), f"{path}: ", "UTF8", "; ")
