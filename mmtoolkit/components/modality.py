@@ -137,6 +137,10 @@ class Modality(Component):
         """
         return _unchanged
 
+    def fixed_cells(self) -> Sequence[str]:
+        """All texts that a cell can be, such as the names of classes. Default: none, there is no such list."""
+        return ()
+
     @abstractmethod
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one value. Storage, network input and the decoder's event all have this shape."""

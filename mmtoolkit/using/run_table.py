@@ -66,6 +66,7 @@ class RunTable:
         beside: where to find the files that cells name.
         on_bad_cell: whether a cell that cannot be read is an error, or counts as missing.
         used: the modalities to read; by default all.
+        has_usual_signs: whether the table's signs of missing cells are the usual ones, which nobody listed.
 
     Raises:
         UserError: the table has none of the columns of these modalities.
@@ -78,8 +79,10 @@ class RunTable:
         beside: FilesBeside | None,
         on_bad_cell: Policy,
         used: Collection[str] | None = None,
+        has_usual_signs: bool = False,
     ) -> None:
         self.run, self.table, self.beside, self.on_bad_cell = run, table, beside, on_bad_cell
+        self.has_usual_signs = has_usual_signs
         self.used = [name for name in run.modalities if used is None or name in used]
         known = dict.fromkeys(c for name in self.used for c in run.modalities[name].source_columns(name))
         self.columns = [column for column in known if column in table.names]
@@ -93,12 +96,13 @@ class RunTable:
         self.valueless: dict[str, tuple[int, str]] = {}
         """Column -> how many of its texts stand for no value, such as nan, and the first one with its row."""
         self.classes_as_signs: dict[str, Counter[str]] = {}
-        """Column -> sign of a missing cell that the run knows as a class -> how many cells show it."""
+        """Column -> usual sign that is a class of the run, and so a value -> how many cells show it."""
 
     @classmethod
     def of(cls, run: Run, user_table: UserTable, used: Collection[str] | None = None) -> RunTable:
         """Prepare a user's table for a run."""
-        return cls(run, user_table.rows, user_table.beside, user_table.on_bad_cell, used)
+        usual = user_table.missing is None
+        return cls(run, user_table.rows, user_table.beside, user_table.on_bad_cell, used, usual)
 
     def pieces(
         self, size: int | None = None, names: Sequence[str] | None = None, blank: bool = False, lines: bool = False
@@ -131,9 +135,9 @@ class RunTable:
                 for name, (count, first) in self.bad.items()
             ),
             *(
-                f"{self.table.called}: cells of {column} that count as missing, though the run knows their class: "
-                f"{', '.join(f'{count:,} {sign}' for sign, count in counts.items())}; to keep them, list the other "
-                f"signs alone, missing: {json.dumps([sign for sign in MISSING if sign not in counts])}"
+                f"{self.table.called}: cells of {column} that are a class of the run, and so count as values: "
+                f"{', '.join(f'{count:,} {sign}' for sign, count in counts.items())}; if they mean missing cells, list "
+                f"all signs: missing: {json.dumps(list(MISSING))}"
                 for column, counts in self.classes_as_signs.items()
             ),
             *(
@@ -160,9 +164,8 @@ class RunTable:
         return ", ".join(f"{name} (did you mean {meant[name]!r}?)" if name in meant else name for name in lacking)
 
     def _piece(self, start: int, rows: Rows, with_blank: bool) -> Piece:
-        self._count_classes_as_signs(rows)
         empty: Cells = [None] * len(rows)
-        chunk = {column: rows.cells(column) for column in self.columns} | dict.fromkeys(self.absent, empty)
+        chunk = {column: self._cells(rows, column) for column in self.columns} | dict.fromkeys(self.absent, empty)
         values: dict[str, Tensor] = {}
         places: dict[str, Tensor] = {}
         blank: dict[str, dict[str, NDArray[np.bool_]]] = {}
@@ -185,23 +188,29 @@ class RunTable:
         return Piece(start, rows, Batch.of_present(len(rows), values, places), present, by_modality, blank)
 
     @cached_property
-    def _ambiguous(self) -> dict[str, set[str]]:
-        """Column -> the usual signs in a table without null that the run knows as classes: NA may be Namibia."""
-        if self.table.has_null:
+    def _classes(self) -> dict[str, set[str]]:
+        """Column -> the usual signs of a table without null that are classes of the run: NA may be Namibia.
+
+        Where the user lists the signs, the list decides.
+        """
+        if self.table.has_null or not self.has_usual_signs:
             return {}
         classes: dict[str, set[str]] = {}
         for name in self.used:
             modality = self.run.modalities[name]
-            known = ({*MISSING} - {""}) & {cell for cell in modality.example_cells() if isinstance(cell, str)}
+            known = {*MISSING} & {*modality.fixed_cells()}
             own = {*(modality.missing or ())}
             classes |= {column: known - own for column in modality.source_columns(name) if known - own}
         return {column: signs for column, signs in classes.items() if column in self.columns}
 
-    def _count_classes_as_signs(self, rows: Rows) -> None:
-        for column, known in self._ambiguous.items():
-            counts = Counter({sign: count for sign, count in rows.signs(column).items() if sign in known})
-            if counts:
-                self.classes_as_signs[column] = self.classes_as_signs.get(column, Counter()) + counts
+    def _cells(self, rows: Rows, column: str) -> Cells:
+        """A column as cells; a usual sign that is a class of the run is a value."""
+        if not (classes := self._classes.get(column)):
+            return rows.cells(column)
+        if counts := Counter({sign: count for sign, count in rows.signs(column).items() if sign in classes}):
+            self.classes_as_signs[column] = self.classes_as_signs.get(column, Counter()) + counts
+        signs = [sign for sign in rows.missing if sign not in classes]
+        return Rows({column: rows.raw[column]}, signs).cells(column)
 
     def _faults(self, start: int, name: str, parsed: Parsed) -> list[str]:
         """A line for each of the first bad cells if `on_bad_cell` is `error`; otherwise count them for `notes`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -94,6 +94,10 @@ class Label(Modality):
                 "modality"
             )
         return type(self).model_validate({**self.model_dump(), "classes": names})
+
+    def fixed_cells(self) -> Sequence[str]:
+        """The classes."""
+        return self.classes or ()
 
     def example_cells(self) -> Cells:
         """The classes."""

@@ -51,6 +51,10 @@ class YesNo(Modality):
             raise ValueError(f"no and yes are both written {values[0]!r}; give two spellings, as values: [NO, YES]")
         return values
 
+    def fixed_cells(self) -> Sequence[str]:
+        """The words for no and yes."""
+        return self.values or ()
+
     def example_cells(self) -> Cells:
         """No and yes."""
         return list(self.values or ("no", "yes"))

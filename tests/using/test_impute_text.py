@@ -152,13 +152,14 @@ def test_a_prediction_that_the_encoding_lacks_stays_missing(tmp_path: Path) -> N
     assert_facts(notes[1], "crop that stay missing: 1; ", "cp1252")
 
 
-def test_a_class_that_a_text_table_reads_as_missing_is_told(tmp_path: Path) -> None:
+def test_a_class_of_the_run_is_a_value_in_a_text_table(tmp_path: Path) -> None:
     """A run on a frame knows NA, Namibia, as a class; in a CSV file NA is a sign of a missing cell by default."""
     run = untrained({"country": Label(classes=("DE", "NA"))}, tmp_path, train={"country": ["DE", "NA"]})
     path, out = tmp_path / "t.csv", tmp_path / "out.csv"
     path.write_text("country,x\nNA,1\nDE,2\nNA,3\n,4\n")
-    (note,) = [line for line in impute_table(run, UserFile.for_run(run, {}, path=path), out) if "their class" in line]
-    assert_facts(note, "t.csv: ", "country", "missing", "2 NA", "; ", 'missing: ["", "N/A"')
-    lines = impute_table(run, UserFile.for_run(run, {"missing": [""]}, path=path), out, overwrite=True)
-    assert not any("their class" in line for line in lines)
+    (note,) = [line for line in impute_table(run, UserFile.for_run(run, {}, path=path), out) if "a class" in line]
+    assert_facts(note, "t.csv: ", "country", "values", "2 NA", "; ", 'missing: ["", "NA"')
     assert out.read_text().startswith("country,x\nNA,1\nDE,2\nNA,3\n")
+    signs = {"missing": ["", "NA"]}
+    lines = impute_table(run, UserFile.for_run(run, signs, path=path), out, overwrite=True)
+    assert not any("a class" in line for line in lines)
