@@ -73,7 +73,7 @@ def _entries(annotation: Any) -> Any:
     """The annotation of the entries of a list or a mapping."""
     if _is_container(annotation):
         return next(part for part in reversed(get_args(annotation)) if part is not ...)
-    return next((found for part in get_args(annotation) if (found := _entries(part)) is not None), None)
+    return next((entries for part in get_args(annotation) if (entries := _entries(part)) is not None), None)
 
 
 def _is_container(annotation: Any) -> bool:

@@ -72,7 +72,7 @@ def numbers_have_shapes(subject: Subject) -> Iterator[str]:
     module, noise = subject.module(), noise_of(3, ROWS)
     q = Gaussian(noise[0], noise[1])
     with torch.no_grad():
-        found = {
+        answers = {
             "sample(noise (3, B, D))": (module.sample(noise), (3, ROWS, SIZE)),
             "sample(noise (D,))": (module.sample(noise[0, 0]), (SIZE,)),
             "log_prob(z (3, B, D))": (module.log_prob(noise), (3, ROWS)),
@@ -84,7 +84,7 @@ def numbers_have_shapes(subject: Subject) -> Iterator[str]:
             "kl(q, noise (3, B, D))": (module.kl(q, noise), (ROWS,)),
             "kl of no row": (module.kl(Gaussian(noise[0, :0], noise[1, :0]), noise[2, :0]), (0,)),
         }
-        for what, (value, expected) in found.items():
+        for what, (value, expected) in answers.items():
             if tuple(value.shape) != expected or not finite(value):
                 yield (
                     f"{what}: must be finite with shape {expected}, but got {shape(value)}, or numbers that are not "

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 SMALLEST = 1e-50
 """The least spread of a column; one that is smaller counts as none."""
 _QUARTILES_APART = 1.3489795003921634  # of a normal distribution, in standard deviations
-_MOST_KEPT = 1 << 20
+_MOST_VALUES = 1 << 20
 
 
 class Moments:
@@ -43,15 +43,15 @@ class Quartiles:
     """Median and quartiles of K numbers, chunk by chunk: of all, or of an even share of many."""
 
     def __init__(self, size: int) -> None:
-        self.kept: list[list[NDArray[np.float64]]] = [[] for _ in range(size)]
+        self.samples: list[list[NDArray[np.float64]]] = [[] for _ in range(size)]
         self.every = [1] * size
 
     def add(self, values: NDArray[np.float64], known: NDArray[np.bool_]) -> None:
         """Rows (N, K) and which are known."""
-        for k, kept in enumerate(self.kept):
-            kept.append(values[known[:, k], k][:: self.every[k]])
-            if sum(map(len, kept)) > _MOST_KEPT:
-                kept[:] = [np.concatenate(kept)[::2]]
+        for k, sample in enumerate(self.samples):
+            sample.append(values[known[:, k], k][:: self.every[k]])
+            if sum(map(len, sample)) > _MOST_VALUES:
+                sample[:] = [np.concatenate(sample)[::2]]
                 self.every[k] *= 2
 
     def result(self, mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -59,8 +59,8 @@ class Quartiles:
 
         Where half of the numbers are the same, so that the quartiles say nothing, it is `mean` and `std`.
         """
-        found = [np.quantile(np.concatenate(kept), (0.25, 0.5, 0.75)).tolist() for kept in self.kept]
-        robust = [(middle, (high - low) / _QUARTILES_APART) for low, middle, high in found]
+        quartiles = [np.quantile(np.concatenate(sample), (0.25, 0.5, 0.75)).tolist() for sample in self.samples]
+        robust = [(middle, (high - low) / _QUARTILES_APART) for low, middle, high in quartiles]
         both = [
             given if spread < SMALLEST else (middle, spread)
             for (middle, spread), given in zip(robust, zip(mean, std, strict=True), strict=True)

@@ -202,32 +202,32 @@ class Numeric(NumberModality):
 
     def numbers(self, cells: Cells, place: int) -> tuple[NDArray[np.float64], Mapping[int, str]]:
         """Convert a column at once if its cells are all numbers or all text; `number` converts doubtful cells."""
-        found: NDArray[np.float64] | None = None
+        numbers: NDArray[np.float64] | None = None
         if isinstance(cells, np.ndarray) and cells.dtype.kind in "iuf":
-            found = cells.astype(np.float64)
-            doubtful = np.abs(found) > _LARGEST
+            numbers = cells.astype(np.float64)
+            doubtful = np.abs(numbers) > _LARGEST
         elif (types := set(map(type, cells)) - {type(None)}) <= {int, float}:
             try:
-                found = np.array(cells, dtype=np.float64)  # None becomes NaN
+                numbers = np.array(cells, dtype=np.float64)  # None becomes NaN
             except OverflowError:  # a whole number of hundreds of digits
                 return super().numbers(cells, place)
-            doubtful = np.abs(found) > _LARGEST
+            doubtful = np.abs(numbers) > _LARGEST
         elif types == {str}:
             plain = self.marks(place).plain
             texts = (None if cell is None else plain(cell) for cell in cells)
-            found = np.array([math.nan if text is None else float(text) for text in texts])
-            doubtful = ~(np.abs(found) <= _LARGEST)
+            numbers = np.array([math.nan if text is None else float(text) for text in texts])
+            doubtful = ~(np.abs(numbers) <= _LARGEST)
         else:
             return super().numbers(cells, place)
         faults: dict[int, str] = {}
         for row in np.flatnonzero(doubtful).tolist():
-            found[row] = math.nan
+            numbers[row] = math.nan
             if cells[row] is not None:
                 try:
-                    found[row] = self.number(cells[row], place)
+                    numbers[row] = self.number(cells[row], place)
                 except ValueError as error:
                     faults[row] = str(error)
-        return found, faults
+        return numbers, faults
 
     # Networks.
 

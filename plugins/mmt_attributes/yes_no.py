@@ -176,13 +176,13 @@ def _partners(name: str, cell: Any) -> Iterator[Any]:
                 yield _in_case_of(text, other)
 
 
-def ordered(found: Counter[str]) -> tuple[str, str]:
+def ordered(counts: Counter[str]) -> tuple[str, str]:
     """Words as (no, yes), each in its most frequent spelling.
 
     Raises:
         ValueError: they are none, or more than two, or not the usual ones.
     """
-    rising = sorted(sorted(found, reverse=True), key=lambda text: found[text])  # among equals YES comes last
+    rising = sorted(sorted(counts, reverse=True), key=lambda text: counts[text])  # among equals YES comes last
     words = {text.lower(): text for text in rising}
     remedy = "name them by values: [NO, YES]"
     if not words:
@@ -196,15 +196,15 @@ def ordered(found: Counter[str]) -> tuple[str, str]:
         if set(words) <= set(pair):
             no, yes = (words.get(word) for word in pair)
             return no or _in_case_of(str(yes), pair[0]), yes or _in_case_of(str(no), pair[1])
-    shown = ", ".join(repr(word) for word in sorted(found)[:_SHOWN]) + (", …" if len(found) > _SHOWN else "")
-    if len(found) == 1:
+    shown = ", ".join(repr(word) for word in sorted(counts)[:_SHOWN]) + (", …" if len(counts) > _SHOWN else "")
+    if len(counts) == 1:
         raise ValueError(f"the one value is {shown}, which is no usual way to write no or yes; {remedy}")
-    if len(found) == 2:
+    if len(counts) == 2:
         raise ValueError(
             f"the values are {shown}, and which is no and which is yes is not plain; {remedy}, or use kind: label"
         )
     raise ValueError(
-        f"there are {len(found)} values, {shown}, and a binary modality has two; {remedy} if the others are faults, "
+        f"there are {len(counts)} values, {shown}, and a binary modality has two; {remedy} if the others are faults, "
         "or use kind: label"
     )
 

@@ -15,7 +15,7 @@ from mmtoolkit import ColumnSummary, Proposal
 _DATE = re.compile(
     r"\s*(\d{4}([-/]\d{1,2}|[-/.]\d{1,2}[-/.]\d{1,2})"
     r"|\d{4}-?W\d{2}(-?[1-7])?"  # a week
-    r"|\d{1,2}(\.|st|nd|rd|th)?[- ]+[^\W\d_]{3,9}\.?,?[- ]+\d{4}"  # such as 5 Feb 2024 and 5. Februar 2024
+    r"|\d{1,2}(\.|st|nd|rd|th)?[- ]+[^\W\d_]{3,9}\.?,?[- ]+\d{4}"  # such as 5 Feb 2024 and 5. Mai 2024
     r"|[^\W\d_]{3,9}\.? \d{1,2}(st|nd|rd|th)?,? \d{4}"  # such as February 5, 2024
     r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})?([T ]?\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?)?"
     r"\s*(Z|UTC|[-+]\d{2}:?\d{2}|[AP]M)?\s*",

@@ -63,8 +63,8 @@ def summary(name: str, cells: Sequence[str]) -> ColumnSummary:
     ],
 )
 def test_marks_are_judged_by_column_and_table(columns: list[list[str]], marks: list[list[Marks]]) -> None:
-    found = with_marks([summary(f"c{place}", cells) for place, cells in enumerate(columns)])
-    assert [list(column.marks) for column in found] == marks
+    columns_read = with_marks([summary(f"c{place}", cells) for place, cells in enumerate(columns)])
+    assert [list(column.marks) for column in columns_read] == marks
 
 
 def test_typed_cells_have_no_marks() -> None:

@@ -91,8 +91,8 @@ def test_truth_is_one_class_as_a_value_and_as_text() -> None:
 
 def test_nan_is_no_cell() -> None:
     assert Label().fit([["a", float("nan"), "b"]]).names == ("a", "b")
-    found = Label(classes=("a", "b")).parse_column(["a", float("nan")])
-    assert (found.present.tolist(), dict(found.faults)) == ([True, False], {})
+    cells = Label(classes=("a", "b")).parse_column(["a", float("nan")])
+    assert (cells.present.tolist(), dict(cells.faults)) == ([True, False], {})
 
 
 @EXAMPLES
@@ -158,8 +158,8 @@ def test_a_table_has_the_same_classes_in_every_format(
             label = Label().fit(known)
             assert label.names == expected, name
             parsed = [label.parse_column(chunk) for chunk in chunks]
-            found = torch.cat([torch.where(one.present, one.stored, -1) for one in parsed])
-            assert found.tolist() == stored, name
+            places = torch.cat([torch.where(one.present, one.stored, -1) for one in parsed])
+            assert places.tolist() == stored, name
 
 
 # Variants.
@@ -225,8 +225,8 @@ def written(modality: Modality, cells: Sequence[Any], *names: str) -> list[Any]:
     return [style(name) for name in names]
 
 
-def assert_same(found: Sequence[Any], expected: Sequence[Any]) -> None:
-    assert [(type(cell), cell) for cell in found] == [(type(cell), cell) for cell in expected]
+def assert_same(cells: Sequence[Any], expected: Sequence[Any]) -> None:
+    assert [(type(cell), cell) for cell in cells] == [(type(cell), cell) for cell in expected]
 
 
 @pytest.mark.parametrize(

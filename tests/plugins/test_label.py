@@ -101,11 +101,11 @@ def test_a_cell_goes_there_and_back() -> None:
     "cells", [[3, 0, 9], ["3", "0", "9"], np.array([3, 0, 9]), np.array(["3", "0", "9"]), np.array([3, 0, 9], np.uint8)]
 )
 def test_numbers_are_names_too(cells: Any) -> None:
-    found = DIGITS.parse_column(cells)
-    assert found.stored.tolist() == [3, 0, 9]
-    assert found.stored.dtype == torch.int64
-    assert found.present.all()
-    assert not found.faults
+    column = DIGITS.parse_column(cells)
+    assert column.stored.tolist() == [3, 0, 9]
+    assert column.stored.dtype == torch.int64
+    assert column.present.all()
+    assert not column.faults
 
 
 def stranger(name: str, hint: str = "") -> str:
@@ -113,10 +113,10 @@ def stranger(name: str, hint: str = "") -> str:
 
 
 def test_strangers_and_blanks_are_told_apart() -> None:
-    found: Parsed = PETS.parse_column(["cat", None, "cta", "Dog", 7])
-    assert found.present.tolist() == [True, False, False, True, False]
-    assert found.stored[0] == 1
-    assert found.faults == {
+    column: Parsed = PETS.parse_column(["cat", None, "cta", "Dog", 7])
+    assert column.present.tolist() == [True, False, False, True, False]
+    assert column.stored[0] == 1
+    assert column.faults == {
         2: stranger("cta", "; did you mean 'cat'?"),
         4: stranger("7"),
     }
@@ -142,16 +142,16 @@ def test_many_classes_are_not_all_shown() -> None:
 def test_the_text_of_a_fault_is_composed_when_it_is_read() -> None:
     many = Label(classes=tuple(f"T{n}" for n in range(8000)))
     start = time.monotonic()
-    found = many.parse_column([f"X{n}" for n in range(3000)])
-    assert (len(found.faults), list(found.faults)[:2]) == (3000, [0, 1])
-    assert "'X7' is none of the 8000 classes" in found.faults[7]
+    column = many.parse_column([f"X{n}" for n in range(3000)])
+    assert (len(column.faults), list(column.faults)[:2]) == (3000, [0, 1])
+    assert "'X7' is none of the 8000 classes" in column.faults[7]
     assert time.monotonic() - start < 2  # 0.02 s; 26 s with all texts
 
 
 def test_a_cell_of_several_values_is_named() -> None:
-    found = PETS.parse_column(["dog", ["cat"], {"a": 1}, b"cat"])
-    assert found.present.tolist() == [True, False, False, False]
-    assert_facts(found.faults[1], "['cat']", "list", "give a text or a number")
+    column = PETS.parse_column(["dog", ["cat"], {"a": 1}, b"cat"])
+    assert column.present.tolist() == [True, False, False, False]
+    assert_facts(column.faults[1], "['cat']", "list", "give a text or a number")
     assert learned(["a", ["a", "b"], "b"]) == ("a", "b")
     with pytest.raises(ValueError, match=r"no cell can be read; first, \['a'\] is no name of a class but list"):
         learned([["a"], ["b"]])
@@ -201,9 +201,9 @@ def test_log_prob_is_that_of_a_softmax() -> None:
     z = torch.randn(20, 5, dtype=torch.float64) * 50
     x = torch.arange(20) % 10
     weights = decoder.get_submodule("layers")(z).exp()
-    found = decoder(z).log_prob(x)
-    assert torch.allclose(found, (weights[torch.arange(20), x] / weights.sum(1)).log())
-    assert found.isfinite().all()
+    column = decoder(z).log_prob(x)
+    assert torch.allclose(column, (weights[torch.arange(20), x] / weights.sum(1)).log())
+    assert column.isfinite().all()
 
 
 def test_every_parameter_gets_a_gradient() -> None:

@@ -155,10 +155,10 @@ def test_the_contract_holds_with_marks() -> None:
     ],
 )
 def test_a_number_is_written_like_the_known_cells(number: float, cells: list[Any], text: Any) -> None:
-    found = written(number, cells)
-    assert found == text
-    assert type(found) is type(text)
-    assert not str(found).startswith("-0")
+    text_written = written(number, cells)
+    assert text_written == text
+    assert type(text_written) is type(text)
+    assert not str(text_written).startswith("-0")
 
 
 @pytest.mark.parametrize(

@@ -440,6 +440,6 @@ def test_student_t_is_standardised_by_the_middle_half(size: int, monkeypatch: py
 
     half = Numeric(likelihood="student_t").fit([[3.0] * 20, [1, 5]])  # its quartiles are one number
     assert (half.mean, half.std) == (Numeric().fit([[3.0] * 20, [1, 5]]).mean, Numeric().fit([[3.0] * 20, [1, 5]]).std)
-    monkeypatch.setattr("mmt_attributes.moments._MOST_KEPT", 100)
+    monkeypatch.setattr("mmt_attributes.moments._MOST_VALUES", 100)
     thinned = fit(cells[i : i + size] for i in range(0, 1000, size))
     assert thinned.mean == pytest.approx((40, 40), abs=6)
