@@ -74,7 +74,9 @@ class CutSource(Source):
     def notes(self) -> Sequence[str]:
         """The number of rows without a split in the column `split`."""
         left_out = int((self._assigned < 0).sum()) if isinstance(self.split, str) else 0
-        return [f"{left_out} rows are left out: column {self.split} names no split for them"] if left_out else []
+        rows = "1 row is" if left_out == 1 else f"{left_out:,} rows are"
+        note = f"{rows} left out: column {self.split} names no split for them; name one there to use them"
+        return [note] if left_out else []
 
     def summaries(self, signs: Mapping[str, Collection[str]]) -> Sequence[ColumnSummary]:
         """Of each table: of the one that is cut, or of all."""

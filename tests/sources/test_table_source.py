@@ -96,7 +96,7 @@ def test_a_column_names_the_splits(tmp_path: Path) -> None:
         "holdout": [5],
     }
     (note,) = source.notes()
-    assert_facts(note, "1 rows", "column group")
+    assert_facts(note, "1 row is left out", "column group")
     assert source.place("train", 1) == f"{source.path}, row 5"
 
 
