@@ -56,10 +56,10 @@ def _on_words(column: ColumnSummary, numbers: Sequence[float | None]) -> list[st
     if not _AMONG <= share < 1:
         return []
     word = next(cell for cell, number in zip(column.cells, numbers, strict=True) if number is None)
-    shown = repr(column.example(word)) if isinstance(word, str) else column.example(word)
+    example = repr(column.example(word)) if isinstance(word, str) else column.example(word)
     return [
-        f"{min(round(100 * share), 99)}% of its cells are numbers; the others, such as {shown}, are not: kind numeric "
-        "reads the numbers and counts the others as missing; or mend the cells"
+        f"{min(round(100 * share), 99)}% of its cells are numbers; the others, such as {example}, are not: kind "
+        "numeric reads the numbers and counts the others as missing; or mend the cells"
     ]
 
 

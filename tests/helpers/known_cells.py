@@ -276,7 +276,7 @@ class Text(Format):
         signs = {*reading.signs(has_null=False)}
         for name, modality in run.modalities.items():
             if column in modality.source_columns(name):
-                signs |= {*(getattr(modality, "missing", None) or ())}
+                signs |= {*(modality.missing or ())}
         return text in signs
 
 
