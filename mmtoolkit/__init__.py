@@ -7,32 +7,44 @@ each name when it is first used, so that `import mmtoolkit` is quick.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mmtoolkit.architectures import MLP as MLP
     from mmtoolkit.base.errors import DataWarning as DataWarning
     from mmtoolkit.base.errors import UserError as UserError
     from mmtoolkit.base.meter import Meter as Meter
+    from mmtoolkit.components import Architecture as Architecture
     from mmtoolkit.components import Banked as Banked
     from mmtoolkit.components import Better as Better
+    from mmtoolkit.components import Classes as Classes
     from mmtoolkit.components import Columns as Columns
     from mmtoolkit.components import Component as Component
+    from mmtoolkit.components import Conditioned as Conditioned
     from mmtoolkit.components import DataPath as DataPath
     from mmtoolkit.components import Entries as Entries
     from mmtoolkit.components import Evaluator as Evaluator
     from mmtoolkit.components import Faults as Faults
+    from mmtoolkit.components import Form as Form
+    from mmtoolkit.components import Grid as Grid
+    from mmtoolkit.components import Likelihood as Likelihood
     from mmtoolkit.components import Modality as Modality
     from mmtoolkit.components import Model as Model
     from mmtoolkit.components import Network as Network
     from mmtoolkit.components import NumberModality as NumberModality
+    from mmtoolkit.components import Numbers as Numbers
     from mmtoolkit.components import Parsed as Parsed
     from mmtoolkit.components import Part as Part
+    from mmtoolkit.components import Parted as Parted
     from mmtoolkit.components import Picture as Picture
     from mmtoolkit.components import Prior as Prior
     from mmtoolkit.components import Proposal as Proposal
     from mmtoolkit.components import Records as Records
     from mmtoolkit.components import Run as Run
     from mmtoolkit.components import Scores as Scores
+    from mmtoolkit.components import Series as Series
     from mmtoolkit.components import Source as Source
     from mmtoolkit.components import Supervision as Supervision
     from mmtoolkit.components import Table as Table
+    from mmtoolkit.components import Tokens as Tokens
+    from mmtoolkit.components import Writer as Writer
     from mmtoolkit.components import split_entries as split_entries
     from mmtoolkit.components.entries import Entry as Entry
     from mmtoolkit.components.entries import EntryEvaluator as EntryEvaluator
@@ -66,6 +78,11 @@ if TYPE_CHECKING:
     from mmtoolkit.evaluators import Prediction as Prediction
     from mmtoolkit.evaluators.classifier import Task as Task
     from mmtoolkit.evaluators.log_likelihood import LikelihoodEntry as LikelihoodEntry
+    from mmtoolkit.likelihoods import BernoulliLikelihood as BernoulliLikelihood
+    from mmtoolkit.likelihoods import CategoricalLikelihood as CategoricalLikelihood
+    from mmtoolkit.likelihoods import GaussianLikelihood as GaussianLikelihood
+    from mmtoolkit.likelihoods import LaplaceLikelihood as LaplaceLikelihood
+    from mmtoolkit.likelihoods import StudentTLikelihood as StudentTLikelihood
     from mmtoolkit.models import CVAE as CVAE
     from mmtoolkit.models import JMVAE as JMVAE
     from mmtoolkit.models import MVAE as MVAE

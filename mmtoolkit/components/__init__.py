@@ -1,15 +1,19 @@
 """The base classes of everything that a schema names by `kind`, and the types that they exchange."""
 
 from mmtoolkit.base.better import Better
+from mmtoolkit.components.architecture import Architecture, Conditioned
 from mmtoolkit.components.bank import Banked
 from mmtoolkit.components.component import Component, DataPath
 from mmtoolkit.components.evaluator import Evaluator, Run, Scores
 from mmtoolkit.components.faults import Faults
+from mmtoolkit.components.form import Classes, Form, Grid, Numbers, Series, Tokens
+from mmtoolkit.components.likelihood import Likelihood, Writer
 from mmtoolkit.components.modality import Modality, Parsed
 from mmtoolkit.components.model import Model
 from mmtoolkit.components.network import ByName, Network
 from mmtoolkit.components.numbers import Entries, NumberModality, split_entries
 from mmtoolkit.components.part import Part
+from mmtoolkit.components.parted import Parted
 from mmtoolkit.components.picture import Picture
 from mmtoolkit.components.prior import Prior
 from mmtoolkit.components.proposal import Proposal
@@ -19,35 +23,46 @@ from mmtoolkit.components.supervision import Supervision
 from mmtoolkit.tables.cells import Cells
 from mmtoolkit.tables.summary import ColumnSummary
 
-FAMILIES: tuple[type[Component], ...] = (Modality, Source, Model, Prior, Evaluator)
+FAMILIES: tuple[type[Component], ...] = (Modality, Architecture, Likelihood, Prior, Model, Source, Evaluator)
 
 __all__ = [
     "FAMILIES",
+    "Architecture",
     "Banked",
     "Better",
     "ByName",
     "Cells",
+    "Classes",
     "ColumnSummary",
     "Columns",
     "Component",
+    "Conditioned",
     "DataPath",
     "Entries",
     "Evaluator",
     "Faults",
+    "Form",
+    "Grid",
+    "Likelihood",
     "Modality",
     "Model",
     "Network",
     "NumberModality",
+    "Numbers",
     "Parsed",
     "Part",
+    "Parted",
     "Picture",
     "Prior",
     "Proposal",
     "Records",
     "Run",
     "Scores",
+    "Series",
     "Source",
     "Supervision",
     "Table",
+    "Tokens",
+    "Writer",
     "split_entries",
 ]

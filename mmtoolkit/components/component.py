@@ -27,7 +27,7 @@ class Component(BaseModel):
     )
 
     family: ClassVar[str]
-    """The family that the class belongs to: modality, source, model, prior or evaluator."""
+    """The family that the class belongs to, such as modality, likelihood or model."""
 
     kind: str
     """The name of this class in a schema."""
@@ -39,6 +39,15 @@ class Component(BaseModel):
         Default: one instance with all defaults, or none if an option has no default.
         """
         return () if any(option.is_required() for option in cls.model_fields.values()) else (cls.model_validate({}),)
+
+    def with_options(self, **options: Any) -> Self:
+        """A validated copy with other options; its parts stay the instances that they are.
+
+        Raises:
+            ValidationError: an option is not valid.
+        """
+        own = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self).model_validate({**own, **options})
 
     def parts(self) -> Iterator[tuple[tuple[str | int, ...], Component]]:
         """This component and all those among its options, depth first, each with the path of its key."""

@@ -83,7 +83,7 @@ def _digits(number: float) -> str:
     return str(short) if float(short) == number else repr(number)
 
 
-class Classes:
+class ClassNames:
     """Finds the class that a cell names.
 
     An exact name comes first. Then a name that differs in nothing but what `word` leaves out: of several, the one that
@@ -119,9 +119,9 @@ def _single(keys: Sequence[str]) -> dict[str, int]:
 
 
 @lru_cache(maxsize=64)
-def classes_of(names: tuple[str, ...]) -> Classes:
+def classes_of(names: tuple[str, ...]) -> ClassNames:
     """The classes of these names, which many columns may share."""
-    return Classes(names)
+    return ClassNames(names)
 
 
 def fault_of(cell: Any) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -12,11 +12,25 @@ from pydantic import field_validator
 from torch import Tensor, distributions, nn
 from torch.distributions import Distribution
 
-from mmt_attributes.classes import Classes, classes_of, counted, distinct, fault_of, shown
-from mmt_attributes.mlp import WIDTH, Encoder, mlp
+from mmt_attributes.classes import ClassNames, classes_of, counted, distinct, fault_of, shown
 from mmt_attributes.proposals import label_proposal
 from mmt_attributes.spellings import Spellings, beside, own_style
-from mmtoolkit import Better, Cells, ColumnSummary, Faults, Modality, Parsed, Proposal, at_least_float32
+from mmtoolkit import (
+    MLP,
+    Architecture,
+    Better,
+    CategoricalLikelihood,
+    Cells,
+    Classes,
+    ColumnSummary,
+    Faults,
+    Form,
+    Likelihood,
+    Parsed,
+    Part,
+    Parted,
+    Proposal,
+)
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
@@ -24,8 +38,8 @@ if TYPE_CHECKING:
 _SHOWN = 12
 
 
-class Label(Modality):
-    """One of K classes, with a categorical likelihood.
+class Label(Parted):
+    """One of K classes.
 
     A cell is the name of a class; numbers are names too. A cell that is not exactly a name may differ from one in
     spaces at the ends, doubled spaces, Unicode's form, or as 1.0 from 1, and in case where one name alone fits. The
@@ -34,7 +48,12 @@ class Label(Modality):
     """
 
     kind: Literal["label"] = "label"
+    gives: ClassVar[type[Form]] = Classes
 
+    network: Part[Architecture] = MLP()
+    """The architecture of encoder and decoder."""
+    likelihood: Part[Likelihood] = CategoricalLikelihood()
+    """The distribution of the class given z."""
     classes: tuple[str, ...] | None = None
     """The names of the classes, in order. By default learned from the training cells, and sorted: yes, Yes and YES are
     one class, and so are all words of three letters or more that differ in lower case, Title Case and UPPER CASE alone;
@@ -93,7 +112,7 @@ class Label(Modality):
                 f"the one class is {shown(names[0])}, and a label needs two classes or more; name them, or remove the "
                 "modality"
             )
-        return type(self).model_validate({**self.model_dump(), "classes": names})
+        return self.with_options(classes=tuple(names))
 
     def fixed_cells(self) -> Sequence[str]:
         """The classes."""
@@ -125,7 +144,7 @@ class Label(Modality):
         return Parsed(classes.clamp(min=0), classes >= 0, faults)
 
     @property
-    def _classes(self) -> Classes:
+    def _classes(self) -> ClassNames:
         return classes_of(self.names)
 
     def _stranger(self, cell: Any) -> str:
@@ -156,13 +175,9 @@ class Label(Modality):
             counts += torch.bincount(x.cpu(), minlength=len(self.names))
         return counts.argmax()
 
-    def encoder(self, width: int, extra: int = 0) -> nn.Module:
-        """An embedding and two layers (Wu & Goodman 2018, section 4.1)."""
-        return Encoder(self.branch(WIDTH), width, extra)
-
-    def branch(self, width: int) -> nn.Module:
-        """The embedding alone."""
-        return nn.Sequential(nn.Embedding(len(self.names), width), nn.SiLU())
+    def form(self) -> Form:
+        """K classes."""
+        return Classes(len(self.names))
 
     @property
     def condition_size(self) -> int:
@@ -172,14 +187,6 @@ class Label(Modality):
     def condition(self, x: Tensor) -> Tensor:
         """One-hot (N, K)."""
         return nn.functional.one_hot(x, len(self.names)).float()
-
-    def decoder(self, size: int) -> nn.Module:
-        """Three layers and a categorical likelihood."""
-        return LabelDecoder(mlp(size, WIDTH, WIDTH, WIDTH, len(self.names)))
-
-    def head(self, size: int) -> nn.Module:
-        """One layer and a categorical likelihood: multinomial logistic regression."""
-        return LabelDecoder(mlp(size, len(self.names)))
 
     def point(self, p: Distribution) -> Tensor:
         """The most probable class (N,)."""
@@ -215,15 +222,3 @@ class Label(Modality):
         from mmt_attributes.calibration import ClassCalibrationError
 
         return {"calibration_error": ClassCalibrationError()}
-
-
-class LabelDecoder(nn.Module):
-    """From z (N, size) to a categorical distribution over the classes, by layers from z to their logits (N, K)."""
-
-    def __init__(self, layers: nn.Module) -> None:
-        super().__init__()
-        self.layers = layers
-
-    def forward(self, z: Tensor) -> Distribution:
-        """Batch (N,), event ()."""
-        return distributions.Categorical(logits=at_least_float32(self.layers(z)), validate_args=False)

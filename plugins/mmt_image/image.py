@@ -1,57 +1,70 @@
-"""The image modality: pixels in [0, 1], an MLP or convolutions, a likelihood for pixels."""
+"""The image modality: pixels in [0, 1]."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import PIL.Image
 import torch
-from pydantic import Field, PositiveFloat, model_validator
-from torch import Tensor, nn
+from pydantic import Field, model_validator
+from torch import Tensor
 from torch.distributions import Distribution
 
-from mmt_image import networks, pictures
-from mmt_image.likelihoods import Bernoulli, Likelihood, LocationScale
+from mmt_image import pictures
+from mmt_image.dcgan import DCGAN
 from mmt_image.proposals import image_proposal
-from mmtoolkit import Cells, ColumnSummary, Modality, Parsed, Proposal, keyed_uniform
+from mmtoolkit import (
+    MLP,
+    Architecture,
+    BernoulliLikelihood,
+    Cells,
+    ColumnSummary,
+    Form,
+    GaussianLikelihood,
+    Grid,
+    Likelihood,
+    Parsed,
+    Part,
+    Parted,
+    Proposal,
+    keyed_uniform,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-_SCALES = (1e-4, 1e4)
 _CELLS_A_WORKER = 16
 _SIDE = Field(gt=0, le=4096)
 
 
-class Image(Modality):
+class Image(Parted):
     """An image of fixed shape.
 
     A cell is the path of a picture file, the bytes of one, a PIL image, or an array: (height, width), (channels,
     height, width) or (height, width, channels), of uint8, of floats in [0, 1], or of larger whole numbers if `white` is
     set. It is stored as uint8.
 
-    With 28x28 pixels `network: mlp` is the image network of MNIST and `network: dcgan` that of FashionMNIST in
-    Wu & Goodman 2018, section 4; with 50x50 and 64x64 `dcgan` is that of MultiMNIST and CelebA.
+    With 28x28 pixels `network: mlp` is the image network of MNIST in Wu & Goodman 2018, section 4, and `network: dcgan`
+    that of FashionMNIST; with 50x50 and 64x64 pixels `dcgan` is that of MultiMNIST and CelebA.
     """
 
     kind: Literal["image"] = "image"
+    gives: ClassVar[type[Form]] = Grid
+    moved: ClassVar[Mapping[str, str]] = {"scale": "likelihood"}
     picture = True
     reads_files = True
 
     shape: tuple[Annotated[int, _SIDE], Annotated[int, _SIDE], Annotated[int, _SIDE]]
     """Channels (1 for grey, 3 for RGB), height and width."""
-    network: Literal["mlp", "dcgan"] = "dcgan"
-    """Fully connected layers, or convolutions after DCGAN (Radford et al. 2015), sized from `shape`."""
-    likelihood: Literal["bernoulli", "gaussian", "laplace"] = "bernoulli"
-    """The distribution of a pixel. Bernoulli on grey pixels is the binary cross-entropy with targets in [0, 1],
-    which Wu & Goodman 2018 report; it is not a density."""
-    scale: PositiveFloat | None = None
-    """The standard deviation (gaussian) or scale (laplace) of a pixel. By default learned, one a channel."""
+    network: Part[Architecture] = DCGAN()
+    """The architecture of encoder and decoder."""
+    likelihood: Part[Likelihood] = BernoulliLikelihood()
+    """The distribution of a pixel given z."""
     binarize: Literal["none", "static", "dynamic"] = "none"
     """Whether to draw each pixel as 0 or 1, with its grey value as probability (Larochelle & Murray 2011): `static`
     draws once, `dynamic` anew each time that training uses the picture."""
@@ -65,15 +78,9 @@ class Image(Modality):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        channels, height, width = self.shape
+        channels = self.shape[0]
         if channels not in (1, 3):
             raise ValueError(f"shape has {channels} channels; give 1 for grey or 3 for RGB, as [3, 64, 64]")
-        if self.network == "dcgan" and min(height, width) < 8:
-            raise ValueError(f"network dcgan needs sides of 8 or more, not {height}x{width}; use network: mlp")
-        if self.likelihood == "bernoulli" and self.scale is not None:
-            raise ValueError("scale belongs to gaussian and laplace; remove it, or change likelihood")
-        if self.scale is not None and not _SCALES[0] <= self.scale <= _SCALES[1]:
-            raise ValueError(f"scale is {self.scale:g}, and pixels are from 0 to 1; give {_SCALES[0]} to {_SCALES[1]}")
         return self
 
     @classmethod
@@ -85,9 +92,9 @@ class Image(Modality):
     def examples(cls) -> Iterable[Self]:
         """Small images: grey, in colour with a learned scale, and with dynamic binarisation."""
         return (
-            cls(shape=(1, 8, 8), network="mlp"),
-            cls(shape=(3, 16, 16), likelihood="gaussian"),
-            cls(shape=(1, 8, 8), network="mlp", binarize="dynamic"),
+            cls(shape=(1, 8, 8), network=MLP()),
+            cls(shape=(3, 16, 16), likelihood=GaussianLikelihood()),
+            cls(shape=(1, 8, 8), network=MLP(), binarize="dynamic"),
         )
 
     def example_cells(self) -> Cells:
@@ -157,20 +164,9 @@ class Image(Modality):
         """A PIL image, grey or RGB."""
         return pictures.picture(value)
 
-    def encoder(self, width: int, extra: int = 0) -> nn.Module:
-        """The inference network of Wu & Goodman 2018, section 4."""
-        return networks.ImageEncoder(self.network, self.shape, width, extra)
-
-    def branch(self, width: int) -> nn.Module:
-        """The layers up to the first fully connected one."""
-        return networks.image_branch(self.network, self.shape, width)
-
-    def decoder(self, size: int) -> nn.Module:
-        """The generative network, mirrored, ending in the likelihood of the pixels."""
-        likelihood: Likelihood = (
-            Bernoulli() if self.likelihood == "bernoulli" else LocationScale(self.likelihood, self.shape, self.scale)
-        )
-        return networks.ImageDecoder(self.network, self.shape, size, likelihood)
+    def form(self) -> Form:
+        """Values from 0 to 1 on a grid."""
+        return Grid(*self.shape, support="unit")
 
     def point(self, p: Distribution) -> Tensor:
         """The mean, as pixels in [0, 1]."""

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmt_attributes import Attributes, Label
-from mmt_attributes.classes import Classes, word
+from mmt_attributes.classes import ClassNames, word
 from mmt_attributes.spellings import Spellings
 from mmt_binary import Binary
 from mmtoolkit import ColumnSummary, Modality, Reading
@@ -98,7 +98,7 @@ def test_nan_is_no_cell() -> None:
 @EXAMPLES
 @given(st.lists(st.text(max_size=5), min_size=1, unique=True))
 def test_every_name_is_found(names: list[str]) -> None:
-    classes = Classes(names)
+    classes = ClassNames(names)
     assert [classes.place(name) for name in names] == list(range(len(names)))
     for name in names:
         assert word(word(name)) == word(name)
@@ -110,10 +110,10 @@ def test_every_cell_is_read_as_a_class_that_is_learned(cells: list[str]) -> None
     spellings = Spellings()
     spellings.add((cell, 1) for cell in cells)
     names = list(spellings.classes)
-    places = Classes(names).places(cells)
+    places = ClassNames(names).places(cells)
     assert set(places.tolist()) == set(range(len(names)))
     for name, spelled in spellings.classes.items():
-        assert {names[place] for place in Classes(names).places(spelled)} == {name}
+        assert {names[place] for place in ClassNames(names).places(spelled)} == {name}
 
 
 def in_files(folder: Path, cells: Sequence[int | None]) -> dict[str, Any]:

@@ -17,8 +17,8 @@ import mmtoolkit
 
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "mmtoolkit"
-BUILT_IN = {"priors", "models", "sources", "evaluators"}
-OPEN = {"base", "core", "tables", "components", "figures", "priors"}
+BUILT_IN = {"architectures", "likelihoods", "priors", "models", "sources", "evaluators"}
+OPEN = {"base", "core", "tables", "components", "figures", "priors", "architectures", "likelihoods"}
 """The packages that built-in components may use, beside their own."""
 
 

@@ -1,0 +1,15 @@
+"""The architectures that ship with mmtoolkit, registered as any plugin registers its own."""
+
+from collections.abc import Iterable
+
+from mmtoolkit.architectures.mlp import MLP
+from mmtoolkit.components.component import Component
+from mmtoolkit.components.hooks import hookimpl
+
+__all__ = ["MLP"]
+
+
+@hookimpl
+def mmt_components() -> Iterable[type[Component]]:
+    """The architectures that ship with mmtoolkit."""
+    return [MLP]

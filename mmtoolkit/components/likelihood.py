@@ -1,0 +1,91 @@
+"""The base class of likelihoods: p(x | z) at each place of a value."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar, Protocol
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from mmtoolkit.components.component import Component
+from mmtoolkit.components.form import Form
+from mmtoolkit.components.support import IN_WORDS, Support, is_within
+
+
+class Writer(Protocol):
+    """The network that gives the next symbol of a text, after those before it."""
+
+    @property
+    def form(self) -> Form:
+        """The form of the texts."""
+
+    def logits(self, before: Tensor, z: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits of the symbols that follow (N, T, V), in float32 or better, and the state after them.
+
+        Args:
+            before: (N, T) int64, the symbol before each place.
+            z: (N, size).
+            state: after the places before; by default that of the first place.
+        """
+
+
+class Likelihood(Component):
+    """The base class of likelihoods: the distribution of a value at each place of a form, from a network's outputs.
+
+    You write `head`, and `numbers` if a place needs more than one output. For example, a Gaussian one with scale 1:
+
+    ```python
+    class Unit(Likelihood):
+        kind: Literal["unit"] = "unit"
+        scores = (Numbers, Grid, Series)
+
+        def head(self, form) -> nn.Module:
+            return UnitHead()  # its forward takes raw (N, 1, *places) and returns Normal(raw.squeeze(1), 1.0)
+    ```
+    """
+
+    family: ClassVar[str] = "likelihood"
+    scores: ClassVar[tuple[type[Form], ...]]
+    """The forms whose values it scores."""
+    support: ClassVar[Support] = "real"
+    """The values that it scores; others have no density."""
+    robust: ClassVar[bool] = False
+    """Whether it allows for outliers: shift and scale of its form are then learned from the quartiles."""
+
+    def misfit(self, form: Form) -> str | None:
+        """Why it cannot score the values of a form; None if it can. Default: as `scores` and `support` say."""
+        if not isinstance(form, self.scores):
+            return f"{self.kind} scores {_listed(self.scores)}, not {form.name}"
+        if not is_within(form.support, self.support):
+            return f"{self.kind} scores {IN_WORDS[self.support]}, and these are {IN_WORDS[form.support]}"
+        return None
+
+    def numbers(self, form: Form) -> int:
+        """How many outputs of a network it needs at each place. Default: one."""
+        return 1
+
+    @abstractmethod
+    def head(self, form: Form) -> nn.Module:
+        """A module that maps a network's outputs raw (N, numbers, *places) to a torch Distribution.
+
+        The distribution has batch shape (N, *places) and event shape (), or (N,) and (*places) if it sums over the
+        places itself, and validate_args=False. Mean and variance are finite for every finite raw. What the likelihood
+        learns, such as a scale, are parameters of the module. For numbers with a `shift` and a `scale`, raw refers to
+        (x - shift) / scale, and the density to x.
+        """
+
+    def read(self, x: Tensor) -> Tensor:
+        """What an encoder reads of values x, such as their logarithms; elementwise. Default: x."""
+        return x
+
+    def written(self, writer: Writer, z: Tensor) -> Distribution:
+        """The distribution of texts that a writer writes symbol by symbol: batch (N,), event (L,).
+
+        Only a likelihood of tokens needs it. Default: it raises an error.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not score texts that are written symbol by symbol")
+
+
+def _listed(forms: tuple[type[Form], ...]) -> str:
+    return " and ".join(filter(None, [", ".join(form.name for form in forms[:-1]), forms[-1].name]))

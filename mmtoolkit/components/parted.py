@@ -1,0 +1,187 @@
+"""The base class of modalities whose network and likelihood are parts that a schema names."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import ValidationError, ValidationInfo, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent
+
+from mmtoolkit.components.architecture import Architecture, RawDecoder
+from mmtoolkit.components.form import Form
+from mmtoolkit.components.likelihood import Likelihood
+from mmtoolkit.components.modality import Modality
+from mmtoolkit.components.part import Part, expanded
+
+
+class Parted(Modality):
+    """The base class of modalities whose network and likelihood are components, so that a schema can swap either.
+
+    You write `form` and `reader` instead of `encoder` and `decoder`, and give `network` and `likelihood` defaults.
+    """
+
+    gives: ClassVar[type[Form]]
+    """The type of its form, which is known before `fit` has learned anything."""
+
+    moved: ClassVar[Mapping[str, str]] = {}
+    """Options of version 0.1 that now belong to a part: option -> `network` or `likelihood`."""
+
+    network: Part[Architecture]
+    """The architecture of encoder and decoder."""
+    likelihood: Part[Likelihood]
+    """The distribution of a value given z."""
+
+    @abstractmethod
+    def form(self) -> Form:
+        """What networks and likelihood see of the values.
+
+        Raises:
+            ValueError: `fit` must learn something first; the message says what.
+        """
+
+    def reader(self) -> nn.Module:
+        """A module that maps prepared x (N, *event) to what an encoder reads: (N, *form.shape). Default: x itself."""
+        return nn.Identity()
+
+    def joined(self, p: Distribution) -> Distribution:
+        """The distribution of whole values, batch (N,), from that of all places, batch (N, *places).
+
+        Default: the places are independent given z.
+        """
+        places = len(p.batch_shape) - 1
+        return Independent(p, places, validate_args=False) if places else p
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_moved(cls, options: Any) -> Any:
+        """Put each option of version 0.1 into its part, where the resolved schema has it."""
+        if not isinstance(options, Mapping) or not cls.moved.keys() & options.keys():
+            return options
+        options = dict(options)
+        for option, part in cls.moved.items():
+            if option not in options:
+                continue
+            value = options.pop(option)
+            if value is None:
+                continue
+            own = expanded(options.get(part, {"kind": cls.model_fields[part].default.kind}))
+            if not isinstance(own, Mapping):
+                raise ValueError(f"{option} is an option of {part}; write {part}: {{kind: …, {option}: {value}}}")
+            if option in own:
+                raise ValueError(f"{option} is given here and in {part}; keep the one in {part}")
+            options[part] = {**own, option: value}
+        return options
+
+    @model_validator(mode="after")
+    def _parts_fit(self, info: ValidationInfo) -> Self:
+        """Check that the network reads the form and that the likelihood scores its values."""
+        faults = []
+        if not issubclass(self.gives, self.network.reads):
+            faults.append(_fault("network", f"{self._not_read()}; {self._others(info)}", self.network))
+        elif self._misfit(self.network):
+            faults.append(_fault("network", f"{self._misfit(self.network)}; choose another network", self.network))
+        if (misfit := self._misfit(self.likelihood)) is not None:
+            faults.append(_fault("likelihood", f"{misfit}; {self._other_likelihoods(info)}", self.likelihood))
+        if faults:
+            raise ValidationError.from_exception_data(type(self).__name__, faults)
+        return self
+
+    def _misfit(self, part: Architecture | Likelihood) -> str | None:
+        """Why a part does not fit the form; None if it does, or if the form is not known yet."""
+        try:
+            form = self.form()
+        except ValueError:
+            if isinstance(part, Likelihood) and not issubclass(self.gives, part.scores):
+                return f"{part.kind} does not score {self.gives.name}"
+            return None
+        return part.misfit(form)
+
+    def _not_read(self) -> str:
+        return f"{self.network.kind} has no networks for {self.gives.name}"
+
+    def _others(self, info: ValidationInfo) -> str:
+        """The architectures that read the form, in a remedy."""
+        plugins = (info.context or {}).get("plugins")
+        classes = plugins.of_family(Architecture.family).items() if plugins is not None else ()
+        kinds = [kind for kind, cls in classes if issubclass(self.gives, cls.reads)]
+        return f"those that have are {', '.join(kinds)}" if kinds else "choose another"
+
+    def _other_likelihoods(self, info: ValidationInfo) -> str:
+        """The likelihoods that score such values, in a remedy."""
+        plugins = (info.context or {}).get("plugins")
+        classes = plugins.of_family(Likelihood.family).items() if plugins is not None else ()
+        kinds = [kind for kind, cls in classes if issubclass(self.gives, cls.scores)]
+        return f"those of {self.gives.name} are {', '.join(kinds)}" if kinds else "choose another"
+
+    # What follows from the parts.
+
+    def encoder(self, width: int, extra: int = 0) -> nn.Module:
+        """The reader, and the network's encoder."""
+        return FormEncoder(self.reader(), self.network.encoder(self.form(), width, extra))
+
+    def branch(self, width: int) -> nn.Module:
+        """The reader, and the network's branch."""
+        return FormEncoder(self.reader(), self.network.branch(self.form(), width))
+
+    def decoder(self, size: int) -> nn.Module:
+        """The network's decoder with the likelihood."""
+        return FormDecoder(self.network.decoder(self.form(), size, self.likelihood), self)
+
+    def head(self, size: int) -> nn.Module | None:
+        """One linear layer and the same likelihood."""
+        form = self.form()
+        numbers = self.likelihood.numbers(form)
+        places = (numbers, *form.places)
+        linear = nn.Sequential(nn.Linear(size, math.prod(places)), nn.Unflatten(1, places))
+        return FormDecoder(RawDecoder(linear, self.likelihood.head(form)), self)
+
+
+class FormEncoder(nn.Module):
+    """From prepared values to features.
+
+    Args:
+        reader: from x (N, *event) to (N, *form.shape).
+        network: from there, and from a condition if there is one, to features (N, width).
+    """
+
+    def __init__(self, reader: nn.Module, network: nn.Module) -> None:
+        super().__init__()
+        self.reader = reader
+        self.network = network
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Features (N, width)."""
+        read = self.reader(x)
+        if read.is_floating_point():
+            read = read.to(next(self.network.parameters()).dtype)  # numbers are read in float64
+        features: Tensor = self.network(read) if condition is None else self.network(read, condition)
+        return features
+
+
+class FormDecoder(nn.Module):
+    """From z to the distribution of whole values.
+
+    Args:
+        network: from z (N, size) to a distribution with batch (N, *places).
+        modality: joins the places.
+    """
+
+    def __init__(self, network: nn.Module, modality: Parted) -> None:
+        super().__init__()
+        self.network = network
+        self.joined = modality.joined
+
+    def forward(self, z: Tensor) -> Distribution:
+        """Batch (N,), event (*event)."""
+        return self.joined(self.network(z))
+
+
+def _fault(option: str, text: str, value: Any) -> InitErrorDetails:
+    """A fault of an option in pydantic's form."""
+    kind = PydanticCustomError("value_error", "Value error, {text}", {"text": text})
+    return InitErrorDetails(type=kind, loc=(option,), input=value)
