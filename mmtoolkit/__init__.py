@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmtoolkit.architectures import MLP as MLP
+    from mmtoolkit.architectures import Transformer as Transformer
     from mmtoolkit.base.errors import DataWarning as DataWarning
     from mmtoolkit.base.errors import UserError as UserError
     from mmtoolkit.base.meter import Meter as Meter
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mmtoolkit.components import Entries as Entries
     from mmtoolkit.components import Evaluator as Evaluator
     from mmtoolkit.components import Faults as Faults
+    from mmtoolkit.components import Feedback as Feedback
     from mmtoolkit.components import Form as Form
     from mmtoolkit.components import Grid as Grid
     from mmtoolkit.components import Likelihood as Likelihood
@@ -45,7 +47,10 @@ if TYPE_CHECKING:
     from mmtoolkit.components import Table as Table
     from mmtoolkit.components import Tokens as Tokens
     from mmtoolkit.components import Writer as Writer
+    from mmtoolkit.components import WrittenDecoder as WrittenDecoder
+    from mmtoolkit.components import lengths as lengths
     from mmtoolkit.components import split_entries as split_entries
+    from mmtoolkit.components import stopped as stopped
     from mmtoolkit.components.entries import Entry as Entry
     from mmtoolkit.components.entries import EntryEvaluator as EntryEvaluator
     from mmtoolkit.components.entries import scored_rows as scored_rows
@@ -83,6 +88,7 @@ if TYPE_CHECKING:
     from mmtoolkit.likelihoods import GaussianLikelihood as GaussianLikelihood
     from mmtoolkit.likelihoods import LaplaceLikelihood as LaplaceLikelihood
     from mmtoolkit.likelihoods import StudentTLikelihood as StudentTLikelihood
+    from mmtoolkit.likelihoods import TokensDistribution as TokensDistribution
     from mmtoolkit.models import CVAE as CVAE
     from mmtoolkit.models import JMVAE as JMVAE
     from mmtoolkit.models import MVAE as MVAE

@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 
 from mmtoolkit.architectures.mlp import MLP
+from mmtoolkit.architectures.transformer import Transformer
 from mmtoolkit.components.component import Component
 from mmtoolkit.components.hooks import hookimpl
 
-__all__ = ["MLP"]
+__all__ = ["MLP", "Transformer"]
 
 
 @hookimpl
 def mmt_components() -> Iterable[type[Component]]:
     """The architectures that ship with mmtoolkit."""
-    return [MLP]
+    return [MLP, Transformer]

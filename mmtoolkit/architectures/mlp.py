@@ -5,15 +5,27 @@ from __future__ import annotations
 import math
 from typing import Annotated, ClassVar, Literal
 
+import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from mmtoolkit.architectures.dense import Norm, activated, dense
-from mmtoolkit.components import Architecture, Classes, Conditioned, Form, Grid, Numbers, Series, Tokens
+from mmtoolkit.components import (
+    Architecture,
+    Classes,
+    Conditioned,
+    Form,
+    Grid,
+    Numbers,
+    Series,
+    Tokens,
+    lengths,
+    stopped,
+)
 
 
 class MLP(Architecture):
-    """Dense layers with SiLU. They read an embedding of classes, and of all else the numbers in one row.
+    """Dense layers with SiLU. They read an embedding of classes and symbols, and of all else the numbers in one row.
 
     With the defaults these are the networks of labels and of 28x28 images in Wu & Goodman 2018, section 4.1.
     """
@@ -37,19 +49,20 @@ class MLP(Architecture):
     def encoder(self, form: Form, width: int, extra: int = 0) -> nn.Module:
         """Hidden layers, of which those after the first also read the condition, and a linear one.
 
-        Of a grid, a series or tokens there are many numbers, and the first layer reads the condition beside them.
+        Of a grid or a series there are many numbers, and the first layer reads the condition beside them.
         """
-        if isinstance(form, (Numbers, Classes)):
+        if isinstance(form, (Numbers, Classes, Tokens)):
             first = nn.Sequential(_first(form, self.width), *activated(self.width, self.norm, self.dropout))
             hidden = [self.width] * (max(self.depth, 2) - 1 if extra else self.depth - 1)
             return Conditioned(first, self._dense([self.width + extra, *hidden, width]))
-        return Conditioned(_flat(form), self._dense([_features(form) + extra, *[self.width] * self.depth, width]))
+        sizes = [math.prod(form.shape) + extra, *[self.width] * self.depth, width]
+        return Conditioned(nn.Flatten(), self._dense(sizes))
 
     def branch(self, form: Form, width: int) -> nn.Module:
         """The first layer and SiLU."""
-        if isinstance(form, (Numbers, Classes)):
+        if isinstance(form, (Numbers, Classes, Tokens)):
             return nn.Sequential(_first(form, width), nn.SiLU())
-        return nn.Sequential(_flat(form), nn.Linear(_features(form), width), nn.SiLU())
+        return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(form.shape), width), nn.SiLU())
 
     def raw(self, form: Form, size: int, numbers: int) -> nn.Module:
         """Hidden layers and a linear one to all numbers."""
@@ -62,27 +75,37 @@ class MLP(Architecture):
         return dense(sizes, self.norm, self.dropout, self.residual)
 
 
-def _first(form: Numbers | Classes, width: int) -> nn.Module:
-    """The first layer: from numbers (N, *shape) or classes (N,) to (N, width)."""
-    return nn.Embedding(form.count, width) if isinstance(form, Classes) else nn.Linear(math.prod(form.shape), width)
+def _first(form: Numbers | Classes | Tokens, width: int) -> nn.Module:
+    """The first layer: from numbers (N, *shape), classes (N,) or texts (N, L) to (N, width)."""
+    match form:
+        case Classes():
+            return nn.Embedding(form.count, width)
+        case Tokens():
+            return TextEmbedding(form, width)
+        case _:
+            return nn.Linear(math.prod(form.shape), width)
 
 
-def _features(form: Form) -> int:
-    """How many numbers `_flat` returns for a row."""
-    return math.prod(form.shape) * (form.vocabulary if isinstance(form, Tokens) else 1)
+class TextEmbedding(nn.Module):
+    """From texts (N, L) to (N, width): the sum of what each symbol stands for at its place, up to STOP.
 
+    It is a linear function of the one-hot symbols, which a large vocabulary would make slow.
 
-def _flat(form: Form) -> nn.Module:
-    """A module that makes one row of numbers of x (N, *shape)."""
-    return nn.Sequential(_OneHot(form.vocabulary), nn.Flatten()) if isinstance(form, Tokens) else nn.Flatten()
+    Args:
+        form: of the texts.
+        width: of the sum.
+    """
 
-
-class _OneHot(nn.Module):
-    """From ids (N, L) to (N, L, V)."""
-
-    def __init__(self, vocabulary: int) -> None:
+    def __init__(self, form: Tokens, width: int) -> None:
         super().__init__()
-        self.vocabulary = vocabulary
+        self.vocabulary = form.vocabulary
+        self.embedding = nn.Embedding(form.length * form.vocabulary, width)
+        nn.init.normal_(self.embedding.weight, std=form.length**-0.5)  # a sum of L has the variance 1 or less
 
     def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.one_hot(x, self.vocabulary).float()
+        """The sum (N, width), whatever follows a STOP."""
+        x = stopped(x)
+        places = torch.arange(x.shape[1] - 1, device=x.device)
+        own = places <= lengths(x).unsqueeze(1)
+        features = self.embedding(places * self.vocabulary + x[:, :-1])
+        return torch.where(own.unsqueeze(2), features, 0).sum(1)

@@ -1,13 +1,13 @@
 """The base classes of everything that a schema names by `kind`, and the types that they exchange."""
 
 from mmtoolkit.base.better import Better
-from mmtoolkit.components.architecture import Architecture, Conditioned
+from mmtoolkit.components.architecture import Architecture, Conditioned, WrittenDecoder
 from mmtoolkit.components.bank import Banked
 from mmtoolkit.components.component import Component, DataPath
 from mmtoolkit.components.evaluator import Evaluator, Run, Scores
 from mmtoolkit.components.faults import Faults
 from mmtoolkit.components.form import Classes, Form, Grid, Numbers, Series, Tokens
-from mmtoolkit.components.likelihood import Likelihood, Writer
+from mmtoolkit.components.likelihood import Feedback, Likelihood, Writer
 from mmtoolkit.components.modality import Modality, Parsed
 from mmtoolkit.components.model import Model
 from mmtoolkit.components.network import ByName, Network
@@ -20,6 +20,7 @@ from mmtoolkit.components.proposal import Proposal
 from mmtoolkit.components.records import Records
 from mmtoolkit.components.source import Columns, Source, Table
 from mmtoolkit.components.supervision import Supervision
+from mmtoolkit.components.symbols import lengths, stopped
 from mmtoolkit.tables.cells import Cells
 from mmtoolkit.tables.summary import ColumnSummary
 
@@ -41,6 +42,7 @@ __all__ = [
     "Entries",
     "Evaluator",
     "Faults",
+    "Feedback",
     "Form",
     "Grid",
     "Likelihood",
@@ -64,5 +66,8 @@ __all__ = [
     "Table",
     "Tokens",
     "Writer",
+    "WrittenDecoder",
+    "lengths",
     "split_entries",
+    "stopped",
 ]

@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 
 from mmtoolkit.components.component import Component
 from mmtoolkit.components.form import Form
-from mmtoolkit.components.likelihood import Likelihood
+from mmtoolkit.components.likelihood import Likelihood, Writer
 
 
 class Architecture(Component):
@@ -49,8 +49,8 @@ class Architecture(Component):
     def decoder(self, form: Form, size: int, likelihood: Likelihood) -> nn.Module:
         """A module that maps z (N, size) to a torch Distribution, as `likelihood.head(form)` returns it.
 
-        Default: `raw`, followed by the likelihood's head. An autoregressive architecture overrides it, and returns
-        `likelihood.written(writer, z)`.
+        Default: `raw`, followed by the likelihood's head. An architecture with a `Writer` overrides it, and returns a
+        `WrittenDecoder` for tokens if the likelihood `writes`.
         """
         return RawDecoder(self.raw(form, size, likelihood.numbers(form)), likelihood.head(form))
 
@@ -72,6 +72,24 @@ class RawDecoder(nn.Module):
         """Batch (N, *places)."""
         p: Distribution = self.head(self.raw(z))
         return p
+
+
+class WrittenDecoder(nn.Module):
+    """From z to the distribution of texts that a network writes symbol by symbol.
+
+    Args:
+        writer: gives the next symbol.
+        likelihood: has `written`.
+    """
+
+    def __init__(self, writer: Writer, likelihood: Likelihood) -> None:
+        super().__init__()
+        self.writer = writer
+        self.written = likelihood.written
+
+    def forward(self, z: Tensor) -> Distribution:
+        """Batch (N,), event (L,)."""
+        return self.written(self.writer, z)
 
 
 class Conditioned(nn.Module):

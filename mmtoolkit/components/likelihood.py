@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from typing import ClassVar, Protocol
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from mmtoolkit.components.component import Component
-from mmtoolkit.components.form import Form
+from mmtoolkit.components.form import Form, Tokens
 from mmtoolkit.components.support import IN_WORDS, Support, is_within
 
+Feedback = Literal["teacher", "argmax"]
 
-class Writer(Protocol):
-    """The network that gives the next symbol of a text, after those before it."""
 
-    @property
-    def form(self) -> Form:
-        """The form of the texts."""
+class Writer(nn.Module, ABC):
+    """The base class of networks that write a text symbol by symbol. You write `logits`.
 
-    def logits(self, before: Tensor, z: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    Args:
+        form: of the texts.
+    """
+
+    feedback: Feedback = "teacher"
+    """The symbol that stands before each place after the first: the true or drawn one (`teacher`, for teacher forcing),
+    or the most probable one, whatever the text is (`argmax`)."""
+
+    def __init__(self, form: Tokens) -> None:
+        super().__init__()
+        self.form = form
+
+    @abstractmethod
+    def logits(self, before: Tensor, z: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Logits of the symbols that follow (N, T, V), in float32 or better, and the state after them.
 
         Args:
             before: (N, T) int64, the symbol before each place.
             z: (N, size).
-            state: after the places before; by default that of the first place.
+            state: what this method returned for the places before; None at the first place.
         """
 
 
@@ -50,6 +61,8 @@ class Likelihood(Component):
     """The forms whose values it scores."""
     support: ClassVar[Support] = "real"
     """The values that it scores; others have no density."""
+    writes: ClassVar[bool] = False
+    """Whether it has `written`, for texts that a network writes symbol by symbol."""
     robust: ClassVar[bool] = False
     """Whether it allows for outliers: shift and scale of its form are then learned from the quartiles."""
 
@@ -82,7 +95,7 @@ class Likelihood(Component):
     def written(self, writer: Writer, z: Tensor) -> Distribution:
         """The distribution of texts that a writer writes symbol by symbol: batch (N,), event (L,).
 
-        Only a likelihood of tokens needs it. Default: it raises an error.
+        Only a likelihood that `writes` needs it. Default: it raises an error.
         """
         raise NotImplementedError(f"{type(self).__name__} does not score texts that are written symbol by symbol")
 

@@ -7,6 +7,7 @@ from mmtoolkit.components.hooks import hookimpl
 from mmtoolkit.likelihoods.bernoulli import BernoulliLikelihood
 from mmtoolkit.likelihoods.categorical import CategoricalLikelihood
 from mmtoolkit.likelihoods.location_scale import GaussianLikelihood, LaplaceLikelihood, StudentTLikelihood
+from mmtoolkit.likelihoods.tokens import TokensDistribution
 
 __all__ = [
     "BernoulliLikelihood",
@@ -14,6 +15,7 @@ __all__ = [
     "GaussianLikelihood",
     "LaplaceLikelihood",
     "StudentTLikelihood",
+    "TokensDistribution",
 ]
 
 

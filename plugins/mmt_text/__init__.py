@@ -1,14 +1,15 @@
-"""The text modality of mmtoolkit."""
+"""The text modality of mmtoolkit, and its recurrent networks."""
 
 from collections.abc import Iterable
 
+from mmt_text.gru import GRU
 from mmt_text.text import Text
-from mmtoolkit import hookimpl
+from mmtoolkit import Component, hookimpl
 
-__all__ = ["Text"]
+__all__ = ["GRU", "Text"]
 
 
 @hookimpl
-def mmt_components() -> Iterable[type[Text]]:
+def mmt_components() -> Iterable[type[Component]]:
     """Register the components of this plugin."""
-    return [Text]
+    return [Text, GRU]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mmt_text.tokens import Tokens, split, text_of
+from mmt_text.tokens import SymbolKind, split, text_of
 from mmtoolkit import ColumnSummary, Proposal
 
 _DATE = re.compile(
@@ -47,7 +47,7 @@ def text_proposal(column: ColumnSummary) -> Proposal | None:
         if column.share([bool(pattern.fullmatch(text)) for text in texts]) >= share:
             return _left_out(column, texts, "characters", what.format(column.examples(2)), 0.9)
     words = [len(text.split()) for text in texts]
-    tokens: Tokens = "words" if np.average(words, weights=counts) >= _WORDS else "characters"
+    tokens: SymbolKind = "words" if np.average(words, weights=counts) >= _WORDS else "characters"
     average = float(np.average([len(text) for text in texts], weights=counts))
     if average > _HUGE:
         about = f"long texts, {average:.0f} characters on average; shorten them, such as to a title, to use it"
@@ -73,7 +73,7 @@ def _half(flags: Iterable[bool]) -> bool:
     return 2 * sum(found) >= len(found)
 
 
-def _sizes(texts: Sequence[str], counts: Any, tokens: Tokens, most: int) -> dict[str, Any]:
+def _sizes(texts: Sequence[str], counts: Any, tokens: SymbolKind, most: int) -> dict[str, Any]:
     """A length, of `most` symbols, that all but a few texts keep to."""
     lengths = np.array([len(split(text, tokens)) for text in texts])
     order = np.argsort(lengths)
@@ -83,6 +83,6 @@ def _sizes(texts: Sequence[str], counts: Any, tokens: Tokens, most: int) -> dict
     return {"length": max(1, min(length, most)), "tokens": tokens}
 
 
-def _left_out(column: ColumnSummary, texts: Sequence[str], tokens: Tokens, about: str, sure: float) -> Proposal:
+def _left_out(column: ColumnSummary, texts: Sequence[str], tokens: SymbolKind, about: str, sure: float) -> Proposal:
     sizes = _sizes(texts, np.array(column.counts), tokens, most=max(map(len, texts)))
     return Proposal(sure, sizes, about, use=False)

@@ -1,11 +1,11 @@
-"""The text modality: characters or words up to a bound, recurrent networks, a likelihood with a stop symbol."""
+"""The text modality: characters or words up to a bound, and the ids by which networks and likelihoods know them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -13,32 +13,47 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from mmt_text import networks
-from mmt_text.likelihood import TextDistribution
+from mmt_text.gru import GRU
 from mmt_text.proposals import text_proposal
-from mmt_text.symbols import FIRST, STOP, lengths, stopped
-from mmt_text.tokens import SINGULAR, UNKNOWN, checked_alphabet, frequent, join, shown, split, text_of
-from mmtoolkit import Better, Cells, ColumnSummary, Modality, Parsed, Proposal
+from mmt_text.tokens import SINGULAR, UNKNOWN, SymbolKind, checked_alphabet, frequent, join, shown, split, text_of
+from mmtoolkit import (
+    Architecture,
+    Better,
+    CategoricalLikelihood,
+    Cells,
+    ColumnSummary,
+    Form,
+    Likelihood,
+    Parsed,
+    Part,
+    Parted,
+    Proposal,
+    Tokens,
+    lengths,
+    stopped,
+)
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
 
-class Text(Modality):
+class Text(Parted):
     """A text of bounded length: of characters, such as the digits of a number, or of words.
 
     A cell is a text; numbers are texts too, and the empty text is a value, not a missing cell. Texts are converted to
-    Unicode's normal form C. The networks are those of MultiMNIST in Wu & Goodman 2018, section 4: GRUs (Cho et al.
-    2014) with 200 units. The likelihood has a stop symbol, so it sums to one over all texts up to the bound.
+    Unicode's normal form C. `network: gru` are the networks of MultiMNIST in Wu & Goodman 2018, section 4. The
+    likelihood has a symbol that ends a text, so it sums to one over all texts up to the bound.
     """
 
     kind: Literal["text"] = "text"
+    gives: ClassVar[type[Form]] = Tokens
+    moved: ClassVar[Mapping[str, str]] = {"feedback": "network", "state": "network"}
 
     length: Annotated[int, Field(ge=1, le=4096)]
-    """The most symbols of a text. Networks take this many steps for every text, so choose it no larger than needed."""
+    """The most symbols of a text. Networks read this many for every text, so choose it no larger than needed."""
     min_length: Annotated[int, Field(ge=0)] = 0
     """The fewest symbols of a text. A shorter text is a bad cell and has probability zero."""
-    tokens: Literal["characters", "words"] = "characters"
+    tokens: SymbolKind = "characters"
     """Whether a symbol is a character or a word. White space separates words."""
     unknown: bool | None = None
     """Whether a symbol outside the alphabet is read as an unknown symbol, shown as �, or makes the cell bad. By
@@ -48,12 +63,10 @@ class Text(Modality):
     frequent first."""
     vocabulary_size: Annotated[int, Field(ge=1)] = 10_000
     """The most symbols to learn."""
-    feedback: Literal["teacher", "argmax"] = "teacher"
-    """The symbol that the decoder reads at each step: the true or drawn one before (`teacher`, for teacher forcing), or
-    its own most probable one (`argmax`), as in the code that Wu & Goodman released."""
-    state: Literal["last", "last_position"] = "last"
-    """The summary that the encoder uses: the `last` state of each direction, or, as in the released code, the output at
-    the `last_position` of the padded text, where the backward direction has read one symbol."""
+    network: Part[Architecture] = GRU()
+    """The architecture of encoder and decoder."""
+    likelihood: Part[Likelihood] = CategoricalLikelihood()
+    """The distribution of a text given z."""
 
     @field_validator("alphabet", mode="before", json_schema_input_type=str | tuple[str, ...] | None)
     @classmethod
@@ -94,7 +107,7 @@ class Text(Modality):
     @property
     def size(self) -> int:
         """V, the number of symbols with stop and start."""
-        return FIRST + len(self.symbols)
+        return Tokens.FIRST + len(self.symbols)
 
     def fit(self, chunks: Iterable[Cells]) -> Self:
         """Learn the alphabet: the most frequent symbols of the training cells that can be read."""
@@ -111,8 +124,7 @@ class Text(Modality):
             raise ValueError(f"no cell with a symbol can be read; first, {faults[0]}")
         if not counts:
             raise ValueError("the training cells hold no symbol to learn an alphabet from; give alphabet")
-        learned = {"alphabet": frequent(counts, self.vocabulary_size), "unknown": unknown}
-        return type(self).model_validate({**self.model_dump(), **learned})
+        return self.with_options(alphabet=tuple(frequent(counts, self.vocabulary_size)), unknown=unknown)
 
     @classmethod
     def examples(cls) -> Iterable[Self]:
@@ -124,6 +136,10 @@ class Text(Modality):
         symbols = (self.alphabet or ("a", "b", "c"))[:3]
         sizes = range(self.min_length, min(self.length, self.min_length + 3) + 1)
         return [join((symbols[(n + i) % len(symbols)] for i in range(n)), self.tokens) for n in sizes]
+
+    def form(self) -> Form:
+        """Texts of the alphabet."""
+        return Tokens(self.size, self.length, self.min_length)
 
     def event_shape(self) -> tuple[int, ...]:
         """(L,)."""
@@ -150,15 +166,15 @@ class Text(Modality):
                 faults[row] = str(error)
             else:
                 rows.append(row)
-        place = {symbol: FIRST + i for i, symbol in enumerate(self.symbols)}
-        other = place.get(UNKNOWN, STOP) if self.unknown else STOP
+        place = {symbol: Tokens.FIRST + i for i, symbol in enumerate(self.symbols)}
+        other = place.get(UNKNOWN, Tokens.STOP) if self.unknown else Tokens.STOP
         sizes = np.fromiter(map(len, texts), np.int64, len(texts))
         ids = np.fromiter(map(place.get, chain.from_iterable(texts), repeat(other)), np.int64, int(sizes.sum()))
         line = np.repeat(np.arange(len(texts)), sizes)
         column = np.arange(len(ids)) - np.repeat(sizes.cumsum() - sizes, sizes)
-        stored = np.full((len(cells), self.length), STOP)
+        stored = np.full((len(cells), self.length), Tokens.STOP)
         stored[np.array(rows, dtype=np.int64)[line], column] = ids
-        strange = np.flatnonzero(ids == STOP)
+        strange = np.flatnonzero(ids == Tokens.STOP)
         for i in strange[np.unique(line[strange], return_index=True)[1]]:  # the first of each text
             row = rows[line[i]]
             faults[row] = self._stranger(cells[row], texts[line[i]], int(column[i]))
@@ -195,7 +211,7 @@ class Text(Modality):
     def cell(self, value: Tensor) -> str:
         """The text."""
         ids = stopped(value)
-        return join((self.symbols[i - FIRST] for i in ids[: int(lengths(ids))].tolist()), self.tokens)
+        return join((self.symbols[i - Tokens.FIRST] for i in ids[: int(lengths(ids))].tolist()), self.tokens)
 
     def baseline(self, chunks: Iterable[Tensor]) -> Tensor:
         """The most frequent text (L,), the first one in a tie."""
@@ -204,19 +220,11 @@ class Text(Modality):
             texts = stopped(x)
             sizes = lengths(texts).tolist()
             counts.update(text[:size].tobytes() for text, size in zip(texts.cpu().numpy(), sizes, strict=True))
-        value = torch.full((self.length,), STOP)
+        value = torch.full((self.length,), Tokens.STOP)
         if counts:
             ids = np.frombuffer(counts.most_common(1)[0][0], dtype=np.int64)
             value[: len(ids)] = torch.tensor(ids)
         return value
-
-    def encoder(self, width: int, extra: int = 0) -> nn.Module:
-        """A GRU in both directions and one layer (Wu & Goodman 2018, section 4)."""
-        return networks.TextEncoder(self.size, self.state, width, extra)
-
-    def branch(self, width: int) -> nn.Module:
-        """The encoder's GRUs, one layer and SiLU."""
-        return networks.text_branch(self.size, self.state, width)
 
     @property
     def condition_size(self) -> int:
@@ -226,20 +234,11 @@ class Text(Modality):
     def condition(self, x: Tensor) -> Tensor:
         """One-hot symbols and stop, nothing after it: (N, L V)."""
         x = stopped(x)
-        told = torch.arange(self.length, device=x.device) <= lengths(x).unsqueeze(1)
-        return (nn.functional.one_hot(x[:, :-1], self.size) * told.unsqueeze(2)).flatten(1).float()
-
-    def decoder(self, size: int) -> nn.Module:
-        """A two-layer GRU that writes symbol by symbol; its likelihood sums to one over all texts up to the bound."""
-        return networks.TextDecoder(self.size, self.length, self.min_length, self.feedback, size)
-
-    def head(self, size: int) -> nn.Module:
-        """One layer to the symbol of each place, stop included, each place independent of the others."""
-        return networks.TextHead(self.size, self.length, self.min_length, size)
+        own = torch.arange(self.length, device=x.device) <= lengths(x).unsqueeze(1)
+        return (nn.functional.one_hot(x[:, :-1], self.size) * own.unsqueeze(2)).flatten(1).float()
 
     def point(self, p: Distribution) -> Tensor:
         """The greedy text (N, L)."""
-        assert isinstance(p, TextDistribution)
         return p.mode
 
     def average(self, p: Distribution, draws: int) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-Tokens = Literal["characters", "words"]
+SymbolKind = Literal["characters", "words"]
 
 UNKNOWN = "\ufffd"
 """What a symbol outside the alphabet is shown as: Unicode's replacement character."""
@@ -48,17 +48,17 @@ def text_of(cell: Any) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def split(text: str, tokens: Tokens) -> Sequence[str]:
+def split(text: str, tokens: SymbolKind) -> Sequence[str]:
     """The symbols of a text: its characters (code points), or its words, which white space separates."""
     return text.split() if tokens == "words" else text
 
 
-def join(symbols: Iterable[str], tokens: Tokens) -> str:
+def join(symbols: Iterable[str], tokens: SymbolKind) -> str:
     """The text of symbols; one space stands between words."""
     return (" " if tokens == "words" else "").join(symbols)
 
 
-def checked_alphabet(alphabet: Iterable[str], tokens: Tokens, unknown: bool) -> tuple[str, ...]:
+def checked_alphabet(alphabet: Iterable[str], tokens: SymbolKind, unknown: bool) -> tuple[str, ...]:
     """An alphabet in normal form C.
 
     Raises:

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from facts import assert_facts
 from mmt_text import Text
-from mmt_text.networks import TextDecoder, TextReader
-from mmtoolkit import MVAE, Batch, Observed, build
+from mmt_text.gru import GRUReader, GRUWriter
+from mmtoolkit import MVAE, Batch, Observed, WrittenDecoder, build
 from mmtoolkit.base.yaml12 import read_yaml, write_yaml
 from toys import EXAMPLES, Vector, randn, seeded
 
@@ -310,7 +310,7 @@ def test_a_conditional_network_is_told_symbols_and_stop() -> None:
     ]
 
 
-def as_bidirectional(reader: TextReader) -> nn.GRU:
+def as_bidirectional(reader: GRUReader) -> nn.GRU:
     """PyTorch's bidirectional GRU with the weights of a reader."""
     both = nn.GRU(200, 200, batch_first=True, bidirectional=True).double()
     for name, parameter in reader.onward.named_parameters():
@@ -320,7 +320,7 @@ def as_bidirectional(reader: TextReader) -> nn.GRU:
 
 
 def test_the_reader_is_a_packed_bidirectional_gru() -> None:
-    reader = TextReader(AB.size).double()
+    reader = GRUReader(AB.form()).double()
     both = as_bidirectional(reader)
     texts = ("", "a", "ba", "aab", "bbb")
     stopped = nn.functional.pad(ids(*texts), (0, 1))
@@ -332,12 +332,12 @@ def test_the_reader_is_a_packed_bidirectional_gru() -> None:
 
 
 def test_the_released_reader_takes_the_last_position() -> None:
-    reader = TextReader(AB.size, "last_position").double()
+    reader = GRUReader(AB.form(), state="last_position").double()
     x = ids("", "a", "ba", "aab")
     outputs, _ = as_bidirectional(reader)(reader.embedding(x))
     expected = outputs[:, -1].unflatten(1, (2, 200)).sum(1)
     torch.testing.assert_close(reader(x), expected, rtol=1e-12, atol=1e-14)
-    other = TextReader(AB.size).double()
+    other = GRUReader(AB.form()).double()
     other.load_state_dict(reader.state_dict())
     assert not torch.allclose(other(x), reader(x))
 
@@ -345,15 +345,16 @@ def test_the_released_reader_takes_the_last_position() -> None:
 # The likelihood.
 
 
-def sharp(text: Text, size: int = 4) -> TextDecoder:
+def sharp(text: Text, size: int = 4) -> WrittenDecoder:
     """A decoder whose probabilities are far from even and depend much on what is fed back."""
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        decoder = text.decoder(size).double().eval()
-    assert isinstance(decoder, TextDecoder)
+        decoder = text.decoder(size).double().eval().network
+    assert isinstance(decoder, WrittenDecoder)
+    assert isinstance(decoder.writer, GRUWriter)
     with torch.no_grad():
-        decoder.out.weight *= 8
-        decoder.get_parameter("embedding.0.weight").mul_(4)
+        decoder.writer.out.weight *= 8
+        decoder.writer.get_parameter("embedding.0.weight").mul_(4)
     return decoder
 
 
@@ -376,26 +377,26 @@ def explicit_gru(gru: nn.GRU, x: Tensor, states: list[Tensor]) -> list[Tensor]:
 
 
 def explicit_probabilities(
-    decoder: TextDecoder, z: Tensor, follow: Callable[[int, Tensor], int], least: int = 0
+    writer: GRUWriter, z: Tensor, follow: Callable[[int, Tensor], int], least: int = 0
 ) -> list[Tensor]:
     """The probabilities of the symbols at each place for one z, feeding back what `follow` says of a place."""
-    states, before, found = [decoder.initial(z)] * 2, START, []
-    for place in range(decoder.length):
-        embedded = nn.functional.silu(decoder.embedding[0](torch.tensor(before)))
-        states = explicit_gru(decoder.gru, torch.cat([embedded, z]), states)
-        weights = decoder.out(torch.cat([states[1], z])).exp()
+    states, before, found = [writer.initial(z)] * 2, START, []
+    for place in range(writer.form.length):
+        embedded = nn.functional.silu(writer.embedding[0](torch.tensor(before)))
+        states = explicit_gru(writer.gru, torch.cat([embedded, z]), states)
+        weights = writer.out(torch.cat([states[1], z])).exp()
         weights = weights * torch.tensor([place >= least, 0, *[1] * (len(weights) - 2)])
         found.append(weights / weights.sum())
         before = follow(place, found[-1])
     return found
 
 
-def explicit_log_prob(decoder: TextDecoder, z: Tensor, text: Tensor, feedback: str, least: int) -> float:
+def explicit_log_prob(writer: GRUWriter, z: Tensor, text: Tensor, feedback: str, least: int) -> float:
     def follow(place: int, probabilities: Tensor) -> int:
         return int(probabilities.argmax() if feedback == "argmax" else text[place])
 
     total = 0.0
-    for symbol, probabilities in zip(text.tolist(), explicit_probabilities(decoder, z, follow, least), strict=True):
+    for symbol, probabilities in zip(text.tolist(), explicit_probabilities(writer, z, follow, least), strict=True):
         total += math.log(probabilities[symbol].item())
         if symbol == STOP:
             break
@@ -408,7 +409,7 @@ def test_log_prob_is_the_sum_over_steps(least: int, feedback: Any) -> None:
     text = Text(length=3, alphabet=("a", "b"), feedback=feedback, min_length=least)
     decoder, texts = sharp(text), ids(*texts_up_to(3, least))
     z = randn(len(texts), 4)
-    expected = [explicit_log_prob(decoder, z[i], texts[i], feedback, least) for i in range(len(texts))]
+    expected = [explicit_log_prob(decoder.writer, z[i], texts[i], feedback, least) for i in range(len(texts))]
     found = decoder(z).log_prob(texts)
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=0)
     assert found.std() > 0.5
@@ -430,7 +431,7 @@ def test_what_is_fed_back_matters() -> None:
     z, x = randn(15, 4), ids(*texts_up_to(3))
     decoder = sharp(AB)
     taught = decoder(z).log_prob(x)
-    decoder.feedback = "argmax"
+    decoder.writer.feedback = "argmax"
     same = torch.isclose(taught, decoder(z).log_prob(x), rtol=1e-9)
     # The last symbol that there is room for is never fed back, and after a stop nothing is.
     alike = (x == STOP) | (x == decoder(z).mode)
@@ -519,7 +520,7 @@ def test_samples_are_as_frequent_as_log_prob_says(feedback: Any, least: int) -> 
     text = Text(length=2, alphabet=("a", "b"), feedback=feedback, min_length=least)
     decoder, n, texts = sharp(text), 2000, texts_up_to(2, least)
     with torch.no_grad():
-        decoder.out.weight /= 4  # no text is so rare that it is not drawn
+        decoder.writer.out.weight /= 4  # no text is so rare that it is not drawn
         z = randn(2, 4)
         log_p = decoder(z).log_prob(ids(*texts, of=text).unsqueeze(1).expand(-1, 2, -1))
     with torch.random.fork_rng():
@@ -555,7 +556,7 @@ def test_the_point_is_the_greedy_text(feedback: Any, least: int) -> None:
     found = text.point(decoder(z))
     sizes = set()
     for i in range(len(z)):
-        steps = explicit_probabilities(decoder, z[i], lambda _, p: int(p.argmax()), least)
+        steps = explicit_probabilities(decoder.writer, z[i], lambda _, p: int(p.argmax()), least)
         greedy = [int(p.argmax()) for p in steps]
         stop = greedy.index(STOP) if STOP in greedy else len(greedy)
         assert found[i].tolist() == greedy[:stop] + [STOP] * (6 - stop)
@@ -593,7 +594,9 @@ def test_it_trains_in_an_mvae(options: dict[str, Any]) -> None:
     assert list(parts) == ["log p(text)", "log p(other)", "KL"]
     still = [name for name, gradient in gradients.items() if gradient is None or not gradient.any()]
     # A direction that reads one symbol starts from zero and has nothing to carry.
-    assert still == (["encoders.0.reader.reverse.weight_hh_l0"] if text.state == "last_position" else [])
+    assert still == (
+        ["encoders.0.network.first.reverse.weight_hh_l0"] if options.get("state") == "last_position" else []
+    )
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients.values())
 
 
