@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmtoolkit.architectures import MLP as MLP
+    from mmtoolkit.architectures import Conv as Conv
+    from mmtoolkit.architectures import ResNet as ResNet
     from mmtoolkit.architectures import Transformer as Transformer
     from mmtoolkit.base.errors import DataWarning as DataWarning
     from mmtoolkit.base.errors import UserError as UserError
@@ -60,6 +62,9 @@ if TYPE_CHECKING:
     from mmtoolkit.components.plugins import Plugin as Plugin
     from mmtoolkit.components.plugins import Plugins as Plugins
     from mmtoolkit.components.plugins import load_plugins as load_plugins
+    from mmtoolkit.components.support import IN_WORDS as IN_WORDS
+    from mmtoolkit.components.support import Support as Support
+    from mmtoolkit.components.support import belongs as belongs
     from mmtoolkit.core.batch import Batch as Batch
     from mmtoolkit.core.batch import Observed as Observed
     from mmtoolkit.core.keyed import keyed_uniform as keyed_uniform

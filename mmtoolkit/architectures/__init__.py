@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable
 
+from mmtoolkit.architectures.conv import Conv
 from mmtoolkit.architectures.mlp import MLP
+from mmtoolkit.architectures.resnet import ResNet
 from mmtoolkit.architectures.transformer import Transformer
 from mmtoolkit.components.component import Component
 from mmtoolkit.components.hooks import hookimpl
 
-__all__ = ["MLP", "Transformer"]
+__all__ = ["MLP", "Conv", "ResNet", "Transformer"]
 
 
 @hookimpl
 def mmt_components() -> Iterable[type[Component]]:
     """The architectures that ship with mmtoolkit."""
-    return [MLP, Transformer]
+    return [MLP, Conv, ResNet, Transformer]

@@ -97,7 +97,7 @@ class LocationScaleHead(nn.Module):
         super().__init__()
         self.distribution = likelihood.distribution
         self.unit = form.support == "unit"
-        self.in_float64 = isinstance(form, Numbers)
+        self.in_float64 = isinstance(form, (Numbers, Series))
         self.standard = Standard(form)
         self.least = _LEAST_SCALE.get(form.support, _LEAST_STANDARD)
         by_channel = (form.places[0], *[1] * (len(form.places) - 1))
