@@ -177,6 +177,8 @@ def _anchor(name: str) -> str:
 
 _FAMILIES = {
     "modality": ("Modalities", "Each entry of `modalities` is one of these."),
+    "architecture": ("Architectures", "The option `network` of a modality is one of these."),
+    "likelihood": ("Likelihoods", "The option `likelihood` of a modality is one of these."),
     "source": ("Sources", "`data` is one of these."),
     "model": ("Models", "`model` is one of these."),
     "prior": ("Priors", "The option `prior` of a model is one of these."),

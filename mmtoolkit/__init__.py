@@ -90,8 +90,11 @@ if TYPE_CHECKING:
     from mmtoolkit.evaluators.log_likelihood import LikelihoodEntry as LikelihoodEntry
     from mmtoolkit.likelihoods import BernoulliLikelihood as BernoulliLikelihood
     from mmtoolkit.likelihoods import CategoricalLikelihood as CategoricalLikelihood
+    from mmtoolkit.likelihoods import ContinuousBernoulliLikelihood as ContinuousBernoulliLikelihood
     from mmtoolkit.likelihoods import GaussianLikelihood as GaussianLikelihood
     from mmtoolkit.likelihoods import LaplaceLikelihood as LaplaceLikelihood
+    from mmtoolkit.likelihoods import LognormalLikelihood as LognormalLikelihood
+    from mmtoolkit.likelihoods import OrdinalLikelihood as OrdinalLikelihood
     from mmtoolkit.likelihoods import StudentTLikelihood as StudentTLikelihood
     from mmtoolkit.likelihoods import TokensDistribution as TokensDistribution
     from mmtoolkit.models import CVAE as CVAE

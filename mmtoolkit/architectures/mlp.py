@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterable
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, PositiveInt
@@ -45,6 +46,11 @@ class MLP(Architecture):
     """The share of hidden features that each step of training drops (Srivastava et al. 2014)."""
     residual: bool = False
     """Whether each hidden layer after the first adds its input to its output."""
+
+    @classmethod
+    def examples(cls) -> Iterable[Self]:
+        """Narrow ones, plain and with all that a hidden layer may have."""
+        return cls(width=16), cls(width=16, depth=3, norm="batch", dropout=0.1, residual=True)
 
     def encoder(self, form: Form, width: int, extra: int = 0) -> nn.Module:
         """Hidden layers, of which those after the first also read the condition, and a linear one.

@@ -18,7 +18,7 @@ class Form(ABC):
 
     Attributes:
         support: which values there are.
-        shift: for each number or channel, what `fit` learned to take away before networks read it; () for 0.
+        shift: for each number or channel, what `fit` learned to take away from what the likelihood reads; () for 0.
         scale: for each number or channel, what `fit` learned to divide by afterwards; () for 1.
     """
 

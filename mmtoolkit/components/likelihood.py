@@ -13,6 +13,8 @@ from mmtoolkit.components.form import Form, Tokens
 from mmtoolkit.components.support import IN_WORDS, Support, is_within
 
 Feedback = Literal["teacher", "argmax"]
+"""The symbol that a `Writer` reads before each place after the first: the true or drawn one (`teacher`, for teacher
+forcing, Williams & Zipser 1989), or its own most probable one, whatever the text is (`argmax`)."""
 
 
 class Writer(nn.Module, ABC):
@@ -23,8 +25,7 @@ class Writer(nn.Module, ABC):
     """
 
     feedback: Feedback = "teacher"
-    """The symbol that stands before each place after the first: the true or drawn one (`teacher`, for teacher forcing),
-    or the most probable one, whatever the text is (`argmax`)."""
+    """The symbol that it reads before each place after the first."""
 
     def __init__(self, form: Tokens) -> None:
         super().__init__()
@@ -85,7 +86,7 @@ class Likelihood(Component):
         The distribution has batch shape (N, *places) and event shape (), or (N,) and (*places) if it sums over the
         places itself, and validate_args=False. Mean and variance are finite for every finite raw. What the likelihood
         learns, such as a scale, are parameters of the module. For numbers with a `shift` and a `scale`, raw refers to
-        (x - shift) / scale, and the density to x.
+        (read(x) - shift) / scale, and the density to x.
         """
 
     def read(self, x: Tensor) -> Tensor:

@@ -20,25 +20,39 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mmtoolkit.components import Component, Evaluator, Modality, Model, Prior, Source
+from mmtoolkit.components import Architecture, Component, Evaluator, Form, Likelihood, Modality, Model, Prior, Source
 from mmtoolkit.tables.cells import Cells
-from mmtoolkit.testing import cells as cell_checks
 from mmtoolkit.testing import (
+    architectures,
     encoders,
     evaluators,
+    heads,
     inference,
     likelihoods,
+    masses,
     models,
     networks,
+    parted,
     predictions,
     priors,
     sampling,
     sources,
     subjects,
 )
+from mmtoolkit.testing import cells as cell_checks
 from mmtoolkit.testing.promises import Outcome, assert_no_faults, run_checks
 
-__all__ = ["Outcome", "check_evaluator", "check_modality", "check_model", "check_prior", "check_source", "examine"]
+__all__ = [
+    "Outcome",
+    "check_architecture",
+    "check_evaluator",
+    "check_likelihood",
+    "check_modality",
+    "check_model",
+    "check_prior",
+    "check_source",
+    "examine",
+]
 
 
 def check_modality(modality: Modality, cells: Cells | None = None, bad: Sequence[Any] = ()) -> None:
@@ -66,6 +80,34 @@ def check_model(model: Model, modalities: Mapping[str, Modality] | None = None) 
         AssertionError: it breaks a promise; a line for each.
     """
     assert_no_faults(_model(model, modalities))
+
+
+def check_architecture(architecture: Architecture, forms: Sequence[Form] | None = None) -> None:
+    """Check an architecture: its networks for small forms, their shapes, rows, gradients, precision and weights.
+
+    Args:
+        architecture: as a schema would make it; a narrow one is quicker.
+        forms: small ones that it reads; needed for a form type of your own. By default some of each type that ships
+            with mmtoolkit.
+
+    Raises:
+        AssertionError: it breaks a promise; a line for each.
+    """
+    assert_no_faults(_architecture(architecture, forms))
+
+
+def check_likelihood(likelihood: Likelihood, forms: Sequence[Form] | None = None) -> None:
+    """Check a likelihood: its heads, densities, gradients and draws, and what it cannot score.
+
+    Args:
+        likelihood: as a schema would make it.
+        forms: small ones that it scores; needed for a form type of your own. By default some of each type that ships
+            with mmtoolkit.
+
+    Raises:
+        AssertionError: it breaks a promise; a line for each.
+    """
+    assert_no_faults(_likelihood(likelihood, forms))
 
 
 def check_prior(prior: Prior) -> None:
@@ -110,6 +152,10 @@ def examine(component: Component) -> Iterator[Outcome]:
     """
     if isinstance(component, Modality):
         return _modality(component)
+    if isinstance(component, Architecture):
+        return _architecture(component)
+    if isinstance(component, Likelihood):
+        return _likelihood(component)
     if isinstance(component, Model):
         return _model(component)
     if isinstance(component, Prior):
@@ -118,7 +164,18 @@ def examine(component: Component) -> Iterator[Outcome]:
         return run_checks(component, sources.CHECKS)
     if isinstance(component, Evaluator):
         return run_checks(evaluators.Subject(component), evaluators.CHECKS)
-    raise TypeError(f"{component!r} is no modality, source, model, prior or evaluator; pass an instance of one")
+    raise TypeError(
+        f"{component!r} is no modality, architecture, likelihood, prior, model, source or evaluator; pass an instance "
+        "of one"
+    )
+
+
+def _architecture(architecture: Architecture, forms: Sequence[Form] | None = None) -> Iterator[Outcome]:
+    return run_checks(architectures.Subject(architecture, forms), architectures.CHECKS, architectures.REQUIRED)
+
+
+def _likelihood(likelihood: Likelihood, forms: Sequence[Form] | None = None) -> Iterator[Outcome]:
+    return run_checks(heads.Subject(likelihood, forms), (*heads.CHECKS, *masses.CHECKS), heads.REQUIRED)
 
 
 def _model(model: Model, modalities: Mapping[str, Modality] | None = None) -> Iterator[Outcome]:
@@ -128,11 +185,12 @@ def _model(model: Model, modalities: Mapping[str, Modality] | None = None) -> It
 def _modality(modality: Modality, cells: Cells | None = None, bad: Sequence[Any] = ()) -> Iterator[Outcome]:
     checks = (
         *cell_checks.CHECKS,
+        *parted.CHECKS,
         *encoders.CHECKS,
         *likelihoods.CHECKS,
         *networks.CHECKS,
         *predictions.CHECKS,
         *sampling.CHECKS,
     )
-    required = (*encoders.REQUIRED, *likelihoods.REQUIRED)
+    required = (*parted.REQUIRED, *encoders.REQUIRED, *likelihoods.REQUIRED)
     return run_checks(subjects.Subject(modality, cells, bad), checks, required)

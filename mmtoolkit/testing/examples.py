@@ -8,8 +8,9 @@ from typing import Any
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.catalogue.shipped import find_data_set
-from mmtoolkit.components import Component, Prior, Source
+from mmtoolkit.components import Architecture, Component, Likelihood, Prior, Source
 from mmtoolkit.testing import examine
+from mmtoolkit.testing.forms import forms_read, forms_scored
 from mmtoolkit.testing.promises import Outcome, error_fault
 
 
@@ -63,10 +64,21 @@ def try_examples(cls: type[Component]) -> Iterator[Trial]:
             located = _with_data(example) if isinstance(example, Source) else example
             if isinstance(example, Prior):
                 example.build(1)  # raises if a package that it needs is not installed
+            if (untried := _formless(example)) is not None:
+                raise UserError(untried)
         except UserError as error:
             yield Trial(cls, options, [], str(error))
             continue
         yield Trial(cls, options, examine(located))
+
+
+def _formless(example: Component) -> str | None:
+    """Why the kit has no form for an architecture or a likelihood; None if it has, or needs none."""
+    if isinstance(example, Architecture) and not forms_read(example):
+        return "it reads none of the kit's own forms; pass yours to check_architecture in a test"
+    if isinstance(example, Likelihood) and not forms_scored(example):
+        return "it scores none of the kit's own forms; pass yours to check_likelihood in a test"
+    return None
 
 
 def _with_data(source: Source) -> Source:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from mmtoolkit.components import Banked, NumberModality
-from mmtoolkit.testing.promises import close, double, networks_of
+from mmtoolkit.testing.promises import close, double, networks_of, read_back
 from mmtoolkit.testing.subjects import SIZE, WIDTH, Subject
 
 
 def saved_weights_can_be_loaded(subject: Subject) -> Iterator[str]:
     """Networks built from saved options load saved weights and return the same results."""
-    modality = type(subject.modality).model_validate_json(subject.modality.model_dump_json())
+    modality = read_back(subject.modality)
     pairs: list[tuple[str, nn.Module, nn.Module, Callable[[nn.Module], Tensor]]] = [
         (
             "encoder(width)",

@@ -1,28 +1,26 @@
-"""Statistical checks that a likelihood draws values as often as its log_prob says.
+"""Statistical checks that a modality's decoder draws values as often as its log_prob says.
 
-Each check compares a statistic with its expectation, in standard errors. Seeds are fixed; with other seeds, a correct
-likelihood would be off by 6 standard errors less than once in ten million checks. For a single number, the checks find
-draws that are shifted by a tenth of their standard deviation, or whose standard deviation is wrong by a tenth.
+Each check compares a statistic with its expectation, in standard errors. For a single number, the checks find draws
+that are shifted by a tenth of their standard deviation, or whose standard deviation is wrong by a tenth.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from mmtoolkit.components import NumberModality
+from mmtoolkit.testing.draws import ERRORS, mean_score, unlike_chances
 from mmtoolkit.testing.promises import double, networks_of
 from mmtoolkit.testing.subjects import SIZE, Subject
 
-_ERRORS = 6.0
-_FEWEST_ROWS, _MOST_ROWS, _NUMBERS = 100, 10_000, 10_000
-_STEP, _LEAST_ERROR, _SMALL = 1e-5, 1e-6, 64
-_DRAWS, _OFTEN, _AT_ONCE = 20_000, 60, 500_000
-_INNER, _KUIPER = 0.95, 3.5
+_FEWEST_ROWS, _MOST_ROWS, _NUMBERS, _SMALL = 100, 10_000, 10_000, 64
+_DRAWS, _AT_ONCE = 20_000, 500_000
 
 
 def draws_follow_the_score(subject: Subject) -> Iterator[str]:
@@ -40,22 +38,8 @@ def draws_follow_the_score(subject: Subject) -> Iterator[str]:
     parameters = list(decoder.parameters())
     small: list[list[Tensor]] = [[parameter] for parameter in parameters if parameter.numel() <= _SMALL]
     groups: list[list[Tensor]] = [[z], [*parameters], *small]
-    off = 0.0
-    with torch.no_grad():
-        x = double(decoder(z).sample())
-        for group in groups:
-            steps = [_STEP * torch.randn(p.shape, generator=generator, dtype=torch.float64) for p in group]
-            ends = []
-            for size in (1, -2):
-                for parameter, step in zip(group, steps, strict=True):
-                    parameter += size * step
-                ends.append(decoder(z).log_prob(x))
-            for parameter, step in zip(group, steps, strict=True):
-                parameter += step
-            scores = (ends[0] - ends[1]) / (2 * _STEP)
-            error = (scores.std() / math.sqrt(rows)).clamp(min=_LEAST_ERROR)
-            off = max(off, float(scores.mean().abs() / error))
-    if not off <= _ERRORS:
+    off = mean_score(decoder, z, groups, generator)
+    if not off <= ERRORS:
         yield (
             "decoder(size): sample must draw from the distribution of log_prob, but the mean gradient of log_prob over "
             f"samples is {off:.0f} standard errors from 0; make the two agree"
@@ -71,7 +55,8 @@ def draws_have_their_probabilities(subject: Subject) -> Iterator[str]:
         p: Distribution = decoder(z)
         x = double(p.sample(torch.Size([draws])).squeeze(1))
         for values, numbers in _marginals(subject, x):
-            yield from _as_often(decoder, z, values, numbers)
+            chances = partial(_probabilities, decoder, z)
+            yield from (f"decoder(size): {fault}" for fault in unlike_chances(chances, values, numbers))
 
 
 def _marginals(subject: Subject, x: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
@@ -84,45 +69,6 @@ def _marginals(subject: Subject, x: Tensor) -> Iterator[tuple[Tensor, Tensor | N
             yield alone, x[:, 0, place]
     else:
         yield x, x if x.ndim == 1 else None
-
-
-def _as_often(decoder: nn.Module, z: Tensor, x: Tensor, numbers: Tensor | None) -> Iterator[str]:
-    n = len(x)
-    distinct, counts = x.unique(dim=0, return_counts=True)
-    often = counts >= _OFTEN
-    remedy = "add the term that log_prob omits, or draw from the distribution that it states"
-    if often.any():
-        p = _probabilities(decoder, z, distinct)
-        expected, count = n * p[often], counts[often].double()
-        off = (count - expected).abs() / (expected * (1 - p[often])).clamp(min=1).sqrt()
-        if (off > _ERRORS).any() or not off.isfinite().all():
-            worst = int(off.nan_to_num(torch.inf).argmax())
-            yield (
-                f"decoder(size): values must come as often as log_prob says, but one came {int(count[worst])} times in "
-                f"{n} draws instead of {float(expected[worst]):.0f} times; {remedy}"
-            )
-        elif p.sum() > 1 + 1e-6 and len(distinct) < n:
-            yield (
-                f"decoder(size): probabilities must sum to one, but those of the drawn values sum to "
-                f"{float(p.sum()):.3g}; "
-                f"{remedy}"
-            )
-    elif numbers is not None and len(distinct) == n and numbers.is_floating_point():
-        order = numbers.argsort()
-        edge = int(n * (1 - _INNER) / 2)
-        inner = order[edge : n - edge]
-        density = _probabilities(decoder, z, x[inner])
-        # Kuiper's statistic: the interval between two draws whose share and whose density's integral differ most.
-        share = torch.cumulative_trapezoid(density, numbers[inner])
-        over = share - torch.arange(1, len(inner)) / n
-        last, first = int(over.argmax()), int(over.argmin())
-        if not float(over[last] - over[first]) < _KUIPER / math.sqrt(n) + 1e-3:
-            low, high = sorted((first, last))
-            yield (
-                "decoder(size): values must come as often as log_prob says, but its density expects a share of "
-                f"{float(share[high] - share[low]):.3g} from {float(numbers[inner[low + 1]]):.3g} to "
-                f"{float(numbers[inner[high + 1]]):.3g}, and a share of {(high - low) / n:.3g} came; {remedy}"
-            )
 
 
 def _probabilities(decoder: nn.Module, z: Tensor, x: Tensor) -> Tensor:

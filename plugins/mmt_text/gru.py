@@ -22,8 +22,6 @@ from mmtoolkit import (
     stopped,
 )
 
-State = Literal["last", "last_position"]
-
 
 class GRU(Architecture):
     """Gated recurrent units (Cho et al. 2014): they read and write a text one symbol after the other.
@@ -43,7 +41,7 @@ class GRU(Architecture):
     feedback: Feedback = "teacher"
     """The symbol that the decoder reads at each step: the true or drawn one before (`teacher`, for teacher forcing), or
     its own most probable one (`argmax`), as in the code that Wu & Goodman released."""
-    state: State = "last"
+    state: Literal["last", "last_position"] = "last"
     """The summary that the encoder uses: the `last` state of each direction, or, as in the released code, the output at
     the `last_position` of the padded text, where the backward direction has read one symbol."""
 
@@ -81,7 +79,7 @@ class GRUReader(nn.Module):
             place L of the padded text, where the backward direction has read one symbol.
     """
 
-    def __init__(self, form: Form, width: int = 200, state: State = "last") -> None:
+    def __init__(self, form: Form, width: int = 200, state: str = "last") -> None:
         super().__init__()
         assert isinstance(form, Tokens)
         self.state = state

@@ -15,7 +15,7 @@ from torch.distributions import Distribution
 
 from mmt_text.gru import GRU
 from mmt_text.proposals import text_proposal
-from mmt_text.tokens import SINGULAR, UNKNOWN, SymbolKind, checked_alphabet, frequent, join, shown, split, text_of
+from mmt_text.tokens import SINGULAR, UNKNOWN, checked_alphabet, frequent, join, shown, split, text_of
 from mmtoolkit import (
     Architecture,
     Better,
@@ -53,7 +53,7 @@ class Text(Parted):
     """The most symbols of a text. Networks read this many for every text, so choose it no larger than needed."""
     min_length: Annotated[int, Field(ge=0)] = 0
     """The fewest symbols of a text. A shorter text is a bad cell and has probability zero."""
-    tokens: SymbolKind = "characters"
+    tokens: Literal["characters", "words"] = "characters"
     """Whether a symbol is a character or a word. White space separates words."""
     unknown: bool | None = None
     """Whether a symbol outside the alphabet is read as an unknown symbol, shown as �, or makes the cell bad. By

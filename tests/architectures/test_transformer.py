@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmtoolkit import GaussianLikelihood, Series, Tokens, Transformer
-from mmtoolkit.architectures.attention import Attention, Layers, sinusoids
+from mmtoolkit.architectures.attention import Attention, Layer, Layers, sinusoids
 from mmtoolkit.architectures.transformer import PlacesWriter, SeriesReader, TextReader, TextWriter
 from mmtoolkit.likelihoods import CategoricalLikelihood, TokensDistribution
 from toys import randn, seeded
@@ -80,6 +80,7 @@ def test_attention_is_a_weighted_mean_of_allowed_places() -> None:
 def explicit_layers(layers: Layers, h: Tensor, allowed: Tensor) -> Tensor:
     """The features of one row (T, width), layer by layer."""
     for layer in layers.layers:
+        assert isinstance(layer, Layer)
         h = h + explicit_attention(layer.attention, functional.layer_norm(h, h.shape[1:]), allowed)
         hidden = functional.gelu(layer.dense[1](functional.layer_norm(h, h.shape[1:])))
         h = h + layer.dense[3](hidden)

@@ -10,6 +10,7 @@ import pytest
 from mmt_attributes import Numeric
 from mmt_binary import Binary
 from mmt_image import Image
+from mmt_series import SeriesModality
 from mmt_text import Text
 from mmtoolkit.catalogue.shipped import find_data_set
 from mmtoolkit.components import Component, Evaluator, Modality, Model, Prior
@@ -29,6 +30,7 @@ BAD: dict[str, tuple[list[Any], list[Any]]] = {
     "attributes": ([], [{"Male": "maybe"}, {"Old": 1}, "yes"]),
     "binary": (["maybe", 2], []),
     "image": (["nowhere.png", 3, b"no picture"], []),
+    "series": (["many", 3, [1, "many"], [[1]], [1] * 50], [{"h00": "many"}, {"h01": 1}, 3]),
     "text": (["much too long a text", True], []),
 }
 # Sources whose data a test would have to write first; each has tests of its own.
@@ -54,7 +56,8 @@ def test_modalities(modality: Modality) -> None:
     [
         Binary(values=("-1", "1")),
         Text(length=3, alphabet="abc", feedback="argmax"),
-        Image(shape=(1, 8, 8), network="mlp", likelihood="laplace", scale=0.1, binarize="static"),
+        Image(shape=(1, 8, 8), network="mlp", likelihood={"kind": "laplace", "scale": 0.1}, binarize="static"),
+        SeriesModality(length=6, network="mlp", likelihood="laplace"),
         Numeric(columns=("height", "weight"), likelihood="student_t", degrees=3.0),
     ],
     ids=lambda modality: modality.kind,

@@ -14,12 +14,14 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image as PILImage
 from pydantic import ValidationError
 from torch import Tensor, distributions, nn
 
 from facts import assert_facts
 from mmt_image import Image
+from mmtoolkit import LaplaceLikelihood
 
 GREY = Image(shape=(1, 8, 10))
 COLOUR = Image(shape=(3, 8, 10))
@@ -386,20 +388,39 @@ def test_only_dynamic_binarisation_redraws() -> None:
     ("options", "said"),
     [
         ({"shape": [2, 8, 8]}, "shape has 2 channels; give 1 for grey or 3 for RGB, as [3, 64, 64]"),
-        ({"shape": [1, 7, 30]}, "network dcgan needs sides of 8 or more, not 7x30; use network: mlp"),
-        (
-            {"shape": [1, 8, 8], "scale": 0.1},
-            "scale belongs to gaussian and laplace; remove it, or change likelihood",
-        ),
-        (
-            {"shape": [1, 8, 8], "scale": 1e-300, "likelihood": "laplace"},
-            "scale is 1e-300, and pixels are from 0 to 1; give 0.0001 to 10000.0",
-        ),
         ({"shape": [1, 0, 8]}, "Input should be greater than 0"),
     ],
 )
-def test_options_that_do_not_go_together(options: dict[str, Any], said: str) -> None:
+def test_shapes_that_no_image_has(options: dict[str, Any], said: str) -> None:
     assert refused(**options) == said
+
+
+@pytest.mark.parametrize(
+    ("options", "part", "facts"),
+    [
+        ({"shape": [1, 7, 30]}, "network", ["dcgan", "8 or more", "7x30", "choose another"]),
+        ({"network": "lines"}, "network", ["lines", "the kinds are", "dcgan"]),
+        ({"likelihood": "categorical"}, "likelihood", ["categorical", "grid", "choose another"]),
+        ({"scale": 0.1}, "likelihood", ["Extra inputs"]),
+        ({"likelihood": "laplace", "scale": 1e-5}, "likelihood", ["scale is 1e-05", "0.0001 to 10000"]),
+        ({"likelihood": {"kind": "gaussian", "scale": 1e5}}, "likelihood", ["scale is 100000", "0.0001 to 10000"]),
+        ({"likelihood": {"kind": "gaussian", "scale": [0.1, 0.2]}}, "likelihood", ["2 entries", "there are 1"]),
+        ({"likelihood": {"kind": "laplace", "scale": 0.1}, "scale": 0.2}, None, ["scale", "likelihood", "keep"]),
+    ],
+)
+def test_parts_that_do_not_fit(options: dict[str, Any], part: str | None, facts: list[str]) -> None:
+    with pytest.raises(ValidationError) as raised:
+        Image.model_validate({"shape": [1, 8, 8], **options})
+    (error,) = raised.value.errors()
+    assert error["loc"][:1] == ((part,) if part else ())
+    assert_facts(error["msg"], *facts)
+
+
+def test_the_scale_of_0_1_is_an_option_of_the_likelihood() -> None:
+    image = Image.model_validate({"shape": [1, 8, 8], "likelihood": "laplace", "scale": 0.1})
+    assert image == Image(shape=(1, 8, 8), likelihood=LaplaceLikelihood(scale=0.1))
+    assert "scale" not in image.model_dump()
+    assert image.model_dump()["likelihood"] == {"kind": "laplace", "scale": 0.1}
 
 
 # Networks.
@@ -426,6 +447,54 @@ def test_encoders_have_the_paper_s_size(
     assert parameters(image.encoder(width, extra=10)) == count + 5120
 
 
+def papers_network(shape: tuple[int, int, int], network: str) -> tuple[nn.Module, nn.Module]:
+    """Encoder to 12 features and decoder of 5 numbers of Wu & Goodman 2018, section 4, layer by layer."""
+    if network == "mlp":
+        dense = [nn.Linear(784, 512), nn.SiLU(), nn.Linear(512, 512), nn.SiLU(), nn.Linear(512, 12)]
+        mirrored = [nn.Linear(5, 512), nn.SiLU(), nn.Linear(512, 512), nn.SiLU(), nn.Linear(512, 512), nn.SiLU()]
+        last = [nn.Linear(512, 784), nn.Unflatten(1, shape)]
+        return nn.Sequential(nn.Flatten(), *dense), nn.Sequential(*mirrored, *last)
+    there: list[nn.Module] = []
+    back: list[nn.Module]
+    if shape == (1, 28, 28):  # FashionMNIST
+        for before, after in ((1, 64), (64, 128)):
+            there += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.SiLU()]
+        encoder = [*there, nn.Flatten(), nn.Linear(128 * 49, 512), nn.SiLU(), nn.Linear(512, 12)]
+        back = [nn.Linear(5, 512), nn.SiLU(), nn.Linear(512, 128 * 49), nn.SiLU(), nn.Unflatten(1, (128, 7, 7))]
+        back += [nn.ConvTranspose2d(128, 64, 4, 2, 1, bias=False), nn.SiLU()]
+        return nn.Sequential(*encoder), nn.Sequential(*back, nn.ConvTranspose2d(64, 1, 4, 2, 1, bias=False))
+    for before, after in ((3, 32), (32, 64), (64, 128)):  # CelebA
+        there += [nn.Conv2d(before, after, 4, 2, 1, bias=False)]
+        there += [nn.BatchNorm2d(after)] if before != 3 else []
+        there += [nn.SiLU()]
+    there += [nn.Conv2d(128, 256, 4, 1, 0, bias=False), nn.BatchNorm2d(256), nn.SiLU(), nn.Flatten()]
+    there += [nn.Linear(256 * 25, 512), nn.SiLU(), nn.Dropout(0.1), nn.Linear(512, 12)]
+    back = [nn.Linear(5, 256 * 25), nn.SiLU(), nn.Unflatten(1, (256, 5, 5))]
+    for before, after, stride, padding in ((256, 128, 1, 0), (128, 64, 2, 1), (64, 32, 2, 1)):
+        back += [nn.ConvTranspose2d(before, after, 4, stride, padding, bias=False), nn.BatchNorm2d(after), nn.SiLU()]
+    return nn.Sequential(*there), nn.Sequential(*back, nn.ConvTranspose2d(32, 3, 4, 2, 1, bias=False))
+
+
+@pytest.mark.parametrize(
+    ("shape", "network"), [((1, 28, 28), "mlp"), ((1, 28, 28), "dcgan"), ((3, 64, 64), "dcgan")], ids=str
+)
+def test_networks_are_the_paper_s_with_the_same_initial_weights(shape: tuple[int, int, int], network: str) -> None:
+    torch.manual_seed(3)
+    theirs = papers_network(shape, network)
+    torch.manual_seed(3)
+    image = Image(shape=shape, network=network)
+    ours = image.encoder(12), image.decoder(5)
+    for mine, other in zip(ours, theirs, strict=True):
+        assert all(map(torch.equal, mine.parameters(), other.parameters()))
+        assert parameters(mine) == parameters(other)
+        mine.eval()
+        other.eval()
+    x, z = torch.rand(2, *shape), torch.randn(2, 5)
+    assert torch.equal(ours[0](x), theirs[0](x))
+    expected = -F.binary_cross_entropy_with_logits(theirs[1](z), x, reduction="none").sum((1, 2, 3))
+    assert torch.allclose(ours[1](z).log_prob(x), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("shape", "network", "count"),
     [((1, 28, 28), "mlp", 401_920), ((1, 28, 28), "dcgan", 3_343_872), ((3, 64, 64), "dcgan", 3_967_872)],
@@ -447,10 +516,10 @@ def test_a_conditional_network_is_told_the_pixels() -> None:
 SHAPES = [(1, 28, 28), (1, 50, 50), (3, 64, 64), (3, 33, 47), (1, 8, 8), (3, 128, 128), (1, 9, 31), (3, 35, 80)]
 
 
-@pytest.mark.parametrize("network", ["mlp", "dcgan"])
+@pytest.mark.parametrize("network", ["mlp", "dcgan", "conv", "resnet"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_networks_of_any_size(shape: tuple[int, int, int], network: Literal["mlp", "dcgan"]) -> None:
-    image = Image(shape=shape, network=network)
+def test_networks_of_any_size(shape: tuple[int, int, int], network: str) -> None:
+    image = Image(shape=shape, network={"kind": network, "width": 16})
     encoder, decoder = image.encoder(6, extra=2).eval(), image.decoder(5).eval()
     for rows in (1, 3):
         x = torch.rand(rows, *shape)
@@ -482,26 +551,28 @@ LIKELIHOODS: dict[str, Fit] = {
 @pytest.mark.parametrize("scale", [None, 0.3])
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_log_prob_is_an_explicit_sum_over_pixels(likelihood: Any, scale: float | None) -> None:
-    image = Image(shape=(3, 8, 9), likelihood=likelihood, scale=None if likelihood == "bernoulli" else scale)
+    options = {} if likelihood == "bernoulli" else {"scale": scale}
+    image = Image(shape=(3, 8, 9), likelihood={"kind": likelihood, **options})
     decoder: Any = image.decoder(4).double()
     z, x = torch.randn(5, 4, dtype=torch.float64), torch.rand(5, 3, 8, 9, dtype=torch.float64)
     spread = torch.full((3, 1, 1), scale or 0.0, dtype=torch.float64)
     if scale is None and likelihood != "bernoulli":
         with torch.no_grad():
-            decoder.likelihood.raw_scale.copy_(torch.tensor([-1.0, 0.0, 2.0]).reshape(3, 1, 1))
+            decoder.network.head.raw_scale.copy_(torch.tensor([-1.0, 0.0, 2.0]).reshape(3, 1, 1))
         spread = torch.tensor([-1.0, 0.0, 2.0], dtype=torch.float64).reshape(3, 1, 1).exp().add(1).log() + 0.01
-    expected = LIKELIHOODS[likelihood](decoder.layers(z), x, spread).sum((1, 2, 3))
+    expected = LIKELIHOODS[likelihood](decoder.network.raw(z).squeeze(1), x, spread).sum((1, 2, 3))
     assert torch.allclose(decoder(z).log_prob(x), expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("scale", [None, 1e-4, 1e4])
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_log_prob_and_point_are_finite_however_sure(likelihood: Any, scale: float | None) -> None:
-    image = Image(shape=(1, 8, 8), likelihood=likelihood, scale=None if likelihood == "bernoulli" else scale)
-    likely: Any = image.decoder(4).likelihood
+    options = {} if likelihood == "bernoulli" else {"scale": scale}
+    image = Image(shape=(1, 8, 8), likelihood={"kind": likelihood, **options})
+    head: Any = image.likelihood.head(image.form())
     for logit in (-1e4, 0.0, 1e4):
         for kind in (torch.float32, torch.bfloat16):
-            p = likely(torch.full((2, 1, 8, 8), logit, dtype=kind))
+            p = image.joined(head(torch.full((2, 1, 1, 8, 8), logit, dtype=kind)))
             for x in (torch.zeros(2, 1, 8, 8), torch.ones(2, 1, 8, 8)):
                 assert p.log_prob(x).isfinite().all()
                 assert p.log_prob(x).dtype == torch.float32
@@ -515,6 +586,8 @@ def test_log_prob_and_point_are_finite_however_sure(likelihood: Any, scale: floa
         ((1, 28, 28), "dcgan", "gaussian"),
         ((3, 64, 64), "dcgan", "laplace"),
         ((3, 33, 47), "dcgan", "gaussian"),
+        ((3, 33, 47), {"kind": "conv", "channels": 4}, "bernoulli"),
+        ((1, 9, 31), {"kind": "resnet", "width": 4, "blocks": 1}, "laplace"),
     ],
 )
 def test_every_parameter_gets_a_gradient(shape: tuple[int, int, int], network: Any, likelihood: Any) -> None:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from facts import assert_facts
-from mmt_text import Text
+from mmt_text import GRU, Text
 from mmt_text.gru import GRUReader, GRUWriter
 from mmtoolkit import MVAE, Batch, Observed, WrittenDecoder, build
 from mmtoolkit.base.yaml12 import read_yaml, write_yaml
@@ -271,7 +271,9 @@ def parameters(module: nn.Module) -> int:
 
 def test_networks_have_the_paper_s_size() -> None:
     assert parameters(DIGITS.encoder(200)) == 525_000
-    assert parameters(Text(length=4, alphabet=DIGITS.alphabet, state="last_position").encoder(200)) == 525_000
+    assert (
+        parameters(Text(length=4, alphabet=DIGITS.alphabet, network=GRU(state="last_position")).encoder(200)) == 525_000
+    )
     assert parameters(DIGITS.encoder(200, extra=7)) == 525_000 + (207 + 1) * 200
     assert parameters(DIGITS.branch(512)) == 525_000 + 312 * 201
     assert DIGITS.size == 12
@@ -358,6 +360,11 @@ def sharp(text: Text, size: int = 4) -> WrittenDecoder:
     return decoder
 
 
+def writer_of(decoder: WrittenDecoder) -> GRUWriter:
+    assert isinstance(decoder.writer, GRUWriter)
+    return decoder.writer
+
+
 def texts_up_to(length: int, least: int = 0) -> list[str]:
     return ["".join(letters) for n in range(least, length + 1) for letters in itertools.product("ab", repeat=n)]
 
@@ -406,10 +413,10 @@ def explicit_log_prob(writer: GRUWriter, z: Tensor, text: Tensor, feedback: str,
 @pytest.mark.parametrize("feedback", FEEDBACKS)
 @pytest.mark.parametrize("least", [0, 1, 3])
 def test_log_prob_is_the_sum_over_steps(least: int, feedback: Any) -> None:
-    text = Text(length=3, alphabet=("a", "b"), feedback=feedback, min_length=least)
+    text = Text(length=3, alphabet=("a", "b"), network=GRU(feedback=feedback), min_length=least)
     decoder, texts = sharp(text), ids(*texts_up_to(3, least))
     z = randn(len(texts), 4)
-    expected = [explicit_log_prob(decoder.writer, z[i], texts[i], feedback, least) for i in range(len(texts))]
+    expected = [explicit_log_prob(writer_of(decoder), z[i], texts[i], feedback, least) for i in range(len(texts))]
     found = decoder(z).log_prob(texts)
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=0)
     assert found.std() > 0.5
@@ -418,7 +425,7 @@ def test_log_prob_is_the_sum_over_steps(least: int, feedback: Any) -> None:
 @pytest.mark.parametrize("feedback", FEEDBACKS)
 @pytest.mark.parametrize("least", [0, 1, 3])
 def test_probabilities_sum_to_one(least: int, feedback: Any) -> None:
-    text = Text(length=3, alphabet=("a", "b"), feedback=feedback, min_length=least)
+    text = Text(length=3, alphabet=("a", "b"), network=GRU(feedback=feedback), min_length=least)
     texts, z = ids(*texts_up_to(3)), randn(5, 4) * 3
     p = sharp(text)(z).log_prob(texts.unsqueeze(1).expand(-1, 5, -1)).exp()  # (texts, 5)
     torch.testing.assert_close(p.sum(0), torch.ones(5).double(), rtol=1e-12, atol=0)
@@ -489,7 +496,7 @@ def test_rows_do_not_see_each_other() -> None:
 @pytest.mark.parametrize("feedback", FEEDBACKS)
 @pytest.mark.parametrize("state", ["last", "last_position"])
 def test_what_follows_the_stop_changes_no_bit(feedback: Any, state: Any) -> None:
-    text = Text(length=3, alphabet=("a", "b"), feedback=feedback, state=state)
+    text = Text(length=3, alphabet=("a", "b"), network=GRU(feedback=feedback, state=state))
     x = ids("", "a", "ba", "aba", "b")
     encoder, branch, decoder = text.encoder(8, extra=2), text.branch(5), text.decoder(4).eval()
     networks = nn.ModuleList([encoder, branch, decoder])
@@ -517,10 +524,10 @@ def test_what_follows_the_stop_changes_no_bit(feedback: Any, state: Any) -> None
 
 @pytest.mark.parametrize(("feedback", "least"), [("teacher", 0), ("teacher", 2), ("argmax", 0), ("argmax", 1)])
 def test_samples_are_as_frequent_as_log_prob_says(feedback: Any, least: int) -> None:
-    text = Text(length=2, alphabet=("a", "b"), feedback=feedback, min_length=least)
+    text = Text(length=2, alphabet=("a", "b"), network=GRU(feedback=feedback), min_length=least)
     decoder, n, texts = sharp(text), 2000, texts_up_to(2, least)
     with torch.no_grad():
-        decoder.writer.out.weight /= 4  # no text is so rare that it is not drawn
+        writer_of(decoder).out.weight /= 4  # no text is so rare that it is not drawn
         z = randn(2, 4)
         log_p = decoder(z).log_prob(ids(*texts, of=text).unsqueeze(1).expand(-1, 2, -1))
     with torch.random.fork_rng():
@@ -551,12 +558,12 @@ def test_samples_come_from_the_default_generator() -> None:
 @pytest.mark.parametrize("feedback", FEEDBACKS)
 @pytest.mark.parametrize("least", [0, 2])
 def test_the_point_is_the_greedy_text(feedback: Any, least: int) -> None:
-    text = Text(length=6, alphabet=("a", "b", "c"), feedback=feedback, min_length=least)
+    text = Text(length=6, alphabet=("a", "b", "c"), network=GRU(feedback=feedback), min_length=least)
     decoder, z = sharp(text), randn(40, 4) * 3
     found = text.point(decoder(z))
     sizes = set()
     for i in range(len(z)):
-        steps = explicit_probabilities(decoder.writer, z[i], lambda _, p: int(p.argmax()), least)
+        steps = explicit_probabilities(writer_of(decoder), z[i], lambda _, p: int(p.argmax()), least)
         greedy = [int(p.argmax()) for p in steps]
         stop = greedy.index(STOP) if STOP in greedy else len(greedy)
         assert found[i].tolist() == greedy[:stop] + [STOP] * (6 - stop)

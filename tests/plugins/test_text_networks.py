@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
+from torch.export import Dim, export
 
 from mmt_text import GRU, Text
-from mmtoolkit import MLP, Architecture, Transformer, load_plugins, read_schema
+from mmtoolkit import MLP, VAE, Architecture, Batch, Observed, Transformer, build, load_plugins, read_schema
 from mmtoolkit.components.architecture import RawDecoder
 from mmtoolkit.likelihoods import CategoricalLikelihood
 from mmtoolkit.testing import check_modality
@@ -112,6 +112,26 @@ def test_a_likelihood_that_does_not_write_takes_independent_places(network: Arch
     assert all(p.grad is not None and p.grad.any() for p in decoder.parameters())
 
 
+@pytest.mark.parametrize("network", [NETWORKS[2], NETWORKS[4]], ids=lambda network: network.kind)
+def test_an_exported_encoder_takes_any_number_of_rows(network: Architecture) -> None:
+    text = over(network)
+    x, encoder = ids("", "ab", "bba", of=text), text.encoder(6).eval()
+    exported = export(encoder, (x,), dynamic_shapes=({0: Dim("rows")},)).module()
+    torch.testing.assert_close(exported(x.repeat(4, 1)), encoder(x.repeat(4, 1)))
+
+
+@EVERY
+def test_half_precision_is_raised(network: Architecture) -> None:
+    text = over(network)
+    x = ids("a", "bab", of=text)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        p = text.decoder(4)(text.encoder(8)(x).chunk(2, dim=1)[0])
+        assert p.log_prob(x).dtype == torch.float32
+        p.log_prob(x).sum().backward()
+        assert p.sample().shape == text.point(p).shape == (2, 3)
+    assert text.decoder(4).bfloat16()(torch.randn(2, 4).bfloat16()).log_prob(x).dtype == torch.float32
+
+
 # The networks of 0.1.
 
 
@@ -197,23 +217,52 @@ train: {epochs: 1, batch_size: 20, warmup_epochs: 1}
 """
 
 
-@pytest.mark.parametrize(
-    "network",
-    ["{kind: transformer, width: 32, layers: 1, heads: 2}", pytest.param("mlp", marks=pytest.mark.slow)],
-)
-def test_a_run(network: str, tmp_path: Path) -> None:
+TRANSFORMER = "{kind: transformer, width: 32, layers: 1, heads: 2}"
+
+
+@pytest.mark.parametrize("network", [TRANSFORMER, "mlp", "{kind: gru, width: 10, feedback: argmax}"])
+def test_a_schema_is_sound(network: str, tmp_path: Path) -> None:
     schema = tmp_path / "names.yaml"
     schema.write_text(SCHEMA.replace("NETWORK", network))
     checked = mmt("check", schema)
     assert checked.status == 0, checked.err
+
+
+@EVERY
+def test_it_trains(network: Architecture) -> None:
+    text = over(network)
+    x = ids(*["ab", "b", "", "aba"] * 4, of=text)
+    batch = Batch({"text": Observed(x, torch.ones(16, dtype=torch.bool))})
+    model = build(VAE(latent_dim=4), {"text": text}, seed=0)
+    optimiser = torch.optim.Adam(model.parameters(), 2e-2)
+    before, losses = torch.are_deterministic_algorithms_enabled(), []
+    torch.use_deterministic_algorithms(True)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            for _ in range(60):
+                optimiser.zero_grad()
+                loss, _ = model(batch)
+                loss.backward()
+                optimiser.step()
+                losses.append(loss.item())
+    finally:
+        torch.use_deterministic_algorithms(before)
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", [TRANSFORMER, "mlp"])
+def test_a_run(network: str, tmp_path: Path) -> None:
+    schema = tmp_path / "names.yaml"
+    schema.write_text(SCHEMA.replace("NETWORK", network))
     ended = mmt("run", schema, "--out", tmp_path / "run")
     assert ended.status == 0, ended.err
-    history = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
-    assert len(history) == 1
     saved = read_schema(tmp_path / "run" / "schema.yaml")
     text = saved.modalities["name"]
     assert isinstance(text, Text)
-    assert text.network == (Transformer(width=32, layers=1, heads=2) if "transformer" in network else MLP())
+    assert text.network == (Transformer(width=32, layers=1, heads=2) if network == TRANSFORMER else MLP())
     drawn = mmt("sample", tmp_path / "run", "--given", "label=Bag", "-n", "2")
     assert drawn.status == 0, drawn.err
 
