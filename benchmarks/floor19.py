@@ -1,11 +1,11 @@
-"""How much slower a step on 19 modalities is than the same step written by hand, and whether a bank pays.
+"""How much slower a step on 19 modalities is than the same step written by hand.
 
 The networks are those of the schema `celeba19` (Wu & Goodman 2018, section 4.4): an image of 64x64 and 18 attributes,
-each a modality of its own, k = 1. Three sides train on the same number of rows and steps, alternating, in one process:
-ours, ours with `model.banks: true`, and the floor, one flat loop over data in memory with a fused Adam: each modality
-encoded once, one joint, nineteen unimodal and one random term, each decoder run once over just what it must
-reconstruct. The ratios of their times are printed; the first epoch of each warms up. Noise stands for faces: the work
-of a step does not depend on what is in them.
+each a modality of its own, k = 1. Two sides train on the same number of rows and steps, alternating, in one process:
+ours, and the floor, one flat loop over data in memory with a fused Adam: each modality encoded once, one joint,
+nineteen unimodal and one random term, each decoder run once over just what it must reconstruct. The ratios of their
+times are printed; the first epoch of each warms up. Noise stands for faces: the work of a step does not depend on what
+is in them.
 
     python benchmarks/floor19.py [--rows 500] [--repeats 7] [--no-image]
 
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from mmt_binary import Binary
-from mmt_image import Image
+from mmt_image import DCGAN, Image
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Modality
 from mmtoolkit.core.subsets import draw_subsets
@@ -92,9 +92,9 @@ class Floor:
         self.optimizer.zero_grad(set_to_none=True)
 
 
-def ours(dataset: Dataset, epochs: int, banks: bool, between: Callable[[], None]) -> list[float]:
+def ours(dataset: Dataset, epochs: int, between: Callable[[], None]) -> list[float]:
     """Seconds of each epoch of ours; `between` is called after each."""
-    model = MVAE(latent_dim=LATENT, subsets=SubsetOptions(k=1), banks=banks)
+    model = MVAE(latent_dim=LATENT, subsets=SubsetOptions(k=1))
 
     class Alternate:
         def begin(self, start: TrainingStart) -> None: ...
@@ -124,25 +124,23 @@ def main() -> None:
 
     modalities: dict[str, Modality] = {f"attribute {i}": Binary(values=("0", "1")) for i in range(ATTRIBUTES)}
     if not arguments.no_image:
-        modalities = {"image": Image(shape=(3, 64, 64), network="dcgan"), **modalities}
+        modalities = {"image": Image(shape=(3, 64, 64), network=DCGAN()), **modalities}
     dataset = generated(modalities, arguments.rows)
     floor = Floor(dataset)
-    for banks in (False, True):
-        flat: list[float] = []
+    flat: list[float] = []
 
-        def between(flat: list[float] = flat) -> None:
-            begun = time.perf_counter()
-            floor.epoch(len(flat))
-            flat.append(time.perf_counter() - begun)
+    def between() -> None:
+        begun = time.perf_counter()
+        floor.epoch(len(flat))
+        flat.append(time.perf_counter() - begun)
 
-        seconds = ours(dataset, arguments.repeats + 1, banks, between)
-        pairs = [a / b for a, b in zip(seconds[1:], flat[1:], strict=True)]
-        speed = arguments.rows / statistics.median(seconds[1:])
-        name = "with banks" if banks else "separate networks"
-        print(
-            f"{name:>18}: {speed:,.0f} rows/s, {statistics.median(pairs):.3f} times the floor "
-            f"(each pair: {', '.join(f'{p:.3f}' for p in pairs)})"
-        )
+    seconds = ours(dataset, arguments.repeats + 1, between)
+    pairs = [a / b for a, b in zip(seconds[1:], flat[1:], strict=True)]
+    speed = arguments.rows / statistics.median(seconds[1:])
+    print(
+        f"{speed:,.0f} rows/s, {statistics.median(pairs):.3f} times the floor "
+        f"(each pair: {', '.join(f'{p:.3f}' for p in pairs)})"
+    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from mmtoolkit.base.errors import UserError as UserError
     from mmtoolkit.base.meter import Meter as Meter
     from mmtoolkit.components import Architecture as Architecture
-    from mmtoolkit.components import Banked as Banked
     from mmtoolkit.components import Better as Better
     from mmtoolkit.components import Classes as Classes
     from mmtoolkit.components import Columns as Columns
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from mmtoolkit.components import Modality as Modality
     from mmtoolkit.components import Model as Model
     from mmtoolkit.components import Network as Network
+    from mmtoolkit.components import NumberCodec as NumberCodec
     from mmtoolkit.components import NumberModality as NumberModality
     from mmtoolkit.components import Numbers as Numbers
     from mmtoolkit.components import Parsed as Parsed

@@ -2,16 +2,17 @@
 
 from mmtoolkit.base.better import Better
 from mmtoolkit.components.architecture import Architecture, Conditioned, WrittenDecoder
-from mmtoolkit.components.bank import Banked
 from mmtoolkit.components.component import Component, DataPath
 from mmtoolkit.components.evaluator import Evaluator, Run, Scores
 from mmtoolkit.components.faults import Faults
 from mmtoolkit.components.form import Classes, Form, Grid, Numbers, Series, Tokens
+from mmtoolkit.components.known_numbers import Entries, split_entries
 from mmtoolkit.components.likelihood import Feedback, Likelihood, Writer
 from mmtoolkit.components.modality import Modality, Parsed
 from mmtoolkit.components.model import Model
 from mmtoolkit.components.network import ByName, Network
-from mmtoolkit.components.numbers import Entries, NumberModality, split_entries
+from mmtoolkit.components.number_codec import NumberCodec
+from mmtoolkit.components.numbers import NumberModality
 from mmtoolkit.components.part import Part
 from mmtoolkit.components.parted import Parted
 from mmtoolkit.components.picture import Picture
@@ -29,7 +30,6 @@ FAMILIES: tuple[type[Component], ...] = (Modality, Architecture, Likelihood, Pri
 __all__ = [
     "FAMILIES",
     "Architecture",
-    "Banked",
     "Better",
     "ByName",
     "Cells",
@@ -49,6 +49,7 @@ __all__ = [
     "Modality",
     "Model",
     "Network",
+    "NumberCodec",
     "NumberModality",
     "Numbers",
     "Parsed",

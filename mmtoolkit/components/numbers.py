@@ -5,21 +5,20 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution
 
 from mmtoolkit.base.better import Better
-from mmtoolkit.base.errors import UserError
-from mmtoolkit.base.yaml12 import read_yaml
 from mmtoolkit.components.faults import Faults
+from mmtoolkit.components.known_numbers import Entries
 from mmtoolkit.components.modality import Modality, Parsed
-from mmtoolkit.components.records import Records
+from mmtoolkit.components.number_codec import NumberCodec, NumberColumns, OneNumber
 from mmtoolkit.tables.cells import Cells
 
 
@@ -28,62 +27,15 @@ def _of(metric: str, column: str) -> str:
     return f"{metric} of {column}"
 
 
-def split_entries(x: Tensor, single: bool) -> tuple[Tensor, Tensor]:
-    """Split a tensor of numbers into the values and a mask of the known ones.
-
-    Args:
-        x: (N, 2, K), the values, and a flag for each, 1 if known, else 0; with `single`, (N,), all known.
-        single: whether each row has a single number.
-
-    Returns:
-        The values, (N, K), zero if unknown, and the mask, (N, K) bool. K is 1 for single numbers.
-    """
-    if single:
-        # len(x) would fix the number of rows in an exported network.
-        return x.unsqueeze(1), torch.ones(x.shape[0], 1, dtype=torch.bool, device=x.device)
-    values, known = x.unbind(1)
-    known = known > 0.5
-    return torch.where(known, values, torch.zeros((), dtype=x.dtype, device=x.device)), known
-
-
 def _short(entry: Any) -> str:
     return f"{entry:.4g}" if isinstance(entry, float) else str(entry)
 
 
-class Entries(Distribution):
-    """A distribution of independent numbers that scores only the known ones.
-
-    Args:
-        base: the distribution of each number, batch (N, K), with a finite mean inside its support.
-        single: whether values are single numbers, (N,) with K = 1, rather than (N, 2, K).
-    """
-
-    arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012
-
-    def __init__(self, base: Distribution, single: bool) -> None:
-        self.base, self.single = base, single
-        rows, size = base.batch_shape
-        super().__init__(torch.Size([rows]), torch.Size([] if single else [2, size]), validate_args=False)
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """The log-probability, summed over the known numbers of each row: (N,), nats."""
-        values, known = split_entries(x, self.single)
-        # At 0 a density may overflow, and gradients become NaN in spite of the mask. At its mean it is finite.
-        log_probs = self.base.log_prob(torch.where(known, values, self.base.mean.detach().to(values)))
-        return torch.where(known, log_probs, torch.zeros_like(log_probs)).sum(1)
-
-    def sample(self, sample_shape: Any = ()) -> Tensor:
-        """Draw every number; all are known."""
-        return self.whole(self.base.sample(sample_shape))
-
-    @property
-    def mean(self) -> Tensor:
-        """The mean of every number; all are known."""
-        return self.whole(self.base.mean)
-
-    def whole(self, values: Tensor) -> Tensor:
-        """Pack numbers (..., N, K) as values with all numbers known: (..., N) if single, else (..., N, 2, K)."""
-        return values.squeeze(-1) if self.single else torch.stack([values, torch.ones_like(values)], dim=-2)
+def _distinct(columns: tuple[str, ...]) -> tuple[str, ...]:
+    duplicate = next((name for name in columns if columns.count(name) > 1), None)
+    if duplicate is not None:
+        raise ValueError(f"the column {duplicate!r} is named twice; name each once")
+    return columns
 
 
 class NumberModality(Modality):
@@ -91,22 +43,14 @@ class NumberModality(Modality):
 
     Without `columns`, a cell is a single value and the event is (). With `columns`, a cell is a mapping column -> value
     and the event is (2, K): the numbers, and a flag for each, 1 if known, else 0. An entry that is absent or None is
-    unknown; a row without a known entry is a missing cell.
+    unknown; a row without a known entry is a missing cell. `codec` has all that differs between the two.
 
-    A subclass converts entries to numbers and back (`number`, `entry`) and defines encoder and decoder.
-    `split_entries` and `Entries` handle both forms; pass them `single`.
+    A subclass converts entries to numbers and back (`number`, `entry`) and defines encoder and decoder, or inherits
+    them from `Parted`. `split_entries` and `Entries` handle both forms; pass them `single`.
     """
 
-    columns: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    columns: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_distinct)] | None = None
     """The columns of the source, one for each number. By default one number, from `column`."""
-
-    @field_validator("columns")
-    @classmethod
-    def _distinct_columns(cls, columns: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        duplicate = next((name for name in columns or () if (columns or ()).count(name) > 1), None)
-        if duplicate is not None:
-            raise ValueError(f"the column {duplicate!r} is named twice; name each once")
-        return columns
 
     @model_validator(mode="after")
     def _one_or_several(self) -> Self:
@@ -115,32 +59,36 @@ class NumberModality(Modality):
         return self
 
     @property
+    def codec(self) -> NumberCodec:
+        """How the numbers of a row stand in its cell and its value."""
+        return OneNumber() if self.columns is None else NumberColumns(self.columns)
+
+    @property
     def single(self) -> bool:
         """Whether values are single numbers, (N,), rather than (N, 2, K)."""
-        return self.columns is None
+        return self.codec.single
 
     @property
     def size(self) -> int:
         """K, the number of numbers in a value."""
-        return 1 if self.columns is None else len(self.columns)
+        return self.codec.size
 
     def source_columns(self, name: str) -> tuple[str, ...]:
         """The columns of the source: `columns`, or the one of a single number."""
-        return self.columns or super().source_columns(name)
+        return self.codec.names(self.column or name)
 
     def assembled(self, name: str, chunk: Mapping[str, Cells]) -> Cells:
         """The cells of the one column, or a mapping column -> value for each row of several."""
-        return super().assembled(name, chunk) if self.columns is None else Records({c: chunk[c] for c in self.columns})
+        return self.codec.assembled([chunk[column] for column in self.source_columns(name)])
 
     def event_shape(self) -> tuple[int, ...]:
         """() for a single number; (2, K) for several: the numbers, and a flag for each, 1 if known, else 0."""
-        return () if self.single else (2, self.size)
+        return self.codec.event_shape()
 
     def by_column(self, name: str, cells: Sequence[Any]) -> Mapping[str, Sequence[Any]]:
         """The cells of the one column, or the entries of each of several."""
-        if self.columns is None:
-            return super().by_column(name, cells)
-        return {column: [None if cell is None else cell.get(column) for cell in cells] for column in self.columns}
+        columns = cast("Sequence[Sequence[Any]]", self.codec.columns(cells)[0])  # no arrays, since `cells` is none
+        return dict(zip(self.source_columns(name), columns, strict=True))
 
     # Cells.
 
@@ -156,14 +104,16 @@ class NumberModality(Modality):
     def entry(self, number: float, place: int) -> Any:
         """Convert a number of the column at index `place` to a table's entry, the inverse of `number`."""
 
+    def example_numbers(self) -> Sequence[float]:
+        """Four numbers that entries can be, all different, for `example_cells`. Default: 0, 1, 2 and 3."""
+        return (0.0, 1.0, 2.0, 3.0)
+
     def example_cells(self) -> Cells:
-        """Cells with the entries of 0, 1, 2 and 3; with several columns, some entries are unknown."""
-        if self.columns is None:
-            return [self.entry(float(n), 0) for n in range(4)]
-        entries = [{name: self.entry(float((n + k) % 4), k) for k, name in enumerate(self.columns)} for n in range(4)]
-        first = self.columns[0]
-        without = {name: cell for name, cell in entries[2].items() if name != first}
-        return [*entries, {first: entries[1][first]}, without]
+        """Cells with the entries of `example_numbers`; with several columns, some entries are unknown."""
+        numbers = self.example_numbers()
+        rows = [[self.entry(numbers[(n + k) % 4], k) for k in range(self.size)] for n in range(4)]
+        gaps = [] if self.single else [[rows[1][0], *[None] * (self.size - 1)], [None, *rows[2][1:]]]
+        return [self.codec.cell(row) for row in (*rows, *gaps)]
 
     def numbers(self, cells: Cells, place: int) -> tuple[NDArray[np.float64], Mapping[int, str]]:
         """Convert a column of cells to numbers (N,), NaN if unknown or faulty, and row -> fault.
@@ -200,69 +150,45 @@ class NumberModality(Modality):
 
     def parse_column(self, cells: Cells) -> Parsed:
         """Parse cells column by column. A faulty entry is unknown; the rest of its row stays."""
-        if self.columns is None:
-            values, faults = self.numbers(cells, 0)
-            known = ~np.isnan(values)
-            return Parsed(torch.from_numpy(np.where(known, values, 0.0)), torch.from_numpy(known), faults)
-        stored = np.zeros((len(cells), 2, self.size))
-        of_rows: dict[int, str] = {}
-        columns = cells.columns if isinstance(cells, Records) else self._columns_of(cells, of_rows)
-        of_columns: dict[str, Mapping[int, str]] = {}
-        for place, name in enumerate(self.columns):
-            values, of_columns[name] = self.numbers(columns[name], place)
-            known = ~np.isnan(values)
-            stored[:, 0, place], stored[:, 1, place] = np.where(known, values, 0.0), known
-        present = torch.from_numpy(stored[:, 1].any(1))
+        codec = self.codec
+        columns, of_cells = codec.columns(cells)
+        values, known = np.zeros((len(cells), codec.size)), np.zeros((len(cells), codec.size), dtype=np.bool_)
+        of_columns: list[Mapping[int, str]] = []
+        for place, column in enumerate(columns):
+            numbers, faults = self.numbers(column, place)
+            known[:, place] = ~np.isnan(numbers)
+            values[:, place] = np.where(known[:, place], numbers, 0.0)
+            of_columns.append(faults)
 
         def described(row: int) -> str:
-            of_entries = [f"{name}: {faults[row]}" for name, faults in of_columns.items() if row in faults]
-            return ". ".join([*([of_rows[row]] if row in of_rows else []), *of_entries])
+            of_entries = [codec.located(of[row], place) for place, of in enumerate(of_columns) if row in of]
+            return ". ".join([*([of_cells[row]] if row in of_cells else []), *of_entries])
 
-        rows = dict.fromkeys(chain(of_rows, *of_columns.values()))
-        return Parsed(torch.from_numpy(stored), present, Faults({row: row for row in rows}, described))
-
-    def _columns_of(self, cells: Cells, faults: dict[int, str]) -> dict[str, Sequence[Any]]:
-        """Turn mappings into columns; add a fault for each row that is not a mapping or names an unknown column."""
-        assert self.columns is not None
-        rows: list[Mapping[str, Any]] = []
-        for row, cell in enumerate(cells):
-            if cell is not None and not isinstance(cell, Mapping):
-                faults[row] = f"{cell!r} is not a mapping; write {{{self.columns[0]}: VALUE}}"
-            elif unknown := [str(name) for name in cell or () if name not in self.columns]:
-                faults[row] = f"there is no column {unknown[0]!r}; the columns are {', '.join(self.columns)}"
-            rows.append(cell if isinstance(cell, Mapping) else {})
-        return {name: [cell.get(name) for cell in rows] for name in self.columns}
+        rows = dict.fromkeys(chain(of_cells, *of_columns))
+        stored = codec.packed(torch.from_numpy(values), torch.from_numpy(known))
+        return Parsed(stored, torch.from_numpy(known.any(1)), Faults({row: row for row in rows}, described))
 
     def typed(self, text: str) -> Any:
         """The text itself; for several numbers, read it as a mapping in YAML, such as `{Male: 1}`."""
-        if self.columns is None:
-            return text
-        try:
-            cell = read_yaml(text, "it").data if text.strip() else text
-        except UserError as error:
-            raise ValueError(f"{error}; write {{{self.columns[0]}: VALUE}}") from error
-        if not isinstance(cell, Mapping):
-            raise ValueError(f"{cell!r} is not a mapping; write {{{self.columns[0]}: VALUE}}")
-        return cell
+        return self.codec.typed(text)
+
+    def _entries(self, value: Tensor) -> list[Any]:
+        """The K entries of one value (*event), None where unknown."""
+        numbers = enumerate(self.codec.numbers_of(value))
+        return [None if number is None else self.entry(number, place) for place, number in numbers]
 
     def cell(self, value: Tensor) -> Any:
         """A single entry, or a mapping of the known entries."""
-        if self.columns is None:
-            return self.entry(float(value), 0)
-        numbers, known = value.tolist()
-        return {name: self.entry(numbers[k], k) for k, name in enumerate(self.columns) if known[k] > 0.5}
+        return self.codec.cell(self._entries(value))
 
     def text(self, value: Tensor) -> str:
         """The known entries as text; fractions have four digits."""
-        cell = self.cell(value)
-        if self.columns is None:
-            return _short(cell)
-        return ", ".join(f"{name}={_short(entry)}" for name, entry in cell.items()) or "unknown"
+        return self.codec.text([None if entry is None else _short(entry) for entry in self._entries(value)])
 
     def shades(self, name: str, value: Tensor) -> Mapping[str, float | str]:
         """The known entries, by column."""
-        cell = self.cell(value)
-        return {name: cell} if self.columns is None else cell
+        entries = zip(self.codec.names(name), self._entries(value), strict=True)
+        return {column: entry for column, entry in entries if entry is not None}
 
     # Networks and scores.
 
@@ -270,31 +196,32 @@ class NumberModality(Modality):
         """The distribution (N,) of values whose numbers have the distribution `base` (N, K)."""
         return Entries(base, self.single)
 
+    def joined(self, p: Distribution) -> Distribution:
+        """The distribution (N,) of values, for networks by `Parted`: `distribution`."""
+        return self.distribution(p)
+
     @property
     def condition_size(self) -> int:
         """One feature for a single number; for several, two each: the number, and whether it is known."""
-        return 1 if self.single else 2 * self.size
+        return self.codec.feature_count
 
     def condition(self, x: Tensor) -> Tensor:
         """The numbers, zero if unknown; with `columns`, also a flag for each, 1 if known, else 0."""
-        values, known = split_entries(x, self.single)
-        return values.float() if self.single else torch.cat([values.float(), known.float()], dim=1)
+        values, known = self.codec.split(x)
+        return self.codec.features(values.float(), known)
 
     def baseline(self, chunks: Iterable[Tensor]) -> Tensor:
         """The mean of the known values of each number: (*event)."""
         total, count = torch.zeros(self.size, dtype=torch.float64), torch.zeros(self.size, dtype=torch.float64)
         for x in chunks:
-            values, known = split_entries(x.cpu().double(), self.single)
+            values, known = self.codec.split(x.cpu().double())
             total, count = total + values.sum(0), count + known.sum(0)
-        mean = total / count.clamp(min=1)
-        return mean[0] if self.single else torch.stack([mean, torch.ones_like(mean)])
+        return self.codec.packed((total / count.clamp(min=1)).unsqueeze(0))[0]
 
     def filled(self, value: Tensor, made: Tensor) -> Tensor:
         """The known numbers of `value`, and those of `made` for unknown ones."""
-        if self.single:
-            return value
-        known = split_entries(value, self.single)[1].unsqueeze(1)
-        return torch.where(known, value, made.to(value.dtype))
+        (values, known), (others, made_known) = self.codec.split(value), self.codec.split(made.to(value.dtype))
+        return self.codec.packed(torch.where(known, values, others), known | made_known)
 
     def spread(self, name: str, p: Distribution, draws: int) -> Mapping[str, Mapping[str, Tensor]]:
         """`std` of each column: the standard deviation over the draws of z and the noise of the likelihood.
@@ -309,7 +236,7 @@ class NumberModality(Modality):
 
     def known_mean(self, scores: Tensor, x: Tensor) -> Tensor:
         """The mean of `scores` (N, K) over the known numbers of x: (N,)."""
-        known = split_entries(x, self.single)[1]
+        _, known = self.codec.split(x)
         return torch.where(known, scores, torch.zeros_like(scores)).sum(1) / known.sum(1).clamp(min=1)
 
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
@@ -318,7 +245,7 @@ class NumberModality(Modality):
 
     def detailed_scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """The scores of `entry_scores` for each column, in rows where it is known; none for a single number."""
-        known = split_entries(x, self.single)[1]
+        _, known = self.codec.split(x)
         return {
             _of(metric, name): scores[known[:, k], k]
             for metric, scores in self.entry_scores(point, x).items()
@@ -336,7 +263,7 @@ class NumberModality(Modality):
 
         `entry_better` states the direction of each score.
         """
-        predicted, true = (split_entries(value, self.single)[0].double() for value in (point, x))
+        predicted, true = (self.codec.split(value)[0].double() for value in (point, x))
         return {"squared_error": (predicted - true).square()}
 
     def entry_better(self) -> Mapping[str, Better]:

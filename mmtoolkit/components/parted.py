@@ -29,7 +29,8 @@ class Parted(Modality):
     """The type of its form, which is known before `fit` has learned anything."""
 
     moved: ClassVar[Mapping[str, str]] = {}
-    """Options of version 0.1 that now belong to a part: option -> `network` or `likelihood`."""
+    """Options of version 0.1 that now belong to a part: option -> `network` or `likelihood`, or, where its name there
+    differs, such as `network.width`."""
 
     network: Part[Architecture]
     """The architecture of encoder and decoder."""
@@ -43,6 +44,16 @@ class Parted(Modality):
         Raises:
             ValueError: `fit` must learn something first; the message says what.
         """
+
+    def outline(self) -> Form:
+        """The form as far as the options tell it before `fit`, which network and likelihood are checked against.
+
+        Default: `form`. A modality whose form has a learned `shift` and `scale` returns it without them.
+
+        Raises:
+            ValueError: nothing can be told yet; the message says what `fit` must learn.
+        """
+        return self.form()
 
     def reader(self) -> nn.Module:
         """A module that maps prepared x (N, *event) to what an encoder reads: (N, *form.shape). Default: x itself."""
@@ -63,17 +74,21 @@ class Parted(Modality):
         if not isinstance(options, Mapping) or not cls.moved.keys() & options.keys():
             return options
         options = dict(options)
-        for option, part in cls.moved.items():
-            if option not in options:
+        for old, place in cls.moved.items():
+            if old not in options:
                 continue
-            value = options.pop(option)
+            value = options.pop(old)
             if value is None:
                 continue
-            own = expanded(options.get(part, {"kind": cls.model_fields[part].default.kind}))
-            if not isinstance(own, Mapping):
-                raise ValueError(f"{option} is an option of {part}; write {part}: {{kind: …, {option}: {value}}}")
-            if option in own:
-                raise ValueError(f"{option} is given here and in {part}; keep the one in {part}")
+            part, _, option = place.partition(".")
+            option = option or old
+            default = cls.model_fields[part].default
+            given = expanded(options.get(part, {"kind": default.kind}))
+            if not isinstance(given, Mapping):
+                raise ValueError(f"{old} is an option of {part}; write {part}: {{kind: …, {option}: {value}}}")
+            if option in given:
+                raise ValueError(f"{old} is given here and in {part}; keep {option} in {part}")
+            own = given if part in options else default.model_dump()
             options[part] = {**own, option: value}
         return options
 
@@ -94,7 +109,7 @@ class Parted(Modality):
     def _misfit(self, part: Architecture | Likelihood) -> str | None:
         """Why a part does not fit the form; None if it does, or if the form is not known yet."""
         try:
-            form = self.form()
+            form = self.outline()
         except ValueError:
             if isinstance(part, Likelihood) and not issubclass(self.gives, part.scores):
                 return f"{part.kind} does not score {self.gives.name}"

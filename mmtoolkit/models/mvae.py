@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
@@ -15,7 +15,6 @@ from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian, product_alone, product_of_experts, product_with_prior
 from mmtoolkit.core.prior import StandardNormal
 from mmtoolkit.core.subsets import distinct_terms, draw_subsets
-from mmtoolkit.models.bank import Bank, banks
 from mmtoolkit.priors import NormalPrior
 
 
@@ -51,9 +50,16 @@ class MVAE(Model):
     """p(z), the distribution of z before anything is known of a row."""
     subsets: SubsetOptions = SubsetOptions()
     """The random subsets."""
-    banks: bool = False
-    """Whether to run modalities with the same options, such as many attributes, in one call, if their plugin supports
-    it. The results are the same; whether it is faster depends on the device."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_banks(cls, options: Any, info: ValidationInfo) -> Any:
+        """Drop the option `banks` of version 0.1, with a note where it was set."""
+        if not isinstance(options, Mapping) or "banks" not in options:
+            return options
+        if options["banks"] and info.context is not None:
+            info.context.get("notes", []).append("model.banks: has no effect since version 0.2; remove it")
+        return {key: value for key, value in options.items() if key != "banks"}
 
     @classmethod
     def examples(cls) -> Iterable[Self]:
@@ -68,7 +74,7 @@ class MVAE(Model):
                 f"model.subsets.k: is {self.subsets.k}, but {len(modalities)} modalities have no subset between one "
                 "and all of them; set it to 0"
             )
-        return MVAENetwork(modalities, self.latent_dim, self.subsets, self.banks, self.prior)
+        return MVAENetwork(modalities, self.latent_dim, self.subsets, self.prior)
 
 
 class _Plan(NamedTuple):
@@ -127,13 +133,11 @@ class MVAENetwork(Network):
         modalities: Mapping[str, Modality],
         latent_dim: int,
         subsets: SubsetOptions,
-        banked: bool = False,
         prior: Prior | None = None,
     ) -> None:
         super().__init__(modalities, latent_dim, prior=prior)
         self._prior_expert = isinstance(self.prior, StandardNormal)
         self.subset_options = subsets
-        self.banks: list[Bank] = banks(self) if banked else []
         self._last_plan: tuple[object, _Plan] | None = None
 
     def subsets(self) -> None:
@@ -194,19 +198,13 @@ class MVAENetwork(Network):
 
     def _log_probs(self, batch: Batch, plan: _Plan, z: Tensor) -> dict[str, Tensor]:
         """Log p(x | z) of each modality, summed over the pairs whose term reconstructs it; none where there is none."""
-        needed = {
-            name: (z.index_select(0, plan.chosen[i]), batch.value(name).index_select(0, plan.places[i]))
-            for i, name in enumerate(self.modalities)
-            if len(plan.chosen[i])
-        }
-        found: dict[str, Tensor] = {}
-        for bank in self.banks:
-            if names := [name for name in bank.names if name in needed]:
-                pairs = [needed.pop(name) for name in names]
-                found.update(zip(names, bank.log_prob(names, *zip(*pairs, strict=True)), strict=True))
-        for name, (drawn, x) in needed.items():
-            found[name] = self.decoders.of(name)(drawn).log_prob(x).sum()
-        return found
+        sums: dict[str, Tensor] = {}
+        for i, name in enumerate(self.modalities):
+            if len(plan.chosen[i]):
+                drawn = z.index_select(0, plan.chosen[i])
+                x = batch.value(name).index_select(0, plan.places[i])
+                sums[name] = self.decoders.of(name)(drawn).log_prob(x).sum()
+        return sums
 
     def _planned(self, present: Tensor, subsets: Tensor, device: torch.device) -> _Plan:
         """The plan of a step; the last one where nothing changed, as in every step on complete data."""
@@ -217,16 +215,9 @@ class MVAENetwork(Network):
 
     def _experts(self, batch: Batch) -> Gaussian:
         """The experts of the present (modality, row) pairs, each modality encoded once: (n, D)."""
-        found: dict[str, Gaussian] = {}
-        for bank in self.banks:
-            if names := [name for name in bank.names if len(batch.rows(name))]:
-                features = bank.encode(names, [batch.value(name) for name in names])
-                found.update({name: Gaussian(*f.chunk(2, dim=-1)) for name, f in zip(names, features, strict=True)})
-        for name in self.modalities:
-            if name not in found and (expert := self.expert(name, batch)) is not None:
-                found[name] = expert
-        if found:
-            return _joined(*(found[name] for name in self.modalities if name in found))
+        experts = [expert for name in self.modalities if (expert := self.expert(name, batch)) is not None]
+        if experts:
+            return _joined(*experts)
         blank = next(self.parameters()).new_zeros(0, self.latent_dim).to(batch.device)
         return Gaussian(blank, blank)
 

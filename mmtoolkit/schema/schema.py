@@ -240,7 +240,7 @@ def _parsed(data: Any, origins: Origins, folder: Path, overrides: Sequence[str],
     faults += each_faults
     data.setdefault("evaluate", _default_evaluate(plugins))
     try:
-        schema = Schema.model_validate(data, context={"folder": folder, "plugins": plugins})
+        schema = Schema.model_validate(data, context={"folder": folder, "plugins": plugins, "notes": origins.notes})
     except ValidationError as error:
         faults += fault_lines(error, data, origins, plugins, Schema)
         raise UserError(faults) from error

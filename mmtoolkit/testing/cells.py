@@ -60,8 +60,8 @@ def fit_learns(subject: Subject) -> Iterator[str]:
             f"fit: may only fill options that are None, but changed {', '.join(changed)}; keep the options that the "
             "user set"
         )
-    if type(fitted).model_validate(after) != fitted:
-        yield "fit: must return a validated copy, but validation changes it; return type(self).model_validate({...})"
+    if fitted.with_options() != fitted:
+        yield "fit: must return a validated copy, but validation changes it; return self.with_options(...)"
     if is_open(fitted):
         yield (
             "fit: must fill all open options, but fit of the result reads the cells again; learn all at once, and "

@@ -1,4 +1,4 @@
-"""Checks of what holds for encoders and decoders alike: saved weights, unknown entries, banks."""
+"""Checks of what holds for encoders and decoders alike: saved weights, unknown entries."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from mmtoolkit.components import Banked, NumberModality
-from mmtoolkit.testing.promises import close, double, networks_of, read_back
+from mmtoolkit.components import NumberModality
+from mmtoolkit.testing.promises import double, networks_of, read_back
 from mmtoolkit.testing.subjects import SIZE, WIDTH, Subject
 
 
@@ -81,62 +81,4 @@ def _results(network: nn.Module, out: Callable[[nn.Module], Tensor]) -> list[Ten
     return [output.detach(), *(p.grad for p in network.parameters() if p.grad is not None)]
 
 
-def _called(call: Callable[[], Tensor], _: nn.Module) -> Tensor:
-    return call()
-
-
-def banks_equal_separate_networks(subject: Subject) -> Iterator[str]:
-    """A bank returns what separate networks return for valid rows, gradients too, whatever the other rows hold."""
-    modality = subject.modality
-    if not isinstance(modality, Banked):
-        return
-    x, z, event = subject.x, subject.z, subject.event
-    counts = (5, 1, 3)
-    valid = torch.arange(max(counts)) < torch.tensor(counts).unsqueeze(1)
-    padded_x, padded_z = (
-        torch.stack([torch.cat([rows[:n], filler.expand(5 - n, *rows.shape[1:])]) for n in counts])
-        for rows, filler in ((x, torch.full_like(x[0], 1)), (z, torch.full_like(z[0], torch.nan)))
-    )
-    encoders, decoders = (
-        [networks_of(partial(make, size), seed) for seed in range(3)]
-        for make, size in ((modality.encoder, WIDTH), (modality.decoder, SIZE))
-    )
-    weight = torch.randn(3, 5, WIDTH)
-
-    def banked_encoders() -> Tensor:
-        return torch.where(valid.unsqueeze(-1), modality.encode_bank(encoders, padded_x, valid) * weight, 0.0)
-
-    def separate_encoders() -> Tensor:
-        each = [net(x[:n]) * weight[i, :n] for i, (net, n) in enumerate(zip(encoders, counts, strict=True))]
-        return torch.stack([torch.cat([part, part.new_zeros(5 - len(part), WIDTH)]) for part in each])
-
-    def banked_decoders() -> Tensor:
-        p = modality.decode_bank(decoders, padded_z, valid)
-        if tuple(p.batch_shape) != (3, 5) or tuple(p.event_shape) != event:
-            raise ValueError(
-                f"decode_bank returns batch {tuple(p.batch_shape)} and event {tuple(p.event_shape)}, not (n, N) and "
-                f"{event}"
-            )
-        return torch.where(valid, p.log_prob(padded_x), 0.0)
-
-    def separate_decoders() -> Tensor:
-        each = [net(z[:n]).log_prob(x[:n]) for net, n in zip(decoders, counts, strict=True)]
-        return torch.stack([torch.cat([part, part.new_zeros(5 - len(part))]) for part in each])
-
-    for where, networks, banked, separate in (
-        ("encode_bank", encoders, banked_encoders, separate_encoders),
-        ("decode_bank", decoders, banked_decoders, separate_decoders),
-    ):
-        group = nn.ModuleList(networks)
-        results = []
-        for call in (banked, separate):
-            group.zero_grad()
-            results.append(_results(group, partial(_called, call)))
-        if len(results[0]) != len(results[1]) or not all(map(close, *results)):
-            yield (
-                f"{where}: must return what separate networks return for valid rows, gradients too, but differs; mask "
-                "the rows that are not valid"
-            )
-
-
-CHECKS = (saved_weights_can_be_loaded, unknown_entries_do_not_matter, banks_equal_separate_networks)
+CHECKS = (saved_weights_can_be_loaded, unknown_entries_do_not_matter)

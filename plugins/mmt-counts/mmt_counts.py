@@ -1,18 +1,34 @@
-"""A plugin for mmtoolkit: counts that go together, with a Poisson or a negative binomial likelihood each."""
+"""A plugin for mmtoolkit: counts that go together, and the Poisson and negative binomial likelihoods."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, distributions, nn
 from torch.distributions import Distribution
 
-from mmtoolkit import Better, Cells, Component, NumberModality, hookimpl, split_entries
+from mmtoolkit import (
+    MLP,
+    Architecture,
+    Better,
+    Cells,
+    Component,
+    Form,
+    Grid,
+    Likelihood,
+    NumberModality,
+    Numbers,
+    Part,
+    Parted,
+    Series,
+    Support,
+    hookimpl,
+)
 
 _LARGEST = 2**53  # float64 holds all whole numbers up to it
 _LEAST_RATE = 1e-6
@@ -21,20 +37,95 @@ _LEAST_DISPERSION = 1e-6  # below it a negative binomial is a Poisson distributi
 _Typical = Annotated[float, Field(gt=0, le=_LARGEST)]
 
 
-class Counts(NumberModality):
+class CountLikelihood(Likelihood):
+    """The base class of likelihoods of counts; an encoder reads the logarithm of 1 + count."""
+
+    scores: ClassVar[tuple[type[Form], ...]] = (Numbers, Grid, Series)
+    support: ClassVar[Support] = "whole"
+
+    def read(self, x: Tensor) -> Tensor:
+        """log(1 + x)."""
+        return x.log1p()
+
+
+class PoissonLikelihood(CountLikelihood):
+    """A Poisson distribution at each place: its variance is its mean."""
+
+    kind: Literal["poisson"] = "poisson"
+
+    def head(self, form: Form) -> nn.Module:
+        """The outputs are means before softplus, in the unit of the form."""
+        return PoissonHead(form)
+
+
+class NegativeBinomialLikelihood(CountLikelihood):
+    """A negative binomial distribution at each place, with the variance μ + α μ² (Hilbe 2011).
+
+    The dispersion α of each number or channel is learned. It is for what comes in clusters, such as animals in flocks,
+    or molecules in cells.
+    """
+
+    kind: Literal["negative_binomial"] = "negative_binomial"
+
+    def head(self, form: Form) -> nn.Module:
+        """The outputs are means before softplus, in the unit of the form."""
+        return NegativeBinomialHead(form)
+
+
+class PoissonHead(nn.Module):
+    """From outputs (N, 1, *places) to a distribution, in float64: terms of its density cancel where counts are large.
+
+    Args:
+        form: of the counts; its scale is their unit.
+    """
+
+    units: Tensor
+
+    def __init__(self, form: Form) -> None:
+        super().__init__()
+        self.by_channel = (form.places[0], *[1] * (len(form.places) - 1))
+        units = torch.tensor(form.scale or [1.0] * form.places[0], dtype=torch.float64)
+        self.register_buffer("units", units.reshape(self.by_channel), persistent=False)  # the options keep them
+
+    def mean(self, raw: Tensor) -> Tensor:
+        """The means (N, *places), for every output finite and above 0."""
+        return self.units * F.softplus(raw.squeeze(1).double()) + _LEAST_RATE
+
+    def forward(self, raw: Tensor) -> Distribution:
+        """Batch (N, *places)."""
+        return distributions.Poisson(self.mean(raw), validate_args=False)
+
+
+class NegativeBinomialHead(PoissonHead):
+    """The same with a dispersion of each number or channel."""
+
+    def __init__(self, form: Form) -> None:
+        super().__init__(form)
+        self.raw_dispersion = nn.Parameter(torch.zeros(self.by_channel))
+
+    def forward(self, raw: Tensor) -> Distribution:
+        """Batch (N, *places)."""
+        mean = self.mean(raw)
+        dispersion = F.softplus(self.raw_dispersion.double()) + _LEAST_DISPERSION
+        return distributions.NegativeBinomial(
+            1 / dispersion.expand_as(mean), logits=(dispersion * mean).log(), validate_args=False
+        )
+
+
+class Counts(NumberModality, Parted):
     """How often something happened: 0, 1, 2, …; with `columns` several counts, some possibly unknown.
 
-    A cell is a whole number, or text that reads as one. Given z the counts are independent. The variance of a Poisson
-    distribution is its mean μ, that of a negative binomial one μ + α μ², with a dispersion α of each column that is
-    learned: for what comes in clusters, such as animals in flocks, or molecules in cells (Hilbe 2011).
+    A cell is a whole number, or text that reads as one. Given z the counts are independent.
     """
 
     kind: Literal["counts"] = "counts"
+    gives: ClassVar[type[Form]] = Numbers
+    moved: ClassVar[Mapping[str, str]] = {"hidden": "network.width"}
 
-    likelihood: Literal["poisson", "negative_binomial"] = "negative_binomial"
-    """The distribution of a count."""
-    hidden: PositiveInt = 64
-    """Units of the hidden layers."""
+    network: Part[Architecture] = MLP(width=64, depth=1, decoder_depth=1)
+    """The architecture of encoder and decoder."""
+    likelihood: Part[Likelihood] = NegativeBinomialLikelihood()
+    """The distribution of a count given z."""
     typical: Annotated[tuple[_Typical, ...], Field(min_length=1)] | None = None
     """A typical count of each column, the unit of the networks. By default the training mean."""
 
@@ -45,15 +136,15 @@ class Counts(NumberModality):
         return self
 
     @property
-    def units(self) -> Tensor:
-        """The typical counts, known or learned: (K,), float64.
+    def units(self) -> tuple[float, ...]:
+        """The typical counts, known or learned.
 
         Raises:
             ValueError: they are neither.
         """
         if self.typical is None:
             raise ValueError("typical counts are not known yet; give typical, or let `fit` learn it")
-        return torch.tensor(self.typical, dtype=torch.float64)
+        return self.typical
 
     # What a cell is.
 
@@ -64,10 +155,10 @@ class Counts(NumberModality):
         total, number = torch.zeros(self.size, dtype=torch.float64), torch.zeros(self.size, dtype=torch.float64)
         for cells in chunks:
             parsed = self.parse_column(cells)
-            values, known = split_entries(parsed.stored[parsed.present], self.single)
+            values, known = self.codec.split(parsed.stored[parsed.present])
             total, number = total + values.sum(0), number + known.sum(0)
         typical = (total / number.clamp(min=1)).clamp(min=0.01).tolist()
-        return type(self).model_validate({**self.model_dump(), "typical": typical})
+        return self.with_options(typical=tuple(typical))
 
     def number(self, cell: Any, place: int) -> float:
         """The count that a cell stands for; NaN is unknown."""
@@ -87,18 +178,17 @@ class Counts(NumberModality):
 
     # Networks.
 
-    def encoder(self, width: int, extra: int = 0) -> nn.Module:
-        """Two layers that read the logarithm of each count, and whether it is known."""
-        return CountsEncoder(self, width, extra)
+    def outline(self) -> Form:
+        """K whole numbers, some possibly unknown; networks read a flag of a single one too."""
+        return Numbers(self.size, gaps=True, support="whole")
 
-    def decoder(self, size: int) -> nn.Module:
-        """Two layers to the mean of each count."""
-        layers = nn.Sequential(nn.Linear(size, self.hidden), nn.SiLU(), nn.Linear(self.hidden, self.size))
-        return CountsDecoder(self, layers)
+    def form(self) -> Form:
+        """The same with the typical counts as units."""
+        return Numbers(self.size, gaps=True, support="whole", scale=self.units)
 
-    def head(self, size: int) -> nn.Module:
-        """One layer to the mean of each count: Poisson or negative binomial regression."""
-        return CountsDecoder(self, nn.Linear(size, self.size))
+    def reader(self) -> nn.Module:
+        """What networks read: each count as the likelihood reads it, in its unit, and whether it is known."""
+        return CountsReader(self)
 
     # Scores.
 
@@ -108,8 +198,8 @@ class Counts(NumberModality):
 
     def entry_scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """How far off each count is."""
-        said, true = (split_entries(value, self.single)[0].double() for value in (point, x))
-        return {"absolute_error": (said - true).abs()}
+        predicted, true = (self.codec.split(value)[0].double() for value in (point, x))
+        return {"absolute_error": (predicted - true).abs()}
 
     def entry_better(self) -> dict[str, Better]:
         """An error is better low."""
@@ -121,63 +211,27 @@ class Counts(NumberModality):
         return (
             cls(columns=columns, likelihood=likelihood)
             for columns in (None, ("heron", "lark"))
-            for likelihood in ("poisson", "negative_binomial")
+            for likelihood in (PoissonLikelihood(), NegativeBinomialLikelihood())
         )
 
 
-class CountsEncoder(nn.Module):
-    """From counts (N,) or (N, 2, K), and a condition (N, extra) where there is one, to features (N, width)."""
+class CountsReader(nn.Module):
+    """From counts (N,) or (N, 2, K) to what networks read of them (N, 2 K), float64."""
 
     units: Tensor
 
-    def __init__(self, modality: Counts, width: int, extra: int) -> None:
+    def __init__(self, modality: Counts) -> None:
         super().__init__()
-        self.single = modality.single
-        self.register_buffer("units", modality.units, persistent=False)  # the options keep them
-        read = 2 * modality.size + extra
-        self.layers = nn.Sequential(nn.Linear(read, modality.hidden), nn.SiLU(), nn.Linear(modality.hidden, width))
+        self.split, self.read = modality.codec.split, modality.likelihood.read
+        self.register_buffer("units", torch.tensor(modality.units, dtype=torch.float64), persistent=False)
 
-    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Features (N, width)."""
-        values, known = split_entries(x, self.single)  # (N, K) each; an unknown value is 0
-        features = torch.cat([(values / self.units).log1p(), known.to(self.units)], dim=1)
-        if condition is not None:
-            features = torch.cat([features, condition.to(features)], dim=1)
-        found: Tensor = self.layers(features.to(next(self.layers.parameters())))
-        return found
-
-
-class CountsDecoder(nn.Module):
-    """From z (N, size) to the likelihood of the known counts, in float64: its terms cancel where counts are large.
-
-    Args:
-        modality: whose counts they are.
-        layers: from z to features (N, K).
-    """
-
-    units: Tensor
-
-    def __init__(self, modality: Counts, layers: nn.Module) -> None:
-        super().__init__()
-        self.distribution = modality.distribution
-        self.layers = layers
-        self.register_buffer("units", modality.units, persistent=False)
-        overdispersed = modality.likelihood == "negative_binomial"
-        self.raw_dispersion = nn.Parameter(torch.zeros(modality.size)) if overdispersed else None
-
-    def forward(self, z: Tensor) -> Distribution:
-        """Batch (N,), event () or (2, K)."""
-        mean = self.units * F.softplus(self.layers(z).double()) + _LEAST_RATE  # (N, K), for every z finite and above 0
-        base: Distribution = distributions.Poisson(mean, validate_args=False)
-        if self.raw_dispersion is not None:
-            dispersion = F.softplus(self.raw_dispersion.double()) + _LEAST_DISPERSION
-            base = distributions.NegativeBinomial(
-                1 / dispersion.expand_as(mean), logits=(dispersion * mean).log(), validate_args=False
-            )
-        return self.distribution(base)
+    def forward(self, x: Tensor) -> Tensor:
+        """The counts in their unit, as the likelihood reads them, 0 where unknown, and a flag for each, 1 if known."""
+        values, known = self.split(x)  # (N, K) each; an unknown value is 0
+        return torch.cat([self.read(values / self.units), known.to(self.units)], dim=1)
 
 
 @hookimpl
 def mmt_components() -> Iterable[type[Component]]:
     """The components of this plugin."""
-    return [Counts]
+    return [Counts, PoissonLikelihood, NegativeBinomialLikelihood]

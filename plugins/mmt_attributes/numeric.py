@@ -4,34 +4,53 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from numbers import Real
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from torch import Tensor, distributions, nn
-from torch.distributions import Distribution
+from torch import Tensor, nn
 
-from mmt_attributes.mlp import WIDTH, Encoder, mlp
 from mmt_attributes.moments import SMALLEST, Moments, Quartiles
 from mmt_attributes.proposals import marks_of, numeric_proposal, together_proposal
 from mmt_attributes.spelling import Spelling, decimals_of, is_typed, rounded, typed_style
-from mmtoolkit import Better, Cells, ColumnSummary, Marks, NumberModality, Proposal, split_entries
+from mmtoolkit import (
+    MLP,
+    Architecture,
+    Better,
+    Cells,
+    ColumnSummary,
+    Form,
+    GaussianLikelihood,
+    Likelihood,
+    Marks,
+    NumberModality,
+    Numbers,
+    Part,
+    Parted,
+    Proposal,
+    StudentTLikelihood,
+    Support,
+    belongs,
+)
 
-_DEGREES = 4.0
-_LEAST_SCALE = 1e-3  # of a learned scale, in standard deviations of the column
 # What networks read is cut off here; where some numbers are known to lie far out, how far says little.
-_FARTHEST = {"gaussian": 1000.0, "student_t": 10.0}
+_FARTHEST, _FARTHEST_OF_ROBUST = 1000.0, 10.0
 _LARGEST = 1e50  # within it and SMALLEST no standardised number and no density overflows float64
 _SPREAD = Field(ge=SMALLEST, le=_LARGEST)
 _PLACE = Field(ge=-_LARGEST, le=_LARGEST)
+_OUTSIDE: dict[Support, str] = {"positive": "not above 0", "unit": "not from 0 to 1"}
+_EXAMPLES: dict[Support, tuple[float, float, float, float]] = {
+    "positive": (1.0, 2.0, 3.0, 4.0),
+    "unit": (0.0, 0.25, 0.5, 1.0),
+}
 
 
-class Numeric(NumberModality):
+class Numeric(NumberModality, Parted):
     """A real number, or with `columns` several, some possibly unknown, in your own units.
 
     A cell is a number, or text that reads as one; NaN is unknown. The networks read standardised numbers. The
@@ -39,19 +58,20 @@ class Numeric(NumberModality):
     """
 
     kind: Literal["numeric"] = "numeric"
+    gives: ClassVar[type[Form]] = Numbers
+    moved: ClassVar[Mapping[str, str]] = {"scale": "likelihood", "degrees": "likelihood"}
 
-    likelihood: Literal["gaussian", "student_t"] = "gaussian"
-    """The distribution of a number: student_t suits columns with outliers (Lange et al. 1989)."""
-    scale: Annotated[float, _SPREAD] | tuple[Annotated[float, _SPREAD], ...] | None = None
-    """The standard deviation (gaussian) or scale (student_t), in the unit of the numbers: one for all, or one each.
-    By default learned, one each."""
-    degrees: Annotated[float, Field(gt=2)] | None = None
-    """The degrees of freedom of student_t, more than 2 so that its variance is finite; by default 4."""
+    network: Part[Architecture] = MLP()
+    """The architecture of encoder and decoder."""
+    likelihood: Part[Likelihood] = GaussianLikelihood()
+    """The distribution of a number given z: student_t suits columns with outliers (Lange et al. 1989). It may be one of
+    all numbers, of numbers above 0 or of numbers from 0 to 1; other cells are then faults."""
     mean: tuple[Annotated[float, _PLACE], ...] | None = None
-    """The mean of each number, for standardisation. By default learned; for student_t, the median."""
+    """The mean of each number as the likelihood reads it, for standardisation. By default learned; for a likelihood
+    that allows for outliers, such as student_t, the median."""
     std: tuple[Annotated[float, _SPREAD], ...] | None = None
-    """The standard deviation of each number, for standardisation. By default learned; for student_t, that of a normal
-    distribution with the same quartiles."""
+    """The standard deviation of each number as the likelihood reads it, for standardisation. By default learned; for a
+    likelihood that allows for outliers, that of a normal distribution with the same quartiles."""
     decimal: Literal[".", ","] | tuple[Literal[".", ","], ...] = "."
     """The decimal mark of numbers in texts: one for all, or one each."""
     thousands: (
@@ -67,9 +87,7 @@ class Numeric(NumberModality):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.degrees is not None and self.likelihood != "student_t":
-            raise ValueError("degrees belongs to student_t; remove it, or set likelihood: student_t")
-        for option in ("scale", "mean", "std", "decimal", "thousands", "decimals"):
+        for option in ("mean", "std", "decimal", "thousands", "decimals"):
             given = getattr(self, option)
             if isinstance(given, tuple) and len(given) != self.size:
                 raise ValueError(f"{option} has {len(given)} entries and there are {self.size} numbers; give one each")
@@ -114,34 +132,39 @@ class Numeric(NumberModality):
     @classmethod
     def examples(cls) -> Iterable[Self]:
         """A single number, several, and one with far outliers."""
-        return cls(), cls(columns=("height", "weight")), cls(likelihood="student_t", scale=2.0)
+        return cls(), cls(columns=("height", "weight")), cls(likelihood=StudentTLikelihood(scale=2.0))
+
+    def example_numbers(self) -> Sequence[float]:
+        """Four numbers that the likelihood scores."""
+        return _EXAMPLES.get(self.support, super().example_numbers())
 
     def fit(self, chunks: Iterable[Cells]) -> Self:
         """Learn mean, standard deviation and decimals of each number from the cells that can be read.
 
-        For student_t they come from the middle half of the numbers: outliers would make all others look alike.
+        Mean and standard deviation are of what the likelihood reads. If it allows for outliers, they come from the
+        middle half of the numbers: outliers would make all others look alike.
         """
         if self.mean is not None and self.std is not None:
             return self
         moments, decimals, fault = Moments(self.size), [0] * self.size, ""
-        quartiles = Quartiles(self.size) if self.likelihood == "student_t" else None
+        quartiles = Quartiles(self.size) if self.likelihood.robust else None
         for cells in chunks:
             parsed = self.parse_column(cells)
             fault = fault or next(iter(parsed.faults.values()), "")
             if parsed.present.any():
-                values, known = split_entries(parsed.stored[parsed.present], self.single)
-                moments.add(values.numpy(), known.numpy())
+                values, known = self.codec.split(parsed.stored[parsed.present])
                 columns = zip(values.T.numpy(), known.T.numpy(), decimals, strict=True)
                 decimals = [decimals_of(column[there], least) for column, there, least in columns]
+                read = self.read(values, known)
+                moments.add(read.numpy(), known.numpy())
                 if quartiles is not None:
-                    quartiles.add(values.numpy(), known.numpy())
+                    quartiles.add(read.numpy(), known.numpy())
         if not moments.count.all():
             column = "" if self.columns is None else f" in column {self.columns[int((moments.count == 0).argmax())]}"
             first = f" (the first fault: {fault})" if fault else ""
             raise ValueError(f"there is no number{column}{first}; mend the data, or give mean and std")
         mean, std = moments.result() if quartiles is None else quartiles.result(*moments.result())
-        learned = {"mean": self.mean or mean, "std": self.std or std, "decimals": self.decimals or tuple(decimals)}
-        return type(self).model_validate({**self.model_dump(), **learned})
+        return self.with_options(mean=self.mean or mean, std=self.std or std, decimals=self.decimals or tuple(decimals))
 
     def number(self, cell: Any, place: int) -> float:
         """A number, or text that reads as one; NaN, also as text, is unknown."""
@@ -201,7 +224,22 @@ class Numeric(NumberModality):
         return super().style(column) if decimals is None else lambda cell: rounded(cell, decimals)
 
     def numbers(self, cells: Cells, place: int) -> tuple[NDArray[np.float64], Mapping[int, str]]:
-        """Convert a column at once if its cells are all numbers or all text; `number` converts doubtful cells."""
+        """Convert a column at once if its cells are all numbers or all text; `number` converts doubtful cells.
+
+        A number that the likelihood does not score is a fault.
+        """
+        numbers, faults = self._numbers(cells, place)
+        outside = np.flatnonzero(~(np.isnan(numbers) | belongs(numbers, self.support)))
+        numbers[outside] = math.nan
+        return numbers, {**faults, **{row: self._outside(cells[row]) for row in outside.tolist()}}
+
+    def _outside(self, cell: Any) -> str:
+        return (
+            f"{cell!r} is {_OUTSIDE[self.support]}, which likelihood {self.likelihood.kind} needs; mend the cell, or "
+            "choose gaussian or student_t"
+        )
+
+    def _numbers(self, cells: Cells, place: int) -> tuple[NDArray[np.float64], Mapping[int, str]]:
         numbers: NDArray[np.float64] | None = None
         if isinstance(cells, np.ndarray) and cells.dtype.kind in "iuf":
             numbers = cells.astype(np.float64)
@@ -231,33 +269,40 @@ class Numeric(NumberModality):
 
     # Networks.
 
-    def encoder(self, width: int, extra: int = 0) -> nn.Module:
-        """An MLP that reads the standardised numbers; with `columns`, also which are known."""
-        return Encoder(self.branch(WIDTH), width, extra)
+    @property
+    def support(self) -> Support:
+        """The numbers that there can be: those that the likelihood scores, if it scores numbers on a scale."""
+        support = self.likelihood.support
+        return support if support in _OUTSIDE else "real"
 
-    def branch(self, width: int) -> nn.Module:
-        """The first layer alone."""
-        return NumericBranch(self, width)
+    def outline(self) -> Form:
+        """K numbers, some possibly unknown."""
+        return Numbers(self.size, gaps=not self.single, support=self.support)
+
+    def form(self) -> Form:
+        """K numbers, some possibly unknown, with mean and standard deviation."""
+        mean, std = self.standard
+        return replace(self.outline(), shift=mean, scale=std)
+
+    def reader(self) -> nn.Module:
+        """What networks read: standardised numbers; with `columns`, also which are known."""
+        return Standardised(self)
+
+    def read(self, values: Tensor, known: Tensor) -> Tensor:
+        """What the likelihood reads of numbers (N, K), such as their logarithms; that of 1 where they are unknown."""
+        return self.likelihood.read(torch.where(known, values, torch.ones_like(values)))  # 1 is in every support
 
     def condition(self, x: Tensor) -> Tensor:
         """The standardised numbers, zero if unknown; with `columns`, also a flag for each, 1 if known, else 0."""
-        standardised: Tensor = Standardised(self).to(x.device)(x)
+        standardised: Tensor = self.reader().to(x.device)(x)
         return standardised.float()
-
-    def decoder(self, size: int) -> nn.Module:
-        """An MLP to the locations, and the likelihood in the unit of the numbers."""
-        return NumericDecoder(self, mlp(size, WIDTH, WIDTH, WIDTH, self.size))
-
-    def head(self, size: int) -> nn.Module:
-        """One layer to the locations, and the same likelihood: linear regression."""
-        return NumericDecoder(self, mlp(size, self.size))
 
     # Scores.
 
     def entry_scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """The squared and the absolute error of each number, in its unit."""
-        said, true = (split_entries(value, self.single)[0].double() for value in (point, x))
-        return {"squared_error": (said - true).square(), "absolute_error": (said - true).abs()}
+        predicted, true = (self.codec.split(value)[0].double() for value in (point, x))
+        return {"squared_error": (predicted - true).square(), "absolute_error": (predicted - true).abs()}
 
     def entry_better(self) -> dict[str, Better]:
         """Errors are better low."""
@@ -265,9 +310,10 @@ class Numeric(NumberModality):
 
 
 class Standardised(nn.Module):
-    """What networks read of numbers: (x - mean) / std, zero where unknown; with columns also 1 where known.
+    """What networks read of numbers: (read - mean) / std, zero where unknown; with columns also 1 where known.
 
-    In float64, for a number such as a date in seconds would lose its digits before the mean is taken away.
+    `read` is what the likelihood reads of a number. In float64, for a number such as a date in seconds would lose its
+    digits before the mean is taken away.
     """
 
     mean: Tensor
@@ -278,73 +324,13 @@ class Standardised(nn.Module):
         for name, numbers in zip(("mean", "std"), modality.standard, strict=True):
             # Not saved with the weights: the options keep them.
             self.register_buffer(name, torch.tensor(numbers, dtype=torch.float64), persistent=False)
-        self.single = modality.single
-        self.farthest = _FARTHEST[modality.likelihood]
-
-    @property
-    def size(self) -> int:
-        """How many numbers come out."""
-        return len(self.mean) if self.single else 2 * len(self.mean)
+        self.codec = modality.codec
+        self.read = modality.read
+        self.farthest = _FARTHEST_OF_ROBUST if modality.likelihood.robust else _FARTHEST
 
     def forward(self, x: Tensor) -> Tensor:
-        """From (N,) or (N, 2, K) to (N, size), float64."""
-        values, known = split_entries(x.double(), self.single)
+        """From (N,) or (N, 2, K) to (N, K) or (N, 2 K), float64."""
+        values, known = self.codec.split(x.double())
         # Cut off where it is far out in any case, so that no feature overflows.
-        read = ((values - self.mean) / self.std).clamp(-self.farthest, self.farthest)
-        read = torch.where(known, read, torch.zeros_like(read))
-        return read if self.single else torch.cat([read, known.to(read)], dim=1)
-
-
-class NumericBranch(nn.Module):
-    """From numbers (N,) or (N, 2, K) to the first features (N, width)."""
-
-    def __init__(self, modality: Numeric, width: int) -> None:
-        super().__init__()
-        self.standardised = Standardised(modality)
-        self.linear = nn.Linear(self.standardised.size, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features (N, width)."""
-        return F.silu(self.linear(self.standardised(x).to(self.linear.weight)))
-
-
-class NumericDecoder(nn.Module):
-    """From z (N, size) to the distribution of the numbers, in their unit and in float64.
-
-    Args:
-        modality: whose numbers they are.
-        layers: from z to the standardised locations (N, K).
-    """
-
-    mean: Tensor
-    std: Tensor
-    scale: Tensor
-
-    def __init__(self, modality: Numeric, layers: nn.Module) -> None:
-        super().__init__()
-        self.distribution = modality.distribution
-        self.degrees = None if modality.likelihood == "gaussian" else modality.degrees or _DEGREES
-        for name, numbers in zip(("mean", "std"), modality.standard, strict=True):
-            self.register_buffer(name, torch.tensor(numbers, dtype=torch.float64), persistent=False)
-        self.raw_scale: nn.Parameter | None = None
-        if modality.scale is None:
-            self.raw_scale = nn.Parameter(torch.zeros(modality.size))
-        else:
-            scale = torch.tensor(modality.scale, dtype=torch.float64).expand(modality.size).clone()
-            self.register_buffer("scale", scale, persistent=False)
-        self.layers = layers
-
-    def forward(self, z: Tensor) -> Distribution:
-        """Batch (N,), event () or (2, K)."""
-        location = self.mean + self.std * self.layers(z).double()
-        scale = self.scale if self.raw_scale is None else self._learned_scale(self.raw_scale)
-        scale = scale.expand_as(location)
-        base: Distribution
-        if self.degrees is None:
-            base = distributions.Normal(location, scale, validate_args=False)
-        else:
-            base = distributions.StudentT(self.degrees, location, scale, validate_args=False)
-        return self.distribution(base)
-
-    def _learned_scale(self, raw: Tensor) -> Tensor:
-        return self.std * (F.softplus(raw.double()) + _LEAST_SCALE)
+        read = ((self.read(values, known) - self.mean) / self.std).clamp(-self.farthest, self.farthest)
+        return self.codec.features(torch.where(known, read, torch.zeros_like(read)), known)

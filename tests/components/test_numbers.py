@@ -296,3 +296,35 @@ def test_faults_name_row_and_columns(own_cache: Path) -> None:
         faults_of(rows_of(TABLE), ab=Raw(columns=("a", "bb"))),
         ("modalities.ab: ", "no column 'bb'", "did you mean 'b'", "a, b, c", "set columns"),
     )
+
+
+# The codec.
+
+
+@pytest.mark.parametrize("modality", [Raw(), Raw(columns=("x",)), Raw(columns=("x", "y", "z"))], ids=["1", "x", "xyz"])
+def test_a_codec_packs_what_it_splits(modality: Raw) -> None:
+    codec = modality.codec
+    numbers = torch.randn(4, codec.size, dtype=torch.float64)
+    known = torch.ones(4, codec.size, dtype=torch.bool) if codec.single else torch.rand(4, codec.size) < 0.5
+    x = codec.packed(numbers, known)
+    assert x.shape == (4, *codec.event_shape())
+    values, mask = codec.split(x)
+    assert torch.equal(mask, known)
+    assert torch.equal(values, numbers * known)
+    assert codec.features(values, mask).shape == (4, codec.feature_count)
+    assert torch.equal(codec.split(codec.packed(numbers))[1], torch.ones_like(known))
+    for row in range(4):
+        expected = [float(n) if there else None for n, there in zip(numbers[row], known[row], strict=True)]
+        assert codec.numbers_of(x[row]) == expected
+
+
+def test_a_codec_takes_cells_apart_and_puts_them_together() -> None:
+    one, several = Raw().codec, Raw(columns=("x", "y")).codec
+    assert one.columns([1, None, 3]) == (([1, None, 3],), {})
+    assert one.assembled([[1, None, 3]]) == [1, None, 3]
+    columns, faults = several.columns([{"x": 1}, None, 7, {"z": 1, "y": 2}])
+    assert columns == [[1, None, None, None], [None, None, None, 2]]
+    assert faults.keys() == {2, 3}
+    assert list(several.assembled(columns)) == [{"x": 1}, None, None, {"y": 2}]
+    assert (one.names("m"), several.names("m")) == (("m",), ("x", "y"))
+    assert (one.cell([5]), several.cell([None, 5])) == (5, {"y": 5})

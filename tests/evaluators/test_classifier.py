@@ -20,7 +20,7 @@ from mmt_attributes import Attributes, Label, Numeric
 from mmt_binary import Binary
 from mmt_image import Image
 from mmt_text import Text
-from mmtoolkit import Modality, TrainedRun, UserError
+from mmtoolkit import GaussianLikelihood, Modality, TrainedRun, UserError
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.evaluators import Classifier
@@ -92,8 +92,13 @@ HEADS: list[tuple[Modality, Tensor, Callable[[list[float], Tensor], float], int]
     (Label(classes=("a", "b", "c")), torch.tensor([2, 0, 1]), of_label, 3),
     (Binary(values=("0", "1")), torch.tensor([1.0, 0.0, 1.0]).double(), of_binary, 1),
     (Attributes(columns=("a", "b"), values=("0", "1")), (NUMBERS > 0).double(), of_attributes, 2),
-    (Numeric(**NUMERIC, scale=0.7), torch.tensor([3.1, -2.0, 5.5]).double(), of_number, 1),
-    (Numeric(**SEVERAL, scale=0.7), NUMBERS, of_numbers, 2),
+    (
+        Numeric(**NUMERIC, likelihood=GaussianLikelihood(scale=0.7)),
+        torch.tensor([3.1, -2.0, 5.5]).double(),
+        of_number,
+        1,
+    ),
+    (Numeric(**SEVERAL, likelihood=GaussianLikelihood(scale=0.7)), NUMBERS, of_numbers, 2),
     (TEXT, torch.tensor([[2, 3], [0, 0], [3, 0]]), of_text, 8),
 ]
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
+from mmtoolkit import parse_schema
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.core.subsets import draw_subsets
 from mmtoolkit.models import MVAE
@@ -369,3 +370,13 @@ def test_random_subsets_of_two_modalities_are_refused():
     with pytest.raises(UserError, match=f"^{text}$"):
         MVAE(subsets={"k": 1}).build(two)
     assert MVAE().build(two).subsets() is None
+
+
+@pytest.mark.parametrize("banks", [True, False])
+def test_banks_of_0_1_change_nothing(banks):
+    model = {"kind": "mvae", "latent_dim": 3, "banks": banks}
+    modalities = {"a": {"kind": "binary"}, "b": {"kind": "binary"}}
+    schema = parse_schema({"name": "old", "data": {"kind": "mnist"}, "modalities": modalities, "model": model})
+    assert schema.model == MVAE(latent_dim=3)
+    assert "banks" not in schema.to_yaml()
+    assert ["model.banks" in note for note in schema.notes] == [True] * banks

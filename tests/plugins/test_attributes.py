@@ -41,7 +41,7 @@ def learned(*columns: Any) -> tuple[str, str]:
     records = Records(dict(zip(names, columns, strict=True)))
     whole = modality.fit([records])
     assert modality.fit([[row] for row in records if row is not None]) == whole  # row by row, in chunks of one
-    return whole.spellings
+    return whole.values or ("", "")
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ def test_a_given_spelling_is_kept_and_no_cell_read() -> None:
     cells = iter([["never read"]])
     assert FACE.fit(cells) is FACE
     assert next(cells) == ["never read"]
-    assert Attributes(columns=("a",), values=[0, 1]).spellings == ("0", "1")
-    assert Attributes(columns=("a",), values=[False, True]).spellings == ("False", "True")
+    assert Attributes(columns=("a",), values=[0, 1]).values == ("0", "1")
+    assert Attributes(columns=("a",), values=[False, True]).values == ("False", "True")
 
 
 def test_what_is_learned_survives_json() -> None:
@@ -253,8 +253,10 @@ def test_the_encoder_is_the_paper_s() -> None:
         x = x * state[f"{norm}.weight"] + state[f"{norm}.bias"]
         return x * torch.sigmoid(x)
 
-    hidden = layer(torch.cat([layer(signs, "first.1", "first.2"), c], 1), "dense.0", "dense.1")
-    expected = hidden @ state["dense.3.weight"].T + state["dense.3.bias"]
+    hidden = layer(
+        torch.cat([layer(signs, "network.first.0", "network.first.1"), c], 1), "network.dense.0", "network.dense.1"
+    )
+    expected = hidden @ state["network.dense.3.weight"].T + state["network.dense.3.bias"]
     torch.testing.assert_close(encoder(X, c), expected)
     torch.testing.assert_close(FACE.condition(X).double(), signs)
 
@@ -262,7 +264,9 @@ def test_the_encoder_is_the_paper_s() -> None:
 def test_the_branch_has_no_normalisation() -> None:
     branch = FACE.branch(6).double()
     expected = F.silu(
-        F.linear(FACE.condition(X).double(), branch.get_parameter("1.weight"), branch.get_parameter("1.bias"))
+        F.linear(
+            FACE.condition(X).double(), branch.get_parameter("network.0.weight"), branch.get_parameter("network.0.bias")
+        )
     )
     torch.testing.assert_close(branch(X), expected)
 
@@ -272,7 +276,7 @@ def test_log_prob_is_the_sum_over_what_is_known() -> None:
     z = randn(4, 5) * 20
     p = decoder(z)
     assert (p.batch_shape, p.event_shape) == ((4,), (2, 3))
-    yes = torch.sigmoid(decoder.get_submodule("layers")(z))
+    yes = torch.sigmoid(decoder.get_submodule("network.raw")(z)[:, 0])
     expected = torch.zeros(4, dtype=torch.float64)
     for n in range(4):
         for k in range(3):

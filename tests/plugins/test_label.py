@@ -200,7 +200,7 @@ def test_log_prob_is_that_of_a_softmax() -> None:
     decoder = DIGITS.decoder(5).double()
     z = torch.randn(20, 5, dtype=torch.float64) * 50
     x = torch.arange(20) % 10
-    weights = decoder.get_submodule("layers")(z).exp()
+    weights = decoder.get_submodule("network.raw")(z).exp()
     column = decoder(z).log_prob(x)
     assert torch.allclose(column, (weights[torch.arange(20), x] / weights.sum(1)).log())
     assert column.isfinite().all()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mmt_attributes import Numeric
-from mmtoolkit import parse_schema
+from mmtoolkit import MLP, GaussianLikelihood, LaplaceLikelihood, Likelihood, StudentTLikelihood, parse_schema
 from mmtoolkit.base.yaml12 import read_yaml
 from mmtoolkit.components import Entries, Records
 from mmtoolkit.data.dataset import prepare
@@ -28,7 +28,7 @@ from toys import EXAMPLES, randn
 NAN, INF = math.nan, math.inf
 HEIGHT = Numeric(mean=(170.0,), std=(10.0,))
 BODY = Numeric(columns=("height", "weight"), mean=(170.0, 70.0), std=(10.0, 15.0))
-DEFECTS = Numeric(columns=("x", "y"), mean=(1e9, -3.0), std=(1e-3, 2.0), likelihood="student_t")
+DEFECTS = Numeric(columns=("x", "y"), mean=(1e9, -3.0), std=(1e-3, 2.0), likelihood=StudentTLikelihood())
 
 
 def vectors(values: list[list[float]]) -> Tensor:
@@ -227,12 +227,21 @@ def test_what_is_learned_survives_json_and_yaml() -> None:
 
 
 def test_options_that_cannot_be() -> None:
-    assert refused(Numeric, degrees=4) == "degrees belongs to student_t; remove it, or set likelihood: student_t"
+    assert "not permitted" in refused(Numeric, degrees=4)  # of gaussian, the default
     assert "greater than 2" in refused(Numeric, degrees=2, likelihood="student_t")
-    for option in ("scale", "mean", "std"):
+    for option in ("mean", "std"):
         text = f"{option} has 1 entries and there are 2 numbers; give one each"
         assert refused(Numeric, columns=("x", "y"), **{option: (1.0,)}) == text
-    assert Numeric(columns=("x", "y"), scale=0.5).scale == 0.5
+    assert refused(Numeric, columns=("x", "y"), scale=(1.0,)).startswith("scale has 1 entries and there are 2")
+
+
+def test_options_of_0_1_move_into_the_likelihood() -> None:
+    read = Numeric.model_validate({"likelihood": "student_t", "scale": 2.0, "degrees": 3.0})
+    assert read == Numeric(likelihood=StudentTLikelihood(scale=2.0, degrees=3.0))
+    assert Numeric.model_validate({"scale": 0.5}) == Numeric(likelihood=GaussianLikelihood(scale=0.5))
+    saved = read.model_dump(mode="json")
+    assert not {"scale", "degrees"} & saved.keys()
+    assert Numeric.model_validate(saved) == read
 
 
 # Networks.
@@ -242,7 +251,11 @@ def test_sizes() -> None:
     assert parameters(HEIGHT.encoder(6)) == 2 * 512 + 513 * 512 + 513 * 6
     assert parameters(BODY.encoder(6, extra=3)) == 5 * 512 + (513 + 3) * 512 + 513 * 6
     assert parameters(BODY.decoder(5)) == 6 * 512 + 2 * 513 * 512 + 513 * 2 + 2
-    assert parameters(BODY.model_copy(update={"scale": 1.0}).decoder(5)) == 6 * 512 + 2 * 513 * 512 + 513 * 2
+    fixed = BODY.with_options(likelihood=GaussianLikelihood(scale=1.0))
+    assert parameters(fixed.decoder(5)) == 6 * 512 + 2 * 513 * 512 + 513 * 2
+    narrow = BODY.with_options(network=MLP(width=16, depth=1))
+    assert parameters(narrow.encoder(6)) == 5 * 16 + 17 * 6
+    assert parameters(narrow.decoder(5)) == 6 * 16 + 17 * 16 + 17 * 2 + 2
     assert (HEIGHT.condition_size, BODY.condition_size) == (1, 4)
     # Means stand in the options and not among the weights.
     assert not [name for name in BODY.decoder(5).state_dict() if "mean" in name or "std" in name]
@@ -253,11 +266,11 @@ def test_the_encoder_reads_standardised_numbers_and_the_mask() -> None:
     torch.testing.assert_close(BODY.condition(X).double(), read, rtol=1e-6, atol=1e-6)
     assert BODY.condition(X).dtype == torch.float32
     encoder, c = BODY.encoder(6, extra=3).double(), randn(4, 3)
-    weight, bias = (encoder.get_parameter(f"first.linear.{name}") for name in ("weight", "bias"))
+    weight, bias = (encoder.get_parameter(f"network.first.0.{name}") for name in ("weight", "bias"))
     first = F.silu(F.linear(read, weight, bias))
-    torch.testing.assert_close(encoder(X, c), encoder.get_submodule("dense")(torch.cat([first, c], 1)))
+    torch.testing.assert_close(encoder(X, c), encoder.get_submodule("network.dense")(torch.cat([first, c], 1)))
     branch = BODY.branch(6).double()
-    weight, bias = (branch.get_parameter(f"linear.{name}") for name in ("weight", "bias"))
+    weight, bias = (branch.get_parameter(f"network.0.{name}") for name in ("weight", "bias"))
     torch.testing.assert_close(branch(X), F.silu(F.linear(read, weight, bias)))
     single = torch.tensor([180.0, 150.0], dtype=torch.float64)
     torch.testing.assert_close(HEIGHT.condition(single), torch.tensor([[1.0], [-2.0]]))
@@ -272,8 +285,8 @@ def test_small_differences_of_large_numbers_are_read() -> None:
 def test_nothing_overflows(far: float) -> None:
     for modality in (
         Numeric(columns=("x",), mean=(-far,), std=(1e-50,)),
-        Numeric(columns=("x",), mean=(-far,), std=(1e50,), scale=1e-50),
-        Numeric(columns=("x",), mean=(far,), std=(1e-50,), scale=1e-50, likelihood="student_t"),
+        Numeric(columns=("x",), mean=(-far,), std=(1e50,), likelihood=GaussianLikelihood(scale=1e-50)),
+        Numeric(columns=("x",), mean=(far,), std=(1e-50,), likelihood=StudentTLikelihood(scale=1e-50)),
     ):
         x = torch.stack([modality.parse({"x": far}), modality.parse({"x": -far})])
         assert modality.encoder(6)(x).isfinite().all()
@@ -282,22 +295,24 @@ def test_nothing_overflows(far: float) -> None:
 
 
 def location_and_scale(decoder: Any, z: Tensor, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
-    location = mean + std * decoder.layers(z)
-    return location, std * (torch.log1p(decoder.raw_scale.exp()) + 1e-3)
+    location = mean + std * decoder.get_submodule("network.raw")(z)[:, 0]
+    return location, std * (torch.log1p(decoder.get_parameter("network.head.raw_scale").exp()) + 1e-3)
 
 
 def test_log_prob_is_a_density_in_the_user_s_unit() -> None:
     mean, std = torch.tensor(BODY.standard, dtype=torch.float64)
-    for likelihood in ("gaussian", "student_t"):
-        decoder = BODY.model_copy(update={"likelihood": likelihood}).decoder(5).double()
-        torch.nn.init.normal_(decoder.get_parameter("raw_scale"))
+    for likelihood in (GaussianLikelihood(), StudentTLikelihood(), LaplaceLikelihood()):
+        decoder = BODY.with_options(likelihood=likelihood).decoder(5).double()
+        torch.nn.init.normal_(decoder.get_parameter("network.head.raw_scale"))
         z = randn(4, 5) * 3
         p = decoder(z)
         assert (p.batch_shape, p.event_shape) == ((4,), (2, 2))
         location, scale = location_and_scale(decoder, z, mean, std)
         y = (X[:, 0] - location) / scale
-        if likelihood == "gaussian":
+        if isinstance(likelihood, GaussianLikelihood):
             each = -0.5 * y**2 - scale.log() - 0.5 * math.log(2 * math.pi)
+        elif isinstance(likelihood, LaplaceLikelihood):
+            each = -y.abs() - (2 * scale).log()
         else:
             constant = math.lgamma(2.5) - math.lgamma(2) - 0.5 * math.log(4 * math.pi)
             each = constant - scale.log() - 2.5 * torch.log1p(y**2 / 4)
@@ -306,10 +321,11 @@ def test_log_prob_is_a_density_in_the_user_s_unit() -> None:
         torch.testing.assert_close(BODY.point(p)[:, 0], location)
 
 
-@pytest.mark.parametrize("options", [{}, {"likelihood": "student_t", "degrees": 3.0}, {"scale": 4.0}])
-def test_the_density_integrates_to_one(options: dict[str, Any]) -> None:
-    modality = HEIGHT.model_validate({**HEIGHT.model_dump(), **options})
-    p = modality.decoder(3)(torch.randn(1, 3))
+@pytest.mark.parametrize(
+    "likelihood", [GaussianLikelihood(), StudentTLikelihood(degrees=3.0), GaussianLikelihood(scale=4.0)], ids=repr
+)
+def test_the_density_integrates_to_one(likelihood: Likelihood) -> None:
+    p = HEIGHT.with_options(likelihood=likelihood).decoder(3)(torch.randn(1, 3))
     grid = torch.linspace(-3000, 3340, 400_001, dtype=torch.float64)
     wide = Entries(type(p.base)(*_arguments(p.base, len(grid))), single=True)
     assert torch.trapezoid(wide.log_prob(grid).exp(), grid).item() == pytest.approx(1, abs=1e-5)
@@ -331,9 +347,9 @@ def test_another_unit_moves_the_density_by_its_jacobian() -> None:
 
 def test_a_scale_may_be_given() -> None:
     for scale, expected in ((3.0, [3.0, 3.0]), ((3.0, 4.0), [3.0, 4.0])):
-        p = Numeric(**{**BODY.model_dump(), "scale": scale}).decoder(3)(torch.randn(2, 3))
+        p = BODY.with_options(likelihood=GaussianLikelihood(scale=scale)).decoder(3)(torch.randn(2, 3))
         assert p.base.scale.tolist() == [expected] * 2
-    p = Numeric(**{**BODY.model_dump(), "likelihood": "student_t", "degrees": 7.5}).decoder(3)(torch.randn(2, 3))
+    p = BODY.with_options(likelihood=StudentTLikelihood(degrees=7.5)).decoder(3)(torch.randn(2, 3))
     assert p.base.df.unique().tolist() == [7.5]
 
 
@@ -426,11 +442,14 @@ def test_a_source_without_numbers(own_cache: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_student_t_is_standardised_by_the_middle_half(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("robust", [StudentTLikelihood(), LaplaceLikelihood()], ids=lambda robust: robust.kind)
+def test_robust_likelihoods_standardise_by_the_middle_half(
+    robust: Likelihood, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     draws = np.random.default_rng(0).normal(40, 15, 1000)
     table = np.stack([draws, np.where(np.arange(1000) % 50 == 0, 999999, draws)], 1)
     cells = [{"x": x, "y": y} for x, y in table.tolist()]
-    fit = Numeric(columns=("x", "y"), likelihood="student_t").fit
+    fit = Numeric(columns=("x", "y"), likelihood=robust).fit
     fitted = fit(cells[i : i + size] for i in range(0, 1000, size))
     low, middle, high = np.quantile(table, (0.25, 0.5, 0.75), axis=0)
     assert fitted.mean == tuple(middle)
@@ -438,7 +457,7 @@ def test_student_t_is_standardised_by_the_middle_half(size: int, monkeypatch: py
     assert fitted.std == pytest.approx((15, 15), rel=0.1)
     assert abs(fitted.condition(fitted.parse(cells[0])[None])[0, 1]) == 10
 
-    half = Numeric(likelihood="student_t").fit([[3.0] * 20, [1, 5]])  # its quartiles are one number
+    half = Numeric(likelihood=robust).fit([[3.0] * 20, [1, 5]])  # its quartiles are one number
     assert (half.mean, half.std) == (Numeric().fit([[3.0] * 20, [1, 5]]).mean, Numeric().fit([[3.0] * 20, [1, 5]]).std)
     monkeypatch.setattr("mmt_attributes.moments._MOST_VALUES", 100)
     thinned = fit(cells[i : i + size] for i in range(0, 1000, size))

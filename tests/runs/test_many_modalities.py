@@ -48,23 +48,23 @@ name: many
 data: {{kind: answers, count: {count}}}
 modalities:
   questions: {{kind: binary, values: ["False", "True"], each: [{names}]}}
-model: {{kind: mvae, latent_dim: 3, subsets: {{k: 2}}, banks: {banks}}}
+model: {{kind: mvae, latent_dim: 3, subsets: {{k: 2}}}}
 train: {{epochs: 2, batch_size: 12, warmup_epochs: 1}}
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("count", "banks", "changes"),
-    [(40, False, []), (100, True, ["evaluate=[{kind: elbo}]"])],
+    ("count", "changes"),
+    [(40, []), (100, ["evaluate=[{kind: elbo}]"])],
 )
 def test_many_modalities_from_a_schema_to_a_report(
-    count: int, banks: bool, changes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    count: int, changes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("answers.py").write_text(SOURCE)
     names = ", ".join(f"question {k}" for k in range(count))
-    Path("many.yaml").write_text(SCHEMA.format(count=count, names=names, banks=str(banks).lower()))
+    Path("many.yaml").write_text(SCHEMA.format(count=count, names=names))
     ended = mmt("run", "--plugin", "answers.py", "many.yaml", *sets(*changes), "--out", "run")
     assert ended.status == 0, ended.err
     results = json.loads(Path("run/results.json").read_text())

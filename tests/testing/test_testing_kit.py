@@ -17,7 +17,6 @@ from torchmetrics import MeanMetric
 
 from facts import assert_facts
 from mmtoolkit.components import (
-    Banked,
     Columns,
     Entries,
     Evaluator,
@@ -636,28 +635,6 @@ def test_unknown_entries_that_matter() -> None:
 
     lines = faults(level(encoder=lambda self, width, extra=0: Reader(self, width, extra))(columns=("a", "b")))
     assert_line(lines, "encoder(width): ", "unknown entry", "nan", "split_entries")
-
-
-class Bank(Level, Banked):
-    kind: Literal["level"] = "level"
-
-    def encode_bank(self, encoders: Sequence[nn.Module], x: Tensor, valid: Tensor) -> Tensor:
-        return torch.stack([encoder(rows) for encoder, rows in zip(encoders, x, strict=True)])
-
-    def decode_bank(self, decoders: Sequence[nn.Module], z: Tensor, valid: Tensor) -> Distribution:
-        z = torch.where(valid.unsqueeze(-1), z, 0.0)
-        layers = [decoder.get_submodule("layers") for decoder in decoders]
-        mean = torch.stack([layer(rows).squeeze(-1) for layer, rows in zip(layers, z, strict=True)])
-        scale = torch.stack([nn.functional.softplus(decoder.get_parameter("raw")) + 0.1 for decoder in decoders])
-        return distributions.Normal(mean, scale.expand_as(mean), validate_args=False)
-
-
-def test_banks() -> None:
-    check_modality(Bank())
-    turned = {"encode_bank": lambda self, encoders, x, valid: Bank.encode_bank(self, encoders[::-1], x, valid)}
-    (line,) = faults(type("Bank", (Bank,), {"__module__": __name__, **turned})())
-    assert line.startswith("encode_bank: ")
-    assert_facts(line, "separate networks", "differs", "mask the rows that are not valid")
 
 
 # Models.
