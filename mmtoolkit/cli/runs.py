@@ -171,7 +171,7 @@ def evaluate(
 ) -> None:
     """Score a run again: by other evaluators, on another split or on a new table. Writes RUN/evaluations/N.json."""
     from mmtoolkit.base.files import make_folder, write_json
-    from mmtoolkit.runs.trained import evaluate_table
+    from mmtoolkit.runs.scoring_tables import evaluate_table
     from mmtoolkit.schema.schema import read_schema
     from mmtoolkit.using.user_table import file_as_set
 
@@ -226,21 +226,40 @@ def _split_sets(sets: Sequence[str], table: Path | None) -> tuple[list[str], lis
     return evaluate_sets, reading_sets
 
 
-@app.command(epilog="Example:\n\n  mmt report runs/demo --colour label --projection umap")
+@app.command(
+    epilog="Examples:\n\n  mmt report runs/demo --colour label --projection umap\n\n"
+    "  mmt report runs/birds --plugin my_counts.py"
+)
 def report(
+    ctx: typer.Context,
     run_folder: RunArgument,
     colour: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="Colour the picture of the latent space by this column; may be repeated."),
+        typer.Option(
+            metavar="COLUMN",
+            help="Draw the picture of the latent space alone, coloured by this column; may be repeated.",
+        ),
     ] = None,
     projection: Annotated[
-        str | None, typer.Option(help="Draw that picture again by pca, or by umap if umap-learn is installed.")
+        str | None, typer.Option(help="Draw that picture alone, by pca, or by umap if umap-learn is installed.")
     ] = None,
+    figures: Annotated[
+        bool,
+        typer.Option(
+            "--figures/--no-figures", help="Draw the run's pictures again. Without, only files of the folder are read."
+        ),
+    ] = True,
+    device: DeviceOption = "auto",
 ) -> None:
-    """Write the HTML report of a run again, from its folder alone."""
-    from mmtoolkit.runs.pictures import redraw_latent_space
+    """Draw the pictures of a run again and write its HTML report. Pictures of rows stay if the data is not there."""
+    from mmtoolkit.runs.folder import read_finished_record, read_pictures
+    from mmtoolkit.runs.pictures import redraw, redraw_latent_space
     from mmtoolkit.runs.report import write_report
 
+    read_finished_record(run_folder)
     if colour or projection:
         redraw_latent_space(run_folder, colour or (), projection or "pca")
+    elif figures and read_pictures(run_folder):
+        for note in redraw(load_run(ctx, run_folder, device)):
+            say(note)
     out().print(escape(str(write_report(run_folder))), soft_wrap=True)

@@ -43,11 +43,13 @@ class Component(BaseModel):
     def with_options(self, **options: Any) -> Self:
         """A validated copy with other options; its parts stay the instances that they are.
 
+        A new part as plain data may have the kind of any component that is installed, or of one of its own parts.
+
         Raises:
             ValidationError: an option is not valid.
         """
         own = {name: getattr(self, name) for name in type(self).model_fields}
-        return type(self).model_validate({**own, **options})
+        return type(self).model_validate({**own, **options}, context={"own": [part for _, part in self.parts()]})
 
     def parts(self) -> Iterator[tuple[tuple[str | int, ...], Component]]:
         """This component and all those among its options, depth first, each with the path of its key."""

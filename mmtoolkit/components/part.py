@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
@@ -27,7 +27,7 @@ class PartOf:
     """Validates a component of a family; `Part[Family]` puts it into an annotation.
 
     The classes to choose from are those of the validation context, `context={"plugins": Plugins}`; without it, those
-    that are installed.
+    that are installed. Those of the components in `context={"own": [...]}` go before them.
 
     Args:
         family: the base class of the family.
@@ -49,9 +49,9 @@ class PartOf:
         if isinstance(value, Component):
             raise self._fault(TYPE, "must be of the family {family}, not " + value.family, value)
         if not isinstance(value, (str, Mapping)):
-            raise self._fault(TYPE, "must be a kind of {family}, or a mapping such as {{kind: …}}", value)
+            raise self._fault(TYPE, "must be a kind of {family}, or a mapping such as {kind: …}", value)
         plugins = self._plugins(info)
-        kinds = plugins.of_family(self.family.family)
+        kinds = {**plugins.of_family(self.family.family), **self._own(info)}
         names = ", ".join(kinds)
         options = expanded(value)
         if options.get("kind") is None:
@@ -63,6 +63,11 @@ class PartOf:
             raise self._fault(UNKNOWN, text, value, place, kind=kind, kinds=names)
         cls = kinds[kind]
         return cls.model_validate(options, context={**(info.context or {}), "plugins": plugins})
+
+    def _own(self, info: ValidationInfo) -> dict[str, type[Component]]:
+        """Kind -> class of the parts that the component has already, which may come from a file."""
+        own: Sequence[Component] = (info.context or {}).get("own", ())
+        return {part.kind: type(part) for part in own if part.family == self.family.family}
 
     def _plugins(self, info: ValidationInfo) -> Plugins:
         plugins: Plugins | None = (info.context or {}).get("plugins")

@@ -73,24 +73,20 @@ class Parted(Modality):
         """Put each option of version 0.1 into its part, where the resolved schema has it."""
         if not isinstance(options, Mapping) or not cls.moved.keys() & options.keys():
             return options
-        options = dict(options)
+        renewed = dict(options)
         for old, place in cls.moved.items():
-            if old not in options:
-                continue
-            value = options.pop(old)
-            if value is None:
+            if (value := renewed.pop(old, None)) is None:
                 continue
             part, _, option = place.partition(".")
             option = option or old
-            default = cls.model_fields[part].default
-            given = expanded(options.get(part, {"kind": default.kind}))
+            given = expanded(options.get(part, {}))
             if not isinstance(given, Mapping):
                 raise ValueError(f"{old} is an option of {part}; write {part}: {{kind: …, {option}: {value}}}")
             if option in given:
                 raise ValueError(f"{old} is given here and in {part}; keep {option} in {part}")
-            own = given if part in options else default.model_dump()
-            options[part] = {**own, option: value}
-        return options
+            own = expanded(renewed.get(part, cls.model_fields[part].default.model_dump()))
+            renewed[part] = {**own, option: value}
+        return renewed
 
     @model_validator(mode="after")
     def _parts_fit(self, info: ValidationInfo) -> Self:

@@ -27,7 +27,7 @@ from mmtoolkit.base.files import checksum, locked, make_folder, replacing_folder
 from mmtoolkit.base.locations import prepared_folder
 from mmtoolkit.base.meter import Meter
 from mmtoolkit.base.words import listing
-from mmtoolkit.components import Modality, Parsed, Table
+from mmtoolkit.components import Architecture, Modality, Parsed, Table
 from mmtoolkit.components.reading import cells_of, read_cells
 from mmtoolkit.tables import FilesBeside
 from mmtoolkit.tables.cells import Cells
@@ -81,8 +81,8 @@ class ColumnStore:
     """The prepared columns of one source or table, in the cache folder.
 
     The key of a column consists of its files (path, size, time of change), the reader's options, the modality's
-    options with the learned ones, and the code of both classes. If any of these changes, the cache adds a new column.
-    It never changes a column.
+    options with the learned ones, but for its networks and its weight, and the code of these classes. If any of these
+    changes, the cache adds a new column. It never changes a column.
 
     Args:
         reader: reads the cells, as its class and options say.
@@ -101,26 +101,24 @@ class ColumnStore:
 
     def fitted(self, name: str, modality: Modality, learn: Callable[[], Modality]) -> Modality:
         """The modality with its learned options, from the cache or else from `learn`."""
-        options = modality.model_dump(mode="json")
-        folder = self._folder("fit", modality.source_columns(name), options, _code(type(modality)))
+        folder = self._folder("fit", modality.source_columns(name), *_read_by(modality))
         try:
             text = (folder / "options.json").read_text(encoding="utf-8")
             if hashlib.sha256(text.encode()).hexdigest() != (folder / "checksum").read_text(encoding="utf-8"):
                 raise ValueError("options.json is damaged")
-            return type(modality).model_validate_json(text)
+            return modality.with_options(**json.loads(text))
         except FileNotFoundError:
             pass
         except (OSError, ValueError) as error:
             self.report(f"{folder}: {error}; learning it again")
         if (learned := learn()) == modality:
             return modality  # there was nothing to learn
-        modality = learned
         self._make_room(1 << 20)
         with replacing_folder(folder) as new:
-            text = modality.model_dump_json()
+            text = json.dumps(_changes(modality, learned))
             (new / "options.json").write_text(text, encoding="utf-8")
             (new / "checksum").write_text(hashlib.sha256(text.encode()).hexdigest(), encoding="utf-8")
-        return modality
+        return learned
 
     def columns(self, portion: Portion, modalities: Mapping[str, Modality]) -> dict[str, Column]:
         """The columns of some rows, from the cache. Columns that it lacks or that are damaged are parsed again."""
@@ -129,8 +127,7 @@ class ColumnStore:
             name: self._folder(
                 portion.name,
                 modality.source_columns(name),
-                modality.model_dump(mode="json", exclude={"weight"}),
-                _code(type(modality)),
+                *_read_by(modality),
                 *_files_named(name, modality, table, portion.beside),
             )
             for name, modality in modalities.items()
@@ -247,6 +244,37 @@ class _Writer:
             "checksums": {file: checksum(self.folder / file) for file in ("stored.npy", "present.npy")},
         }
         (self.folder / "column.json").write_text(json.dumps(card), encoding="utf-8")
+
+
+def _read_by(modality: Modality) -> tuple[dict[str, Any], list[str]]:
+    """The options of a modality that decide what it learns and stores, and the code of the classes that do.
+
+    Networks and the weight change neither; a likelihood may, since it says which values there are.
+    """
+    options = modality.model_dump(mode="json", exclude={"weight"})
+    code = []
+    for path, part in modality.parts():
+        if part.family == Architecture.family:
+            _blank(options, path)
+        else:
+            code.append(_code(type(part)))
+    return options, code
+
+
+def _blank(options: Any, path: Sequence[str | int]) -> None:
+    """Put None at a path of nested mappings and lists, if it is there."""
+    *parents, last = path
+    for key in parents:
+        options = options[key]
+        if options is None:  # the part around it is left out already
+            return
+    options[last] = None
+
+
+def _changes(before: Modality, after: Modality) -> dict[str, Any]:
+    """The options that differ, as plain data."""
+    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+    return {name: value for name, value in new.items() if value != old[name]}
 
 
 def _files_named(name: str, modality: Modality, table: Callable[[], Table], beside: FilesBeside | None) -> list[str]:

@@ -114,6 +114,11 @@ class Dataset:
     splits: Mapping[str, Split]
     notes: list[str] = field(default_factory=list)
 
+    def baselines(self) -> dict[str, Tensor]:
+        """The training mean or mode of each modality: (*event)."""
+        train = self.splits["train"]
+        return {name: modality.baseline(train.values(name)) for name, modality in self.modalities.items()}
+
     def split(self, name: str) -> Split:
         """Find a split by its name.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,45 +28,49 @@ def finish_run(prepared: Prepared, outcome: TrainingOutcome, figures: bool) -> T
         outcome: how training ended.
         figures: whether to draw the run's own pictures.
     """
-    folder, say = prepared.folder, prepared.say
     run = TrainedRun(
-        folder,
+        prepared.folder,
         prepared.schema,
         prepared.network,
         prepared.fabric.device,
         prepared.baselines,
         prepared.plugins,
-        say,
+        prepared.say,
         prepared.fabric.is_global_zero,
         prepared.dataset,
     )
     if run.main_process:
-        scored = score(run, prepared.schema.evaluate, run.default_split())
-        for entry in scored.scores:
-            for note in entry["notes"]:
-                say(f"{entry['kind']}: {note}")
-        write_json(folder / "results.json", _results(prepared, outcome, scored))
-        write_json(folder / "data.json", summary(prepared.dataset))
-        _draw(run, scored, figures)
-        report_of(folder)
-        prepared.record["times"]["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-        write_json(folder / "run.json", prepared.record)
-    return run
-
-
-def _results(prepared: Prepared, outcome: TrainingOutcome, scored: Scored) -> dict[str, Any]:
-    """The content of results.json."""
-    return {
-        "name": prepared.schema.name,
-        "parameters": parameter_counts(prepared.network),
-        "training": {
+        training = {
             "epochs": outcome.epochs,
             "kept_epoch": outcome.kept_epoch,
             "reason": outcome.reason,
             "validation": outcome.bound,
-        },
-        "scores": scored.scores,
-    }
+        }
+        write_results(run, prepared.record, training, figures)
+    return run
+
+
+def write_results(run: TrainedRun, record: dict[str, Any], training: Mapping[str, Any], figures: bool) -> None:
+    """Score a run, draw its pictures, write its report, and put the finish time into run.json.
+
+    Args:
+        run: whose folder has all other files.
+        record: the content of run.json.
+        training: how training ended, as results.json holds it.
+        figures: whether to draw the run's own pictures.
+    """
+    folder = run.folder
+    scored = score(run, run.schema.evaluate, run.default_split())
+    for entry in scored.scores:
+        for note in entry["notes"]:
+            run.say(f"{entry['kind']}: {note}")
+    results = {"name": run.schema.name, "parameters": parameter_counts(run.model), "training": dict(training)}
+    write_json(folder / "results.json", {**results, "scores": scored.scores})
+    write_json(folder / "data.json", summary(run.dataset))
+    _draw(run, scored, figures)
+    report_of(folder)
+    record["times"]["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(folder / "run.json", record)
 
 
 def _draw(run: TrainedRun, scored: Scored, figures: bool) -> None:

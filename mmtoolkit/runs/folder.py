@@ -31,6 +31,8 @@ from mmtoolkit.runs.contents import (
 
 _OLDER = (["0", "1"],)
 """The older series of versions whose runs this version reads."""
+ELSEWHERE = "trained_elsewhere"
+"""The key of run.json that is true in a run whose networks were trained in another loop than ours."""
 _MEND = "mend it, or train the run again"
 
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.base.files import safe_name
+from mmtoolkit.base.files import safe_name, write_json
+from mmtoolkit.base.words import listing
 from mmtoolkit.components import Picture
 from mmtoolkit.figures.cells import cells
 from mmtoolkit.figures.curves import learning_curves
 from mmtoolkit.figures.directions import direction, offers, rows_with
-from mmtoolkit.figures.files import save_figure
+from mmtoolkit.figures.files import save_figure, save_pictures
 from mmtoolkit.figures.latent import MOST_PANELS, colourable, latent_space
 from mmtoolkit.figures.lines import COLUMNS, Line, draw_lines, groups
 from mmtoolkit.figures.samples import distinct_values, samples
-from mmtoolkit.runs.folder import read_finished_record, read_latent
+from mmtoolkit.runs.folder import read_finished_record, read_latent, read_pictures
 
 if TYPE_CHECKING:
     from mmtoolkit.runs.trained import TrainedRun
@@ -29,6 +31,21 @@ ROWS_OF_DATA = "cells"
 _LATENT = "latent"
 _MOST_MODALITIES = 8
 _PANELS = 64
+_LISTED = 8  # files in a note
+
+
+class Drawing(NamedTuple):
+    """A picture of a run that can be drawn.
+
+    Attributes:
+        stem: of its file.
+        reads_data: whether drawing it reads rows of the run's data.
+        draw: draws it; None if there is nothing to show.
+    """
+
+    stem: str
+    reads_data: bool
+    draw: Callable[[], Picture | None]
 
 
 def pictures(run: TrainedRun, latent: Mapping[str, Any]) -> Iterator[tuple[str, Picture]]:
@@ -38,26 +55,86 @@ def pictures(run: TrainedRun, latent: Mapping[str, Any]) -> Iterator[tuple[str, 
         run: the trained run.
         latent: where its rows lie in the latent space, as `latent_rows` returns it.
     """
+    for drawing in _drawings(run, latent):
+        if (picture := drawing.draw()) is not None:
+            yield drawing.stem, picture
+
+
+def _drawings(run: TrainedRun, latent: Mapping[str, Any]) -> Iterator[Drawing]:
+    """The pictures that this run can have, in the order of its report."""
     split, model, modalities = run.default_split(), run.model, run.modalities
     names = list(enumerate(modalities))[:_MOST_MODALITIES]
-    if (figure := cells(run, "train")) is not None:
-        yield ROWS_OF_DATA, _rows_of_data(figure)
-    yield "learning_curves", _curves(learning_curves(run.history))
+
+    def given(name: str) -> Picture | None:
+        values = distinct_values(run, split, name)
+        return _given(name, samples_given(run, name, values)) if values else None
+
+    def described(describe: Callable[[Figure], Picture], figure: Figure | None) -> Picture | None:
+        return None if figure is None else describe(figure)
+
+    yield Drawing(ROWS_OF_DATA, True, lambda: described(_rows_of_data, cells(run, "train")))
+    if run.history:
+        yield Drawing("learning_curves", False, lambda: _curves(learning_curves(run.history)))
     if offers(model, ()):
         panels = sum(modalities[name].picture for name in model.targets)
-        yield "samples", _samples(samples(modalities, run.sample(max(COLUMNS, _PANELS // max(panels, 1)))))
+        count = max(COLUMNS, _PANELS // max(panels, 1))
+        yield Drawing("samples", False, lambda: _samples(samples(modalities, run.sample(count))))
     for place, name in names:
         if not modalities[name].picture and set(model.targets) - {name} and offers(model, [name]):
-            values = distinct_values(run, split, name)
-            if values:
-                yield f"given_{safe_name(name, place)}", _given(name, samples_given(run, name, values))
-    if len(model.inputs) > 1 and (figure := _direction(run, split, model.inputs)) is not None:
-        yield "from_all", _from_all(figure)
+            yield Drawing(f"given_{safe_name(name, place)}", True, partial(given, name))
+    if len(model.inputs) > 1:
+        yield Drawing("from_all", True, lambda: described(_from_all, _direction(run, split, model.inputs)))
     for place, name in names:
-        if (figure := _direction(run, split, [name])) is not None:
-            yield f"from_{safe_name(name, place)}", _from(name, figure)
+        draw = partial(lambda name: described(partial(_from, name), _direction(run, split, [name])), name)
+        yield Drawing(f"from_{safe_name(name, place)}", True, draw)
     if len(latent["means"]) > 1:
-        yield _LATENT, _latent(latent_space(latent))
+        yield Drawing(_LATENT, False, lambda: _latent(latent_space(latent)))
+
+
+def redraw(run: TrainedRun) -> list[str]:
+    """Draw the pictures in a run's folder again, such as after a plugin draws differently.
+
+    Pictures of evaluators stay as they are, since they belong to scores. So does the latent space, which
+    `redraw_latent_space` draws in the colours that you ask for; and pictures of rows, if the data cannot be read. A
+    picture whose file you removed stays away.
+
+    Returns:
+        A line for each reason why pictures stay as they are.
+    """
+    entries = read_pictures(run.folder)
+    places = {entry["file"]: place for place, entry in enumerate(entries) if entry["evaluator"] is None}
+    unread: UserError | None = None
+    kept: list[str] = []
+    for drawing in _drawings(run, {"means": []}):
+        file = f"{drawing.stem}.png"
+        if file not in places:
+            continue
+        if drawing.reads_data and unread is None:
+            unread = _data_fault(run)
+        if drawing.reads_data and unread is not None:
+            kept.append(file)
+        elif (picture := drawing.draw()) is not None:
+            (entry,) = save_pictures([(drawing.stem, picture)], run.folder / "figures")
+            entries[places[file]] = {**entry, "evaluator": None}
+    write_json(run.folder / "figures.json", {"pictures": entries})
+    notes = []
+    if unread is not None:
+        files = listing(kept, _LISTED)
+        notes.append(f"{files} stay as they are, since the data of the run cannot be read: {unread.faults[0]}")
+    if others := [entry["file"] for entry in entries if entry["evaluator"] is not None]:
+        notes.append(
+            f"{listing(others, _LISTED)} stay as they are; `mmt evaluate {run.folder}` draws pictures of scores"
+        )
+    return notes
+
+
+def _data_fault(run: TrainedRun) -> UserError | None:
+    """Why the run's data cannot be read; None if it can."""
+    try:
+        run.dataset  # noqa: B018 (the first access reads it)
+    except UserError as error:
+        return error
+    return None
 
 
 def notes_on_pictures(run: TrainedRun, latent: Mapping[str, Any]) -> list[str]:

@@ -89,12 +89,12 @@ def prepare_run(
     trainer = Trainer(network, dataset, resolved.train, folder, fabric, watcher, resolved)
     if resumes and trainer.resume():
         say(f"going on after epoch {trainer.progress.epoch}, step {trainer.progress.step}")
-    baselines = {name: m.baseline(dataset.splits["train"].values(name)) for name, m in resolved.modalities.items()}
+    baselines = dataset.baselines()
     record = provenance(resolved, plugins, fabric.device, precision, fabric.world_size, started)
     if resumes:
         record = resumed_record(folder, record)
     if fabric.is_global_zero:
-        _write(folder, resolved, baselines, record)
+        write_folder(folder, resolved, baselines, record)
     return Prepared(folder, resolved, plugins, fabric, dataset, network, trainer, baselines, record, say)
 
 
@@ -140,7 +140,8 @@ def _network(schema: Schema, dataset: Dataset, say: Callable[[str], None]) -> Ne
     return network
 
 
-def _write(folder: Path, schema: Schema, baselines: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+def write_folder(folder: Path, schema: Schema, baselines: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+    """Write the files that make a folder a run."""
     make_folder(folder)
     sweep(folder)
     write_json(folder / "run.json", record)

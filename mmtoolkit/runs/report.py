@@ -94,7 +94,7 @@ def report_of(folder: Path) -> Path:
         record=record,
         schema=schema_text(folder),
         seconds=sum(line["seconds"] for line in history),
-        speed=history[-1]["rows_per_second"],
+        speed=history[-1]["rows_per_second"] if history else None,
         data=data,
         kinds={name: modality["kind"] for name, modality in declared["modalities"].items()},
         from_others=from_others(results["scores"], names),

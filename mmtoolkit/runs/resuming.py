@@ -10,7 +10,8 @@ from typing import Any
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.yaml12 import Path as KeyPath
 from mmtoolkit.components.plugins import Plugins
-from mmtoolkit.runs.folder import read_record
+from mmtoolkit.runs.folder import ELSEWHERE, read_record
+from mmtoolkit.runs.plugin_files import changed_files
 from mmtoolkit.schema.faults import key_path
 from mmtoolkit.schema.schema import Schema, read_schema
 
@@ -35,7 +36,7 @@ MUST_STAY = (
     _Fact(lambda record: record.get("precision"), lambda was, now: f"--precision (it was {was}, now {now})"),
     _Fact(lambda record: record.get("data"), lambda was, now: "the data's files"),
     _Fact(
-        lambda record: {(p["name"], p["checksum"]) for p in record["plugins"] if p["checksum"]},
+        lambda record: {p["checksum"] for p in record["plugins"] if p["checksum"]},
         lambda was, now: "a --plugin file",
     ),
 )
@@ -43,7 +44,19 @@ MUST_STAY = (
 
 
 def check_schema(folder: Path, schema: Schema, plugins: Plugins) -> None:
-    """Raise if a run's schema differs from the one in its folder in keys other than `MAY_CHANGE`."""
+    """Raise if a run's schema differs from the one in its folder in keys other than `MAY_CHANGE`.
+
+    A plugin file of the run must be the same too: training goes on only by the code that began it.
+    """
+    record = read_record(folder)
+    if record.get(ELSEWHERE):
+        raise UserError(
+            f"{folder}: was trained elsewhere, so there is nothing to resume; write elsewhere with --out FOLDER"
+        )
+    for file in changed_files(folder, record, plugins):
+        raise UserError(
+            f"{folder}: cannot resume, because {file}; undo the change, or write elsewhere with --out FOLDER"
+        )
     before = read_schema(folder / "schema.yaml", plugins=plugins).model_dump(mode="json")
     paths = [key_path(path) for path in _differences(before, schema.model_dump(mode="json"))]
     changes = [path for path in paths if path not in MAY_CHANGE]

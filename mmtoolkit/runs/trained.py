@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -16,16 +15,17 @@ from torch.distributions import Distribution
 from mmtoolkit.base.errors import UserError, warn
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Evaluator, Modality, Network, Source
-from mmtoolkit.components.plugins import Plugins
+from mmtoolkit.components.plugins import Plugins, load_plugins
 from mmtoolkit.components.reading import known_cells
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import Posterior
-from mmtoolkit.data.dataset import Dataset, Presence, Split, prepare
-from mmtoolkit.runs.folder import read_data, read_history, read_results
+from mmtoolkit.data.dataset import Dataset, Presence, prepare
+from mmtoolkit.runs.folder import holds_run, read_data, read_history, read_results
+from mmtoolkit.runs.plugin_files import given_files
 from mmtoolkit.runs.scoring import score
+from mmtoolkit.runs.scoring_tables import evaluate_on
 from mmtoolkit.schema.schema import Schema
-from mmtoolkit.using.table_split import IN_MEMORY, split_in_memory, split_of_file
-from mmtoolkit.using.user_table import UserFile, UserFrame
+from mmtoolkit.using.user_table import UserFrame
 
 _EVALUATION_ROWS = 500
 
@@ -54,6 +54,68 @@ class TrainedRun:
     """Whether this is the main process, the only one that scores a run on several devices."""
     prepared: Dataset | None = None
     """The data, if it is already prepared."""
+    saved: bool = True
+    """Whether the folder holds the run."""
+
+    @classmethod
+    def of_network(
+        cls, schema: Schema, network: Network, dataset: Dataset | None = None, plugins: Plugins | None = None
+    ) -> Self:
+        """The run of a network that you trained in a loop of your own; `save` writes its folder.
+
+        Args:
+            schema: names the data, the modalities and the model.
+            network: as `build(schema.model, dataset.modalities)` returns it, trained. It is put into evaluation mode.
+            dataset: the schema's data, as `prepare` returns it; by default it is prepared here.
+            plugins: those that the components come from; by default the installed ones.
+
+        Raises:
+            UserError: the data cannot be read.
+        """
+        dataset = prepare(schema.data, schema.modalities, schema.at) if dataset is None else dataset
+        return cls(
+            Path("runs") / schema.name,
+            schema.with_learned(dataset.source, dataset.modalities),
+            network.eval(),
+            next(network.parameters()).device,
+            dataset.baselines(),
+            load_plugins() if plugins is None else plugins,
+            prepared=dataset,
+            saved=False,
+        )
+
+    def save(self, folder: Path | str, figures: bool = True) -> None:
+        """Write the run folder of networks that were trained elsewhere: weights, scores, pictures and report.
+
+        `load` and all commands read it as they read the folder that `run` writes. There is nothing to resume in it.
+
+        Args:
+            folder: where to write; a new folder, or one that holds no run.
+            figures: whether to draw the run's own pictures.
+
+        Raises:
+            UserError: the folder holds a run, the networks are not those of the schema, no plugin has one of the
+                components, or the data cannot be read.
+        """
+        from mmtoolkit.runs.saving import save_run
+
+        save_run(self, Path(folder), figures)
+        self.folder, self.saved = Path(folder), True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the run as its folder, which is loaded again, with its plugin files and onto its device.
+
+        Raises:
+            UserError: the run was never saved.
+        """
+        files = tuple(plugin.distribution for plugin in given_files(self.plugins))
+        return _loaded, (self._own_folder.resolve(), files, self.device.type)
+
+    @property
+    def _own_folder(self) -> Path:
+        if not (self.saved and holds_run(self.folder)):
+            raise UserError(f"run {self.schema.name}: was never saved; write its folder with run.save(FOLDER) first")
+        return self.folder
 
     @property
     def modalities(self) -> Mapping[str, Modality]:
@@ -73,17 +135,17 @@ class TrainedRun:
     @property
     def results(self) -> dict[str, Any]:
         """The content of results.json."""
-        return read_results(self.folder)
+        return read_results(self._own_folder)
 
     @property
     def history(self) -> list[dict[str, Any]]:
         """The content of history.jsonl: one line an epoch."""
-        return read_history(self.folder, self.results["training"]["epochs"])
+        return read_history(self._own_folder, self.results["training"]["epochs"])
 
     @cached_property
     def types(self) -> Mapping[str, str]:
         """Column -> the Arrow type that it had in the run's data, such as int64; runs of 0.1 know none."""
-        data = read_data(self.folder) if (self.folder / "data.json").exists() else {}
+        data = read_data(self.folder) if self.saved and (self.folder / "data.json").exists() else {}
         types: dict[str, str] = data.get("types", {})
         return types
 
@@ -294,7 +356,7 @@ class TrainedRun:
             UserError: the table cannot be read, there is no such option, or an evaluator needs the run's own data and
                 that is not there.
         """
-        scores, notes = _evaluate_on(self, data, evaluators, on_bad_cell, reading)
+        scores, notes = evaluate_on(self, data, evaluators, on_bad_cell, reading)
         warn(notes)
         return scores
 
@@ -317,75 +379,8 @@ class TrainedRun:
         return scored.scores
 
 
-def _with_split(run: TrainedRun, name: str, split: Split) -> TrainedRun:
-    """Copy a run, with one more split of its data."""
-    if not len(split):
-        raise UserError(f"{name}: has no rows to score; give it rows")
-    return dataclasses.replace(run, prepared=Dataset(run.schema.data, run.modalities, _Splits(run, name, split)))
+def _loaded(folder: Path, plugin_files: Sequence[str], device: str) -> TrainedRun:
+    """The run of a folder: what a pickled run becomes."""
+    from mmtoolkit.runs.loading import load
 
-
-class _Splits(Mapping[str, Split]):
-    """The split of a table, and those of the run's own data, which the first access to one of them reads."""
-
-    def __init__(self, run: TrainedRun, name: str, split: Split) -> None:
-        self.run, self.name, self.split = run, name, split
-
-    def _own(self) -> Mapping[str, Split]:
-        try:
-            return self.run.dataset.splits
-        except UserError as error:
-            raise UserError(
-                [*error.faults, f"{self.name}: an evaluator needs the run's own data, which cannot be read; mend that"]
-            ) from error
-
-    def __getitem__(self, name: str) -> Split:
-        return self.split if name == self.name else self._own()[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name == self.name or name in self._own()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([self.name, *self._own()])
-
-    def __len__(self) -> int:
-        return 1 + len(self._own())
-
-
-def _evaluate_on(
-    run: TrainedRun,
-    data: Any,
-    evaluators: Sequence[Evaluator] | None,
-    on_bad_cell: Literal["error", "missing"] | None,
-    reading: Mapping[str, Any],
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Score a table in a file or in memory, with notes; see `TrainedRun.evaluate_on`."""
-    evaluators = run.schema.evaluate if evaluators is None else evaluators
-    if isinstance(data, (str, Path)):
-        table = UserFile.for_run(run, reading, on_bad_cell, path=data)
-        name, (split, notes) = str(table.path), split_of_file(run, table)
-    else:
-        name = IN_MEMORY
-        split, notes = split_in_memory(run, UserFrame.for_run(run, reading, on_bad_cell, data=data))
-    return _with_split(run, name, split).evaluate(evaluators, name), notes
-
-
-def evaluate_table(
-    run: TrainedRun, table: UserFile, evaluators: Sequence[Evaluator], figures: Path | None = None
-) -> list[dict[str, Any]]:
-    """Score a table in a file with each evaluator. The cache of prepared columns keeps its columns.
-
-    Args:
-        run: the run to score.
-        table: the file.
-        evaluators: in order.
-        figures: a folder for the figures that evaluators draw; by default they are discarded.
-
-    Raises:
-        UserError: the table or one of its cells cannot be read, or an evaluator needs the run's own data and that is
-            not there.
-    """
-    split, notes = split_of_file(run, table)
-    for note in notes:
-        run.say(note)
-    name = str(table.path)
-    return _with_split(run, name, split).evaluate(evaluators, name, figures)
+    return load(folder, plugin_files, device)

@@ -13,11 +13,14 @@ from pydantic_core import ErrorDetails
 from mmtoolkit.base.words import did_you_mean, shorten
 from mmtoolkit.base.yaml12 import Path
 from mmtoolkit.catalogue.shipped import install_hint
-from mmtoolkit.components import part
+from mmtoolkit.components import Modality, Model, Parted, part
+from mmtoolkit.components.part import expanded
 from mmtoolkit.components.plugins import Plugins
-from mmtoolkit.schema.places import place_at
+from mmtoolkit.schema.places import entry, place_at
 
 _LONGEST = 60  # characters of a value in a fault
+_CHOSEN = {"network": "networks", "likelihood": "likelihood"}
+"""The parts that a `Parted` modality lets you choose, and what another kind has in their place."""
 _PLAIN_KEY = re.compile(r"[^\s.\"'=]+")
 
 
@@ -92,13 +95,42 @@ def fault_lines(
     error: ValidationError, data: dict[str, Any], origins: Origins, plugins: Plugins, schema: type[BaseModel]
 ) -> list[str]:
     """One line for each fault of a validation, in the order of the file."""
-    numbered = []
+    numbered: dict[str, int] = {}
+    tried: set[Path] = set()
     for fault in error.errors(include_url=False):
-        path = fault["loc"]
+        path = _written(fault["loc"], data, schema, plugins)
+        if len(path) < len(fault["loc"]) and path in tried:  # the value fits no type of a union: the first is enough
+            continue
+        tried.add(path)
         text = _text(fault, path, data, plugins, schema)
         number = next((origins.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins.lines), 0)
-        numbered.append((number, f"{origins.at(path)}: {text}"))
-    return [line for _, line in sorted(numbered, key=lambda entry: entry[0])]
+        numbered.setdefault(f"{origins.at(path)}: {text}", number)
+    return [line for line, _ in sorted(numbered.items(), key=lambda entry: entry[1])]
+
+
+def _written(loc: Path, data: Any, schema: type[BaseModel], plugins: Plugins) -> Path:
+    """The path of a fault as you write it.
+
+    Pydantic also names the types of a union that it tried, which are no keys; and an option of 0.1 stands in the part
+    that it moved to.
+    """
+    path: Path = ()
+    value = data
+    for key in loc:
+        place = place_at(path, data, schema, plugins)
+        if place.family:
+            value = expanded(value)
+        if not isinstance(value, (dict, list)) and place.cls is None and place.family is None:
+            break
+        if isinstance(value, list) and not isinstance(key, int):
+            break
+        path, value = (*path, key), entry(value, key)
+    if len(path) > 1 and value is None:
+        cls = place_at(path[:-2], data, schema, plugins).cls
+        moved = cls.moved if cls is not None and issubclass(cls, Parted) else {}
+        if moved.get(str(path[-1])) == path[-2]:
+            return (*path[:-2], path[-1])
+    return path
 
 
 def _text(fault: ErrorDetails, path: Path, data: dict[str, Any], plugins: Plugins, schema: type[BaseModel]) -> str:
@@ -109,6 +141,8 @@ def _text(fault: ErrorDetails, path: Path, data: dict[str, Any], plugins: Plugin
             return "is missing; add it"
         case "extra_forbidden":
             cls = place_at(path[:-1], data, schema, plugins).cls
+            if cls is not None and (own := _own_part(cls, str(path[-1]))):
+                return own
             known = list(cls.model_fields) if cls is not None else []
             return f"unknown key{did_you_mean(str(path[-1]), known)}; the keys here are {', '.join(known)}"
         case part.UNKNOWN:
@@ -131,6 +165,19 @@ def _text(fault: ErrorDetails, path: Path, data: dict[str, Any], plugins: Plugin
         hint = did_you_mean(str(fault["input"]), re.findall(r"'([^']*)'", str(facts.get("expected"))))
     but = "" if ", not " in message else f", not {value}"
     return f"{message}{but}{hint}; {remedy}"
+
+
+def _own_part(cls: type[BaseModel], key: str) -> str:
+    """The fault of a key that names a part which this kind does not let you choose; empty if it is another key."""
+    kind = cls.model_fields["kind"].default if "kind" in cls.model_fields else ""
+    if issubclass(cls, Parted) and key in cls.moved:
+        part = cls.moved[key]
+        return f"is an option of {part}, and the {part} here has none; remove it, or choose another {part}"
+    if issubclass(cls, Modality) and key in _CHOSEN:
+        return f"{kind} brings its own {_CHOSEN[key]}, and you cannot choose another; remove it"
+    if issubclass(cls, Model) and key == "prior":
+        return f"{kind} brings its own prior, and you cannot choose another; remove it"
+    return ""
 
 
 def _unknown_kind(family: str, kind: str, plugins: Plugins) -> str:

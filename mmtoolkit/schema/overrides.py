@@ -12,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import did_you_mean
 from mmtoolkit.base.yaml12 import Path, read_yaml
+from mmtoolkit.components import Architecture, Component, Likelihood, Parted
 from mmtoolkit.components.part import expanded
 from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.schema.faults import Origins, key_path
@@ -69,7 +70,8 @@ def apply_overrides(
         try:
             path, value = parse_override(text)
             before = copy.deepcopy(data)
-            _expand_words(data, path[:-1], schema, plugins)
+            if value is not None:  # to delete a key, nothing needs to be written
+                _write_parts(data, path[:-1], schema, plugins)
             path, written = _put(data, path, value, schema)
         except UserError as error:
             faults += error.faults
@@ -77,18 +79,33 @@ def apply_overrides(
         origins.override(written)
         if path[-1] == "kind" and isinstance(value, str):
             _drop_foreign_keys(data, before, path[:-1], value, origins, plugins, schema)
+        elif isinstance(value, str) and place_at(path, data, schema, plugins).family:
+            options = [key for key in expanded(_at(before, path)) or () if key != "kind"]
+            if options:
+                origins.notes.append(f"--set {key_path(path)}={value}: dropped {', '.join(options)}")
     return data, faults
 
 
-def _expand_words(data: Any, path: Path, schema: type[BaseModel], plugins: Plugins) -> None:
-    """Replace each word along a path that stands for a component by a mapping with its kind, so that it has keys."""
+def _write_parts(data: Any, path: Path, schema: type[BaseModel], plugins: Plugins) -> None:
+    """Write each part along a path as a mapping with its kind, so that it has keys: a word, or a default."""
     whole = data
     for depth, key in enumerate(path, 1):
         key = key if isinstance(data, list) else str(key)
         value = entry(data, key)
         if isinstance(value, str) and place_at(path[:depth], whole, schema, plugins).family:
             value = data[key] = expanded(value)
+        elif value is None and isinstance(data, dict) and (default := _default(whole, path[:depth], schema, plugins)):
+            value = data[key] = default
         data = value
+
+
+def _default(data: Any, path: Path, schema: type[BaseModel], plugins: Plugins) -> dict[str, Any] | None:
+    """The part that an option has by default, as plain data; None if it has none."""
+    cls = place_at(path[:-1], data, schema, plugins).cls
+    field = None if cls is None else cls.model_fields.get(str(path[-1]))
+    if field is None or not isinstance(part := field.default, Component):
+        return None
+    return {"kind": part.kind, **part.model_dump(mode="json", exclude_defaults=True)}
 
 
 def _put(data: Any, path: Path, value: Any, schema: type[BaseModel]) -> tuple[Path, Path]:
@@ -157,8 +174,8 @@ def _drop_foreign_keys(
     for key in [key for key in options if key not in ("kind", "each")]:
         if key not in cls.model_fields:
             reason = f"which {kind} does not have"
-        elif old is not None and _fits(old, key, options[key]) and not _fits(cls, key, options[key]):
-            reason = f"which has another meaning in {kind}"
+        elif old is not None and _fits(old, key, options[key], plugins) and not _fits(cls, key, options[key], plugins):
+            reason = f"which does not fit {kind}"
         else:
             continue
         del options[key]
@@ -171,13 +188,15 @@ def _at(data: Any, path: Path) -> Any:
     return data
 
 
-def _fits(cls: type[BaseModel], key: str, value: Any) -> bool:
+def _fits(cls: type[BaseModel], key: str, value: Any, plugins: Plugins) -> bool:
     """Whether a value is valid for an option of a class, apart from its other options."""
     if (info := cls.model_fields.get(key)) is None:
         return False
     annotation: Any = Annotated[info.annotation, info]  # type: ignore[valid-type, unused-ignore]
     try:
-        TypeAdapter(annotation).validate_python(value)
+        option = TypeAdapter(annotation).validate_python(value, context={"plugins": plugins})
     except ValidationError:
         return False
+    if issubclass(cls, Parted) and isinstance(option, (Architecture, Likelihood)):
+        return issubclass(cls.gives, option.reads if isinstance(option, Architecture) else option.scores)
     return True

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from mmtoolkit.components import Classes, Form, Likelihood, Tokens
+from mmtoolkit.components import Classes, Form, Likelihood, Tokens, Writer
 from mmtoolkit.components.support import IN_WORDS, belongs
 from mmtoolkit.testing.draws import ERRORS, mean_score, unlike_chances
 from mmtoolkit.testing.forms import called, size_of, texts_of
@@ -187,18 +186,15 @@ def texts_are_written(subject: Subject) -> Iterator[str]:
             yield "written: sample must draw from the distribution of log_prob, but does not; make the two agree"
 
 
-class SumWriter(nn.Module):
+class SumWriter(Writer):
     """A small writer, whose state is the sum of the embeddings of the symbols before.
 
     Args:
         form: of the texts.
     """
 
-    feedback: ClassVar[str] = "teacher"
-
     def __init__(self, form: Tokens) -> None:
-        super().__init__()
-        self.form = form
+        super().__init__(form)
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(0)
             self.embedding = nn.Embedding(form.vocabulary, form.vocabulary)

@@ -47,15 +47,27 @@ def load_checkpoint(run: Path, network: nn.Module, optimizer: torch.optim.Optimi
     The checkpoint may come from another device.
 
     Raises:
-        UserError: the checkpoint is damaged.
+        UserError: the checkpoint is damaged, or an older version wrote it whose networks were arranged otherwise.
     """
     folder = _folder(run)
     if not folder.exists():
         return None
     try:
         state: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        load_weights(network, folder / "weights.safetensors")
+        older = load_weights(network, folder / "weights.safetensors")
+    except Exception as error:  # JSON and the file system raise different ones
+        raise _damaged(folder, error) from error
+    if older:  # the optimiser counts the parameters in the order of that version
+        raise UserError(
+            f"{folder}: an older version of mmtoolkit wrote it, and its optimiser does not fit these networks; resume "
+            "the run with that version, or train it again"
+        )
+    try:
         optimizer.load_state_dict(torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True))
-    except Exception as error:  # JSON, the file system and PyTorch raise different ones
-        raise UserError(f"{folder}: is damaged: {error_text(error)}; remove it to start again") from error
+    except Exception as error:  # the file system and PyTorch raise different ones
+        raise _damaged(folder, error) from error
     return state
+
+
+def _damaged(folder: Path, error: Exception) -> UserError:
+    return UserError(f"{folder}: is damaged: {error_text(error)}; remove it to start again")

@@ -12,7 +12,6 @@ from mmt_binary import Binary
 from mmt_image import Image
 from mmt_series import SeriesModality
 from mmt_text import Text
-from mmtoolkit import StudentTLikelihood
 from mmtoolkit.catalogue.shipped import find_data_set
 from mmtoolkit.components import Component, Evaluator, Modality, Model, Prior
 from mmtoolkit.components.plugins import load_plugins

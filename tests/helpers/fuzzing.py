@@ -38,7 +38,7 @@ from mmtoolkit.base.yaml12 import read_yaml, write_yaml
 from mmtoolkit.catalogue import shipped
 from mmtoolkit.components.plugins import Plugins, load_plugins
 from mmtoolkit.first_schema import first_schema
-from mmtoolkit.runs.trained import evaluate_table
+from mmtoolkit.runs.scoring_tables import evaluate_table
 from mmtoolkit.schema.schema import read_schema
 from mmtoolkit.tables import Reading, open_table
 from mmtoolkit.tables.fitting import plain

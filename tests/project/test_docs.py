@@ -77,6 +77,7 @@ def numberless(text: str) -> list[str]:
         "core_loop.py",
         pytest.param("features.py", marks=pytest.mark.slow),
         pytest.param("lightning_module.py", marks=pytest.mark.slow),
+        pytest.param("own_loop.py", marks=pytest.mark.slow),
         "python_api.py",
         pytest.param("using_a_run.py", marks=pytest.mark.slow),
         pytest.param("watcher.py", marks=pytest.mark.slow),

@@ -10,6 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import mmtoolkit
+from mmtoolkit.runs.folder import read_declared
 from outputs import WEIGHTS, differences, golden_folders, outputs, read_json, unpack
 
 FOLDERS = golden_folders()
@@ -53,7 +54,7 @@ def test_a_run_of_0_1_0_gives_the_numbers_that_it_gave(folder: Path, tmp_path: P
 
 
 def test_golden_runs_cover_what_0_1_0_had() -> None:
-    schemas = [mmtoolkit.read_schema(folder / "schema.yaml").model_dump(mode="json") for folder in FOLDERS]
+    schemas = [read_declared(folder) for folder in FOLDERS]  # as 0.1.0 wrote them
     models = [schema["model"] for schema in schemas]
     modalities = [modality for schema in schemas for modality in schema["modalities"].values()]
 

@@ -17,6 +17,7 @@ from matplotlib.collections import Collection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image as PILImage
 from torch import Tensor
 
 import mmtoolkit
@@ -104,7 +105,7 @@ def test_notes_on_the_data_stand_in_the_report(run: Path) -> None:
     data["notes"] = ["train, column x: 3 of 9 cells cannot be read & count as missing"]
     data["splits"]["valid"]["missing"]["flock"] = None  # of a split without rows
     (run / "data.json").write_text(json.dumps(data))
-    assert mmt("report", run).status == 0
+    assert mmt("report", run, "--no-figures").status == 0
     html = (run / "report.html").read_text()
     assert "Train, column x: 3 of 9 cells cannot be read &amp; count as missing." in html
 
@@ -372,7 +373,7 @@ def test_the_report_colours_by_what_is_asked_for_from_the_folder_alone(run: Path
     assert after != before
     latent_space(read_latent(run), ["lark"]).savefig(run / "same.png", format="png")
     assert (run / "same.png").read_bytes() == after
-    assert mmt("report", run).status == 0
+    assert mmt("report", run, *PLUGINS).status == 0
     assert (run / "figures" / "latent.png").read_bytes() == after
     assert mmt("report", run, "--projection", "pca").status == 0
     assert (run / "figures" / "latent.png").read_bytes() == before
@@ -418,7 +419,7 @@ def test_a_damaged_latent_space_is_an_error(run: Path) -> None:
     assert_facts(ended.err, f"{run}: ", "no row of test", "z", "; ", "data")
     path.unlink()
     assert_facts(mmt("report", run, "--colour", "lark").err, f"{path}: ", "no such file; ", resume)
-    assert mmt("report", run).status == 0
+    assert mmt("report", run, "--no-figures").status == 0
 
 
 def test_umap_keeps_apart_what_lies_apart() -> None:
@@ -436,3 +437,66 @@ def test_too_few_points_for_umap() -> None:
     pytest.importorskip("umap")
     with pytest.raises(UserError, match=r"^--projection umap: 3 rows .*too few.*; .*pca"):
         project(np.zeros((3, 2)), "umap")
+
+
+# Pictures are drawn again.
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (run / "figures").glob("*.png")}
+
+
+def spoil(run: Path) -> dict[str, bytes]:
+    """Put another picture in the place of each; the pictures before."""
+    before = contents(run)
+    for name in before:
+        PILImage.new("L", (9, 9)).save(run / "figures" / name)
+    return before
+
+
+OF_ROWS = ("cells.png", "from_all.png", "given_", "from_")
+
+
+def test_all_pictures_but_those_of_scores_and_the_latent_space_are_drawn_again(run: Path) -> None:
+    before, listed = spoil(run), json.loads((run / "figures.json").read_text())
+    of_scores = [entry["file"] for entry in listed["pictures"] if entry["evaluator"] is not None]
+    assert of_scores
+    (run / "figures/samples.png").unlink()
+    done = mmt("report", run, *PLUGINS)
+    assert done.status == 0, done.err
+    assert_facts(done.err, of_scores[0], "stay as they are", "mmt evaluate")
+    same = {name for name, picture in contents(run).items() if picture == before[name]}
+    assert same == before.keys() - {*of_scores, "latent.png", "samples.png"}
+    without = [entry for entry in listed["pictures"] if entry["file"] != "samples.png"]
+    assert json.loads((run / "figures.json").read_text())["pictures"] == without
+
+
+def test_pictures_of_rows_stay_where_the_data_is_gone(
+    run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = spoil(run)
+    spoilt = contents(run)
+
+    def gone(*_: Any) -> Any:
+        raise UserError("/data/flocks: there is no such file; put it there")
+
+    monkeypatch.setattr("mmtoolkit.runs.trained.prepare", gone)
+    done = mmt("report", run, *PLUGINS)
+    assert done.status == 0, done.err
+    (line,) = [line for line in done.err.splitlines() if "/data/flocks" in line]
+    for name, picture in contents(run).items():
+        if name in ("samples.png", "learning_curves.png"):
+            assert picture == before[name]
+        else:
+            assert picture == spoilt[name]
+            assert (name in line) == name.startswith(OF_ROWS)
+
+
+def test_without_figures_neither_plugin_nor_weights_are_read(run: Path) -> None:
+    before = contents(run)
+    (run / "weights.safetensors").unlink()
+    assert mmt("report", run, "--no-figures").status == 0
+    done = mmt("report", run)
+    assert done.status == 2
+    assert_facts(done.err, "my_counts.py", "; ", "--plugin")
+    assert contents(run) == before

@@ -124,7 +124,6 @@ def test_a_new_kind_drops_foreign_keys_and_names_each(plugins: Plugins) -> None:
     assert_lines(
         schema.notes,
         ("--set modalities.image.kind=label: ", "dropped shape", "label does not have"),
-        ("--set modalities.image.kind=label: ", "dropped network", "label does not have"),
         ("--set evaluate.1.kind=elbo: ", "dropped predict", "elbo does not have"),
     )
 
