@@ -281,6 +281,19 @@ class Modality(Component):
         """The point estimate (N, *event) to show and score; always finite. Default: the mean."""
         return p.mean
 
+    def known_parts(self, x: Tensor) -> Tensor:
+        """Which parts of prepared values x (N, *event) are known: (N, P) bool, on the device of x.
+
+        Parts are what may be unknown within a value, such as the columns of a vector or the times of a series. P never
+        changes, not even for N = 0. A present value has a known part; a value from the decoder has no unknown one.
+        Write `without_parts` and `filled` too if P > 1. Default: one part, known.
+        """
+        return torch.ones(x.shape[0], 1, dtype=torch.bool, device=x.device)
+
+    def without_parts(self, x: Tensor, parts: Tensor) -> Tensor:
+        """The values x (N, *event) with the `parts` (N, P) bool unknown too. Default: x, whose one part stays known."""
+        return x
+
     def filled(self, value: Tensor, made: Tensor) -> Tensor:
         """Observed values (N, *event), with their unknown parts taken from `made` (N, *event). Default: as observed."""
         return value

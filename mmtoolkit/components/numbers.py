@@ -269,3 +269,14 @@ class NumberModality(Modality):
     def entry_better(self) -> Mapping[str, Better]:
         """Whether high or low is better, for each name in `entry_scores`. Default: low for the squared error."""
         return {"squared_error": "low"}
+
+    # Parts: the numbers.
+
+    def known_parts(self, x: Tensor) -> Tensor:
+        """Which numbers are known: (N, K) bool."""
+        _, known = self.codec.split(x)
+        return known
+
+    def without_parts(self, x: Tensor, parts: Tensor) -> Tensor:
+        """The values with the numbers of a mask (N, K) bool unknown too; a single number stays."""
+        return x if self.single else torch.where(parts.unsqueeze(1), torch.zeros_like(x), x)

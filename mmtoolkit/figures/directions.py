@@ -28,9 +28,9 @@ def offers(model: Network, given: Collection[str]) -> bool:
 def rows_with(run: Run, split: str, given: Sequence[str], n: int) -> Tensor:
     """Choose up to n rows of a split whose `given` you can condition on: (n,) int64, ascending.
 
-    Rows that have all of `given` come before rows that have a part of it. Among those, rows with different values come
-    first, then rows in their order. Rows are left out if they have none of `given`, or lack a modality that the model
-    decodes given.
+    Rows that have all of `given` come before rows that have a part of it, or values with unknown parts. Among those,
+    rows with different values come first, then rows in their order. Rows are left out if they have none of `given`, or
+    lack a modality that the model decodes given.
     """
     present = run.present[split]
     places = {name: place for place, name in enumerate(run.modalities)}
@@ -41,12 +41,15 @@ def rows_with(run: Run, split: str, given: Sequence[str], n: int) -> Tensor:
         return fullest
     (batch,) = run.batches(split, [fullest])
     values = {name: dict(zip(batch.rows(name).tolist(), batch.value(name).cpu(), strict=True)) for name in given}
+    shares = torch.zeros(batch.size, dtype=torch.float64)
+    for name in given:
+        known = run.modalities[name].known_parts(batch.value(name)).double().mean(1).cpu()
+        shares.index_add_(0, batch.rows(name), known)
     repeats: Counter[bytes] = Counter()
     order = []
     for place, row in enumerate(fullest.tolist()):
-        known = [of_row[place].numpy().tobytes() for of_row in values.values() if place in of_row]
-        value = b"".join(known)
-        order.append((-len(known), repeats[value], row))
+        value = b"".join(of_row[place].numpy().tobytes() for of_row in values.values() if place in of_row)
+        order.append((-float(shares[place]), repeats[value], row))
         repeats[value] += 1
     return torch.tensor(sorted(row for _, _, row in sorted(order)[:n]), dtype=torch.int64)
 

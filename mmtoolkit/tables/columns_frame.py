@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.tables.fitting import as_known, combined, fitted
 from mmtoolkit.tables.frame import Fills, Frame, New, listed
+from mmtoolkit.tables.gaps import in_place_of
 from mmtoolkit.tables.rows import Raw
 
 _NUMBERS = "biuf"
@@ -58,7 +59,7 @@ class ColumnsFrame(Frame):
         array, hidden = _array(cells)
         if array.ndim == 1 and array.dtype.kind in _NUMBERS:
             return pa.array(array, mask=hidden, from_pandas=True)
-        values = list(array)
+        values = [row.tolist() for row in cells] if _is_partly_masked(cells, hidden) else list(array)
         return values if hidden is None else [None if h else v for v, h in zip(values, hidden, strict=True)]
 
     def with_filled(self, cells: Fills, added: Mapping[str, New]) -> tuple[Any, dict[str, int]]:
@@ -84,13 +85,14 @@ class ColumnsFrame(Frame):
                 column = column.astype(f"U{max(old.dtype.itemsize // 4, *(len(str(cell)) for cell in new))}")
         else:
             new = as_known(raw, new)
-            column = old.astype(object) if isinstance(old, np.ndarray) else list(old)
+            column = _copy(old) if _holds_floats(old) else _of_objects(old)
         unfit = 0
         for place, cell in zip(places, new, strict=True):
+            filled = in_place_of(raw[place], cell) if isinstance(raw, list) else cell
             try:
-                if cell is not None:
-                    column[place] = cell
-                unfit += cell is None
+                if filled is not None:
+                    column[place] = sys.modules["torch"].as_tensor(filled) if _is_tensor(column) else filled
+                unfit += filled is None
             except (TypeError, ValueError):  # such as a text among days
                 unfit += 1
         return column, unfit
@@ -112,6 +114,25 @@ def _array(cells: Any) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         except TypeError:  # such as bfloat16
             return tensor.float().numpy(), None
     return np.asarray(cells), None
+
+
+def _is_partly_masked(cells: Any, hidden: NDArray[np.bool_] | None) -> bool:
+    """Whether a mask hides some numbers of a cell, and not all of them."""
+    if hidden is None or np.ma.getdata(cells).ndim == 1:
+        return False
+    return bool(np.ma.getmaskarray(cells)[~hidden].any())
+
+
+def _holds_floats(column: Any) -> bool:
+    """Whether a column is an array or a tensor of floats, in which a cell has several."""
+    if _is_tensor(column):
+        return bool(column.is_floating_point())
+    return isinstance(column, np.ndarray) and column.dtype.kind == "f"
+
+
+def _of_objects(column: Any) -> Any:
+    """A copy of a column that can hold cells of any type."""
+    return column.astype(object) if isinstance(column, np.ndarray) else list(column)
 
 
 def _is_tensor(cells: Any) -> bool:

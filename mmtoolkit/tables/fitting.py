@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
+from mmtoolkit.tables.gaps import in_place_of
+from mmtoolkit.tables.nested import is_list
 from mmtoolkit.tables.rows import Raw
 
 _DIGITS = 9  # a float32 has no more
@@ -48,6 +50,8 @@ def positional(text: str) -> str:
 
 def plain(cell: Any) -> Any:
     """A computed cell as plain Python data, a float with significant digits only; other objects stay as they are."""
+    if isinstance(cell, (list, tuple)):
+        return [plain(element) for element in cell]
     if isinstance(cell, np.generic):
         cell = cell.item()
     if isinstance(cell, float):
@@ -133,6 +137,8 @@ def _fit(cell: Any, kind: pa.DataType) -> Any:
         if is_text(kind):
             cell = plain(cell)
             return number_text(cell) if isinstance(cell, float) else as_text(cell)
+        if is_list(kind):
+            return _fit_list(cell, kind)
         if pa.types.is_boolean(kind):
             word = as_text(cell).lower()
             return word in _YES if word in _YES | _NO else None
@@ -158,6 +164,17 @@ def _fit(cell: Any, kind: pa.DataType) -> Any:
     return cell
 
 
+def _fit_list(cell: Any, kind: pa.DataType) -> list[Any] | None:
+    """A list as a value of a column of lists, or None."""
+    if isinstance(cell, str):
+        return None
+    elements = [_fit(element, kind.value_type) for element in cell]
+    if any(element is None for element in elements):
+        return None
+    pa.array([elements], kind)  # raises if the lists of the type have another length
+    return elements
+
+
 def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
@@ -181,7 +198,7 @@ def as_known(known: Sequence[Any], cells: Sequence[Any]) -> list[Any]:
 def replaced(
     column: Raw, places: Sequence[int], cells: Sequence[Any], known: pa.DataType | None = None
 ) -> tuple[Raw, int]:
-    """Put cells at some places of a column.
+    """Put cells at some places of a column. Where the old cell is a list with gaps, only the gaps change.
 
     Args:
         column: one of `Rows.raw`; it does not change.
@@ -196,8 +213,9 @@ def replaced(
         changed, unfit = list(column), 0
         new = cells if known is None or pa.types.is_null(known) else fitted(cells, known).to_pylist()
         for place, cell in zip(places, new, strict=True):
-            unfit += cell is None
-            changed[place] = changed[place] if cell is None else plain(cell)
+            filled = in_place_of(changed[place], plain(cell))
+            unfit += filled is None
+            changed[place] = changed[place] if filled is None else filled
         return changed, unfit
     kind = column.type
     if pa.types.is_dictionary(kind):
@@ -211,6 +229,9 @@ def replaced(
         assert isinstance(values, pa.Array)
         return values.cast(kind), unfit
     fits = [_fit(cell, kind) for cell in cells]
+    if is_list(kind) or is_text(kind):
+        old = column.take(pa.array(places, pa.int64())).to_pylist()
+        fits = list(map(in_place_of, old, fits))
     unfit = sum(cell is None for cell in fits)
     if unfit == len(fits):  # Arrow cannot even select cells of some types, such as unions
         return column, unfit

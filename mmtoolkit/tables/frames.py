@@ -16,6 +16,7 @@ from mmtoolkit.base.words import shorten
 from mmtoolkit.tables.columns_frame import ColumnsFrame
 from mmtoolkit.tables.fitting import as_known, combined, fitted, is_picture, is_text, plain, replaced
 from mmtoolkit.tables.frame import Fills, Frame, New, listed
+from mmtoolkit.tables.gaps import in_place_of
 from mmtoolkit.tables.rows import Raw
 
 
@@ -173,14 +174,18 @@ class _Pandas(Frame):
         column, raw = self._series(name).copy(), self.values(name)
         if any(map(is_picture, new)) or column.dtype == object or getattr(raw, "type", None) == pa.null():
             column = column.astype(object)
+            unfit = 0
             for place, cell in zip(places, as_known(raw, new), strict=True):
-                column.iat[place] = cell
-            return column, 0
+                filled = in_place_of(column.iat[place], cell)
+                unfit += filled is None
+                column.iat[place] = column.iat[place] if filled is None else filled
+            return column, unfit
         if isinstance(raw, list):
             return _put(column, places, as_known(raw, new))
         if self._has_no_value(column) and fitted(new, raw.type).null_count:
             column = column.astype(object)
-            column.iloc[list(places)] = list(map(plain, new))
+            for place, cell in zip(places, new, strict=True):
+                column.iat[place] = plain(cell)
             return column.infer_objects(), 0
         if _is_sparse(column):
             dense, unfit = _put(column.sparse.to_dense(), places, fitted(new, raw.type).to_pylist())
@@ -272,11 +277,14 @@ class _Polars(Frame):
             old, kind = self.values(name), self.data.schema[name]
             if isinstance(old, list) or any(map(is_picture, new)):
                 whole = list(self.data.get_column(name))
+                unfit[name] = 0
                 for place, cell in zip(places, as_known(whole, new), strict=True):
-                    whole[place] = cell
+                    filled = in_place_of(whole[place], cell)
+                    unfit[name] += filled is None
+                    whole[place] = whole[place] if filled is None else filled
                 kind = polars.Object if any(map(is_picture, new)) else kind
                 columns.append(polars.Series(name, whole, dtype=kind, strict=False))
-                unfit[name] = columns[-1].null_count() - sum(cell is None for cell in whole)
+                unfit[name] += columns[-1].null_count() - sum(cell is None for cell in whole)
                 continue
             if kind == polars.Null:
                 whole = pa.array([plain(cell) for cell in new])

@@ -8,18 +8,23 @@ from collections.abc import Iterator, Mapping
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
 
+from mmtoolkit.tables.gaps import in_place_of
+
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, strict=False)  # numbers of any length
 _BLANK = " \t\r\n"
 _KEY = re.compile(r'"\s*:')
 
 
 def with_values(text: str, values: Mapping[str, str]) -> str:
-    """Replace the values of some keys in the text of an object. Values are JSON; new keys come last."""
+    """Replace the values of some keys in the text of an object. Values are JSON; new keys come last.
+
+    Of a list with gaps, only the text of the gaps is replaced.
+    """
     parts, rest, new = [], 0, dict(values)
     last, empty = text.index("{") + 1, True
     for key, start, end in _spans(text):
         if key in values:
-            parts += [text[rest:start], values[key]]
+            parts += [text[rest:start], in_place_of(text[start:end], values[key]) or values[key]]
             rest = end
             new.pop(key, None)
         last, empty = end, False

@@ -15,7 +15,7 @@ def numbers_of_lists(array: pa.Array) -> NDArray[Any] | list[NDArray[Any] | None
 
     If some cells are null, the result is a list of N arrays, with None for those cells.
     """
-    if not len(array) or not _is_list(array.type) or not _is_list(array.type.value_type):
+    if not len(array) or not is_list(array.type) or not is_list(array.type.value_type):
         return None
     if not array.null_count:
         return _stacked(array)
@@ -29,14 +29,15 @@ def numbers_of_lists(array: pa.Array) -> NDArray[Any] | list[NDArray[Any] | None
     return cells
 
 
-def _is_list(kind: pa.DataType) -> bool:
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds lists."""
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _stacked(array: pa.Array) -> NDArray[Any] | None:
     """Lists as an array, if none holds a null and all have one length at each depth; else None."""
     shape = [len(array)]
-    while _is_list(array.type):
+    while is_list(array.type):
         if array.null_count:
             return None
         lengths = pc.min_max(pc.list_value_length(array))

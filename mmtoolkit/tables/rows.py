@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mmtoolkit.tables.cells import Cells, is_nothing
-from mmtoolkit.tables.nested import numbers_of_lists
+from mmtoolkit.tables.gaps import has_gaps
+from mmtoolkit.tables.nested import is_list, numbers_of_lists
 from mmtoolkit.tables.signs import Signs, signs_of
 
 Raw: TypeAlias = pa.Array | list[Any]
@@ -46,6 +47,15 @@ class Rows:
         column = self.raw[name]
         signs = signs_of(tuple(self.missing))
         return _of_values(column, signs) if isinstance(column, list) else _of_array(column, signs)
+
+    def lists_with_gaps(self, name: str, places: Sequence[int]) -> dict[int, Any]:
+        """The cells at some places of a column that are lists with gaps, or their text: place -> the cell."""
+        column = self.raw[name]
+        if isinstance(column, list):
+            cells = [column[place] for place in places]
+        else:
+            cells = column.take(pa.array(places, pa.int64())).to_pylist() if _may_hold_lists(column.type) else []
+        return {place: cell for place, cell in zip(places, cells, strict=False) if has_gaps(cell)}
 
     def signs(self, name: str) -> Counter[str]:
         """How many cells of a column are missing because they show a sign: sign -> count."""
@@ -95,6 +105,14 @@ def _of_array(array: pa.Array, signs: Signs) -> Cells:
     if pa.types.is_temporal(kind):
         return signs.without(_times(array))
     return array.to_pylist()  # type: ignore[no-any-return]
+
+
+def _may_hold_lists(kind: pa.DataType) -> bool:
+    """Whether cells of a column may be lists, or texts."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    texts = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return bool(is_list(kind) or texts)
 
 
 def _times(array: pa.Array) -> Cells:

@@ -33,6 +33,7 @@ from mmtoolkit.testing import (
     models,
     networks,
     parted,
+    parts,
     predictions,
     priors,
     sampling,
@@ -190,6 +191,7 @@ def _modality(modality: Modality, cells: Cells | None = None, bad: Sequence[Any]
         *likelihoods.CHECKS,
         *networks.CHECKS,
         *predictions.CHECKS,
+        *parts.CHECKS,
         *sampling.CHECKS,
     )
     required = (*parted.REQUIRED, *encoders.REQUIRED, *likelihoods.REQUIRED)

@@ -138,12 +138,6 @@ def values_are_drawn(subject: Subject) -> Iterator[str]:
         axes = figure.subplots()
         modality.draw(value, axes)
         figure.canvas.draw()
-    filled = modality.filled(subject.x, modality.point(subject.p))
-    if filled.shape != subject.x.shape:
-        yield (
-            f"filled: must return values {shape(subject.x)}, but got {shape(filled)}; keep the shape of the observed "
-            "values"
-        )
 
 
 CHECKS = (

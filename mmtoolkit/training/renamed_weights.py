@@ -26,7 +26,7 @@ RENAMED: tuple[tuple[str, tuple[str, ...]], ...] = (
     (_BRANCH + r"0\.", (r"\1network.0.",)),
     (_DECODER + r"layers\.", (r"\1network.raw.",)),
     (_DECODER + r"(?:likelihood\.)?raw_scale$", (r"\1network.head.raw_scale",)),
-    (_DECODER, (r"\1network.",)),
+    (_DECODER, (r"\1network.", r"\1network.writer.")),
 )
 
 

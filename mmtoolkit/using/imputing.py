@@ -21,6 +21,7 @@ from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import point_of
 from mmtoolkit.tables import Rows
 from mmtoolkit.tables.fitting import fitted, plain, type_of
+from mmtoolkit.tables.gaps import are_alike
 from mmtoolkit.tables.signs import Signs, signs_of
 from mmtoolkit.tables.summary import ColumnSummary, summarise_columns
 from mmtoolkit.tables.types import type_named
@@ -42,7 +43,7 @@ class ImputeSummary:
     """What an imputation did to a table.
 
     Attributes:
-        filled: column -> how many of its cells are filled.
+        filled: column -> how many of its cells are filled, lists of which only gaps are filled included.
         unfilled: column -> reason -> how many of its cells stay missing.
         absent: the columns that the run knows and the table lacks.
         added: those of them that are added.
@@ -68,6 +69,7 @@ class Filling:
         start: the place of the first row.
         rows: the rows of the table.
         cells: column -> the places among these rows to fill, and their cells; columns that the table lacks included.
+            Where the table has a list with gaps, the cell fills only these.
         spread: new column -> (n,) float64, NaN where no cell is filled.
     """
 
@@ -220,8 +222,10 @@ class Imputer:
         has_filled = np.zeros(len(present), dtype=bool)
         handled: set[str] = set()
         for target in self._targets:
+            gaps = self._find_gaps(target, piece)
             blank = {
-                column: self._fillable(column, piece.blank[target.name][column], piece) for column in target.columns
+                column: self._fillable(column, _with(piece.blank[target.name][column], gaps[column]), piece)
+                for column in target.columns
             }
             handled |= blank.keys()
             has_holes = np.logical_or.reduce(list(blank.values())) if blank else np.zeros(len(present), dtype=bool)
@@ -234,11 +238,11 @@ class Imputer:
             predictions, p = self._predict(target, piece.batch, z, torch.from_numpy(rows))
             for column in target.columns:
                 places, style = np.flatnonzero(blank[column][rows]), self._styles[column]
+                new = [plain(style(predictions[column][place])) for place in places.tolist()]
                 # An empty text would look like a hole in every format.
                 cells[column] = self._without_signs(
                     column,
-                    rows[places].tolist(),
-                    [plain(style(predictions[column][place])) for place in places.tolist()],
+                    *self._without_misfits(column, rows[places].tolist(), new, gaps[column]),
                     signs_of(("", *piece.rows.missing, *(target.modality.missing or ()), *self.signs)),
                 )
             measures = target.modality.spread(target.name, p, self.samples) if target.spread else {}
@@ -254,6 +258,29 @@ class Imputer:
                     self._count_unfilled(column, int(holes.sum()), "the model does not decode them")
                 handled.add(column)
         return Filling(piece.start, piece.rows, cells, spread)
+
+    def _find_gaps(self, target: _Target, piece: Piece) -> dict[str, dict[int, Any]]:
+        """Column -> place -> its cell, for lists with gaps in rows of which the modality knows a part only."""
+        known = target.modality.known_parts(piece.batch.value(target.name)).all(1).cpu()
+        partly = piece.batch.rows(target.name)[~known].tolist()
+        gaps = {
+            column: piece.rows.lists_with_gaps(column, partly) if partly and column in self.table.columns else {}
+            for column in target.columns
+        }
+        parsed = piece.parsed[target.name]
+        if partly and parsed is not None and len(target.modality.source_columns(target.name)) == 1:
+            for column, of_column in gaps.items():
+                unseen = sum(place not in of_column and place not in parsed.faults for place in partly)
+                self._count_unfilled(column, unseen, "they lack a part, and are no lists with null or NaN in its place")
+        return gaps
+
+    def _without_misfits(
+        self, column: str, places: Sequence[int], cells: Sequence[Any], gaps: Mapping[int, Any]
+    ) -> tuple[Sequence[int], Sequence[Any]]:
+        """Drop predictions that cannot fill the gaps of a list, as they are lists of another length."""
+        fit = [at for at, place in enumerate(places) if place not in gaps or are_alike(gaps[place], cells[at])]
+        self._count_unfilled(column, len(places) - len(fit), "their lists are not as long as those of the model")
+        return [places[at] for at in fit], [cells[at] for at in fit]
 
     def _fillable(self, column: str, blank: NDArray[np.bool_], piece: Piece) -> NDArray[np.bool_]:
         """Which blank cells of a column may be filled, (n,) bool: those that no formula computes."""
@@ -272,7 +299,7 @@ class Imputer:
         part = batch.only({target.name, *model.conditions}).take(rows)
         p = model.decode(z.index_select(1, rows.to(z.device)).flatten(0, 1), part, [target.name])[target.name]
         values = list((modality.pooled(p, self.samples) if self.samples else modality.point(p)).cpu())
-        if len(known := part.rows(target.name)):  # rows that know some entries of a vector
+        if len(known := part.rows(target.name)):  # rows that know some parts of a value
             predictions = torch.stack([values[place] for place in known.tolist()])
             vectors = modality.filled(part.value(target.name).cpu(), predictions)
             for place, value in zip(known.tolist(), vectors, strict=True):
@@ -327,3 +354,10 @@ class Imputer:
             rows = f"rows with nothing to infer z from: {self.uninformed:,}"
             notes.append(f"{name}: {rows}; they are filled from the prior")
         return notes
+
+
+def _with(mask: NDArray[np.bool_], places: Collection[int]) -> NDArray[np.bool_]:
+    """A mask (n,) that is true at more places."""
+    more = mask.copy()
+    more[list(places)] = True
+    return more

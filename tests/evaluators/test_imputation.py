@@ -18,12 +18,13 @@ from facts import assert_facts
 from mmt_attributes import Attributes, Label, Numeric
 from mmt_binary import Binary
 from mmt_text import Text
-from mmtoolkit import CVAE, JMVAE, MVAE, VAE, BiVCCA, TrainedRun, UserError, build, read_schema
+from mmtoolkit import CVAE, JMVAE, MVAE, VAE, BiVCCA, Network, TrainedRun, UserError, build, read_schema
 from mmtoolkit.evaluators import Imputation
-from mmtoolkit.evaluators.imputation import hidden_cells
+from mmtoolkit.evaluators.hiding import Hiding
 from mmtoolkit.evaluators.neighbours import Neighbours
 from mmtoolkit.models.mvae import MVAENetwork, SubsetOptions
-from toys import EXAMPLES, Vector, bools, seeded
+from readings import Readings
+from toys import EXAMPLES, Vector, batch_of, bools, seeded
 from untrained import untrained
 
 MODALITIES = {
@@ -74,12 +75,48 @@ def scores_of(run: TrainedRun, split: str = "test", **options: Any) -> dict[tupl
     return {(result["target"][0], result["metric"]): result for result in score["results"]}
 
 
+def hidden_cells(present: Tensor, shares: dict[str, float], model: Network, generator: torch.Generator) -> Tensor:
+    """The cells that are hidden as a whole, (B, M)."""
+    values = {name: torch.zeros(len(present), *m.event_shape()) for name, m in model.modalities.items()}
+    hiding = Hiding(model, shares, torch.arange(len(present)), present, generator, whole=True)
+    return hiding.of(batch_of(values, present), 0).cells
+
+
 def draw_hidden(run: TrainedRun, split: str = "test", share: float = 0.2) -> tuple[Tensor, Tensor]:
     """What the evaluator hides of a split that it takes whole, and the order of the training rows."""
     generator, present = run.generator, run.present[split]
     torch.randperm(len(present), generator=generator)
     hidden = hidden_cells(present, dict.fromkeys(run.modalities, share), run.model, generator)
     return hidden, torch.randperm(len(run.present["train"]), generator=generator)
+
+
+def hidden_values(
+    run: TrainedRun, split: str = "test", whole: bool = False, share: float = 0.2
+) -> tuple[list[dict[str, Tensor]], dict[tuple[int, str], Tensor], Tensor]:
+    """What is left of each row, what is hidden by (row, modality), and the order of the training rows."""
+    generator, present = run.generator, run.present[split]
+    torch.randperm(len(present), generator=generator)
+    rows = torch.arange(len(present))
+    hiding = Hiding(run.model, dict.fromkeys(run.modalities, share), rows, present, generator, whole)
+    (batch,) = run.batches(split)
+    hidden = hiding.of(batch, 0)
+    left: list[dict[str, Tensor]] = [{} for _ in rows]
+    truth = {}
+    for name in run.modalities:
+        for row, value in zip(batch.rows(name).tolist(), batch.value(name), strict=True):
+            place = batch.rows(name).tolist().index(row)
+            if name not in hidden.parts:
+                if hidden.cells[row, batch.names.index(name)]:
+                    truth[row, name] = value
+                else:
+                    left[row][name] = value
+                continue
+            parts = hidden.parts[name][place]
+            if parts.any():
+                truth[row, name] = torch.where(parts, value, torch.zeros_like(value))
+            if (value[1].bool() & ~parts).any():
+                left[row][name] = torch.where(parts, torch.zeros_like(value), value)
+    return left, truth, torch.randperm(len(run.present["train"]), generator=generator)
 
 
 def cells(columns: dict[str, Any], row: int, names: list[str]) -> dict[str, Any]:
@@ -105,7 +142,7 @@ def values(run: TrainedRun, split: str) -> list[dict[str, Tensor]]:
 
 
 def test_each_hidden_cell_is_predicted_from_what_is_left_of_its_row(run: TrainedRun) -> None:
-    results, (hidden, _) = scores_of(run), draw_hidden(run)
+    results, (hidden, _) = scores_of(run, whole=True), draw_hidden(run)
     names, rows = list(run.modalities), values(run, "test")
     assert 20 < hidden.sum() < 60
     for m, (name, modality) in enumerate(run.modalities.items()):
@@ -168,7 +205,7 @@ def test_what_was_hidden_changes_no_prediction(samples: int | None, own_cache: P
 
 
 def test_scores_of_several_draws_are_averaged(run: TrainedRun) -> None:
-    results, (hidden, _) = scores_of(run, samples=4, neighbours=0), draw_hidden(run)
+    results, (hidden, _) = scores_of(run, samples=4, neighbours=0, whole=True), draw_hidden(run)
     generator = run.generator
     torch.randperm(40, generator=generator)
     torch.rand(2, 40, 6, generator=generator)
@@ -192,6 +229,45 @@ def test_scores_are_the_same_again_and_in_any_company(run: TrainedRun) -> None:
         for key, result in scores_of(run, neighbours=0).items()
         if result["baseline"] is not None
     }
+
+
+def test_each_hidden_part_is_predicted_from_all_that_is_left(run: TrainedRun) -> None:
+    results, (left, truth, _) = scores_of(run, details=True), hidden_values(run)
+    errors: dict[tuple[str, str], list[float]] = {}
+    for (row, name), x in truth.items():
+        cells_left = {other: run.modalities[other].cell(value) for other, value in left[row].items()}
+        point = run.modalities[name].point(run.decode(run.infer([cells_left]).mean, [name])[name])[0]
+        if name not in ("body", "face"):
+            continue
+        metric = "absolute_error" if name == "body" else "accuracy"
+        columns = [(k, column) for k, column in enumerate(MODALITIES[name].source_columns(name)) if x[1, k]]
+        scores = {
+            column: float((point[0, k] - x[0, k]).abs() if name == "body" else point[0, k] == x[0, k])
+            for k, column in columns
+        }
+        errors.setdefault((name, metric), []).append(float(np.mean([*scores.values()])))
+        for column, score in scores.items():
+            errors.setdefault((name, f"{metric} of {column}"), []).append(score)
+    assert len(errors) == 6
+    for key, of in errors.items():
+        assert results[key]["examples"] == len(of) > 2
+        assert results[key]["value"] == pytest.approx(np.mean(of), rel=1e-5)
+    part_known = [row for row, name in truth if name == "body" and name in left[row]]
+    assert part_known  # so that z is inferred from a part of the target itself
+
+
+def test_modalities_without_parts_have_the_same_cells_hidden_and_the_same_scores(
+    run: TrainedRun, own_cache: Path, tmp_path: Path
+) -> None:
+    _, truth, order = hidden_values(run)
+    cells_alone, whole_order = draw_hidden(run)
+    single = [m for m, name in enumerate(MODALITIES) if name not in ("face", "body")]
+    assert {key for key in truth if key[1] not in ("face", "body")} == {
+        (row, list(MODALITIES)[m]) for row, m in cells_alone.nonzero().tolist() if m in single
+    }
+    assert torch.equal(order, whole_order)
+    alone = untrained({"size": Numeric(), "pet": MODALITIES["pet"]}, tmp_path, train=TRAIN, test=TEST)
+    assert scores_of(alone) == scores_of(alone, whole=True)
 
 
 # What is hidden.
@@ -302,56 +378,144 @@ def test_a_modality_of_which_nothing_was_hidden_has_no_score(own_cache: Path, tm
     assert {result["value"] for result in scores_of(run, hide=1.0).values()} == {None}
 
 
+def _draw_parts(known: Tensor, share: float, model: Any = None, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Known flags (B, 2, 3) of two vectors a and b: what is left of them, and which rows are informed."""
+    modalities = {"a": Readings(), "b": Readings()}
+    network = build(model or MVAE(latent_dim=2), modalities, seed=0)
+    present = known.any(2)
+    values = {name: torch.stack([known[:, m].float()] * 2, 1) for m, name in enumerate("ab")}
+    batch = batch_of(values, present)
+    hiding = Hiding(network, dict.fromkeys("ab", share), torch.arange(len(known)), present, seeded(seed))
+    hidden = hiding.of(batch, 0)
+    observed = hidden.observed(batch, modalities)
+    left = torch.zeros_like(known)
+    for m, name in enumerate("ab"):
+        left[observed.rows(name), m] = observed.value(name)[:, 1] > 0.5
+    assert torch.equal(observed.present, left.any(2))
+    assert torch.equal(hidden.targets(batch), (known & ~left).any(2))
+    for m, name in enumerate("ab"):
+        rows = hidden.targets(batch)[:, m]
+        truth = hidden.truth(batch, name, modalities[name])
+        assert torch.equal(truth[:, 1] > 0.5, (known & ~left)[rows, m])
+    assert hiding.hidden.total() == int((known & ~left).sum())
+    return left, network.informed(left.any(2))
+
+
+@EXAMPLES
+@given(flags=bools(12, 6), share=st.sampled_from([0.1, 0.5, 1.0]), seed=st.integers(0, 99))
+def test_a_row_keeps_a_part_and_unknown_parts_are_not_hidden(flags: Tensor, share: float, seed: int) -> None:
+    known = flags.reshape(12, 2, 3)
+    left, informed = _draw_parts(known, share, seed=seed)
+    assert not (left & ~known).any()
+    assert torch.equal(informed, known.flatten(1).any(1))
+    if share == 1:
+        assert (left.flatten(1).sum(1) == known.flatten(1).any(1)).all()
+    left, informed = _draw_parts(known, share, VAE(latent_dim=2, modality="b"), seed)
+    assert torch.equal(informed, known[:, 1].any(1))
+    assert torch.equal(left[~informed], known[~informed])  # a row without b says nothing, so nothing of it is hidden
+
+
+def test_parts_are_hidden_as_often_as_is_asked_for_and_return_evenly() -> None:
+    known = torch.ones(20_000, 2, 3, dtype=torch.bool)
+    left, _ = _draw_parts(known, 0.2)
+    assert (1 - left.double().mean(0)).flatten().tolist() == pytest.approx([0.2] * 6, abs=0.01)
+    both = ~left[:, 0, 0] & ~left[:, 1, 1]
+    assert float(both.double().mean()) == pytest.approx(0.04, abs=0.01)
+    left, _ = _draw_parts(known, 1.0)
+    assert left.double().mean(0).flatten().tolist() == pytest.approx([1 / 6] * 6, abs=0.01)
+
+
+def test_parts_are_the_same_whatever_the_batches(run: TrainedRun) -> None:
+    whole: list[Tensor] = []
+    halves: list[Tensor] = []
+    rows, present = torch.arange(40), run.present["test"]
+    for into, size in ((whole, 40), (halves, 8)):
+        hiding = Hiding(run.model, {"body": 0.5}, rows, present, run.generator)
+        for place, batch in enumerate(run.batches("test", rows.split(size))):
+            into.append(hiding.of(batch, place * size).parts["body"])
+    assert torch.equal(torch.cat(whole), torch.cat(halves))
+
+
+def test_a_model_of_one_vector_fills_it_in_from_its_own_parts(own_cache: Path, tmp_path: Path) -> None:
+    modalities = {"face": MODALITIES["face"], "body": MODALITIES["body"]}
+    run = untrained(modalities, tmp_path, train=TRAIN, test=TEST)
+    run = replace(run, model=build(VAE(latent_dim=2, modality="body"), run.modalities, seed=0).eval())
+    (score,) = run.evaluate([Imputation()], "test")
+    assert {(*result["target"], *result["given"]) for result in score["results"]} == {("body", "body")}
+    assert_facts(score["notes"][-1], "observed cells", "known parts (body)", "40 rows")
+    (score,) = run.evaluate([Imputation(whole=True)], "test")
+    assert not score["results"]
+
+
 # Neighbours.
 
 
+Features = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+
+
+def features_of(run: TrainedRun, row: dict[str, Tensor]) -> dict[str, Features]:
+    """Each value as numbers and which are known: all of a single number, picture, text or class."""
+    features = {}
+    for name, value in row.items():
+        numbers = run.modalities[name].condition(value[None])[0].double().numpy()
+        known = value[1].bool().numpy() if name in ("face", "body") else np.ones(1, dtype=bool)
+        features[name] = (numbers[: len(known)], known) if len(known) > 1 else (numbers, known)
+    return features
+
+
+def apart(x: Features, y: Features) -> float:
+    """The squared distance by the parts that both know, times P over their number; inf if there is none."""
+    both = x[1] & y[1]
+    squares = ((x[0] - y[0]) ** 2)[both] if len(both) > 1 else (x[0] - y[0]) ** 2
+    return float(squares.sum()) * len(both) / int(both.sum()) if both.any() else math.inf
+
+
 def slow_neighbours(
-    run: TrainedRun, hidden: Tensor, order: Tensor, split: str, k: int
-) -> dict[tuple[int, str], tuple[Tensor, list[int]]]:
-    """(row, modality) -> the prediction from k neighbours and which they are, by loops."""
-    names, train, rows = list(run.modalities), values(run, "train"), values(run, split)
-    features = [{n: run.modalities[n].condition(x[None])[0].double().numpy() for n, x in row.items()} for row in train]
+    run: TrainedRun, left: list[dict[str, Tensor]], targets: list[tuple[int, str]], order: Tensor, split: str, k: int
+) -> dict[tuple[int, str], Tensor]:
+    """(row, modality) -> the prediction from the k nearest rows that know each part, by loops."""
+    train = values(run, "train")
+    rows, features = [features_of(run, row) for row in left], [features_of(run, row) for row in train]
     spread = {}
-    for name in names:
-        those = np.stack([row[name] for row in features if name in row])
-        spread[name] = np.mean([((x - y) ** 2).sum() for x in those for y in those])
+    for name in run.modalities:
+        those = [features[row][name] for row in order.tolist() if name in train[row]]
+        next_ones = [those[-1], *those[:-1]]
+        parted = len(those[0][1]) > 1
+        pairs = [*zip(those, next_ones, strict=True)] if parted else [(x, y) for x in those for y in those]
+        spread[name] = np.mean([distance for x, y in pairs if (distance := apart(x, y)) < math.inf])
     predictions = {}
-    for row, m in hidden.nonzero().tolist():
-        observed = {
-            n: x
-            for k_, (n, x) in enumerate((n, rows[row].get(n)) for n in names)
-            if x is not None and not hidden[row, k_]
-        }
-        row_features = {n: run.modalities[n].condition(x[None])[0].double().numpy() for n, x in observed.items()}
-        ranked = []
+    for row, target in targets:
+        modality, ranked = run.modalities[target], []
         for place, other in enumerate(order.tolist()):
-            shared = row_features.keys() & features[other].keys()
-            if names[m] in features[other] and shared and not (split == "train" and other == row):
-                apart = np.mean([((row_features[n] - features[other][n]) ** 2).sum() / spread[n] for n in shared])
-                ranked.append((round(apart, 12), place, other))
-        nearest = [other for *_, other in sorted(ranked)[:k]]
-        modality, baseline = run.modalities[names[m]], run.baselines[names[m]]
-        point = baseline
-        if nearest:
-            x = torch.stack([train[other][names[m]] for other in nearest])
-            point = modality.baseline([modality.filled(x, baseline.expand_as(x))])
-        predictions[row, names[m]] = point, nearest
+            shared = rows[row].keys() & features[other].keys()
+            distances = [apart(rows[row][n], features[other][n]) / spread[n] for n in run.modalities if n in shared]
+            finite = [distance for distance in distances if distance < math.inf]
+            if target in train[other] and finite and not (split == "train" and other == row):
+                ranked.append((round(float(np.mean(finite)), 12), place, train[other][target]))
+        nearest = [value for *_, value in sorted(ranked, key=lambda entry: entry[:2])]
+        point = run.baselines[target].clone()
+        if target not in ("face", "body"):
+            point = modality.baseline([torch.stack(nearest[:k])]) if nearest else point
+        else:
+            for part in range(2):
+                if those := [value for value in nearest if value[1, part] > 0.5][:k]:
+                    point[:, part] = modality.baseline([torch.stack(those)])[:, part]
+        predictions[row, target] = point
     return predictions
 
 
-@pytest.mark.parametrize("split", ["test", "train"])
-@pytest.mark.parametrize("k", [1, 5, 1000])
-def test_neighbours_are_those_of_a_loop(split: str, k: int, run: TrainedRun) -> None:
-    results, (hidden, order) = scores_of(run, split, neighbours=k), draw_hidden(run, split)
-    slow, rows = slow_neighbours(run, hidden, order, split, k), values(run, split)
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(("split", "k"), [("test", 1), ("train", 1), ("test", 5), ("train", 1000)])
+def test_neighbours_are_those_of_a_loop(split: str, k: int, whole: bool, run: TrainedRun) -> None:
+    results = scores_of(run, split, neighbours=k, whole=whole)
+    left, truth, order = hidden_values(run, split, whole)
+    slow = slow_neighbours(run, left, list(truth), order, split, k)
     scores: dict[tuple[str, str], list[float]] = {}
-    for (row, name), (point, _) in slow.items():
-        for metric, score in run.modalities[name].scores(point[None], rows[row][name][None]).items():
+    for (row, name), point in slow.items():
+        for metric, score in run.modalities[name].scores(point[None], truth[row, name][None]).items():
             scores.setdefault((name, metric), []).append(float(score))
     compared = {key: result["neighbours"] for key, result in results.items() if "neighbours" in result}
     assert compared == {key: pytest.approx(np.mean(of), rel=1e-6, abs=1e-9) for key, of in scores.items()}
-    if split == "train" and k == 1:
-        assert all(row not in nearest for (row, _), (_, nearest) in slow.items())
 
 
 def test_neighbours_that_tell_of_a_cell_beat_the_mean(run: TrainedRun) -> None:
@@ -385,6 +549,32 @@ def test_one_number_a_modality_gives_the_neighbours_of_scikit_learn(own_cache: P
         rows = hidden[:, m].numpy()
         expected = np.mean(np.abs(filled[rows, m] - test[rows, m]))
         assert results[name, "absolute_error"]["neighbours"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_vector_gives_the_neighbours_of_scikit_learn_column_by_column(own_cache: Path, tmp_path: Path) -> None:
+    impute = pytest.importorskip("sklearn.impute")
+    draw = np.random.default_rng(5)
+    x = draw.normal(size=(120, 4)) @ draw.normal(size=(4, 4)) * [1, 10, 0.1, 3] + [0, 5, 100, -3]
+    x[draw.random(x.shape) < 0.2] = np.nan
+    x = x[~np.isnan(x).all(1)]
+    split = {"train": x[:80], "test": x[80:]}
+    tables = {
+        name: {c: [None if np.isnan(v) else float(v) for v in part[:, k]] for k, c in enumerate("abcd")}
+        for name, part in split.items()
+    }
+    run = untrained({"all": Numeric(columns=tuple("abcd"))}, tmp_path, **tables)
+    _, truth, _ = hidden_values(run, share=0.3)
+    holed = split["test"].copy()
+    for (row, _), value in truth.items():
+        holed[row, value[1].bool().numpy()] = np.nan
+    std = np.nanstd(split["train"], axis=0)
+    filled = impute.KNNImputer(n_neighbors=4).fit(split["train"] / std).transform(holed / std) * std
+    errors = [
+        np.abs(filled[row] - split["test"][row])[value[1].bool().numpy()].mean() for (row, _), value in truth.items()
+    ]
+    assert len(errors) > 20
+    result = scores_of(run, hide=0.3, neighbours=4)["all", "absolute_error"]
+    assert result["neighbours"] == pytest.approx(np.mean(errors), rel=1e-5)
 
 
 def test_a_cell_without_neighbours_is_the_baseline(own_cache: Path, tmp_path: Path) -> None:
@@ -430,7 +620,7 @@ NO_PROBABILITY = ("no probability", "above 0, up to 1", "; write 0.2, or {NAME: 
         ("hide: {lable: 0.5}", (": hide", "'lable'", "; ", "image, label")),
         ("neighbours: -1", (".neighbours: ", "0", "not -1", "; ")),
         ("rows: 0", (".rows: ", "greater than 0", "not 0", "; ")),
-        ("entries: []", (".entries: ", "unknown key", "; ", "hide, rows, samples, neighbours, neighbour_rows")),
+        ("entries: []", (".entries: ", "unknown key", "; ", "hide, whole, rows, samples, neighbours, neighbour_rows")),
     ],
 )
 def test_bad_options_are_reported(options: str, facts: tuple[str, ...]) -> None:

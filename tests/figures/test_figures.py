@@ -16,6 +16,7 @@ from torch import Tensor
 
 import mmtoolkit
 from facts import assert_facts
+from mmt_attributes import Numeric
 from mmtoolkit import TrainedRun
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.core.batch import Batch
@@ -25,6 +26,7 @@ from mmtoolkit.figures.lines import Line, cell_text, draw_lines, groups, title_o
 from mmtoolkit.runs.pictures import samples_given
 from runs import SMALL, Ended, mmt
 from toys import Category
+from untrained import untrained
 
 TINY = [*SMALL, "data.rows={train: 60, valid: 20, test: 30}", "train.epochs=1", "train.batch_size=30"]
 THREE = """\
@@ -427,3 +429,10 @@ def test_the_report_has_the_figures_in_order_with_what_to_look_for(folder: Path)
     assert places == sorted(places)
     assert html.count("data:image/webp;base64,") == len(headings) + 1  # rows of the data stand with the data
     assert "q(z | small alone)" in html
+
+
+def test_rows_whose_values_lack_a_part_come_last(own_cache: Path, tmp_path: Path) -> None:
+    """Row 0 knows a part of its value, and row 2 has none."""
+    columns = {"a": [None, 1.0, None, 2.0], "b": [5.0, 2.0, None, 4.0]}
+    run = untrained({"pair": Numeric(columns=("a", "b"))}, tmp_path, train=columns)
+    assert [rows_with(run, "train", ["pair"], n).tolist() for n in (1, 2, 3)] == [[1], [1, 3], [0, 1, 3]]
