@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from mmt_attributes import Label
 from mmt_image import Image
-from mmtoolkit.components import Columns, Source, Table
+from mmtoolkit.components import Columns, Source, Table, TrainingStart
 from mmtoolkit.data.dataset import prepare
 from mmtoolkit.models import MVAE
 from mmtoolkit.schema.train import TrainOptions
@@ -33,7 +33,6 @@ from mmtoolkit.training.devices import new_fabric
 from mmtoolkit.training.kernels import choose_kernels
 from mmtoolkit.training.networks import build
 from mmtoolkit.training.trainer import Trainer
-from mmtoolkit.training.watcher import TrainingStart
 
 BATCH, LATENT = 100, 64
 CLASSES = tuple("0123456789")

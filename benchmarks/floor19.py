@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from mmt_binary import Binary
 from mmt_image import DCGAN, Image
 from mmtoolkit.base.seeds import seed_for
-from mmtoolkit.components import Modality
+from mmtoolkit.components import Modality, TrainingStart
 from mmtoolkit.core.subsets import draw_subsets
 from mmtoolkit.data.dataset import Dataset, Split
 from mmtoolkit.models import MVAE
@@ -38,7 +38,6 @@ from mmtoolkit.training.devices import new_fabric
 from mmtoolkit.training.kernels import choose_kernels
 from mmtoolkit.training.networks import build
 from mmtoolkit.training.trainer import Trainer
-from mmtoolkit.training.watcher import TrainingStart
 
 BATCH, LATENT, ATTRIBUTES = 100, 100, 18
 

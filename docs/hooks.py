@@ -177,11 +177,12 @@ def _anchor(name: str) -> str:
 
 _FAMILIES = {
     "modality": ("Modalities", "Each entry of `modalities` is one of these."),
-    "architecture": ("Architectures", "The option `network` of a modality is one of these."),
-    "likelihood": ("Likelihoods", "The option `likelihood` of a modality is one of these."),
+    "architecture": ("Architectures", "The option `network` of most modalities is one of these."),
+    "likelihood": ("Likelihoods", "The option `likelihood` of most modalities is one of these."),
     "source": ("Sources", "`data` is one of these."),
     "model": ("Models", "`model` is one of these."),
     "prior": ("Priors", "The option `prior` of a model is one of these."),
+    "watcher": ("Watchers", "Each entry of the list `train.watch` is one of these."),
     "evaluator": ("Evaluators", "Each entry of the list `evaluate` is one of these."),
 }
 
@@ -207,10 +208,21 @@ def components() -> str:
                 _anchor(f"{family.family}-{kind}"),
                 f"### {kind}",
                 _docstring(cls),
+                *_forms(cls),
                 f"In Python: `{cls.__module__.partition('.')[0]}.{cls.__qualname__}`.",
                 options_table(cls, {"kind", *(() if _differs(cls, family) else shared)}),
             ]
     return "\n\n".join(parts)
+
+
+def _forms(cls: type[BaseModel]) -> Iterator[str]:
+    """A line on the forms of values that an architecture or a likelihood is for."""
+    from mmtoolkit.components import Architecture, Likelihood
+
+    if issubclass(cls, Architecture):
+        yield f"It has networks for {', '.join(form.name for form in cls.reads)}."
+    elif issubclass(cls, Likelihood):
+        yield f"It scores {', '.join(form.name for form in cls.scores)}."
 
 
 def _differs(cls: type[BaseModel], family: type[BaseModel]) -> bool:
@@ -321,7 +333,7 @@ def _examples(command: Any) -> str:
 # The public names.
 
 
-_MODALITIES = ("mmt_image", "mmt_text", "mmt_attributes", "mmt_binary")
+_MODALITIES = ("mmt_image", "mmt_series", "mmt_text", "mmt_attributes", "mmt_binary")
 
 
 def names() -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mmtoolkit.components import Form as Form
     from mmtoolkit.components import Grid as Grid
     from mmtoolkit.components import Likelihood as Likelihood
+    from mmtoolkit.components import Listener as Listener
     from mmtoolkit.components import Modality as Modality
     from mmtoolkit.components import Model as Model
     from mmtoolkit.components import Network as Network
@@ -42,12 +43,15 @@ if TYPE_CHECKING:
     from mmtoolkit.components import Proposal as Proposal
     from mmtoolkit.components import Records as Records
     from mmtoolkit.components import Run as Run
+    from mmtoolkit.components import RunEnd as RunEnd
     from mmtoolkit.components import Scores as Scores
     from mmtoolkit.components import Series as Series
     from mmtoolkit.components import Source as Source
     from mmtoolkit.components import Supervision as Supervision
     from mmtoolkit.components import Table as Table
     from mmtoolkit.components import Tokens as Tokens
+    from mmtoolkit.components import TrainingStart as TrainingStart
+    from mmtoolkit.components import Watcher as Watcher
     from mmtoolkit.components import Writer as Writer
     from mmtoolkit.components import WrittenDecoder as WrittenDecoder
     from mmtoolkit.components import lengths as lengths
@@ -62,9 +66,9 @@ if TYPE_CHECKING:
     from mmtoolkit.components.plugins import Plugin as Plugin
     from mmtoolkit.components.plugins import Plugins as Plugins
     from mmtoolkit.components.plugins import load_plugins as load_plugins
-    from mmtoolkit.components.support import IN_WORDS as IN_WORDS
     from mmtoolkit.components.support import Support as Support
     from mmtoolkit.components.support import belongs as belongs
+    from mmtoolkit.components.support import in_words as in_words
     from mmtoolkit.core.batch import Batch as Batch
     from mmtoolkit.core.batch import Observed as Observed
     from mmtoolkit.core.keyed import keyed_uniform as keyed_uniform
@@ -135,10 +139,8 @@ if TYPE_CHECKING:
     from mmtoolkit.tables.summary import ColumnSummary as ColumnSummary
     from mmtoolkit.training.devices import new_fabric as new_fabric
     from mmtoolkit.training.networks import build as build
+    from mmtoolkit.training.progress import TrainingOutcome as TrainingOutcome
     from mmtoolkit.training.trainer import Trainer as Trainer
-    from mmtoolkit.training.trainer import TrainingOutcome as TrainingOutcome
-    from mmtoolkit.training.watcher import TrainingStart as TrainingStart
-    from mmtoolkit.training.watcher import Watcher as Watcher
     from mmtoolkit.using.imputing import ImputeSummary as ImputeSummary
 else:
     from mmtoolkit.base.lazy import lazy_names

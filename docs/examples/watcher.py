@@ -1,4 +1,4 @@
-"""A watcher: a line for each epoch into a file of your own, with the name of the run."""
+"""A listener: a line for each epoch into a file of your own, with the name of the run."""
 
 import json
 import tempfile
@@ -6,10 +6,10 @@ from pathlib import Path
 
 from mmt_attributes import Label
 from mmt_image import Image
-from mmtoolkit import MVAE, FashionMini, Schema, TrainingStart, TrainOptions, run
+from mmtoolkit import MVAE, FashionMini, Listener, Schema, TrainingStart, TrainOptions, run
 
 
-class Log:
+class Log(Listener):
     """Adds a line to a file at each epoch's end, so that one file holds the course of many runs."""
 
     def __init__(self, file: Path) -> None:
@@ -20,9 +20,6 @@ class Log:
         """Remember the run. A run that is resumed starts after the epochs that are done."""
         self.run = start.schema.name if start.schema else start.folder.name
         print(f"{self.run}: epochs {start.done + 1} to {start.epochs}, {start.rows} rows each, in {start.folder.name}/")
-
-    def look(self, epoch: int, step: int, means: dict[str, float]) -> None:
-        """About twice a second; epochs are enough here."""
 
     def epoch(self, line: dict[str, object]) -> None:
         """Add the epoch's line of history.jsonl, and the run."""

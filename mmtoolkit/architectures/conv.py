@@ -10,8 +10,6 @@ from pydantic import Field, PositiveInt
 from torch import nn
 
 from mmtoolkit.architectures.convolutions import (
-    Channels,
-    NormOfChannels,
     channels_in_turn,
     doubling,
     halving,
@@ -32,14 +30,14 @@ class Conv(Architecture):
     kind: Literal["conv"] = "conv"
     reads: ClassVar[tuple[type[Form], ...]] = (Grid, Series)
 
-    channels: Channels = 32
+    channels: Annotated[int, Field(ge=2)] = 32
     """Channels of the first convolution."""
     halvings: Annotated[int, Field(ge=1, le=16)] | None = None
     """How many convolutions there are; each halves every side. By default, as many as make the longest side 4 or
     less."""
     width: PositiveInt = 512
     """Units of the dense layer."""
-    norm: NormOfChannels = "batch"
+    norm: Literal["none", "batch", "layer"] = "batch"
     """The normalisation between convolutions: none, batch (Ioffe & Szegedy 2015) or layer, over all channels and places
     of a row (Ba et al. 2016)."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0

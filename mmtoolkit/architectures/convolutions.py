@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
 
-from pydantic import Field
 from torch import nn
 
+from mmtoolkit.architectures.dense import Norm
 from mmtoolkit.components import Form
 
-NormOfChannels = Literal["none", "batch", "layer"]
-Channels = Annotated[int, Field(ge=2)]
 MOST = 8
 """The most channels of a convolution, as a multiple of those of the first one."""
 _LAST = 4  # places, up to which a side is halved by default
@@ -66,7 +63,7 @@ def same(before: int, after: int, dimensions: int, kernel: int = 3, stride: int 
     return _CONVOLUTIONS[dimensions](before, after, kernel, stride, kernel // 2)
 
 
-def normalised(channels: int, dimensions: int, norm: NormOfChannels) -> list[nn.Module]:
+def normalised(channels: int, dimensions: int, norm: Norm) -> list[nn.Module]:
     """A normalisation of channels: none, over the rows of a batch, or over all channels and places of a row."""
     if norm == "none":
         return []

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from mmtoolkit.architectures.dense import Norm, activated, dense
+from mmtoolkit.architectures.dense import activated, dense
 from mmtoolkit.components import (
     Architecture,
     Classes,
@@ -40,7 +40,7 @@ class MLP(Architecture):
     """Hidden layers of an encoder. One more if it has one and also reads a condition, as in `cvae`."""
     decoder_depth: PositiveInt | None = None
     """Hidden layers of a decoder; by default one more than `depth`."""
-    norm: Norm = "none"
+    norm: Literal["none", "batch", "layer"] = "none"
     """The normalisation before each SiLU: none, batch (Ioffe & Szegedy 2015) or layer (Ba et al. 2016)."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """The share of hidden features that each step of training drops (Srivastava et al. 2014)."""

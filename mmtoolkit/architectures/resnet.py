@@ -11,8 +11,6 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from mmtoolkit.architectures.convolutions import (
-    Channels,
-    NormOfChannels,
     channels_in_turn,
     normalised,
     same,
@@ -33,13 +31,13 @@ class ResNet(Architecture):
     kind: Literal["resnet"] = "resnet"
     reads: ClassVar[tuple[type[Form], ...]] = (Grid, Series)
 
-    width: Channels = 32
+    width: Annotated[int, Field(ge=2)] = 32
     """Channels of the first stage."""
     blocks: PositiveInt = 2
     """Residual blocks of each stage."""
     dense: PositiveInt = 512
     """Units of the dense layer."""
-    norm: NormOfChannels = "batch"
+    norm: Literal["none", "batch", "layer"] = "batch"
     """The normalisation before each SiLU: none, batch (Ioffe & Szegedy 2015) or layer, over all channels and places of
     a row (Ba et al. 2016)."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -31,6 +31,7 @@ def show(ctx: typer.Context, json: JsonOption = False) -> None:
     if ctx.invoked_subcommand is not None:
         return
     from mmtoolkit.cli.tables import table
+    from mmtoolkit.components import FAMILIES
 
     installed = plugins_of(ctx)
     rows = [
@@ -41,7 +42,8 @@ def show(ctx: typer.Context, json: JsonOption = False) -> None:
             "distribution": installed.origins[cls].distribution,
             "version": installed.origins[cls].version,
         }
-        for (family, kind), cls in sorted(installed.components.items())
+        for family in (base.family for base in FAMILIES)
+        for kind, cls in sorted(installed.of_family(family).items())
     ]
     if json:
         print_json({"components": rows, "broken": installed.broken})

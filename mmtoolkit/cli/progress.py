@@ -15,10 +15,10 @@ from mmtoolkit.base.meter import Meter
 from mmtoolkit.cli.app import say
 
 if TYPE_CHECKING:
+    from mmtoolkit.components import TrainingStart
     from mmtoolkit.study.grid import Cell
     from mmtoolkit.study.process import Outcome
     from mmtoolkit.study.table import Number
-    from mmtoolkit.training.watcher import TrainingStart
 
 _MOST_TERMS = 4
 _MOST_SCORES = 4

@@ -132,7 +132,8 @@ def _print_check(report: dict[str, Any]) -> None:
     networks = table("networks", "modality", "kind", "shape", "encoder parameters ", "decoder parameters ")
     for name, facts in report["modalities"].items():
         shape = "x".join(map(str, facts["shape"])) or "single value"
-        networks.add_row(escape(name), facts["kind"], shape, f"{facts['encoder']:,}", f"{facts['decoder']:,}")
+        sizes = [f"{facts[part]:,}" if facts["modelled"] else "not modelled" for part in ("encoder", "decoder")]
+        networks.add_row(escape(name), facts["kind"], shape, *sizes)
     console.print(networks)
     counts = report["parameters"]
     console.print(
@@ -171,6 +172,7 @@ def evaluate(
 ) -> None:
     """Score a run again: by other evaluators, on another split or on a new table. Writes RUN/evaluations/N.json."""
     from mmtoolkit.base.files import make_folder, write_json
+    from mmtoolkit.runs.folder import UNWATCHED
     from mmtoolkit.runs.scoring_tables import evaluate_table
     from mmtoolkit.schema.schema import read_schema
     from mmtoolkit.using.user_table import file_as_set
@@ -184,7 +186,7 @@ def evaluate(
         loaded = load_run(ctx, run_folder, device, None if streams is None else streams.say)
         evaluators = loaded.schema.evaluate
         if evaluate_sets:
-            evaluators = read_schema(run_folder / "schema.yaml", evaluate_sets, loaded.plugins).evaluate
+            evaluators = read_schema(run_folder / "schema.yaml", [UNWATCHED, *evaluate_sets], loaded.plugins).evaluate
         folder = run_folder / "evaluations"
         number = 1 + max((int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit()), default=0)
         document: dict[str, Any] = {"name": loaded.schema.name}

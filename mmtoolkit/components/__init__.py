@@ -22,10 +22,20 @@ from mmtoolkit.components.records import Records
 from mmtoolkit.components.source import Columns, Source, Table
 from mmtoolkit.components.supervision import Supervision
 from mmtoolkit.components.symbols import lengths, stopped
+from mmtoolkit.components.watcher import Listener, RunEnd, TrainingStart, Watcher
 from mmtoolkit.tables.cells import Cells
 from mmtoolkit.tables.summary import ColumnSummary
 
-FAMILIES: tuple[type[Component], ...] = (Modality, Architecture, Likelihood, Prior, Model, Source, Evaluator)
+FAMILIES: tuple[type[Component], ...] = (
+    Modality,
+    Architecture,
+    Likelihood,
+    Prior,
+    Model,
+    Source,
+    Evaluator,
+    Watcher,
+)
 
 __all__ = [
     "FAMILIES",
@@ -46,6 +56,7 @@ __all__ = [
     "Form",
     "Grid",
     "Likelihood",
+    "Listener",
     "Modality",
     "Model",
     "Network",
@@ -60,12 +71,15 @@ __all__ = [
     "Proposal",
     "Records",
     "Run",
+    "RunEnd",
     "Scores",
     "Series",
     "Source",
     "Supervision",
     "Table",
     "Tokens",
+    "TrainingStart",
+    "Watcher",
     "Writer",
     "WrittenDecoder",
     "lengths",

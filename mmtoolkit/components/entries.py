@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Evaluator, Network
+from mmtoolkit.components import Evaluator, Network, Run
+from mmtoolkit.components.evaluator import unmodelled_notes
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.subsets import supports
 
@@ -35,12 +36,17 @@ class Entry(BaseModel):
     def ordered(self, names: Sequence[str]) -> Self:
         """The same entry in schema order."""
         return self.model_copy(
-            update={"target": in_order(self.target, names), "given": in_order(self.given, names)},
+            update={"target": all_in_order(self.target, names), "given": all_in_order(self.given, names)},
         )
 
     def cannot(self, model: Network) -> str:
         """Why a model cannot compute this score; empty if it can."""
-        return undecoded(self.target, model) or uninferred(self.given, model) or unconditioned(self.given, model)
+        return (
+            unseen((*self.target, *self.given), model)
+            or undecoded(self.target, model)
+            or uninferred(self.given, model)
+            or unconditioned(self.given, model)
+        )
 
     def __str__(self) -> str:
         """Such as `label from image`."""
@@ -50,6 +56,17 @@ class Entry(BaseModel):
 def in_order(chosen: Collection[str], names: Sequence[str]) -> tuple[str, ...]:
     """The chosen names in schema order."""
     return tuple(name for name in names if name in chosen)
+
+
+def all_in_order(chosen: Collection[str], names: Sequence[str]) -> tuple[str, ...]:
+    """The chosen names in the order of `names`; those that are not among them come last."""
+    return (*in_order(chosen, names), *(name for name in chosen if name not in names))
+
+
+def unseen(names: Collection[str], model: Network) -> str:
+    """A sentence on the names that are no modalities of a model, since `modelled` is false; empty if all are."""
+    strangers = dict.fromkeys(name for name in names if name not in model.modalities)
+    return f"{', '.join(strangers)} is not modelled" if strangers else ""
 
 
 def undecoded(names: Sequence[str], model: Network) -> str:
@@ -105,6 +122,10 @@ class EntryEvaluator(Evaluator, Generic[E]):
     def cannot(self, entry: E, model: Network) -> str:
         """Why a model cannot compute an entry; empty if it can."""
         return entry.cannot(model)
+
+    def unmodelled_notes(self, run: Run) -> list[str]:
+        """A note for each modality that the default entries leave out, since the model does not see it."""
+        return [] if self.entries is not None else unmodelled_notes(run)
 
     def chosen(self, default: Iterable[E], model: Network) -> tuple[list[E], list[str]]:
         """The entries to score, each in schema order, and a note for each one left out."""

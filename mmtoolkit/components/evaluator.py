@@ -27,7 +27,7 @@ class Run(Protocol):
 
     @property
     def modalities(self) -> Mapping[str, Modality]:
-        """The modalities in schema order."""
+        """The modalities in schema order. Those that the model sees are `model.modalities`."""
 
     @property
     def model(self) -> Network:
@@ -59,9 +59,10 @@ class Run(Protocol):
 
     @property
     def present(self) -> Mapping[str, Tensor]:
-        """Which rows of each split have which modality: (N, M) bool, in schema order, on the host.
+        """Which rows of each split have which of `modalities`: (N, M) bool, in schema order, on the host.
 
-        In the training split, cells that weak supervision hides count as missing.
+        In the training split, cells that weak supervision hides count as missing. `seen_by_model` has the columns of
+        the modalities that the model sees.
         """
 
     def batches(self, split: str, rows: Iterable[Tensor] | None = None, redraw: bool = False) -> Iterator[Batch]:
@@ -75,6 +76,17 @@ class Run(Protocol):
         Raises:
             UserError: there is no such split.
         """
+
+
+def seen_by_model(run: Run, split: str) -> Tensor:
+    """Which rows of a split have which modality of the model, as its network takes it: (N, M) bool, on the host."""
+    places = [place for place, name in enumerate(run.modalities) if name in run.model.modalities]
+    return run.present[split][:, places]
+
+
+def unmodelled_notes(run: Run) -> list[str]:
+    """A note for each modality that the model does not see, and that an evaluator of the model so leaves out."""
+    return [f"left out: {name}: it is not modelled" for name in run.modalities if name not in run.model.modalities]
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,9 @@ class Modality(Component):
     """The weight λ of this modality's log-likelihood in the ELBO."""
     column: str | None = None
     """The column of the source. By default the name of the modality."""
+    modelled: bool = True
+    """Whether the model learns this modality. One that it does not is read, can colour pictures, and can be classified
+    by the evaluator `classifier`; the model is never given it and never predicts it."""
     missing: tuple[str, ...] | None = None
     """Texts or numbers that mean a missing cell in the modality's columns, besides those of the source. A cell is one
     of them if it has the same text or is the same number: -99 takes -99, -99.0 and "-99"."""

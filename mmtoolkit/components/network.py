@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -125,6 +125,25 @@ class Network(nn.Module, ABC):
     def usable(self, present: Tensor) -> Tensor:
         """The rows that training can use, for presence (B, M) bool: (B,) bool. Default: rows with any modality."""
         return present.any(1)
+
+    def begin(self, batches: Iterable[Batch]) -> None:
+        """Let parts start from data, once, before the first step of a new run. Default: nothing.
+
+        The network is in evaluation mode, and PyTorch's default generator is seeded. Change the values of parameters
+        and buffers in place; their shapes stay, and nothing else is kept. Only one process calls it.
+
+        Args:
+            batches: the usable training rows. Each pass has them in a new random order.
+        """
+
+    def end(self, batches: Iterable[Batch]) -> None:
+        """Learn what is learned after training, with the weights that training keeps, before scores. Default: nothing.
+
+        The rules are those of `begin`. A resumed run calls it again, with the weights from before it.
+
+        Args:
+            batches: the usable training rows. Each pass has them in a new random order.
+        """
 
     def inference_modules(self) -> Sequence[nn.Module]:
         """The modules of the inference networks. Table 1 of Wu & Goodman 2018 counts their parameters."""

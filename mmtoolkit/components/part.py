@@ -52,7 +52,7 @@ class PartOf:
             raise self._fault(TYPE, "must be a kind of {family}, or a mapping such as {kind: …}", value)
         plugins = self._plugins(info)
         kinds = {**plugins.of_family(self.family.family), **self._own(info)}
-        names = ", ".join(kinds)
+        names = ", ".join(kinds) or "none"
         options = expanded(value)
         if options.get("kind") is None:
             raise self._fault(MISSING, "has no kind; add kind: one of {kinds}", value, kinds=names)

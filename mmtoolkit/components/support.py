@@ -29,6 +29,11 @@ IN_WORDS: dict[Support, str] = {
 """Each support in the words of a message."""
 
 
+def in_words(support: Support) -> str:
+    """A support in the words of a message, such as `numbers above 0`."""
+    return IN_WORDS[support]
+
+
 def is_within(inner: Support, outer: Support) -> bool:
     """Whether every value of one support belongs to another."""
     return inner in _WITHIN[outer]

@@ -32,6 +32,9 @@ class Observed:
 class Batch:
     """B rows of M modalities in schema order. It stores only the rows that have a modality.
 
+    Beside the M modalities of the model, a batch may hold values that no model sees: `value` and `rows` give them,
+    while `names` and `present` leave them out.
+
     Presence stays on the host, so a model can find the rows of each network without waiting for the device. Values
     are on the device.
 
@@ -52,27 +55,38 @@ class Batch:
             n: o.value if len(self._rows[n]) == self.size else _select(o.value, self._rows[n])
             for n, o in observed.items()
         }
+        self._beside: Container[str] = ()
         self._tiled: dict[str, Tensor] = {}
 
     @classmethod
-    def of_present(cls, size: int, values: Mapping[str, Tensor], rows: Mapping[str, Tensor]) -> Batch:
-        """A batch from present rows only: for each modality, values (N, *event) and their rows (N,), ascending."""
+    def of_present(
+        cls, size: int, values: Mapping[str, Tensor], rows: Mapping[str, Tensor], beside: Container[str] = ()
+    ) -> Batch:
+        """A batch from present rows only.
+
+        Args:
+            size: B.
+            values: for each modality, values (N, *event).
+            rows: their rows (N,), ascending.
+            beside: the names that no model sees.
+        """
         batch = cls.__new__(cls)
-        batch.size, batch._values, batch._rows = size, dict(values), dict(rows)
+        batch.size, batch._values, batch._rows, batch._beside = size, dict(values), dict(rows), beside
         batch._tiled = {}
         return batch
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The modalities, in schema order."""
-        return tuple(self._values)
+        """The modalities that a model sees, in schema order."""
+        return tuple(name for name in self._values if name not in self._beside)
 
     @property
     def present(self) -> Tensor:
         """(B, M) bool, on the host."""
-        present = torch.zeros(self.size, len(self._rows), dtype=torch.bool)
-        for m, rows in enumerate(self._rows.values()):
-            present[rows, m] = True
+        names = self.names
+        present = torch.zeros(self.size, len(names), dtype=torch.bool)
+        for m, name in enumerate(names):
+            present[self._rows[name], m] = True
         return present
 
     @property
@@ -103,7 +117,8 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with its values on another device."""
-        return Batch.of_present(self.size, {n: v.to(device) for n, v in self._values.items()}, self._rows)
+        values = {n: v.to(device) for n, v in self._values.items()}
+        return Batch.of_present(self.size, values, self._rows, self._beside)
 
     def split(self, size: int) -> Iterator[Batch]:
         """The same rows in batches of up to `size`, in order."""
@@ -112,7 +127,7 @@ class Batch:
             ends = {n: torch.searchsorted(r, torch.tensor([start, stop])).tolist() for n, r in self._rows.items()}
             values = {n: self._values[n][a:b] for n, (a, b) in ends.items()}
             rows = {n: self._rows[n][a:b] - start for n, (a, b) in ends.items()}
-            yield Batch.of_present(stop - start, values, rows)
+            yield Batch.of_present(stop - start, values, rows, self._beside)
 
     def take(self, rows: Tensor) -> Batch:
         """The batch of some rows, at places (n,) int64, ascending, on the host."""
@@ -123,6 +138,7 @@ class Batch:
             len(rows),
             {n: v if len(chosen[n]) == len(v) else _select(v, chosen[n]) for n, v in self._values.items()},
             {n: place[r[chosen[n]]] for n, r in self._rows.items()},
+            self._beside,
         )
 
     def only(self, names: Container[str]) -> Batch:
@@ -131,16 +147,20 @@ class Batch:
             self.size,
             {n: v if n in names else v[:0] for n, v in self._values.items()},
             {n: r if n in names else r[:0] for n, r in self._rows.items()},
+            self._beside,
         )
 
     def where(self, mask: Tensor) -> Batch:
-        """The same rows with only the cells of a mask (B, M) bool, on the host; missing cells stay missing."""
-        places = {n: mask[r, m].nonzero().squeeze(1) for m, (n, r) in enumerate(self._rows.items())}
-        return Batch.of_present(
-            self.size,
-            {n: v if len(places[n]) == len(v) else _select(v, places[n]) for n, v in self._values.items()},
-            {n: r[places[n]] for n, r in self._rows.items()},
-        )
+        """The same rows with only the cells of a mask (B, M) bool, on the host; missing cells stay missing.
+
+        Values that no model sees stay as they are.
+        """
+        values, rows = dict(self._values), dict(self._rows)
+        for m, name in enumerate(self.names):
+            places = mask[rows[name], m].nonzero().squeeze(1)
+            if len(places) < len(rows[name]):
+                values[name], rows[name] = _select(values[name], places), rows[name][places]
+        return Batch.of_present(self.size, values, rows, self._beside)
 
 
 def sent(x: Tensor, device: torch.device) -> Tensor:

@@ -251,7 +251,7 @@ def _read_by(modality: Modality) -> tuple[dict[str, Any], list[str]]:
 
     Networks and the weight change neither; a likelihood may, since it says which values there are.
     """
-    options = modality.model_dump(mode="json", exclude={"weight"})
+    options = modality.model_dump(mode="json", exclude={"weight", "modelled"})
     code = []
     for path, part in modality.parts():
         if part.family == Architecture.family:

@@ -25,7 +25,7 @@ CHUNK = 4096
 
 @dataclass(frozen=True)
 class Split:
-    """The rows of one split: a stored column for each modality, and which rows have it.
+    """The rows of one split: a stored column for each modality, also one that the model does not see, and its rows.
 
     Attributes:
         name: the name of the split.
@@ -61,7 +61,17 @@ class Split:
             keys = None if redraw and modality.redraws else sent(chosen + self._first_key, device)
             values[name] = modality.prepare(stored, None, keys) if len(chosen) else _empty(modality, device)
             places[name] = place
-        return Batch.of_present(len(rows), values, places)
+        return Batch.of_present(len(rows), values, places, _unmodelled(self.modalities))
+
+    @property
+    def modelled(self) -> Split:
+        """The same rows with only the modalities that the model sees; `present` is as a `Network` takes it."""
+        if not (beside := _unmodelled(self.modalities)):
+            return self
+        names = [name for name in self.modalities if name not in beside]
+        present = self.present[:, [m for m, name in enumerate(self.modalities) if name in names]]
+        modalities = {name: self.modalities[name] for name in names}
+        return Split(self.name, modalities, {name: self.stored[name] for name in names}, present)
 
     @property
     def _first_key(self) -> int:
@@ -92,6 +102,10 @@ class Split:
     def nbytes(self) -> int:
         """The size of the stored columns in bytes."""
         return sum(column.nbytes for column in self.stored.values())
+
+
+def _unmodelled(modalities: Mapping[str, Modality]) -> frozenset[str]:
+    return frozenset(name for name, modality in modalities.items() if not modality.modelled)
 
 
 def _empty(modality: Modality, device: torch.device) -> Tensor:
@@ -353,11 +367,13 @@ def _supervised(source: Source, train: Split) -> tuple[Split, list[str]]:
     """The training split without the cells that weak supervision hides, and notes on columns that it empties."""
     if source.supervision is None:
         return train, []
-    visible = torch.from_numpy(source.supervision.kept(list(train.modalities), len(train)))
-    present = train.present & visible
+    names = list(train.modelled.modalities)  # a modality that the model does not see changes nothing for the others
+    places = [m for m, name in enumerate(train.modalities) if name in names]
+    present = train.present.clone()
+    present[:, places] &= torch.from_numpy(source.supervision.kept(names, len(train)))
     notes = [
         f"data.supervision leaves no training value of {name}: its networks keep their initial weights"
-        for m, name in enumerate(train.modalities)
+        for m, name in zip(places, names, strict=True)
         if not present[:, m].any()
     ]
     return Split(train.name, train.modalities, train.stored, present), notes

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmtoolkit.base.meter import Meter
 from mmtoolkit.components import ByName, Modality, Network, Run, Scores
-from mmtoolkit.components.entries import Entry, EntryEvaluator, described
+from mmtoolkit.components.entries import Entry, EntryEvaluator, described, in_order
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.normalisation import guard_normalisation
 from mmtoolkit.evaluators.points import PointScores
@@ -44,9 +44,14 @@ class Task(Entry):
 
     def cannot(self, model: Network) -> str:
         """The fault if a target has no linear head; nothing depends on the model itself."""
-        with torch.random.fork_rng(devices=()):  # a new head draws its weights
-            headless = [name for name in self.target if model.modalities[name].head(1) is None]
-        return f"{', '.join(headless)} has no linear head, which a classifier needs" if headless else ""
+        return headless({name: model.modalities[name] for name in self.target if name in model.modalities})
+
+
+def headless(modalities: Mapping[str, Modality]) -> str:
+    """A sentence on the modalities that have no linear head; empty if all have one."""
+    with torch.random.fork_rng(devices=()):  # a new head draws its weights
+        names = [name for name, modality in modalities.items() if modality.head(1) is None]
+    return f"{', '.join(names)} has no linear head, which a classifier needs" if names else ""
 
 
 class Classifier(EntryEvaluator[Task]):
@@ -54,8 +59,8 @@ class Classifier(EntryEvaluator[Task]):
 
     It is a baseline for models that also learn from incomplete rows (Wu & Goodman 2018, Figure 4). It has a new
     encoder of the same kind as the model's for each of the given, and one linear layer to the target's likelihood. Adam
-    minimises the negative log-probability. The classifier uses nothing of the trained model. It keeps the weights of
-    the step with the best score on the `valid` split.
+    minimises the negative log-probability. The classifier uses nothing of the trained model, so modalities may be named
+    that are not modelled. It keeps the weights of the step with the best score on the `valid` split.
     """
 
     kind: Literal["classifier"] = "classifier"
@@ -83,7 +88,10 @@ class Classifier(EntryEvaluator[Task]):
         tasks, notes = self.chosen([], run.model)
         results = []
         for name, given in ((name, task.given) for task in tasks for name in task.target):
-            task = Task(target=(name,), given=given)
+            task = Task(target=(name,), given=in_order(given, tuple(run.modalities)))
+            if fault := headless({name: run.modalities[name]}):  # the model knows no modality that it does not see
+                notes.append(f"left out: {task}: {fault}")
+                continue
             rows = complete_rows(run, "train", task)
             classifier, note = self._train(run, task, rows)
             notes.append(f"{task}: {note}")

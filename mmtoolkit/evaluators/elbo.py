@@ -27,10 +27,11 @@ class Elbo(EntryEvaluator[Entry]):
 
     def evaluate(self, run: Run, split: str) -> Scores:
         """One result for each entry: {target, given, better, value, stderr, examples, incomplete}."""
-        names = tuple(run.modalities)
+        names = tuple(run.model.modalities)
         alone = [Entry(target=(name,), given=(name,)) for name in names]
         everything = [Entry(target=run.model.targets, given=run.model.inputs)]
         entries, notes = self.chosen(alone + everything, run.model)
+        notes = self.unmodelled_notes(run) + notes
         means = [MeanWithError() for _ in entries]
         incomplete = [0] * len(entries)
         generator = run.generator

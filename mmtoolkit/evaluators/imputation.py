@@ -18,7 +18,8 @@ from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Evaluator, Network, Run, Scores
-from mmtoolkit.components.entries import Entry, described, in_order, undecoded
+from mmtoolkit.components.entries import Entry, described, in_order, undecoded, unseen
+from mmtoolkit.components.evaluator import seen_by_model, unmodelled_notes
 from mmtoolkit.core.batch import sent
 from mmtoolkit.core.posterior import point_of
 from mmtoolkit.evaluators.hiding import Hiding, count_parts
@@ -83,7 +84,7 @@ class Imputation(Evaluator):
 
     def check_model(self, model: Network) -> None:
         """Raise a `UserError` if `hide` names a modality that the model cannot fill in."""
-        named = in_order(self.hide, tuple(model.modalities)) if isinstance(self.hide, Mapping) else ()
+        named = tuple(self.hide) if isinstance(self.hide, Mapping) else ()
         faults = [
             f"evaluate, {self.kind}: hide.{name}: {fault}; remove it from hide"
             for name in named
@@ -100,14 +101,16 @@ class Imputation(Evaluator):
         no other, the target, of which a part is known. A row uses what is neither missing nor hidden, which may be
         a part of the target itself.
         """
-        model, names, generator = run.model, tuple(run.modalities), run.generator
+        model, names, generator = run.model, tuple(run.model.modalities), run.generator
         faults = {name: fault for name in names if (fault := self._cannot(name, model))}
         notes = [f"left out: {name}: {fault}" for name, fault in faults.items() if not isinstance(self.hide, Mapping)]
+        notes += unmodelled_notes(run) if not isinstance(self.hide, Mapping) else []
         shares = dict.fromkeys(names, self.hide) if not isinstance(self.hide, Mapping) else self.hide
         shares = {name: share for name, share in shares.items() if name not in faults}
 
-        rows = _draw_rows(len(run.present[split]), self.rows, generator)
-        hiding = Hiding(model, shares, rows, run.present[split][rows], generator, self.whole)
+        present = seen_by_model(run, split)
+        rows = _draw_rows(len(present), self.rows, generator)
+        hiding = Hiding(model, shares, rows, present[rows], generator, self.whole)
         near = None
         if self.neighbours:
             among = _shuffled(len(run.present["train"]), generator)[: self.neighbour_rows]
@@ -136,7 +139,7 @@ class Imputation(Evaluator):
 
     def _cannot(self, name: str, model: Network) -> str:
         """Why a model cannot fill in a modality, in words; empty if it can."""
-        if fault := undecoded([name], model):
+        if fault := unseen([name], model) or undecoded([name], model):
             return fault
         if name in model.conditions:
             return f"the model decodes given {name}"
@@ -160,7 +163,7 @@ class _Tally:
     """The scores of one modality's hidden cells, batch by batch."""
 
     def __init__(self, run: Run, name: str, details: bool) -> None:
-        model, names = run.model, tuple(run.modalities)
+        model, names = run.model, tuple(run.model.modalities)
         given = {*model.inputs, *model.conditions}.union(*model.subsets() or ())
         self.entry = Entry(target=(name,), given=in_order(given - {name} or given, names))
         self.scores = PointScores(run.modalities[name], run.baselines[name], details)

@@ -14,12 +14,14 @@ from mmtoolkit.components import Network, Run, Scores
 from mmtoolkit.components.entries import (
     Entry,
     EntryEvaluator,
+    all_in_order,
     described,
     in_order,
     scored_rows,
     unconditioned,
     undecoded,
     uninferred,
+    unseen,
 )
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.subsets import supports
@@ -54,14 +56,15 @@ class LikelihoodEntry(Entry):
 
     def ordered(self, names: Sequence[str]) -> Self:
         """The same entry in schema order, with its proposal."""
-        proposal = {*self.target, *self.given} if self.proposal is None else self.proposal
-        return super().ordered(names).model_copy(update={"proposal": in_order(proposal, names)})
+        proposal = (*self.target, *self.given) if self.proposal is None else self.proposal
+        return super().ordered(names).model_copy(update={"proposal": all_in_order(proposal, names)})
 
     def cannot(self, model: Network) -> str:
         """Why a model cannot be scored by it; empty if it can."""
         modelled = [name for name in self.given if name not in model.conditions]
         return (
-            undecoded([*self.target, *modelled], model)
+            unseen([*self.target, *self.given, *(self.proposal or ())], model)
+            or undecoded([*self.target, *modelled], model)
             or unconditioned(self.given, model)
             or uninferred(self.proposal or (), model)
         )
@@ -116,6 +119,7 @@ class LogLikelihood(EntryEvaluator[LikelihoodEntry]):
         if no log p(given) is subtracted.
         """
         entries, notes = self.chosen(_default_entries(run.model), run.model)
+        notes = self.unmodelled_notes(run) + notes
         plans = [self._plan(entry, run.model) for entry in entries]
         draws = {None: 0, "prior": self.prior_samples, "posterior": self.samples}
         means = [MeanEstimate(self.samples, draws[plan.marginal]) for plan in plans]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mmtoolkit.components import Modality, Run
+from mmtoolkit.components.evaluator import seen_by_model
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.evaluators.hiding import count_parts
 
@@ -32,15 +33,16 @@ class Neighbours:
 
     def __init__(self, run: Run, rows: Tensor, k: int) -> None:
         self.run, self.rows, self.k = run, rows, k
-        self.present = run.present["train"][rows]
-        self._parted = {name for name, modality in run.modalities.items() if count_parts(modality) > 1}
+        modalities = run.model.modalities
+        self.present = seen_by_model(run, "train")[rows]
+        self._parted = {name for name, modality in modalities.items() if count_parts(modality) > 1}
         self._projections = {
             name: _projection(modality, run.generator.initial_seed())
-            for name, modality in run.modalities.items()
+            for name, modality in modalities.items()
             if name not in self._parted
         }
-        features: dict[str, list[Tensor]] = {name: [] for name in run.modalities}
-        values: dict[str, list[Tensor]] = {name: [] for name in run.modalities}
+        features: dict[str, list[Tensor]] = {name: [] for name in modalities}
+        values: dict[str, list[Tensor]] = {name: [] for name in modalities}
         for batch in run.batches("train", rows.split(_ROWS_AT_ONCE)):
             for name in batch.names:
                 if len(batch.rows(name)):
@@ -50,7 +52,7 @@ class Neighbours:
         self._values = {name: torch.cat(parts) for name, parts in values.items() if parts}
         self._features: dict[str, Tensor] = {}  # (N, features); zero if a row lacks the modality
         self._spread: dict[str, float] = {}  # the mean squared distance of two rows
-        for m, name in enumerate(run.modalities):
+        for m, name in enumerate(modalities):
             if features[name]:
                 x = torch.cat(features[name])
                 # A modality that is the same in all rows adds no distance.

@@ -44,7 +44,8 @@ class Prediction(EntryEvaluator[Entry]):
 
         {target, given, metric, better, value, stderr, examples, baseline, incomplete}.
         """
-        entries, notes = self.chosen(_default_entries(tuple(run.modalities)), run.model)
+        entries, notes = self.chosen(_default_entries(tuple(run.model.modalities)), run.model)
+        notes = self.unmodelled_notes(run) + notes
         entries = [Entry(target=(name,), given=entry.given) for entry in entries for name in entry.target]
         tallies = [_Tally(run, entry, self.details) for entry in entries]
         by_given: dict[tuple[str, ...], list[_Tally]] = {}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Run
+from mmtoolkit.components.evaluator import seen_by_model
 
 _PROJECTIONS = ("pca", "umap")
 
@@ -32,7 +33,7 @@ def latent_rows(run: Run, split: str) -> dict[str, Any]:
         column -> the shades of all rows, None where missing, for columns with any shade (see `Modality.shades`).
     """
     model = run.model
-    rows = model.informed(run.present[split]).nonzero().squeeze(1)
+    rows = model.informed(seen_by_model(run, split)).nonzero().squeeze(1)
     if len(rows) > _ROWS:
         order = torch.randperm(len(rows), generator=run.generator, device=run.device).cpu()
         rows = rows[order[:_ROWS].sort().values]

@@ -74,11 +74,12 @@ def check(schema: Schema, report: Callable[[str], None]) -> tuple[dict[str, Any]
     answer["modalities"] = {
         name: {
             "kind": modality.kind,
+            "modelled": name in network.modalities,
             "shape": list(modality.event_shape()),
             "encoder": _size(network.encoders, name),
             "decoder": _size(network.decoders, name),
         }
-        for name, modality in network.modalities.items()
+        for name, modality in schema.modalities.items()
     }
     answer["latent_dim"] = network.latent_dim
     answer["terms"] = list(terms)

@@ -36,6 +36,10 @@ ELSEWHERE = "trained_elsewhere"
 _MEND = "mend it, or train the run again"
 
 
+UNWATCHED = "train.watch=[]"
+"""The override with which you read a run's schema to use or to resume the run: its watchers need not be installed."""
+
+
 def holds_run(folder: Path) -> bool:
     """Whether a folder holds a run, finished or not."""
     return os.path.exists(folder / "schema.yaml")  # Path.exists raises if a name is too long

@@ -13,7 +13,7 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import error_text
 from mmtoolkit.components import Modality
 from mmtoolkit.components.plugins import load_plugins
-from mmtoolkit.runs.folder import read_declared, read_finished_record, resume_command
+from mmtoolkit.runs.folder import UNWATCHED, read_declared, read_finished_record, resume_command
 from mmtoolkit.runs.plugin_files import blaming, changed_files
 from mmtoolkit.runs.trained import TrainedRun
 from mmtoolkit.schema.schema import read_schema
@@ -51,7 +51,7 @@ def load(
     read_declared(folder)  # reports damage in one line, not key by key
     where = resolve_device(device)
     with blaming(folder, changed):
-        schema = read_schema(folder / "schema.yaml", plugins=plugins)
+        schema = read_schema(folder / "schema.yaml", [UNWATCHED], plugins)
         network = build(schema.model, schema.modalities, schema.train.seed)
         load_weights(network, folder / "weights.safetensors")
         baselines = _baselines(folder, schema.modalities)

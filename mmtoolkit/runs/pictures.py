@@ -63,7 +63,7 @@ def pictures(run: TrainedRun, latent: Mapping[str, Any]) -> Iterator[tuple[str, 
 def _drawings(run: TrainedRun, latent: Mapping[str, Any]) -> Iterator[Drawing]:
     """The pictures that this run can have, in the order of its report."""
     split, model, modalities = run.default_split(), run.model, run.modalities
-    names = list(enumerate(modalities))[:_MOST_MODALITIES]
+    names = [(place, name) for place, name in enumerate(modalities) if name in model.modalities][:_MOST_MODALITIES]
 
     def given(name: str) -> Picture | None:
         values = distinct_values(run, split, name)
@@ -140,7 +140,7 @@ def _data_fault(run: TrainedRun) -> UserError | None:
 def notes_on_pictures(run: TrainedRun, latent: Mapping[str, Any]) -> list[str]:
     """A line for everything that the pictures leave out, with the command that draws it."""
     notes = []
-    if left_out := list(run.modalities)[_MOST_MODALITIES:]:
+    if left_out := list(run.model.modalities)[_MOST_MODALITIES:]:
         notes.append(
             f"there are figures given each of the first {_MOST_MODALITIES} modalities; draw a figure given another "
             f"with `mmt sample --given NAME`: {', '.join(left_out)}"

@@ -16,6 +16,7 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import make_folder, replacing, sweep, write_json, write_text
 from mmtoolkit.components import Network
 from mmtoolkit.components.plugins import Plugins
+from mmtoolkit.components.watcher import BasicListener
 from mmtoolkit.data.dataset import Dataset, prepare
 from mmtoolkit.runs.folder import holds_run
 from mmtoolkit.runs.provenance import provenance
@@ -23,7 +24,6 @@ from mmtoolkit.runs.resuming import check_schema, resumed_record
 from mmtoolkit.schema.schema import Schema
 from mmtoolkit.training.networks import build, unused_rows, usable_rows
 from mmtoolkit.training.trainer import Trainer
-from mmtoolkit.training.watcher import Watcher
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ def prepare_run(
     fabric: Fabric,
     precision: str,
     resumes: bool,
-    watcher: Watcher | None,
+    watcher: BasicListener | None,
     say: Callable[[str], None],
 ) -> Prepared:
     """Read the data, build the networks, check that they fit, and write the files that make a folder a run.
@@ -74,7 +74,7 @@ def prepare_run(
         fabric: launched, with this precision.
         precision: as in `new_fabric`.
         resumes: whether the folder already holds this run, from `check_folder`.
-        watcher: receives progress of training.
+        watcher: as in `run`.
         say: prints a line for the user.
 
     Raises:
@@ -86,7 +86,7 @@ def prepare_run(
     if resumes:
         check_schema(folder, resolved, plugins)
     network = _network(resolved, dataset, say)
-    trainer = Trainer(network, dataset, resolved.train, folder, fabric, watcher, resolved)
+    trainer = Trainer(network, dataset, resolved.train, folder, fabric, watcher, resolved, say)
     if resumes and trainer.resume():
         say(f"going on after epoch {trainer.progress.epoch}, step {trainer.progress.step}")
     baselines = dataset.baselines()
@@ -135,7 +135,7 @@ def _network(schema: Schema, dataset: Dataset, say: Callable[[str], None]) -> Ne
     for note in unused_rows(network, dataset):
         say(note)
     usable_rows(network, dataset.splits["train"])
-    if train.sampling.complete is not None and not dataset.splits["train"].present.all(1).any():
+    if train.sampling.complete is not None and not dataset.splits["train"].modelled.present.all(1).any():
         say("train.sampling.complete: no training row has every modality; rows come as they are in the data")
     return network
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from mmtoolkit.base.files import checksum
+from mmtoolkit.components import Watcher
 from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.schema.schema import Schema
 
@@ -24,7 +25,8 @@ def provenance(
     schema: Schema, plugins: Plugins, device: torch.device, precision: str, processes: int, started: str
 ) -> dict[str, Any]:
     """Build the content of run.json: all you need to know how these weights came about."""
-    used = {plugins.origins[type(part)] for _, part in schema.components() if type(part) in plugins.origins}
+    parts = [part for _, part in schema.components() if not isinstance(part, Watcher)]  # they change no weights
+    used = {plugins.origins[type(part)] for part in parts if type(part) in plugins.origins}
     return {
         "versions": {
             "mmtoolkit": metadata.version("mmtoolkit"),

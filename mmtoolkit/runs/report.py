@@ -75,7 +75,8 @@ def report_of(folder: Path) -> Path:
     import jinja2
 
     record, results, declared = read_record(folder), read_results(folder), read_declared(folder)
-    data, names = read_data(folder), list(declared["modalities"])
+    data = read_data(folder)
+    names = [name for name, modality in declared["modalities"].items() if modality.get("modelled", True)]
     history = read_history(folder, results["training"]["epochs"])
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters |= {"number": number, "share": lambda value: "" if value is None else f"{value:.1%}"}

@@ -10,12 +10,12 @@ from typing import Any
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.yaml12 import Path as KeyPath
 from mmtoolkit.components.plugins import Plugins
-from mmtoolkit.runs.folder import ELSEWHERE, read_record
+from mmtoolkit.runs.folder import ELSEWHERE, UNWATCHED, read_record
 from mmtoolkit.runs.plugin_files import changed_files
 from mmtoolkit.schema.faults import key_path
 from mmtoolkit.schema.schema import Schema, read_schema
 
-MAY_CHANGE = ("train.epochs",)
+MAY_CHANGE = ("train.epochs", "train.watch")
 """The keys of the schema that may differ. All others determine the weights."""
 
 
@@ -57,7 +57,7 @@ def check_schema(folder: Path, schema: Schema, plugins: Plugins) -> None:
         raise UserError(
             f"{folder}: cannot resume, because {file}; undo the change, or write elsewhere with --out FOLDER"
         )
-    before = read_schema(folder / "schema.yaml", plugins=plugins).model_dump(mode="json")
+    before = read_schema(folder / "schema.yaml", [UNWATCHED], plugins).model_dump(mode="json")
     paths = [key_path(path) for path in _differences(before, schema.model_dump(mode="json"))]
     changes = [path for path in paths if path not in MAY_CHANGE]
     if changes:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import error_with_class
+from mmtoolkit.components import RunEnd
 from mmtoolkit.components.plugins import Plugins, load_plugins
+from mmtoolkit.components.watcher import BasicListener
 from mmtoolkit.runs.finish import finish_run
 from mmtoolkit.runs.prepare import check_folder, prepare_run
 from mmtoolkit.runs.train import train_run
@@ -13,7 +17,6 @@ from mmtoolkit.runs.trained import TrainedRun
 from mmtoolkit.schema.schema import Schema
 from mmtoolkit.training.devices import new_fabric
 from mmtoolkit.training.kernels import chosen_kernels
-from mmtoolkit.training.watcher import Watcher
 
 
 def run(
@@ -25,7 +28,7 @@ def run(
     device: str = "auto",
     devices: int = 1,
     precision: str = "32-true",
-    watcher: Watcher | None = None,
+    watcher: BasicListener | None = None,
     say: Callable[[str], None] = lambda line: None,
     figures: bool = True,
 ) -> TrainedRun:
@@ -41,7 +44,8 @@ def run(
         device: as in `new_fabric`.
         devices: as in `new_fabric`.
         precision: as in `new_fabric`.
-        watcher: receives progress of training.
+        watcher: hears what happens in the run, as the watchers of the schema do: a `Listener`, or an object with its
+            methods begin, look and epoch.
         say: receives everything else that the user should know, line by line.
         figures: whether to draw the run's pictures; evaluators draw theirs in any case.
 
@@ -57,8 +61,21 @@ def run(
             watcher, say = None, _silent
         plugins = plugins if plugins is not None else load_plugins()
         prepared = prepare_run(schema, folder, plugins, fabric, precision, resumes, watcher, say)
-        outcome = train_run(prepared)
-        return finish_run(prepared, outcome, figures)
+        try:
+            trained = finish_run(prepared, train_run(prepared), figures)
+        except BaseException as error:
+            prepared.trainer.listener.end(RunEnd(fault=_fault(error)))
+            raise
+        if trained.main_process:
+            prepared.trainer.listener.end(RunEnd(results=trained.results))
+        return trained
+
+
+def _fault(error: BaseException) -> str:
+    """Why a run did not finish."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return str(error) if isinstance(error, UserError) else error_with_class(error)
 
 
 def _silent(line: str) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import dataclasses
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import make_folder, replacing, write_text
-from mmtoolkit.runs.finish import write_results
+from mmtoolkit.components import Listener
 from mmtoolkit.runs.folder import ELSEWHERE, holds_run
 from mmtoolkit.runs.prepare import write_folder
 from mmtoolkit.runs.provenance import provenance
-from mmtoolkit.runs.trained import TrainedRun
+from mmtoolkit.runs.results import write_results
 from mmtoolkit.training.networks import build
 from mmtoolkit.training.weights import misfit, to_bytes
+
+if TYPE_CHECKING:
+    from mmtoolkit.runs.trained import TrainedRun
 
 
 def save_run(run: TrainedRun, folder: Path, figures: bool) -> None:
@@ -32,7 +36,7 @@ def save_run(run: TrainedRun, folder: Path, figures: bool) -> None:
     write_text(folder / "history.jsonl", "")
     try:
         write_folder(folder, run.schema, run.baselines, record)
-        write_results(dataclasses.replace(run, folder=folder, saved=True), record, training, figures)
+        write_results(dataclasses.replace(run, folder=folder, saved=True), record, training, figures, Listener())
     except BaseException:
         (folder / "schema.yaml").unlink(missing_ok=True)  # without it the folder holds no run, and you may save again
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -119,7 +120,7 @@ class TrainedRun:
 
     @property
     def modalities(self) -> Mapping[str, Modality]:
-        """The modalities in schema order."""
+        """The modalities in schema order. Those that the model sees are `model.modalities`."""
         return self.schema.modalities
 
     @property
@@ -156,7 +157,7 @@ class TrainedRun:
 
     @property
     def present(self) -> Mapping[str, Tensor]:
-        """Split -> which rows have which modality, (N, M) bool, in schema order."""
+        """Split -> which rows have which of `modalities`, (N, M) bool, in schema order."""
         return Presence(self.dataset)
 
     def batches(self, split: str, rows: Iterable[Tensor] | None = None, redraw: bool = False) -> Iterator[Batch]:
@@ -180,12 +181,15 @@ class TrainedRun:
         """Turn rows of cells, name -> cell, into a batch. A name that a row omits, or maps to None, is missing.
 
         Raises:
-            UserError: a name is not a modality, or a cell cannot be read.
+            UserError: a name is not a modality that the model sees, or a cell cannot be read.
         """
-        self.model.check_names({name for row in rows for name in row})
+        names = {name for row in rows for name in row}
+        if unseen := [name for name in self.modalities if name in names and name not in self.model.modalities]:
+            raise UserError(f"{unseen[0]}: is not modelled, so the model cannot be given it; leave it out")
+        self.model.check_names(names)
         values: dict[str, Tensor] = {}
         places: dict[str, Tensor] = {}
-        for name, modality in self.modalities.items():
+        for name, modality in self.model.modalities.items():
             cells = known_cells(modality, [row.get(name) for row in rows])
             place = torch.tensor([i for i, cell in enumerate(cells) if cell is not None], dtype=torch.int64)
             places[name] = place
@@ -261,7 +265,7 @@ class TrainedRun:
         z = self.model.infer(batch, tuple(given)).rsample(noise).flatten(0, 1)
         decoded = self.model.decode(z, batch, self.model.targets)
         values = {}
-        for name, modality in self.modalities.items():
+        for name, modality in self.model.modalities.items():
             value = modality.point(decoded[name]) if name in decoded else None
             if len(known := batch.value(name)):
                 known = known.expand(n, *known.shape[1:])
@@ -381,6 +385,6 @@ class TrainedRun:
 
 def _loaded(folder: Path, plugin_files: Sequence[str], device: str) -> TrainedRun:
     """The run of a folder: what a pickled run becomes."""
-    from mmtoolkit.runs.loading import load
-
-    return load(folder, plugin_files, device)
+    loading = import_module("mmtoolkit.runs.loading")  # which imports this module to make a run
+    run: TrainedRun = loading.load(folder, plugin_files, device)
+    return run

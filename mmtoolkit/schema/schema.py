@@ -16,7 +16,7 @@ from mmtoolkit.base.words import did_you_mean
 from mmtoolkit.base.yaml12 import Path as KeyPath
 from mmtoolkit.base.yaml12 import write_yaml
 from mmtoolkit.catalogue import shipped
-from mmtoolkit.components import FAMILIES, Component, Evaluator, Modality, Model, Part, Source
+from mmtoolkit.components import FAMILIES, Component, Evaluator, Modality, Model, Part, Parted, Source
 from mmtoolkit.components.component import components_in
 from mmtoolkit.components.part import FAMILY_KEY
 from mmtoolkit.components.plugins import Plugins, load_plugins
@@ -65,9 +65,12 @@ class Schema(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Schema:
-        """Check that supervision and evaluators name modalities of the schema."""
+        """Check that some modality is modelled, and that supervision and evaluators name modalities of the schema."""
         groups = (self.data.supervision.groups if self.data.supervision else None) or ()
         faults: list[InitErrorDetails] = []
+        if not any(modality.modelled for modality in self.modalities.values()):
+            text = "no modality is modelled, so there is nothing to learn; remove modelled: false from one"
+            faults.append(_detail(text, ("modalities",), None))
         for g, group in enumerate(groups):
             for place, name in enumerate(group):
                 if name not in self.modalities:
@@ -75,6 +78,9 @@ class Schema(BaseModel):
                     text = f"there is no modality {name!r}{hint}; the modalities are {', '.join(self.modalities)}"
                     loc = ("data", "supervision", "groups", g, place)
                     faults.append(_detail(text, loc, name))
+                elif not self.modalities[name].modelled:
+                    text = f"{name} is not modelled, and supervision hides only what the model sees; take it out"
+                    faults.append(_detail(text, ("data", "supervision", "groups", g, place), name))
         for place, evaluator in enumerate(self.evaluate):
             try:
                 evaluator.check(list(self.modalities))
@@ -134,9 +140,16 @@ def json_schema(plugins: Plugins) -> dict[str, Any]:
             for kind, component in plugins.of_family(cls.family).items()
         }
         if cls is Modality:
-            for reference in kinds.values():  # by reference, since two plugins may use the same class name
-                definitions[reference.rsplit("/", 1)[-1]]["properties"]["each"] = _EACH
+            for kind, reference in kinds.items():  # by reference, since two plugins may use the same class name
+                properties = definitions[reference.rsplit("/", 1)[-1]]["properties"]
+                properties["each"] = _EACH
+                component = plugins.components[cls.family, kind]
+                if issubclass(component, Parted):
+                    properties.update({option: _moved_to(part) for option, part in component.moved.items()})
         words = [kind for kind, component in plugins.of_family(cls.family).items() if not _needs_options(component)]
+        if not kinds:
+            definitions[cls.family] = {"not": {}}  # nothing is valid there
+            continue
         mapping = {
             "discriminator": {"mapping": kinds, "propertyName": "kind"},
             "oneOf": [{"$ref": reference} for reference in kinds.values()],
@@ -153,6 +166,11 @@ _EACH = {
     "minItems": 1,
     "description": "The names of several such modalities.",
 }
+
+
+def _moved_to(part: str) -> dict[str, Any]:
+    """An option of 0.1, which is still read."""
+    return {"deprecated": True, "description": f"An option of `{part}`; write it there."}
 
 
 def _needs_options(cls: type[Component]) -> bool:

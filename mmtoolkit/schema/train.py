@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from mmtoolkit.components import Part, Watcher
 
 
 class EpochSampling(BaseModel):
@@ -34,8 +36,11 @@ class TrainOptions(BaseModel):
     """Rows per step and process. The last batch of an epoch may be shorter."""
     learning_rate: PositiveFloat = 1e-3
     """Adam's step size."""
+    beta: NonNegativeFloat = 1.0
+    """β, the weight of the KL divergence after the warm-up (Higgins et al. 2017). The validation bound always has the
+    weight 1, so that runs with different β compare."""
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
-    """Epochs during which β, the weight of the KL divergence, rises from 0 to 1 in equal steps. Selection of the best
+    """Epochs during which the weight of the KL divergence rises from 0 to β in equal steps. Selection of the best
     weights and early stopping begin after the warm-up."""
     gradient_clip: PositiveFloat | None = None
     """The largest norm of the gradient; a larger gradient is scaled down to it. By default no limit."""
@@ -43,3 +48,5 @@ class TrainOptions(BaseModel):
     """Training stops after this many epochs without a better validation bound. By default it never stops early."""
     seed: int = Field(default=0, ge=0)
     """The seed of the initial weights, the order of the rows and every random draw."""
+    watch: list[Part[Watcher]] = []
+    """The watchers that follow the run, each a kind or a mapping with one. They never change its weights."""

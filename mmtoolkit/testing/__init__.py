@@ -20,7 +20,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mmtoolkit.components import Architecture, Component, Evaluator, Form, Likelihood, Modality, Model, Prior, Source
+from mmtoolkit.components import (
+    Architecture,
+    Component,
+    Evaluator,
+    Form,
+    Likelihood,
+    Modality,
+    Model,
+    Prior,
+    Source,
+    Watcher,
+)
 from mmtoolkit.tables.cells import Cells
 from mmtoolkit.testing import (
     architectures,
@@ -39,6 +50,7 @@ from mmtoolkit.testing import (
     sampling,
     sources,
     subjects,
+    watchers,
 )
 from mmtoolkit.testing import cells as cell_checks
 from mmtoolkit.testing.promises import Outcome, assert_no_faults, run_checks
@@ -52,6 +64,7 @@ __all__ = [
     "check_model",
     "check_prior",
     "check_source",
+    "check_watcher",
     "examine",
 ]
 
@@ -142,6 +155,18 @@ def check_evaluator(evaluator: Evaluator, modalities: Mapping[str, Modality] | N
     assert_no_faults(run_checks(evaluators.Subject(evaluator, modalities), evaluators.CHECKS))
 
 
+def check_watcher(watcher: Watcher) -> None:
+    """Check a watcher: its listener hears whole runs, resumed runs and runs that fail, in folders of the kit.
+
+    Args:
+        watcher: one that needs no service that is not there.
+
+    Raises:
+        AssertionError: it breaks a promise; a line for each.
+    """
+    assert_no_faults(run_checks(watchers.Subject(watcher), watchers.CHECKS))
+
+
 def examine(component: Component) -> Iterator[Outcome]:
     """Check a component with its own examples; yield the outcome of each promise as soon as it is known.
 
@@ -165,10 +190,9 @@ def examine(component: Component) -> Iterator[Outcome]:
         return run_checks(component, sources.CHECKS)
     if isinstance(component, Evaluator):
         return run_checks(evaluators.Subject(component), evaluators.CHECKS)
-    raise TypeError(
-        f"{component!r} is no modality, architecture, likelihood, prior, model, source or evaluator; pass an instance "
-        "of one"
-    )
+    if isinstance(component, Watcher):
+        return run_checks(watchers.Subject(component), watchers.CHECKS)
+    raise TypeError(f"{component!r} is of no known family; pass an instance of one")
 
 
 def _architecture(architecture: Architecture, forms: Sequence[Form] | None = None) -> Iterator[Outcome]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.catalogue.shipped import find_data_set
-from mmtoolkit.components import Architecture, Component, Likelihood, Prior, Source
+from mmtoolkit.components import Architecture, Component, Likelihood, Prior, Source, Watcher
 from mmtoolkit.testing import examine
 from mmtoolkit.testing.forms import forms_read, forms_scored
 from mmtoolkit.testing.promises import Outcome, error_fault
@@ -62,10 +62,12 @@ def try_examples(cls: type[Component]) -> Iterator[Trial]:
         options = example.model_dump(mode="json", exclude_defaults=True, exclude={"kind"})
         try:
             located = _with_data(example) if isinstance(example, Source) else example
-            if isinstance(example, Prior):
-                example.build(1)  # raises if a package that it needs is not installed
             if (untried := _formless(example)) is not None:
                 raise UserError(untried)
+            if isinstance(example, Prior):  # these raise if a package that they need is not installed
+                example.build(1)
+            if isinstance(example, Watcher):
+                example.build()
         except UserError as error:
             yield Trial(cls, options, [], str(error))
             continue

@@ -20,13 +20,24 @@ def build(model: Model, modalities: Mapping[str, Modality], seed: int | None = N
 
     Args:
         model: such as `MVAE(latent_dim=16)`.
-        modalities: name -> modality, in order.
+        modalities: name -> modality, in order. The model gets those that are modelled.
         seed: the seed of the initial weights. By default they come from PyTorch's default generator.
+
+    Raises:
+        UserError: the model does not work with these modalities.
     """
+    modelled = {name: modality for name, modality in modalities.items() if modality.modelled}
     with torch.random.fork_rng(enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed_for("weights", seed))
-        network = model.build(modalities)
+        try:
+            network = model.build(modelled)
+        except UserError as error:
+            if len(modelled) == len(modalities):
+                raise
+            unseen = ", ".join(name for name in modalities if name not in modelled)
+            note = f"model: it is not given {unseen}, where modelled is false; set that to true if it should be"
+            raise UserError([*error.faults, note]) from error
     guard_normalisation(network)  # also layers that the model adds to its modalities' networks
     return network
 
@@ -69,7 +80,7 @@ def usable_rows(network: Network, train: Split) -> Tensor:
     Raises:
         UserError: there are none.
     """
-    rows = network.usable(train.present).nonzero().squeeze(1)
+    rows = network.usable(train.modelled.present).nonzero().squeeze(1)
     if not len(rows):
         raise UserError(
             f"no training row has what the model learns from ({', '.join(network.inputs)}); "
@@ -80,9 +91,10 @@ def usable_rows(network: Network, train: Split) -> Tensor:
 
 def unused_rows(network: Network, dataset: Dataset) -> list[str]:
     """A note on the training rows that have some modality but that the model cannot use; empty if there are none."""
-    present = dataset.splits["train"].present
-    unused = int((present.any(1) & ~network.usable(present)).sum())
-    if not unused or not network.usable(present).any():
+    train = dataset.splits["train"]
+    present, usable = train.present, network.usable(train.modelled.present)
+    unused = int((present.any(1) & ~usable).sum())
+    if not unused or not usable.any():
         return []
     return [
         f"{unused:,} of {len(present):,} training rows are not used: they lack some of what the model learns from "

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -22,91 +21,25 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import replacing, write_text
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Network
+from mmtoolkit.components.watcher import BasicListener, Listener, RunSchema, TrainingStart
 from mmtoolkit.data.dataset import Dataset, Split
-from mmtoolkit.schema.schema import Schema
 from mmtoolkit.schema.train import TrainOptions
+from mmtoolkit.training.beginning import TrainingBatches, learn
 from mmtoolkit.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
+from mmtoolkit.training.contexts import deterministic, interruptible
 from mmtoolkit.training.devices import seed_generators
 from mmtoolkit.training.epochs import Epochs
+from mmtoolkit.training.listeners import Listeners
 from mmtoolkit.training.networks import usable_rows
+from mmtoolkit.training.progress import Progress, TrainingOutcome
 from mmtoolkit.training.tally import Tally
-from mmtoolkit.training.watcher import Silent, TrainingStart, Watcher
-from mmtoolkit.training.weights import to_bytes
+from mmtoolkit.training.weights import KEPT, WEIGHTS, load_weights, to_bytes
 
 _REMEDY = "Lower train.learning_rate, set train.gradient_clip, or look for extreme values in the data"
 _LOOK_SECONDS = 0.5
 _LOOK_STEPS = 50
 _CHECKPOINT_SECONDS = 300.0
 _VALIDATION_ROWS = 1000
-
-
-@dataclass
-class Progress:
-    """How far training has come: the part of a checkpoint besides weights and optimiser."""
-
-    epoch: int = 0
-    """The number of complete epochs."""
-    step: int = 0
-    """The number of completed steps in the current epoch."""
-    sums: dict[str, float] = field(default_factory=dict)
-    """The sums of this epoch's loss and its parts, each weighted by the rows of its step."""
-    rows: int = 0
-    seconds: float = 0.0
-    best: float | None = None
-    """The best validation bound so far, nats."""
-    best_epoch: int | None = None
-    worse: int = 0
-    """The number of epochs since the best."""
-
-
-@dataclass(frozen=True)
-class TrainingOutcome:
-    """How training ended.
-
-    Attributes:
-        epochs: the number of complete epochs.
-        kept_epoch: the epoch whose weights are kept, from 1.
-        reason: why the weights of that epoch are kept.
-        bound: the validation bound of that epoch, nats; None without validation rows.
-    """
-
-    epochs: int
-    kept_epoch: int
-    reason: str
-    bound: float | None
-
-
-@contextmanager
-def _deterministic() -> Iterator[None]:
-    """Use deterministic algorithms inside the context, and restore PyTorch's settings afterwards."""
-    before = torch.get_deterministic_debug_mode()  # off, warning or on
-    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        torch.set_deterministic_debug_mode(before)
-        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Let the first Ctrl-C set the event, so that the current step finishes. A second Ctrl-C stops at once."""
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        interrupted.set()
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 class Trainer:
@@ -122,8 +55,9 @@ class Trainer:
         options: how to train.
         folder: the folder for checkpoint/, history.jsonl and weights.safetensors.
         fabric: a launched Fabric, with precision, devices and strategy.
-        watcher: receives the progress of training. By default nobody.
-        schema: the schema of the run, for the watcher.
+        watcher: receives the progress of training, besides the watchers of `options.watch`. By default nobody.
+        schema: the schema of the run, for the watchers.
+        say: receives a line about a watcher that fails.
     """
 
     def __init__(
@@ -133,22 +67,24 @@ class Trainer:
         options: TrainOptions,
         folder: Path,
         fabric: Fabric,
-        watcher: Watcher | None = None,
-        schema: Schema | None = None,
+        watcher: BasicListener | None = None,
+        schema: RunSchema | None = None,
+        say: Callable[[str], None] = warnings.warn,
     ) -> None:
         self.network, self.options, self.folder, self.fabric = network, options, folder, fabric
         self.schema = schema
-        self.watcher: Watcher = watcher or Silent()
-        self.train = self._resident(dataset.splits["train"])
-        valid = dataset.splits.get("valid")
+        self.listener: Listener = Listeners(watcher, options.watch, say) if fabric.is_global_zero else Listener()
+        self.train = self._resident(dataset.splits["train"].modelled)
+        valid = dataset.splits["valid"].modelled if "valid" in dataset.splits else None
         self.valid = self._resident(valid) if valid is not None and network.usable(valid.present).any() else None
-        usable = usable_rows(network, self.train)
-        self.epochs = Epochs(usable, self.train.present[usable].all(1), options.sampling)
+        self.usable = usable_rows(network, self.train)
+        self.epochs = Epochs(self.usable, self.train.present[self.usable].all(1), options.sampling)
         self.share = -(-self.epochs.size // fabric.world_size)  # rows per epoch and process
         self.steps = -(-self.share // options.batch_size)
         optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=True)
         self.wrapped, self.optimizer = fabric.setup(network, optimizer)
         self.progress = Progress()
+        self.begun = False
         self.history: list[dict[str, Any]] = []
 
     def _resident(self, split: Split) -> Split:
@@ -174,13 +110,51 @@ class Trainer:
             steps=self.steps,
             rows=self.epochs.size,
         )
-        self.watcher.begin(start)
-        with _deterministic(), _interruptible() as interrupted:
+        self.listener.begin(start)
+        if not self.begun:
+            self._begin()
+        with deterministic(), interruptible() as interrupted:
             while self.progress.epoch < options.epochs and not self._stopped_early():
                 self._epoch(interrupted)
                 if self._any_process(interrupted.is_set()):
                     raise KeyboardInterrupt
         return self._outcome()
+
+    # Outside of the steps.
+
+    def _begin(self) -> None:
+        """Let the network start from data. Only the main process does, and the others receive its weights."""
+        changed = False
+        if self.fabric.is_global_zero:
+            before, after = learn(self.network, self.network.begin, self._batches("begin"), self.options.seed)
+            changed = before != after
+        self.begun = True
+        if not self._any_process(changed):
+            return
+        if self.fabric.world_size > 1:
+            for tensor in chain(self.network.parameters(), self.network.buffers()):
+                torch.distributed.broadcast(tensor.detach(), src=0)
+        self._save()
+
+    def end(self) -> None:
+        """Load the weights that training keeps, let the network end, and switch to evaluation mode.
+
+        Call it after `run`, on every process; only the main one lets the network end, and then no other trains on.
+        """
+        kept, weights = self.folder / KEPT, self.folder / WEIGHTS
+        load_weights(self.network, kept if kept.exists() else weights)
+        self.network.eval()
+        if not self.fabric.is_global_zero:
+            return
+        before, after = learn(self.network, self.network.end, self._batches("end"), self.options.seed)
+        if before != after or kept.exists():
+            for path, content in ((kept, before), (weights, after)):  # in this order: a kill between loses nothing
+                with replacing(path) as new:
+                    new.write_bytes(content)
+
+    def _batches(self, what: str) -> TrainingBatches:
+        seed = seed_for(f"{what} batches", self.options.seed)
+        return TrainingBatches(self.train, self.usable, self.options.batch_size, seed, self.fabric.device)
 
     # One epoch.
 
@@ -222,7 +196,7 @@ class Trainer:
             last_look = now
             settle()
             means = {name: total / progress.rows for name, total in progress.sums.items()}
-            self.watcher.look(progress.epoch + 1, progress.step, means)
+            self.listener.look(progress.epoch + 1, progress.step, means)
             stopping = self._any_process(interrupted.is_set())
             if self._any_process(now - last_save > _CHECKPOINT_SECONDS) or stopping:
                 last_save = now
@@ -265,7 +239,7 @@ class Trainer:
         # The time of validation and checkpoint, known only now; the checkpoint lacks it.
         line["overhead_seconds"] = round(time.monotonic() - started, 3)
         self._write_history()
-        self.watcher.epoch(line)
+        self.listener.epoch(line)
 
     def _order(self, epoch: int) -> Tensor:
         """This process's share of the epoch's rows, in order. The first rows repeat if needed to make shares equal."""
@@ -276,7 +250,7 @@ class Trainer:
 
     def _beta(self, step: int) -> float:
         warmup = self.options.warmup_epochs * self.steps
-        return min(1.0, step / warmup) if warmup else 1.0
+        return self.options.beta * (min(1.0, step / warmup) if warmup else 1.0)
 
     def _may_look(self, seconds: float, interrupted: threading.Event) -> bool:
         """Whether to report progress now: by the clock, or by steps so that several processes do it together."""
@@ -352,8 +326,9 @@ class Trainer:
 
     def _save_weights(self) -> None:
         if self.fabric.is_global_zero:
-            with replacing(self.folder / "weights.safetensors") as new:
+            with replacing(self.folder / WEIGHTS) as new:
                 new.write_bytes(to_bytes(self.network))
+            (self.folder / KEPT).unlink(missing_ok=True)  # those of an earlier end
 
     def _save(self) -> None:
         # Each process resumes from the mean of the processes' sums. At the end of the epoch these add up to the sum.
@@ -383,6 +358,7 @@ class Trainer:
                 f"give --devices {state['processes']}"
             )
         self.progress = Progress(**state["progress"])
+        self.begun = True
         self.history = state["history"]
         self._write_history()
         return True

@@ -20,6 +20,12 @@ class WeightsError(UserError):
     """A file of weights belongs to other networks. `faults` says which tensors it lacks, or has in another shape."""
 
 
+WEIGHTS = "weights.safetensors"
+"""The file of a run's weights: the best so far in training, and the network's own end in a finished run."""
+KEPT = "kept.safetensors"
+"""The file of the weights that training keeps. It is there if `Network.end` changed them."""
+
+
 def to_bytes(network: nn.Module) -> bytes:
     """Parameters and persistent buffers as a safetensors file. A tensor with several names is stored once."""
     return save({name: tensor.detach().contiguous() for name, tensor in _stored(network).items()})

@@ -56,7 +56,7 @@ class Embedder:
         """
         for piece in self.table.pieces(names=names):
             q = self.run.model.infer_all(piece.batch)
-            self.uninformed += int((~self.run.model.informed(piece.present)).sum())
+            self.uninformed += int((~self.run.model.informed(piece.batch.present)).sum())
             yield piece.rows, torch.cat([q.mean.T, q.variance.log().T]).float().cpu()
 
     def notes(self, lacking: Sequence[str]) -> list[str]:

@@ -31,7 +31,7 @@ def impute_frame(
 ) -> tuple[Any, ImputeSummary]:
     """Fill the missing cells of a table in memory; see `TrainedRun.impute`."""
     frame = user_frame.rows
-    imputer = Imputer(run, RunTable.of(run, user_frame), samples, seed)
+    imputer = Imputer(run, RunTable.of(run, user_frame, run.model.modalities), samples, seed)
     cells: dict[str, tuple[list[int], list[Any]]] = {}
     spread: dict[str, NDArray[np.float64]] = {name: np.full(len(frame), np.nan) for name in imputer.spread}
     with contextlib.ExitStack() as stack:

@@ -55,7 +55,7 @@ def impute_table(
     """
     table = user_file.rows
     check_output(out, overwrite, table.path, is_parted(table.path))
-    run_table = RunTable.of(run, user_file)
+    run_table = RunTable.of(run, user_file, run.model.modalities)
     lost = LostTexts(table, out)
     imputer = Imputer(run, run_table, samples, seed, lost.signs)
     progress = meter(run.say, "impute", len(table))

@@ -160,8 +160,8 @@ class Imputer:
         z = torch.zeros(1, run.model.latent_dim, device=run.device)
         nothing = Batch.of_present(
             1,
-            {name: torch.zeros(0, *m.event_shape(), device=run.device) for name, m in run.modalities.items()},
-            dict.fromkeys(run.modalities, torch.zeros(0, dtype=torch.int64)),
+            {name: torch.zeros(0, *m.event_shape(), device=run.device) for name, m in run.model.modalities.items()},
+            dict.fromkeys(run.model.modalities, torch.zeros(0, dtype=torch.int64)),
         )
         for name, p in run.model.decode(z, nothing, run.model.targets).items():
             modality = run.modalities[name]
@@ -213,8 +213,8 @@ class Imputer:
 
     def _filling(self, piece: Piece, z: Tensor) -> Filling:
         """Predict the missing cells of a piece from z (K, B, D)."""
-        present = piece.present
-        names = list(self.run.modalities)
+        present = piece.batch.present
+        names = list(self.run.model.modalities)
         ready = present[:, [names.index(name) for name in self.run.model.conditions]].all(1).numpy()
         informed = self.run.model.informed(present).numpy()
         cells: dict[str, tuple[Sequence[int], Sequence[Any]]] = {}

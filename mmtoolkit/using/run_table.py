@@ -38,7 +38,7 @@ class Piece:
         start: the place of the first row.
         rows: the rows of the table.
         batch: the rows as the networks read them.
-        present: which rows have which modality, (n, M) bool, in schema order, on the host.
+        present: which rows have which modality of the run, (n, M) bool, in schema order, on the host.
         parsed: modality -> its values in storage form; None if the table has none of its columns.
         blank: modality -> column -> which rows have neither a value nor a bad cell there, (n,) bool.
     """
@@ -185,7 +185,9 @@ class RunTable:
             raise UserError(first_lines(faults, _MOST_FAULTS, f"{self.table.called}: and more cells like these"))
         absent = torch.zeros(len(rows), dtype=torch.bool)
         present = torch.stack([absent if parsed is None else parsed.present for parsed in by_modality.values()], dim=1)
-        return Piece(start, rows, Batch.of_present(len(rows), values, places), present, by_modality, blank)
+        beside = [name for name in values if name not in self.run.model.modalities]
+        batch = Batch.of_present(len(rows), values, places, beside)
+        return Piece(start, rows, batch, present, by_modality, blank)
 
     @cached_property
     def _classes(self) -> dict[str, set[str]]:

@@ -12,4 +12,4 @@ __all__ = ["DCGAN", "Image"]
 @hookimpl
 def mmt_components() -> Iterable[type[Component]]:
     """Register the components of this plugin."""
-    return [Image, DCGAN]
+    return [DCGAN, Image]

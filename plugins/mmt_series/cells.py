@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmtoolkit import IN_WORDS, Cells, Marks, Support, belongs
+from mmtoolkit import Cells, Marks, Support, belongs, in_words
 
 LARGEST = 1e50
 """The largest number. Up to it no standardised number and no density overflows float64."""
@@ -124,7 +124,7 @@ class Reader:
             raise ValueError(f"{_shown(cell)} is beyond {LARGEST:g}; give a finite number, in a larger unit")
         if not self._belong(np.array(number)):
             raise ValueError(
-                f"{_shown(cell)} is out of range, for the likelihood scores {IN_WORDS[self.support]}; mend it, or "
+                f"{_shown(cell)} is out of range, for the likelihood scores {in_words(self.support)}; mend it, or "
                 "choose another likelihood"
             )
         return number

@@ -325,6 +325,8 @@ def test_plugins_are_listed_with_where_they_come_from() -> None:
         "distribution": "mmtoolkit",
         "version": version,
     } in rows
+    families = list(dict.fromkeys(row["family"] for row in rows))
+    assert families[:7] == ["modality", "architecture", "likelihood", "prior", "model", "source", "evaluator"]
 
 
 def test_the_json_schema_in_the_registry_is_fresh() -> None:

@@ -81,7 +81,7 @@ def of_text(out: list[float], x: Tensor) -> float:
     """Symbol by symbol to the stop, 0, or the bound; the start symbol, 1, never."""
     total = 0.0
     for place in range(2):
-        total += softmax_log(out[4 * place : 4 * place + 4], int(x[place]), barred=(1,))
+        total += softmax_log(out[place::2], int(x[place]), barred=(1,))
         if x[place] == 0:
             break
     return total
@@ -139,7 +139,7 @@ def test_the_head_of_texts_sums_to_one_and_points_at_each_place_s_best(least: in
         p = head(z)
         total = torch.stack([p.log_prob(text.parse(cell).expand(20, -1)) for cell in every]).exp().sum(0)
         torch.testing.assert_close(total, torch.ones(20))
-        out = torch.tensor(linear(head, z)).view(20, 3, 4)
+        out = torch.tensor(linear(head, z)).view(20, 4, 3).transpose(1, 2)
     out[:, :, 1] = -math.inf  # start
     out[:, :least, 0] = -math.inf
     for row, value in enumerate(text.point(p)):

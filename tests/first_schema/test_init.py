@@ -490,7 +490,8 @@ TYPED = {
     "size": [1.5 * n for n in range(59)] + [float("nan")],
     "word": ["a", "b", None] * 20,
     "day": [date(2024, 1, n % 28 + 1) for n in range(60)],
-    "list": [[n, n + 1] for n in range(60)],
+    "load": [[n, n + 1] for n in range(60)],
+    "list": [[f"a{n}", "b"] for n in range(60)],
 }
 
 
@@ -506,10 +507,11 @@ def test_typed_tables(tmp_path: Path, ending: str) -> None:
         pa.parquet.write_table(table, path) if ending == "parquet" else pa.feather.write_feather(table, path)
     first = proposed(path)
     kinds = [choice.kind if choice.used else None for choice in first.choices]
-    assert kinds == ["binary", "numeric", "label", None, None]
-    assert [choice.columns[0].missing for choice in first.choices] == [20, 1, 20, 0, 0]
+    assert kinds == ["binary", "numeric", "label", None, "series", None]
+    assert [choice.columns[0].missing for choice in first.choices] == [20, 1, 20, 0, 0, 0]
     assert_facts(first.choices[3].proposal.about, "dates", "2024-01-01, 2024-01-02")
-    assert_facts(first.choices[4].proposal.about, "no modality", "list", "[0, 1], [1, 2], …")
+    assert_facts(first.choices[4].proposal.about, "lists of 2 numbers")
+    assert_facts(first.choices[5].proposal.about, "no modality", "list", "['a0', 'b'], ['a1', 'b'], …")
     out = tmp_path / "t.yaml"
     out.write_text(first.text, encoding="utf-8")
     assert check_notes(out) == []

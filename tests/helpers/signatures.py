@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar
 
-OURS = ("mmtoolkit", "mmt_image", "mmt_attributes", "mmt_binary", "mmt_text")
+OURS = ("mmtoolkit", "mmt_image", "mmt_attributes", "mmt_binary", "mmt_series", "mmt_text")
 
 
 def is_ours(module: str) -> bool:

@@ -458,15 +458,18 @@ OF_ROWS = ("cells.png", "from_all.png", "given_", "from_")
 
 
 def test_all_pictures_but_those_of_scores_and_the_latent_space_are_drawn_again(run: Path) -> None:
-    before, listed = spoil(run), json.loads((run / "figures.json").read_text())
-    of_scores = [entry["file"] for entry in listed["pictures"] if entry["evaluator"] is not None]
-    assert of_scores
+    listed = json.loads((run / "figures.json").read_text())
+    of_score = {"file": "0_mine.png", "name": "mine", "title": "Mine", "text": "", "evaluator": 0}
+    listed["pictures"].append(of_score)
+    (run / "figures.json").write_text(json.dumps(listed))
+    PILImage.new("L", (5, 5)).save(run / "figures/0_mine.png")
+    before = spoil(run)
     (run / "figures/samples.png").unlink()
     done = mmt("report", run, *PLUGINS)
     assert done.status == 0, done.err
-    assert_facts(done.err, of_scores[0], "stay as they are", "mmt evaluate")
+    assert_facts(done.err, "0_mine.png", "stay as they are", "mmt evaluate")
     same = {name for name, picture in contents(run).items() if picture == before[name]}
-    assert same == before.keys() - {*of_scores, "latent.png", "samples.png"}
+    assert same == before.keys() - {"0_mine.png", "latent.png", "samples.png"}
     without = [entry for entry in listed["pictures"] if entry["file"] != "samples.png"]
     assert json.loads((run / "figures.json").read_text())["pictures"] == without
 
@@ -498,5 +501,5 @@ def test_without_figures_neither_plugin_nor_weights_are_read(run: Path) -> None:
     assert mmt("report", run, "--no-figures").status == 0
     done = mmt("report", run)
     assert done.status == 2
-    assert_facts(done.err, "my_counts.py", "; ", "--plugin")
+    assert_facts(done.err, "mmt_counts.py", "; ", "--plugin")
     assert contents(run) == before

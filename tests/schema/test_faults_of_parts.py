@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from lines import assert_lines
 from mmt_image import DCGAN
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Architecture, Form, Grid, Modality, Model, Network, Part
+from mmtoolkit.components import Architecture, Component, Form, Grid, Modality, Model, Network, Part
 from mmtoolkit.components.plugins import Plugins, load_plugins
-from mmtoolkit.schema.schema import Schema, read_schema
+from mmtoolkit.schema.schema import Schema, json_schema, read_schema
 
 SCHEMA = """\
 name: x
@@ -71,7 +71,11 @@ class Deep(Architecture):
 @pytest.fixture(scope="module")
 def plugins() -> Plugins:
     plugins = load_plugins()
-    own = {("modality", "old"): Old, ("model", "fixed"): Fixed, ("architecture", "deep"): Deep}
+    own: dict[tuple[str, str], type[Component]] = {
+        ("modality", "old"): Old,
+        ("model", "fixed"): Fixed,
+        ("architecture", "deep"): Deep,
+    }
     return Plugins({**plugins.components, **own})
 
 
@@ -206,3 +210,16 @@ def test_another_kind_of_modality_drops_parts_that_do_not_fit_it(plugins: Plugin
     )
     schema = read(plugins, {"image": "network: {kind: mlp, width: 9}"}, "modalities.image.kind=label")
     assert schema.modalities["image"].model_dump()["network"]["width"] == 9
+
+
+def test_the_json_schema_of_a_modality_has_its_parts_and_the_options_that_moved(plugins: Plugins) -> None:
+    schema = json_schema(plugins)
+    image = schema["$defs"]["Image"]["properties"]
+    assert image["network"]["$ref"] == "#/$defs/architecture"
+    assert image["likelihood"]["$ref"] == "#/$defs/likelihood"
+    assert image["scale"]["deprecated"] is True
+    assert "likelihood" in image["scale"]["description"]
+    mapping, words = schema["$defs"]["architecture"]["anyOf"]
+    assert set(mapping["discriminator"]["mapping"]) == set(plugins.of_family("architecture"))
+    assert set(words["enum"]) == set(plugins.of_family("architecture")) - {"deep"}  # it has an option to fill in
+    assert "network" not in schema["$defs"]["Old"]["properties"]

@@ -49,6 +49,31 @@ def test_beta_rises_a_little_each_step_and_stays_at_one(tmp_path: Path) -> None:
     assert trainer(tmp_path)._beta(0) == 1
 
 
+def test_beta_is_where_the_warm_up_ends(tmp_path: Path) -> None:
+    loop = trainer(tmp_path, epochs=4, warmup_epochs=2, beta=3.0)
+    assert [loop._beta(step) for step in range(8)] == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3]
+    assert trainer(tmp_path, beta=0)._beta(7) == 0
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.25, 4.0])
+def test_the_loss_weighs_the_divergence_by_beta_and_the_bound_does_not(beta: float, tmp_path: Path) -> None:
+    loop = trainer(tmp_path, epochs=1, beta=beta)
+    with torch.no_grad():
+        assert loop._validate() == trainer(tmp_path, epochs=1)._validate()
+    loop.run()
+    (line,) = loop.history
+    terms = line["terms"]
+    assert line["beta"] == beta
+    assert line["loss"] == pytest.approx(beta * terms["KL"] - terms["log p(label)"], rel=1e-6)
+    assert terms["KL"] > 0
+
+
+def test_beta_is_no_negative_number() -> None:
+    with pytest.raises(mmtoolkit.UserError) as error:
+        mmtoolkit.read_schema("fashion_mini", ["train.beta=-0.5"])
+    assert_facts(str(error.value), "--set train.beta", "greater than or equal to 0")
+
+
 def test_the_best_weights_by_validation_are_kept(tmp_path: Path) -> None:
     loop = trainer(tmp_path, epochs=6, learning_rate=0.05, warmup_epochs=1)
     outcome = loop.run()
