@@ -54,18 +54,53 @@ def show(ctx: typer.Context, json: JsonOption = False) -> None:
     out().print(components)
 
 
-@plugins.command("new", epilog="Example:\n\n  mmt plugins new mmt-rainfall")
+@plugins.command(
+    "new", epilog="Examples:\n\n  mmt plugins new mmt-rainfall\n\n  mmt plugins new mmt-tails --likelihood"
+)
 def new(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The plugin's name, such as mmt-rainfall.")],
     folder: Annotated[Path | None, typer.Argument(metavar="DIR", help="A folder to make. Default: ./NAME.")] = None,
+    modality: Annotated[
+        bool, typer.Option("--modality", help="A modality: how cells are read. This is the default.")
+    ] = False,
+    architecture: Annotated[
+        bool, typer.Option("--architecture", help="An architecture: the networks of modalities.")
+    ] = False,
+    likelihood: Annotated[
+        bool, typer.Option("--likelihood", help="A likelihood: the distribution of a value given z.")
+    ] = False,
+    prior: Annotated[bool, typer.Option("--prior", help="A prior: the distribution of z.")] = False,
+    model: Annotated[
+        bool, typer.Option("--model", help="A model: how modalities share z, and the training loss.")
+    ] = False,
+    source: Annotated[bool, typer.Option("--source", help="A source: where rows come from.")] = False,
+    evaluator: Annotated[bool, typer.Option("--evaluator", help="An evaluator: a score of a trained run.")] = False,
+    watcher: Annotated[bool, typer.Option("--watcher", help="A watcher: what follows a training.")] = False,
 ) -> None:
-    """Make a plugin project: a modality that works, its tests, and a schema that trains at once."""
+    """Make a plugin project: a component that works, its tests, and a schema that trains at once.
+
+    Give one family at most.
+    """
     from mmtoolkit.scaffold.project import write_project
 
-    project = write_project(name, folder or Path(name), plugins_of(ctx))
+    flags = {
+        "modality": modality,
+        "architecture": architecture,
+        "likelihood": likelihood,
+        "prior": prior,
+        "model": model,
+        "source": source,
+        "evaluator": evaluator,
+        "watcher": watcher,
+    }
+    families = [family for family, given in flags.items() if given] or ["modality"]
+    if families[1:]:
+        given = " and ".join(f"--{family}" for family in families)
+        raise UserError(f"mmt plugins new: a project has one component to start with, not {given}; give one of them")
+    project = write_project(name, folder or Path(name), plugins_of(ctx), families[0])
     console = out()
-    console.print(f"[bold]{escape(str(project.folder))}[/] holds the plugin; next:", soft_wrap=True)
+    console.print(f"[bold]{escape(str(project.folder))}[/] holds the {families[0]}; next:", soft_wrap=True)
     for command in project.next_commands:
         console.print(f"  {escape(command)}", soft_wrap=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import importlib.util
 import keyword
@@ -10,7 +11,7 @@ import re
 import shlex
 import sys
 from dataclasses import dataclass
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 
 import jinja2
@@ -20,18 +21,12 @@ from mmtoolkit.base.files import make_folder, write_text
 from mmtoolkit.components.plugins import Plugins
 
 _NAME = re.compile(r"[A-Za-z]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-# Names that the template's module imports.
-_IMPORTED = {"Any", "Component", "Distribution", "F", "Iterable", "Literal", "NumberModality", "PositiveInt", "Tensor"}
-
-_FILES = {
-    "pyproject.toml": "pyproject.toml.jinja",
-    "README.md": "README.md.jinja",
-    ".gitignore": "gitignore.jinja",
-    "{module}.py": "module.py.jinja",
-    "tests/test_{module}.py": "test_module.py.jinja",
-    "example.yaml": "example.yaml.jinja",
-    "example.csv": "example.csv",
+_PLACES = {
+    ".gitignore": "gitignore",
+    "{module}.py": "module.py",
+    "tests/test_{module}.py": "test_module.py",
 }
+"""Files whose place in the project is another than that of their template."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +37,19 @@ class Project:
         folder: of the project.
         name: of the distribution, such as mmt-rainfall.
         module: with the hook, such as mmt_rainfall.
-        kind: of the modality, such as rainfall.
+        family: of the component, such as modality.
+        kind: of the component, such as rainfall.
     """
 
     folder: Path
     name: str
     module: str
+    family: str
     kind: str
 
     @property
     def cls(self) -> str:
-        """The name of the modality's class, such as Rainfall."""
+        """The name of the component's class, such as Rainfall."""
         return "".join(part.capitalize() for part in self.kind.split("_"))
 
     @property
@@ -67,53 +64,101 @@ class Project:
         ]
 
 
-def write_project(name: str, folder: Path, plugins: Plugins) -> Project:
-    """Write a plugin project: a modality that works, its tests, and a schema with data to train on.
+def write_project(name: str, folder: Path, plugins: Plugins, family: str = "modality") -> Project:
+    """Write a plugin project: a component that works, its tests, and a schema to train with it.
 
     Args:
         name: of the distribution; it gives the module its name, and without `mmt_` the kind.
         folder: of the project, which must not exist yet.
         plugins: the installed plugins, whose kinds are taken.
+        family: of the component.
 
     Raises:
         UserError: the name is invalid or taken, or the folder exists already or cannot be written.
     """
-    project = _check_name(name, folder, plugins)
+    module = re.sub(r"[-.]+", "_", name).lower()
+    project = Project(folder, name, module, family, module.removeprefix("mmt_"))
+    _check_name(project, plugins)
+    files = _rendered(project)
+    _check_class(project, files[f"{module}.py"])
     if os.path.lexists(folder):
         raise UserError(f"{folder}: exists already; name another folder: `mmt plugins new {name} DIR`")
-    templates = resources.files("mmtoolkit") / "scaffold" / "plugin"
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    values = {"name": name, "module": project.module, "kind": project.kind, "cls": project.cls}
-    for path, template in _FILES.items():
-        target = folder / path.format(module=project.module)
-        make_folder(target.parent)
-        write_text(target, environment.from_string((templates / template).read_text(encoding="utf-8")).render(values))
+    for path, text in files.items():
+        make_folder((folder / path).parent)
+        write_text(folder / path, text)
     return project
 
 
-def _check_name(name: str, folder: Path, plugins: Plugins) -> Project:
-    """The project of that name.
+def _rendered(project: Project) -> dict[str, str]:
+    """The project's files: path -> text. The templates are those of its family, and those that all families share."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mmtoolkit", "scaffold/plugin"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        autoescape=False,
+    )
+    values = {
+        "name": project.name,
+        "module": project.module,
+        "family": project.family,
+        "a_family": f"an {project.family}" if project.family[0] in "ae" else f"a {project.family}",
+        "kind": project.kind,
+        "cls": project.cls,
+    }
+    places = {template: place for place, template in _PLACES.items()}
+    files = {}
+    for path in environment.list_templates():
+        folder, _, file = path.rpartition("/")
+        if folder not in ("", project.family) or file == "about.md.jinja":  # which README.md includes
+            continue
+        template = file.removesuffix(".jinja")
+        place = places.get(template, template).format(module=project.module)
+        files[place] = environment.get_template(path).render(values)
+    return files
+
+
+def _check_name(project: Project, plugins: Plugins) -> None:
+    """Check that the name is valid, and neither its kind nor its module is taken.
 
     Raises:
-        UserError: the name is invalid or taken.
+        UserError: the fault.
     """
-    module = re.sub(r"[-.]+", "_", name).lower()
-    kind = module.removeprefix("mmt_")
-    project = Project(folder, name, module, kind)
+    name, module, kind = project.name, project.module, project.kind
     if not _NAME.fullmatch(name) or not (module.isidentifier() and kind.isidentifier()):
         raise UserError(
             f"{name}: is not a valid name for a plugin; use letters, digits and -, and begin with a letter, such as "
             "mmt-rainfall"
         )
-    if keyword.iskeyword(module) or hasattr(builtins, project.cls) or project.cls in _IMPORTED:
-        raise UserError(f"{name}: has another meaning in Python; choose another name, such as mmt-{kind}-values")
-    if (known := plugins.components.get(("modality", kind))) is not None:
+    if keyword.iskeyword(module) or keyword.iskeyword(kind) or hasattr(builtins, project.cls):
+        raise _has_meaning(project)
+    if (known := plugins.components.get((project.family, kind))) is not None:
         where = plugins.origins[known].distribution
-        raise UserError(f"{name}: the kind {kind!r} exists already, in {where}; choose another name")
+        raise UserError(f"{name}: the {project.family} {kind!r} exists already, in {where}; choose another name")
     if module in sys.stdlib_module_names or importlib.util.find_spec(module) is not None:
-        raise UserError(f"{name}: the module {module} exists already; choose another name, such as mmt-{kind}-values")
+        raise UserError(f"{name}: the module {module} exists already; choose another name, such as {_other(project)}")
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
-        return project
+        return
     raise UserError(f"{name}: {name} {version} is installed already; choose another name")
+
+
+def _check_class(project: Project, module: str) -> None:
+    """Check that the module imports nothing of the name of its class.
+
+    Raises:
+        UserError: it does.
+    """
+    imports = [node for node in ast.walk(ast.parse(module)) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    if project.cls in {alias.asname or alias.name for node in imports for alias in node.names}:
+        raise _has_meaning(project)
+
+
+def _has_meaning(project: Project) -> UserError:
+    return UserError(f"{project.name}: has another meaning in Python; choose another name, such as {_other(project)}")
+
+
+def _other(project: Project) -> str:
+    """A name like that of the project that is free more often."""
+    return f"mmt-my-{project.kind.replace('_', '-')}"

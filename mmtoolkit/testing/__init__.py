@@ -192,7 +192,8 @@ def examine(component: Component) -> Iterator[Outcome]:
         return run_checks(evaluators.Subject(component), evaluators.CHECKS)
     if isinstance(component, Watcher):
         return run_checks(watchers.Subject(component), watchers.CHECKS)
-    raise TypeError(f"{component!r} is of no known family; pass an instance of one")
+    families = "modality, architecture, likelihood, prior, model, source, evaluator or watcher"
+    raise TypeError(f"{component!r} is of no known family; pass a {families}")
 
 
 def _architecture(architecture: Architecture, forms: Sequence[Form] | None = None) -> Iterator[Outcome]:

@@ -55,10 +55,10 @@ def test_modalities(modality: Modality) -> None:
     "modality",
     [
         Binary(values=("-1", "1")),
-        Text(length=3, alphabet="abc", feedback="argmax"),
+        Text(length=3, alphabet="abc", network={"kind": "gru", "feedback": "argmax"}),
         Image(shape=(1, 8, 8), network="mlp", likelihood={"kind": "laplace", "scale": 0.1}, binarize="static"),
         SeriesModality(length=6, network="mlp", likelihood="laplace"),
-        Numeric(columns=("height", "weight"), likelihood="student_t", degrees=3.0),
+        Numeric(columns=("height", "weight"), likelihood={"kind": "student_t", "degrees": 3.0}),
     ],
     ids=lambda modality: modality.kind,
 )

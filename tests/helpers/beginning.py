@@ -71,7 +71,7 @@ class DataMVAE(MVAE):
     """By how much each step makes the validation bound worse."""
 
     def build(self, modalities: Mapping[str, Modality]) -> DataNetwork:
-        return DataNetwork(modalities, self.latent_dim, self.subsets, self.banks, self.prior, worse=self.worse)
+        return DataNetwork(modalities, self.latent_dim, self.subsets, self.prior, worse=self.worse)
 
 
 @hookimpl

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
+import mmtoolkit
 from environments import environment
 from facts import assert_facts
 from mmtoolkit.base.yaml12 import read_yaml
+from mmtoolkit.components import FAMILIES as COMPONENT_FAMILIES
 from runs import mmt
+
+PLUGIN = Path(mmtoolkit.__file__).parent / "scaffold" / "plugin"
 
 
 def refused(*arguments: str | Path) -> str:
@@ -21,10 +27,59 @@ def refused(*arguments: str | Path) -> str:
     return line
 
 
+FAMILIES = [family.family for family in COMPONENT_FAMILIES]
+BASES = {family.family: family.__name__ for family in COMPONENT_FAMILIES} | {"modality": "NumberModality, Parted"}
+OF_FAMILY = {"evaluator": "EntryEvaluator[Entry]"}
+
+
+def project(family: str, folder: Path, name: str = "mmt-rainfall") -> Path:
+    """The folder of a new project."""
+    written = mmt("plugins", "new", name, folder / name, f"--{family}")
+    assert written.status == 0, written.err
+    return folder / name
+
+
+def test_each_family_has_a_flag_and_its_templates() -> None:
+    shown = mmt("plugins", "new", "--help").out
+    assert set(re.findall(r"--(\w+)", shown)) - {"help", "plugin"} == set(FAMILIES)
+    folders = [path for path in PLUGIN.iterdir() if path.is_dir()]
+    assert sorted(path.name for path in folders) == sorted(FAMILIES)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_project_says_what_it_is(family: str, tmp_path: Path) -> None:
+    folder = project(family, tmp_path)
+    module = ast.parse((folder / "mmt_rainfall.py").read_text())
+    (cls,) = (node for node in module.body if isinstance(node, ast.ClassDef) and node.name == "Rainfall")
+    assert ", ".join(map(ast.unparse, cls.bases)) == OF_FAMILY.get(family, BASES[family])
+    test = (folder / "tests" / "test_mmt_rainfall.py").read_text()
+    assert f"check_{family}(" in test
+    assert f"the {family} `rainfall`" in (folder / "README.md").read_text()
+    assert f"The {family} rainfall" in (folder / "pyproject.toml").read_text()
+    assert "rainfall" in str(read_yaml((folder / "example.yaml").read_text(), "example.yaml").data)
+    for path in folder.rglob("*"):
+        assert path.is_dir() or not re.search(r"\{[{%#]|[}%#]\}\}", path.read_text())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_project_passes_the_check_and_its_example_is_right(family: str, tmp_path: Path) -> None:
+    folder = project(family, tmp_path)
+    plugin = ("--plugin", folder / "mmt_rainfall.py")
+    checked = mmt("plugins", "check", folder / "mmt_rainfall.py", "--json")
+    assert checked.status == 0, checked.err + checked.out
+    trials = json.loads(checked.out)
+    assert trials
+    assert all(trial["promises"] for trial in trials)
+    assert {(trial["family"], trial["kind"]) for trial in trials} == {(family, "rainfall")}
+    step = mmt("check", *plugin, folder / "example.yaml")
+    assert step.status == 0, step.err
+
+
 @pytest.mark.slow
-def test_it_works_from_start_to_finish(tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_works_from_start_to_finish(family: str, tmp_path: Path) -> None:
     folder = tmp_path / "mmt-rainfall"
-    written = mmt("plugins", "new", "mmt-rainfall", folder)
+    written = mmt("plugins", "new", "mmt-rainfall", folder, f"--{family}")
     assert written.status == 0, written.err
     head, *commands = written.out.splitlines()
     assert str(folder) in head
@@ -39,12 +94,17 @@ def test_it_works_from_start_to_finish(tmp_path: Path) -> None:
 
     tested = here.ran("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=folder)
     assert tested.returncode == 0, tested.stdout
+    checked = here.ran("-m", "mmtoolkit", "plugins", "check", "mmt-rainfall", cwd=tmp_path)
+    assert checked.returncode == 0, checked.stdout
 
     few = ("--set", "train.epochs=4", "--set", "train.warmup_epochs=1")
     ran = here.ran("-m", "mmtoolkit", "run", folder / "example.yaml", "--out", "run", *few, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     history = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
     assert history[-1]["loss"] < history[0]["loss"]
+    if family == "watcher":
+        lines = (tmp_path / "run" / "progress.txt").read_text().splitlines()
+        assert [line.split("  ")[0] for line in lines[1:]] == ["epoch 1", "epoch 2", "epoch 3", "epoch 4", "done"]
 
 
 def test_names_follow_from_the_name(tmp_path: Path) -> None:
@@ -63,7 +123,35 @@ def test_names_follow_from_the_name(tmp_path: Path) -> None:
     assert project["project"]["entry-points"]["mmtoolkit"] == {"heart_rate_x": "heart_rate_x"}
     schema = read_yaml((tmp_path / "a" / "example.yaml").read_text(), "example.yaml").data
     assert schema["modalities"]["birds"]["kind"] == "heart_rate_x"
-    assert "class HeartRateX(NumberModality):" in (tmp_path / "a" / "heart_rate_x.py").read_text()
+    assert "class HeartRateX(NumberModality, Parted):" in (tmp_path / "a" / "heart_rate_x.py").read_text()
+
+
+def test_a_project_has_one_family(tmp_path: Path) -> None:
+    line = refused("rainfall", tmp_path / "new", "--prior", "--model")
+    assert_facts(line, "--prior and --model", "one of them")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [
+        ("architecture", "mlp"),
+        ("likelihood", "laplace"),
+        ("prior", "laplace"),
+        ("model", "jmvae"),
+        ("source", "celeba"),
+        ("evaluator", "elbo"),
+    ],
+)
+def test_a_kind_is_taken_in_its_family_alone(family: str, kind: str, tmp_path: Path) -> None:
+    line = refused(f"mmt-{kind}", tmp_path / "new", f"--{family}")
+    assert_facts(line, f"{family} '{kind}'", "mmtoolkit", "another name")
+    assert mmt("plugins", "new", f"mmt-{kind}", tmp_path / "new", "--modality").status == 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_class_has_no_name_that_its_module_imports(family: str, tmp_path: Path) -> None:
+    assert_facts(refused("mmt-component", tmp_path / "new", f"--{family}"), "Python", "mmt-my-component")
 
 
 def test_the_default_folder_has_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,13 +169,13 @@ def test_the_default_folder_has_the_name(tmp_path: Path, monkeypatch: pytest.Mon
         ("ü", ("not a valid name", "mmt-rainfall")),
         ("mmt-", ("not a valid name", "mmt-rainfall")),
         ("mmt-3d", ("not a valid name", "mmt-rainfall")),
-        ("class", ("Python", "another name", "mmt-class-values")),
-        ("mmt-tensor", ("Python", "another name", "mmt-tensor-values")),
-        ("label", ("kind 'label'", "mmtoolkit", "another name")),
-        ("mmt-image", ("kind 'image'", "mmtoolkit", "another name")),
-        ("json", ("module json", "another name", "mmt-json-values")),
+        ("class", ("Python", "another name", "mmt-my-class")),
+        ("mmt-tensor", ("Python", "another name", "mmt-my-tensor")),
+        ("label", ("modality 'label'", "mmtoolkit", "another name")),
+        ("mmt-image", ("modality 'image'", "mmtoolkit", "another name")),
+        ("json", ("module json", "another name", "mmt-my-json")),
         ("mmt-registry", ("module mmt_registry", "another name")),
-        ("Numpy", ("module numpy", "another name", "mmt-numpy-values")),
+        ("Numpy", ("module numpy", "another name", "mmt-my-numpy")),
         ("ruamel.yaml", ("ruamel.yaml ", "installed", "another name")),
     ],
 )
