@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mmtoolkit.base.errors import UserError as UserError
     from mmtoolkit.base.meter import Meter as Meter
     from mmtoolkit.components import Architecture as Architecture
+    from mmtoolkit.components import BasicListener as BasicListener
     from mmtoolkit.components import Better as Better
     from mmtoolkit.components import Classes as Classes
     from mmtoolkit.components import Columns as Columns
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from mmtoolkit.components import Records as Records
     from mmtoolkit.components import Run as Run
     from mmtoolkit.components import RunEnd as RunEnd
+    from mmtoolkit.components import RunSchema as RunSchema
     from mmtoolkit.components import Scores as Scores
     from mmtoolkit.components import Series as Series
     from mmtoolkit.components import Source as Source

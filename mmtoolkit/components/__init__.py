@@ -22,7 +22,7 @@ from mmtoolkit.components.records import Records
 from mmtoolkit.components.source import Columns, Source, Table
 from mmtoolkit.components.supervision import Supervision
 from mmtoolkit.components.symbols import lengths, stopped
-from mmtoolkit.components.watcher import Listener, RunEnd, TrainingStart, Watcher
+from mmtoolkit.components.watcher import BasicListener, Listener, RunEnd, RunSchema, TrainingStart, Watcher
 from mmtoolkit.tables.cells import Cells
 from mmtoolkit.tables.summary import ColumnSummary
 
@@ -40,6 +40,7 @@ FAMILIES: tuple[type[Component], ...] = (
 __all__ = [
     "FAMILIES",
     "Architecture",
+    "BasicListener",
     "Better",
     "ByName",
     "Cells",
@@ -72,6 +73,7 @@ __all__ = [
     "Records",
     "Run",
     "RunEnd",
+    "RunSchema",
     "Scores",
     "Series",
     "Source",

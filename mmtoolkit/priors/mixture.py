@@ -19,8 +19,8 @@ class MixturePrior(Prior):
     """A mixture of Gaussians with diagonal covariances, whose means, variances and weights training learns.
 
     The means start as draws from N(0, I), with unit variances and equal weights. They do not start from data: before
-    training, the posterior means of all rows lie so close together that components started there do not part, and one
-    takes nearly all rows; when they are spread to unit variance first, the bound is no better than from random draws.
+    training, the posterior means of all rows nearly coincide, and a start from picks or clusters of them, as they are
+    or spread to unit variance, gave no better bound than random draws.
     """
 
     kind: Literal["mixture"] = "mixture"

@@ -24,7 +24,6 @@ from mmtoolkit.data.dataset import Dataset, Presence, prepare
 from mmtoolkit.runs.folder import holds_run, read_data, read_history, read_results
 from mmtoolkit.runs.plugin_files import given_files
 from mmtoolkit.runs.scoring import score
-from mmtoolkit.runs.scoring_tables import evaluate_on
 from mmtoolkit.schema.schema import Schema
 from mmtoolkit.using.user_table import UserFrame
 
@@ -98,9 +97,7 @@ class TrainedRun:
             UserError: the folder holds a run, the networks are not those of the schema, no plugin has one of the
                 components, or the data cannot be read.
         """
-        from mmtoolkit.runs.saving import save_run
-
-        save_run(self, Path(folder), figures)
+        _beside("saving").save_run(self, Path(folder), figures)
         self.folder, self.saved = Path(folder), True
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -360,9 +357,10 @@ class TrainedRun:
             UserError: the table cannot be read, there is no such option, or an evaluator needs the run's own data and
                 that is not there.
         """
-        scores, notes = evaluate_on(self, data, evaluators, on_bad_cell, reading)
+        scores, notes = _beside("scoring_tables").evaluate_on(self, data, evaluators, on_bad_cell, reading)
         warn(notes)
-        return scores
+        answer: list[dict[str, Any]] = scores
+        return answer
 
     def evaluate(
         self, evaluators: Sequence[Evaluator], split: str, figures: Path | None = None
@@ -385,6 +383,10 @@ class TrainedRun:
 
 def _loaded(folder: Path, plugin_files: Sequence[str], device: str) -> TrainedRun:
     """The run of a folder: what a pickled run becomes."""
-    loading = import_module("mmtoolkit.runs.loading")  # which imports this module to make a run
-    run: TrainedRun = loading.load(folder, plugin_files, device)
+    run: TrainedRun = _beside("loading").load(folder, plugin_files, device)
     return run
+
+
+def _beside(name: str) -> Any:
+    """A module of this package that needs `TrainedRun` itself, so that this one imports it only when it is used."""
+    return import_module(f"mmtoolkit.runs.{name}")

@@ -63,7 +63,7 @@ class YesNo(NumberModality, Parted):
     # Cells.
 
     @property
-    def words(self) -> YesNoWords:
+    def _words(self) -> YesNoWords:
         """The words for no and yes, given or learned.
 
         Raises:
@@ -86,22 +86,22 @@ class YesNo(NumberModality, Parted):
 
     def number(self, cell: Any, place: int = 0) -> float:
         """0 for no and 1 for yes, in every column; NaN if unknown."""
-        numbers, faults = self.words.numbers([cell])
+        numbers, faults = self._words.numbers([cell])
         if faults:
             raise ValueError(faults[0])
         return float(numbers[0])
 
     def numbers(self, cells: Cells, place: int) -> tuple[NDArray[np.float64], Mapping[int, str]]:
         """A column as 0 and 1, each distinct cell read once."""
-        return self.words.numbers(cells)
+        return self._words.numbers(cells)
 
     def entry(self, number: float, place: int = 0) -> str:
         """The word for no or yes."""
-        return self.words.entry(number)
+        return self._words.entry(number)
 
     def style(self, column: ColumnSummary) -> Callable[[Any], Any]:
         """As the column most often spells it; beside a lone 1, true or Yes, as its usual partner in the same type."""
-        return self.words.style(column)
+        return self._words.style(column)
 
     def parse_column(self, cells: Cells) -> Parsed:
         """Parse cells as uint8, an eighth of the size of float64."""

@@ -70,11 +70,11 @@ class Binary(YesNo):
 
     def text(self, value: Tensor) -> str:
         """`yes` or `no` if the data has usual words for them, such as 1 and 0; else the data's own words."""
-        return ("no", "yes")[int(value > 0.5)] if self.words.usual else self.cell(value)
+        return ("no", "yes")[int(value > 0.5)] if self._words.usual else self.cell(value)
 
     def named(self, name: str, value: Tensor) -> str:
         """The name for yes and nothing for no, as in `attributes`."""
-        if not self.words.usual:
+        if not self._words.usual:
             return super().named(name, value)
         return name if value > 0.5 else ""
 

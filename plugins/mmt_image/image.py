@@ -168,6 +168,10 @@ class Image(Parted):
         """Values from 0 to 1 on a grid."""
         return Grid(*self.shape, support="unit")
 
+    def head(self, size: int) -> None:
+        """None: pixels that are linear in features are no baseline to compare with."""
+        return
+
     def point(self, p: Distribution) -> Tensor:
         """The mean, as pixels in [0, 1]."""
         return p.mean.clamp(0, 1)

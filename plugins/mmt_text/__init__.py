@@ -12,4 +12,4 @@ __all__ = ["GRU", "Text"]
 @hookimpl
 def mmt_components() -> Iterable[type[Component]]:
     """Register the components of this plugin."""
-    return [Text, GRU]
+    return [GRU, Text]

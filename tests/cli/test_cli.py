@@ -361,6 +361,7 @@ def test_commands_load_no_more_than_they_need(arguments: list[str], unloaded: li
     assert ended.stderr.splitlines()[-1] == "[]", ended.stderr
 
 
+@pytest.mark.slow
 def test_a_second_process_trains_by_module_name(schema: Path, tmp_path: Path) -> None:
     ended = mmt_process("run", schema, "--out", tmp_path / "run", *sets("evaluate=[{kind: elbo}]"))
     assert ended.status == 0, ended.err

@@ -58,6 +58,7 @@ def test_a_table_goes_through_a_pipe(things: Path, new: Path) -> None:
     assert len(read_csv(Path("z.csv"))) == 12
 
 
+@pytest.mark.slow
 def test_each_format_is_known_by_its_first_bytes(things: Path, new: Path) -> None:
     rows: list[dict[str, Any]] = [{"photo": "pictures/0.png", "price": 2.5}, {"photo": "pictures/1.png", "price": None}]
     table = pa.Table.from_pylist(rows)
@@ -87,6 +88,7 @@ def test_each_format_is_known_by_its_first_bytes(things: Path, new: Path) -> Non
             assert done.startswith(expected), done[:50]
 
 
+@pytest.mark.slow
 def test_the_format_of_standard_input_may_be_named(things: Path, new: Path) -> None:
     text = piped_here(
         b"photo\tprice\npictures/0.png\t\n", "impute", things, "-", "--out", "-", "--set", "data.format=csv"

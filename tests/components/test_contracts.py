@@ -39,7 +39,7 @@ ELSEWHERE = {"mnist", "fashion_mnist", "multimnist", "celeba", "celeba_vision", 
 
 def examples(family: type[Component]) -> list[Any]:
     return [
-        pytest.param(example, id=f"{kind}-{place}")
+        pytest.param(example, id=f"{kind}-{place}", marks=[pytest.mark.slow] if place else [])
         for kind, cls in sorted(PLUGINS.of_family(family.family).items())
         for place, example in enumerate(cls.examples())
     ]
@@ -62,6 +62,7 @@ def test_modalities(modality: Modality) -> None:
     ],
     ids=lambda modality: modality.kind,
 )
+@pytest.mark.slow
 def test_modalities_of_other_options(modality: Modality) -> None:
     check_modality(modality)
 
@@ -79,6 +80,7 @@ def test_models(model: Model) -> None:
     ],
     ids=lambda model: model.kind,
 )
+@pytest.mark.slow
 def test_models_of_other_options(model: Model) -> None:
     check_model(model)
 
@@ -123,5 +125,6 @@ def test_priors(prior: Prior) -> None:
 
 @pytest.mark.parametrize("model", [MVAE, VAE, CVAE, BiVCCA, JMVAE])
 @pytest.mark.parametrize("prior", [StudentTPrior(), MixturePrior(components=3)], ids=lambda prior: prior.kind)
+@pytest.mark.slow
 def test_models_with_another_prior(model: type[Model], prior: Prior) -> None:
     check_model(model.model_validate({**next(iter(model.examples())).model_dump(), "prior": prior}))

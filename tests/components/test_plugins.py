@@ -205,7 +205,14 @@ def test_mmt_plugins_leaves_files_alone(monkeypatch: pytest.MonkeyPatch, plugin_
 def test_an_unknown_name_in_mmt_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMT_PLUGINS", "image,imag,zoo")
     line = error_of()
-    assert_facts(line, "MMT_PLUGINS: ", "imag, zoo", "; ", "evaluators, models, priors, sources, ", "image")
+    assert_facts(
+        line,
+        "MMT_PLUGINS: ",
+        "imag, zoo",
+        "; ",
+        "architectures, evaluators, likelihoods, models, priors, sources, ",
+        "image",
+    )
 
 
 # --plugin FILE.

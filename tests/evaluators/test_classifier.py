@@ -88,17 +88,18 @@ def of_text(out: list[float], x: Tensor) -> float:
 
 
 NUMBERS = torch.tensor([[[1.5, -2.0], [1.0, 0.0]], [[4.0, -1.0], [1.0, 1.0]], [[0.0, 0.3], [0.0, 1.0]]]).double()
+SCALED = GaussianLikelihood(scale=0.7)
 HEADS: list[tuple[Modality, Tensor, Callable[[list[float], Tensor], float], int]] = [
     (Label(classes=("a", "b", "c")), torch.tensor([2, 0, 1]), of_label, 3),
     (Binary(values=("0", "1")), torch.tensor([1.0, 0.0, 1.0]).double(), of_binary, 1),
     (Attributes(columns=("a", "b"), values=("0", "1")), (NUMBERS > 0).double(), of_attributes, 2),
     (
-        Numeric(**NUMERIC, likelihood=GaussianLikelihood(scale=0.7)),
+        Numeric(**NUMERIC, likelihood=SCALED),
         torch.tensor([3.1, -2.0, 5.5]).double(),
         of_number,
         1,
     ),
-    (Numeric(**SEVERAL, likelihood=GaussianLikelihood(scale=0.7)), NUMBERS, of_numbers, 2),
+    (Numeric(**SEVERAL, likelihood=SCALED), NUMBERS, of_numbers, 2),
     (TEXT, torch.tensor([[2, 3], [0, 0], [3, 0]]), of_text, 8),
 ]
 

@@ -611,6 +611,7 @@ def test_bad_options_are_refused_before_training(tmp_path: Path) -> None:
         assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_run_prints_the_papers_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = [*SMALL, "evaluate=[{kind: log_likelihood, samples: 20, prior_samples: 50}]"]
     ended = mmt("run", "fashion_mini", "--out", tmp_path / "run", *sets(*options), "--json")

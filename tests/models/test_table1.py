@@ -64,6 +64,7 @@ def test_a_cell(model, data_set, count, plugins, tmp_path):
     ("schema", "model", "count"),
     [("multimnist", "jmvae", 4_271_384), ("celeba19", "mvae", 10_663_512), ("celeba19", "jmvae", 19_733_664)],
 )
+@pytest.mark.slow
 def test_our_own_count_of_the_cells_that_the_paper_leaves_open(schema, model, count, plugins, tmp_path):
     read = read_schema(schema, [f"model.kind={model}"], plugins)
     assert inference_numbers_saved_by_one_step(read, tmp_path) == count

@@ -253,6 +253,7 @@ def test_one_component_gives_the_numbers_of_the_normal_prior(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.slow
 def test_an_estimated_divergence_leaves_the_mean_elbo_and_loss(name: str) -> None:
     normal, mixture = pair_of(name)
     batch = batch_of(some_values(LINES, 5), PRESENT)

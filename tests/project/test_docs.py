@@ -222,7 +222,8 @@ def test_the_density_of_a_model_that_decodes_one_modality(tmp_path: Path) -> Non
 
 def flock(*cells: Any) -> tuple[Any, Any, torch.Tensor]:
     """The modality `counts` of two columns, and cells as parsed and as prepared."""
-    counts = component("modality", "counts")(columns=["heron", "lark"], likelihood="poisson", typical=[4, 4])
+    options = {"columns": ["heron", "lark"], "likelihood": "poisson", "typical": [4, 4]}
+    counts = component("modality", "counts").model_validate(options, context={"plugins": load_plugins(PLUGINS)})
     parsed = counts.parse_column(list(cells))
     return counts, parsed, counts.prepare(parsed.stored[parsed.present], None, None)
 

@@ -67,7 +67,7 @@ def test_it_holds_the_licences_and_type_markers(python: Path, tmp_path: Path) ->
         "mmtoolkit/py.typed",
         "mmt_image/py.typed",
         "mmtoolkit/runs/report.html.jinja",
-        "mmtoolkit/scaffold/plugin/example.csv",
+        "mmtoolkit/scaffold/plugin/modality/example.csv",
     } <= set(held)
     assert any(path.endswith("licenses/LICENSE") for path in held)
     assert "mmt_registry/datasets/fashion_mini/LICENSE" in held

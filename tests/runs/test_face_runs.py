@@ -55,6 +55,7 @@ def test_from_start_to_report(schema: str, changes: list[str], scored: set[str],
 
 
 @pytest.mark.usefixtures("faces")
+@pytest.mark.slow
 def test_what_is_known_of_a_vector_is_enough_to_sample_from(tmp_path: Path) -> None:
     assert mmt("run", "celeba-small", *sets(*TINY), "--out", tmp_path / "run").status == 0
     out = tmp_path / "men.csv"
@@ -84,6 +85,7 @@ def test_what_is_known_of_a_vector_is_enough_to_sample_from(tmp_path: Path) -> N
         pytest.param("attributes=Male", "mapping", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_a_wrong_vector_is_an_error(given: str, fault: str, tmp_path: Path) -> None:
     assert mmt("run", "celeba-small", *sets(*TINY), "--out", tmp_path / "run").status == 0
     done = mmt("sample", tmp_path / "run", "--given", given, "--out", tmp_path / "x.csv")

@@ -108,6 +108,7 @@ LEFT_OUT = {
 
 
 @EVERY
+@pytest.mark.slow
 def test_a_note_names_each_default_score_that_is_left_out(kind: str, run: Callable[[str], Small]) -> None:
     lines = [line for line in run(kind).ended.err.splitlines() if "left out" in line]
     for line, (evaluator, entry, fault) in zip(lines, LEFT_OUT[kind], strict=True):

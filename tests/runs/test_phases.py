@@ -14,7 +14,7 @@ import torch
 import mmtoolkit
 from facts import assert_facts
 from mmtoolkit import Picture
-from mmtoolkit.runs import finish, pictures
+from mmtoolkit.runs import pictures, results
 from mmtoolkit.runs.folder import read_pictures
 from mmtoolkit.runs.report import report_of
 from runs import SMALL, mmt
@@ -85,6 +85,7 @@ def test_pictures_of_a_run_of_0_1_have_their_names(run_folder: Path, tmp_path: P
     assert "<h2>from all</h2>" in mmtoolkit.write_report(copy).read_text()
 
 
+@pytest.mark.slow
 def test_a_crash_in_a_picture_leaves_a_run_that_resume_completes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,7 +118,7 @@ def test_finished_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         times.append(finished(of))
         return report_of(of)
 
-    monkeypatch.setattr(finish, "report_of", report)
+    monkeypatch.setattr(results, "report_of", report)
     mmtoolkit.run(mmtoolkit.read_schema("fashion_mini", TINY), folder, figures=False)
     assert times == [None]
     assert finished(folder)

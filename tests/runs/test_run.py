@@ -59,9 +59,11 @@ def test_run_json_says_what_made_the_weights(folder: Path) -> None:
     record = json.loads((folder / "run.json").read_text())
     assert record["versions"]["torch"] == torch.__version__
     assert {plugin["name"] for plugin in record["plugins"]} == {
+        "architectures",
         "attributes",
         "evaluators",
         "image",
+        "likelihoods",
         "models",
         "priors",
         "sources",

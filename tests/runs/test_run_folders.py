@@ -265,6 +265,7 @@ def test_an_unknown_key_of_a_schema_is_an_error_with_its_line(run: Path) -> None
 
 
 @pytest.mark.parametrize("name", READERS)
+@pytest.mark.slow
 def test_truncated_anywhere(name: str, run: Path) -> None:
     """The command that reads the file reports it in lines that name the run; never a traceback."""
     whole, draw = (run / name).read_bytes(), random.Random(0)

@@ -102,15 +102,15 @@ FAULTS: list[tuple[str, str, list[tuple[str, ...]]]] = [
     ("label", "network: {kind: dcgan, width: 3}", [(f"{LABEL}network: ", "dcgan", "classes; ", "mlp")]),
     ("image", "network: dcgn", [(f"{IMAGE}network: ", "'dcgn'", "did you mean 'dcgan'", "mlp")]),
     ("image", "network: {kind: dcgn}", [(f"{IMAGE}network.kind: ", "'dcgn'", "did you mean 'dcgan'", "mlp")]),
-    ("image", "network: {kind: mlp, widht: 3}", [(f"{IMAGE}network.widht: ", "did you mean 'width'", "depth")]),
+    ("image", "network: {kind: mlp, wdth: 3}", [(f"{IMAGE}network.wdth: ", "did you mean 'width'", "depth")]),
     ("image", "network: {width: 3}", [(f"{IMAGE}network: ", "no kind; ", "mlp")]),
     ("image", "network: 3", [(f"{IMAGE}network: ", "architecture", "{kind: …}", "not 3; ", "keys")]),
     ("image", "network: bernoulli", [(f"{IMAGE}network: ", "bernoulli is a kind of likelihood", "mlp")]),
     ("image", "network: deep", [(f"{IMAGE}network.layers: ", "missing; ", "add it")]),
     (
         "image",
-        "network: {kind: deep, layers: 2, inner: {kind: dcgan, widht: 3}}",
-        [(f"{IMAGE}network.inner.widht: ", "did you mean 'width'")],
+        "network: {kind: deep, layers: 2, inner: {kind: dcgan, wdth: 3}}",
+        [(f"{IMAGE}network.inner.wdth: ", "did you mean 'width'")],
     ),
     (
         "image",
@@ -158,7 +158,7 @@ def test_a_model_without_a_choice_of_priors(plugins: Plugins) -> None:
     [
         ("modalities.label.network=dcgan", ("label.network: ", "dcgan", "; ", "mlp")),
         ("modalities.image.network.kind=dcgn", ("image.network.kind: ", "did you mean 'dcgan'")),
-        ("modalities.image.network.widht=3", ("image.network.widht: ", "did you mean 'width'")),
+        ("modalities.image.network.wdth=3", ("image.network.wdth: ", "did you mean 'width'")),
         ("modalities.image.likelihood.scale=3", ("image.likelihood.scale: ", "unknown key")),
         ("modalities.old.network.width=3", ("old.network: ", "old brings its own networks", "; ", "remove it")),
         ("modalities.image.network={kind: deep}", ("image.network.layers: ", "missing; ", "add it")),

@@ -180,7 +180,7 @@ def test_each_is_a_score_for_each_target(tmp_path: Path) -> None:
         ("scores:", "without: [{row: all}]\nscores:", 12, "without.0.row", ("no such axis", "'rows'", "the axes are")),
         ("scores:", "without: [{rows: all}]\nscores:", 12, "without.0.rows", ("all", "axis", "all rows")),
         ("scores:", "without: [{}]\nscores:", 12, "without", ("no run", "remove")),
-        ("scores:", "seeds: []\nscores:", 12, "seeds.values", ("at least 1",)),
+        ("scores:", "seeds: []\nscores:", 12, "seeds", ("at least 1",)),
         ("scores:", "seeds: {keys: [train.sed], values: [1]}\nscores:", 12, "seeds.train.sed", ("unknown key",)),
         ("  rows:", "  seed:", 9, "axes.seed", ("column", "table", "something else")),
         ("model.latent_dim: 2", "train.seed: 4", 6, "set.train.seed", ("every run", "change or remove")),

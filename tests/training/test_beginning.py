@@ -61,9 +61,8 @@ def undisturbed(file: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    "place", [pytest.param("begin", marks=pytest.mark.slow), "step", pytest.param("end", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["begin", "step", "end"])
 def test_a_killed_run_goes_on_to_the_same_weights(place: str, file: Path, undisturbed: Path, tmp_path: Path) -> None:
     arguments = ("--plugin", PLUGIN, "run", file, "--out", tmp_path / "run")
     assert mmt_process(*arguments, MMT_TEST_PLACE=place).status == -9

@@ -62,6 +62,7 @@ torch.Tensor.__matmul__ = through
         ({"amd": True, "cuda": True, "rounded": "float"}, ["highest", "none"]),
     ],
 )
+@pytest.mark.slow
 def test_only_exact_products_of_amd_without_cuda_are_chosen(maker: dict[str, object], settings: list[str]) -> None:
     assert in_a_fresh_process(MAKER.format(**maker)) == settings
 

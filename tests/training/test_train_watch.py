@@ -12,6 +12,7 @@ import mmtoolkit
 from facts import assert_facts
 from mmt_attributes import Label
 from mmtoolkit import Listener, Picture, RunEnd, TrainingStart, UserError
+from mmtoolkit.schema.schema import json_schema
 from mmtoolkit.training.listeners import Listeners
 from runs import SMALL, mmt, sets
 
@@ -206,3 +207,11 @@ def test_what_the_callers_own_listener_raises_reaches_the_caller() -> None:
 
     with pytest.raises(RuntimeError, match="mine"):
         Listeners(Raises(), [], print).epoch({})
+
+
+def test_the_json_schema_refers_to_watchers_also_where_none_is_installed() -> None:
+    none, one = (json_schema(mmtoolkit.load_plugins(files))["$defs"] for files in ((), (DIARY,)))
+    assert none["watcher"] == {"not": {}}  # an empty oneOf or enum is no JSON Schema
+    assert one["TrainOptions"]["properties"]["watch"]["items"] == {"$ref": "#/$defs/watcher"}
+    mapping, words = one["watcher"]["anyOf"]
+    assert (list(mapping["discriminator"]["mapping"]), words["enum"]) == (["diary"], ["diary"])

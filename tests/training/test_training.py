@@ -157,7 +157,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     def spoil(*_: object) -> None:
         if loop.progress.step == last:
             with torch.no_grad():
-                loop.network.decoders[0].get_parameter("layers.0.weight").fill_(torch.inf)
+                loop.network.decoders[0].get_parameter("network.raw.0.weight").fill_(torch.inf)
 
     loop.optimizer.register_step_post_hook(spoil)
     with pytest.raises(mmtoolkit.UserError) as error:

@@ -687,6 +687,7 @@ def test_a_table_that_changes_while_it_is_read(run: TrainedRun, new: Path, monke
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.slow
 def test_a_disk_that_is_full(run: TrainedRun, new: Path, ending: str) -> None:
     """A limit on the size of files stands in for the end of the disk."""
     out = new.with_name(f"out.{ending}")
