@@ -247,6 +247,7 @@ def test_output_that_cannot_be_written(schema: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_disk_that_is_full(schema: Path, tmp_path: Path) -> None:
     """A limit on the size of files stands in for the end of the disk."""
     out = tmp_path / "run"
@@ -417,6 +418,7 @@ def test_devices_that_are_not_here(schema: Path, tmp_path: Path) -> None:
     assert_refused(mmt("run", schema, "--device", "abacus"), "--device abacus: ", "; ", "auto, cpu or cuda")
 
 
+@pytest.mark.slow
 def test_names_that_mean_something_to_others_are_drawn_as_they_are(tmp_path: Path) -> None:
     """Dollars are mathematics to matplotlib, brackets are styles to rich, and file systems have their limits."""
     from rich.console import Console

@@ -98,6 +98,7 @@ def test_the_format_of_standard_input_may_be_named(things: Path, new: Path) -> N
     assert_facts(done.stderr.decode(), "standard input: ", "columns", "{1}")
 
 
+@pytest.mark.slow
 def test_faults_name_standard_input(things: Path, new: Path) -> None:
     done = piped(b"price,photo\n1\n", "evaluate", things, "-")
     assert_facts(done.stderr.decode(), "standard input:2: ", "; ")
@@ -117,6 +118,7 @@ def test_scores_name_standard_input(things: Path, new: Path, tmp_path: Path) -> 
     assert "mmt-" not in done.stderr.decode() + (copy / "evaluations" / "1.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_file_goes_to_standard_output(things: Path, new: Path) -> None:
     done = piped(b"", "impute", things, new, "--out", "-")
     assert done.stdout.startswith(b"id,photo")

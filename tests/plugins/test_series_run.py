@@ -41,6 +41,7 @@ def test_days_with_gaps_are_trained_with_their_label_and_filled(loads: list[dict
         assert after["day"] in {"workday", "weekend", "holiday"}
         assert before["day"] in {None, after["day"]}
         assert len(after["load"]) == 24
+        assert None not in after["load"]
         for known, number in zip(before["load"] or [None] * 24, after["load"], strict=True):
             assert known in (None, number)
         if before["load"] is None:

@@ -119,6 +119,7 @@ def test_a_model_without_the_option_says_so(tmp_path: Path) -> None:
     assert_refused(ended, ["--set model.prior: ", "mmvae", "remove it"])
 
 
+@pytest.mark.slow
 def test_a_new_kind_drops_what_it_lacks(tmp_path: Path) -> None:
     changes = sets("model.prior={kind: mixture, components: 3}", "model.prior.kind=laplace", *SMALL)
     ended = mmt("run", "fashion_mini", "--out", tmp_path / "x", *changes)

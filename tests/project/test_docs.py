@@ -89,6 +89,7 @@ def test_example_prints_what_its_page_shows(name: str) -> None:
     assert printed in shown
 
 
+@pytest.mark.slow
 def test_core_loop_learns() -> None:
     first, last = re.search(r"first ([\d.]+), last ([\d.]+)", run_example("core_loop.py")).groups()  # type: ignore[union-attr]
     assert float(last) < 0.2 * float(first)

@@ -246,6 +246,7 @@ def test_a_schema_of_extensions_is_checked(weather: Path) -> None:
 
 
 @BOTH
+@pytest.mark.slow
 def test_the_evaluators_that_ship_score_them(kind: str, run_of: Callable[[str], Path]) -> None:
     run_folder = run_of(kind)
     scores = scores_of(run_folder)
@@ -332,6 +333,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(kind: str, weather: Path, tmp_pa
     assert all(torch.equal(whole[name], in_parts[name]) for name in whole)
 
 
+@pytest.mark.slow
 def test_the_command_line_resumes_what_has_ended(run_folder: Path, weather: Path) -> None:
     before = (run_folder / "weights.safetensors").read_bytes()
     ended = with_plugins("run", weather / "weather.yaml", "--out", run_folder, "--set", "model.kind=mmvae", "--resume")

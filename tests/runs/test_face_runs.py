@@ -34,10 +34,10 @@ def faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             marks=pytest.mark.slow,
         ),
         pytest.param("vision-small", [], {"image", "edges", "mask"}, marks=pytest.mark.slow),
-        ("celeba-small", ["model.kind=cvae"], {"image"}),
+        pytest.param("celeba-small", ["model.kind=cvae"], {"image"}, marks=pytest.mark.slow),
         pytest.param("celeba-small", ["model.kind=jmvae"], {"image", "attributes"}, marks=pytest.mark.slow),
         pytest.param("celeba19-small", ["model.kind=jmvae"], {"Male"}, marks=pytest.mark.slow),
-        ("vision-small", ["model.kind=vae"], set()),
+        pytest.param("vision-small", ["model.kind=vae"], set(), marks=pytest.mark.slow),
     ],
 )
 def test_from_start_to_report(schema: str, changes: list[str], scored: set[str], tmp_path: Path) -> None:

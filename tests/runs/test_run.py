@@ -282,6 +282,7 @@ def test_resume_may_change_the_epochs_alone(folder: Path, tmp_path: Path) -> Non
     assert_facts(refused.err, f"{out}: ", "schema", "train.learning_rate", "train.epochs", "--out")
 
 
+@pytest.mark.slow
 def test_resume_where_no_run_stands_starts_one(tmp_path: Path) -> None:
     done = mmt("run", "fashion_mini", "--out", tmp_path / "new", "--resume", *sets(*SMALL, "train.epochs=1"))
     assert done.status == 0, done.err

@@ -189,6 +189,7 @@ def test_files_that_are_gone(run: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["results.json", "history.jsonl", "baselines.safetensors"])
+@pytest.mark.slow
 def test_what_follows_from_the_checkpoint_is_written_again(name: str, run: Path) -> None:
     before = (run / name).read_bytes()
     (run / name).write_bytes(before[: len(before) // 2 + 3])

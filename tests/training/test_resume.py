@@ -64,14 +64,8 @@ def assert_same_end(folder: Path, undisturbed: Path) -> None:
     assert ours == theirs
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        3,
-        pytest.param(STEPS + 1, marks=pytest.mark.slow),
-        pytest.param(2 * STEPS + 5, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("call", [3, STEPS + 1, 2 * STEPS + 5])
 def test_killed_in_mid_epoch(call: int, schema: Path, undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     arguments = ("--plugin", PLUGIN, "run", schema, "--out", folder)

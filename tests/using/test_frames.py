@@ -264,6 +264,7 @@ def test_scores_on_a_frame_are_those_on_its_file(run: TrainedRun, rows: list[dic
             assert a["value"] == pytest.approx(b["value"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_frames_are_never_imported_by_the_library() -> None:
     code = (
         "import sys, mmtoolkit.runs.run, mmtoolkit.using.frames, mmtoolkit.tables.frames\n"
