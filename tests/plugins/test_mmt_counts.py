@@ -51,8 +51,12 @@ def test_it_is_found_once_it_is_installed(installed: Environment, tmp_path: Path
     done = installed.ran("-m", "mmtoolkit", "plugins", "--json", cwd=tmp_path)
     found = json.loads(done.stdout)
     assert found["broken"] == []
-    (counts,) = [row for row in found["components"] if row["distribution"] == "mmt-counts"]
-    assert (counts["family"], counts["kind"], counts["class"]) == ("modality", "counts", "mmt_counts.Counts")
+    rows = [row for row in found["components"] if row["distribution"] == "mmt-counts"]
+    assert {(row["family"], row["kind"], row["class"]) for row in rows} == {
+        ("modality", "counts", "mmt_counts.Counts"),
+        ("likelihood", "poisson", "mmt_counts.PoissonLikelihood"),
+        ("likelihood", "negative_binomial", "mmt_counts.NegativeBinomialLikelihood"),
+    }
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +10,9 @@ import torch
 from mmt_counts import Counts, NegativeBinomialLikelihood, PoissonLikelihood
 from pydantic import ValidationError
 
-from mmtoolkit import MLP, Grid, Likelihood, Numbers, load_plugins
+from mmtoolkit import MLP, Grid, Likelihood, Numbers
 from mmtoolkit.testing import check_modality
 
-MODULE = Path(__file__).parents[1] / "mmt_counts.py"
 TWO = ("heron", "lark")
 LARGEST = 2**53
 POISSON, NEGATIVE_BINOMIAL = PoissonLikelihood(), NegativeBinomialLikelihood()
@@ -90,9 +88,7 @@ def test_typical_counts_are_learned() -> None:
 
 
 def test_old_options_stay_valid() -> None:
-    plugins = load_plugins([MODULE])
-    read = {"likelihood": "poisson", "hidden": 32, "typical": [4.0]}
-    counts = Counts.model_validate(read, context={"plugins": plugins})
+    counts = Counts.model_validate({"likelihood": "poisson", "hidden": 32, "typical": [4.0]})
     assert (counts.likelihood.kind, counts.network) == ("poisson", MLP(width=32, depth=1, decoder_depth=1))
     assert "hidden" not in counts.model_dump()
     with pytest.raises(ValidationError, match="hidden is given here and in network"):
