@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 from torch import Tensor
+from torch.nn import functional as F
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Modality, Model, Network, Part, Prior
@@ -90,8 +91,9 @@ class _Plan(NamedTuple):
     kept: Tensor  # the products' pairs in (S B)
     alone: Tensor  # the pairs of one alone, among the slots
     noise: Tensor  # every pair in (terms B)
-    chosen: list[Tensor]  # for each modality, the pairs whose term reconstructs it
-    places: list[Tensor]  # and where the row of each stands among those that have the modality
+    targets: Tensor  # the pairs whose term reconstructs a modality, those of each modality in turn
+    counts: list[int]  # how many there are of each modality
+    places: Tensor  # where the row of each target stands among those that have the modality
 
 
 def _plan(present: Tensor, subsets: Tensor, device: torch.device) -> _Plan:
@@ -106,9 +108,12 @@ def _plan(present: Tensor, subsets: Tensor, device: torch.device) -> _Plan:
     alone = terms.alone.T.flatten()[slots].nonzero().squeeze(1)
     rows = torch.cat([kept, slots[alone]]) % size
     noise = torch.cat([torch.where(kept < size, kept, kept + m * size), size + slots[alone]])
-    ends = [len(kept), *(len(kept) + terms.alone.sum(0).cumsum(0)).tolist()]
-    chosen = [torch.cat([pairs[:, i].nonzero().squeeze(1), torch.arange(ends[i], ends[i + 1])]) for i in range(m)]
-    places = [(present[:, i].cumsum(0) - 1)[rows[chosen[i]]] for i in range(m)]
+    # Each pair of one alone reconstructs the modality of its slot.
+    owners = slots.index_select(0, alone).div(size, rounding_mode="floor")
+    reconstructs = torch.cat([pairs, F.one_hot(owners, m).bool()]).T  # (M, pairs)
+    owners, targets = reconstructs.nonzero().unbind(1)
+    ranks = (present.cumsum(0) - 1).flatten()  # of (B M)
+    places = ranks.index_select(0, rows.index_select(0, targets) * m + owners)
     return _Plan(
         scored=int(terms.joint.sum()),
         members=sent(members.permute(0, 2, 1), device),
@@ -116,8 +121,9 @@ def _plan(present: Tensor, subsets: Tensor, device: torch.device) -> _Plan:
         kept=sent(kept, device),
         alone=sent(alone, device),
         noise=sent(noise, device),
-        chosen=[sent(index, device) for index in chosen],
-        places=[sent(index, device) for index in places],
+        targets=sent(targets, device),
+        counts=reconstructs.sum(1).tolist(),
+        places=sent(places, device),
     )
 
 
@@ -128,6 +134,9 @@ class MVAENetwork(Network):
     (subset, row) pairs whose subset holds its modality.
     """
 
+    weights: Tensor
+    """λ of each modality, (M,) float64."""
+
     def __init__(
         self,
         modalities: Mapping[str, Modality],
@@ -137,6 +146,8 @@ class MVAENetwork(Network):
     ) -> None:
         super().__init__(modalities, latent_dim, prior=prior)
         self._prior_expert = isinstance(self.prior, StandardNormal)
+        weights = torch.tensor([modality.weight for modality in modalities.values()], dtype=torch.float64)
+        self.register_buffer("weights", weights, persistent=False)
         self.subset_options = subsets
         self._last_plan: tuple[object, _Plan] | None = None
 
@@ -187,24 +198,24 @@ class MVAENetwork(Network):
 
         count = max(plan.scored, 1)
         kl = self.prior.kl(q, noise).sum() / count
-        loss = beta * kl
-        parts: dict[str, Tensor] = {}
-        log_probs = self._log_probs(batch, plan, z)
-        for name, modality in self.modalities.items():
-            log_prob = log_probs[name] / count if name in log_probs else torch.zeros_like(kl)
-            loss = loss - modality.weight * log_prob
-            parts[f"log p({name})"] = log_prob.detach()
-        return loss, {**parts, "KL": kl.detach()}
+        log_probs = self._log_probs(batch, plan, z) / count
+        loss = beta * kl - (self.weights * log_probs).sum()
+        names = [f"log p({name})" for name in self.modalities]
+        return loss, {**dict(zip(names, log_probs.detach().unbind(), strict=True)), "KL": kl.detach()}
 
-    def _log_probs(self, batch: Batch, plan: _Plan, z: Tensor) -> dict[str, Tensor]:
-        """Log p(x | z) of each modality, summed over the pairs whose term reconstructs it; none where there is none."""
-        sums: dict[str, Tensor] = {}
-        for i, name in enumerate(self.modalities):
-            if len(plan.chosen[i]):
-                drawn = z.index_select(0, plan.chosen[i])
-                x = batch.value(name).index_select(0, plan.places[i])
-                sums[name] = self.decoders.of(name)(drawn).log_prob(x).sum()
-        return sums
+    def _log_probs(self, batch: Batch, plan: _Plan, z: Tensor) -> Tensor:
+        """Log p(x | z) of each modality, summed over the pairs whose term reconstructs it: (M,); 0 if there is none."""
+        # One selection for all modalities: its gradient is one sum, not a sum of M as large as z.
+        draws = z.index_select(0, plan.targets).split(plan.counts)
+        places = plan.places.split(plan.counts)
+        sums = []
+        for name, drawn, place in zip(self.modalities, draws, places, strict=True):
+            if len(place):
+                p = self.decoders.of(name)(drawn)
+                sums.append(p.log_prob(batch.value(name).index_select(0, place)).sum())
+            else:
+                sums.append(z.new_zeros(()))
+        return torch.stack(sums)
 
     def _planned(self, present: Tensor, subsets: Tensor, device: torch.device) -> _Plan:
         """The plan of a step; the last one where nothing changed, as in every step on complete data."""
@@ -215,9 +226,10 @@ class MVAENetwork(Network):
 
     def _experts(self, batch: Batch) -> Gaussian:
         """The experts of the present (modality, row) pairs, each modality encoded once: (n, D)."""
-        experts = [expert for name in self.modalities if (expert := self.expert(name, batch)) is not None]
-        if experts:
-            return _joined(*experts)
+        parameters = [self.encoders.of(name)(batch.value(name)) for name in self.modalities if len(batch.rows(name))]
+        if parameters:
+            mean, logvar = torch.cat(parameters).chunk(2, dim=-1)
+            return Gaussian(mean, logvar)
         blank = next(self.parameters()).new_zeros(0, self.latent_dim).to(batch.device)
         return Gaussian(blank, blank)
 
