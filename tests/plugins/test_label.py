@@ -141,11 +141,11 @@ def test_many_classes_are_not_all_shown() -> None:
 
 def test_the_text_of_a_fault_is_composed_when_it_is_read() -> None:
     many = Label(classes=tuple(f"T{n}" for n in range(8000)))
-    start = time.monotonic()
+    start = time.process_time()
     column = many.parse_column([f"X{n}" for n in range(3000)])
     assert (len(column.faults), list(column.faults)[:2]) == (3000, [0, 1])
     assert "'X7' is none of the 8000 classes" in column.faults[7]
-    assert time.monotonic() - start < 2  # 0.02 s; 26 s with all texts
+    assert time.process_time() - start < 2  # 0.02 s; 26 s with all texts
 
 
 def test_a_cell_of_several_values_is_named() -> None:

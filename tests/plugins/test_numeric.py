@@ -138,9 +138,9 @@ def test_columns_that_are_arrays() -> None:
 def test_many_are_read_fast() -> None:
     numbers = np.random.default_rng(0).normal(size=200_000)
     for cells in (numbers, numbers.tolist(), list(map(str, numbers)), [None, *numbers.tolist()]):
-        start = time.monotonic()
+        start = time.process_time()
         assert HEIGHT.parse_column(cells).present.sum() == 200_000
-        assert time.monotonic() - start < 1.5  # 0.16 s at most on an idle core
+        assert time.process_time() - start < 1.5  # 0.16 s at most on an idle core
 
 
 FINITE = st.floats(-1e50, 1e50) | st.integers(-(10**9), 10**9)

@@ -124,7 +124,8 @@ def test_a_single_process_reports_its_share(start: Callable[..., Outcomes]) -> N
     shares: list[float] = []
     ((_, outcome),) = start("short", jobs=1, shares=shares)
     assert outcome.notes == ("5 threads",)
-    assert (shares[0], shares[-1]) == (0, 0.25)
+    assert set(shares) <= {0, 0.25}  # a loaded machine may look only once
+    assert shares[-1] == 0.25
 
 
 def test_ctrl_c_waits_until_every_run_has_written_its_checkpoint(

@@ -14,7 +14,7 @@ from known_cells import FORMATS, case
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32))
 def test_known_cells_stay_and_fills_are_values_of_their_column(name: str, seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
