@@ -49,6 +49,8 @@ class Entries(Distribution):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """The log-probability, summed over the known numbers of each row: (N,), nats."""
+        if self.single:
+            return self.base.log_prob(x.unsqueeze(1)).squeeze(1)
         values, known = split_entries(x, self.single)
         # At 0 a density may overflow, and gradients become NaN in spite of the mask. At its mean it is finite.
         log_probs = self.base.log_prob(torch.where(known, values, self.base.mean.detach().to(values)))

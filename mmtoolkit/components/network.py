@@ -29,10 +29,13 @@ class ByName(nn.ModuleList):
     def __init__(self, modules: Mapping[str, nn.Module]) -> None:
         super().__init__(modules.values())
         self.names = tuple(modules)
+        self._places = {name: str(place) for place, name in enumerate(modules)}
 
     def of(self, name: str) -> nn.Module:
         """The network of a modality."""
-        return self[self.names.index(name)]
+        network = self._modules[self._places[name]]  # many times quicker than by an index
+        assert network is not None
+        return network
 
 
 class Network(nn.Module, ABC):

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+import torch
 from pydantic import ValidationError, ValidationInfo, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from torch import Tensor, nn
@@ -160,16 +161,20 @@ class FormEncoder(nn.Module):
         network: from there, and from a condition if there is one, to features (N, width).
     """
 
+    like: Tensor
+
     def __init__(self, reader: nn.Module, network: nn.Module) -> None:
         super().__init__()
         self.reader = reader
         self.network = network
+        # Its type is that of the network, also after `to`; to look for a parameter would take as long as a layer.
+        self.register_buffer("like", torch.empty(0), persistent=False)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Features (N, width)."""
         read = self.reader(x)
         if read.is_floating_point():
-            read = read.to(next(self.network.parameters()).dtype)  # numbers are read in float64
+            read = read.to(self.like.dtype)  # numbers are read in float64
         features: Tensor = self.network(read) if condition is None else self.network(read, condition)
         return features
 

@@ -57,10 +57,16 @@ class Batch:
         }
         self._beside: Container[str] = ()
         self._tiled: dict[str, Tensor] = {}
+        self._present: Tensor | None = None
 
     @classmethod
     def of_present(
-        cls, size: int, values: Mapping[str, Tensor], rows: Mapping[str, Tensor], beside: Container[str] = ()
+        cls,
+        size: int,
+        values: Mapping[str, Tensor],
+        rows: Mapping[str, Tensor],
+        beside: Container[str] = (),
+        present: Tensor | None = None,
     ) -> Batch:
         """A batch from present rows only.
 
@@ -69,10 +75,11 @@ class Batch:
             values: for each modality, values (N, *event).
             rows: their rows (N,), ascending.
             beside: the names that no model sees.
+            present: (B, M) bool, on the host, which follows from `rows`, if you have it already.
         """
         batch = cls.__new__(cls)
         batch.size, batch._values, batch._rows, batch._beside = size, dict(values), dict(rows), beside
-        batch._tiled = {}
+        batch._tiled, batch._present = {}, present
         return batch
 
     @property
@@ -83,10 +90,13 @@ class Batch:
     @property
     def present(self) -> Tensor:
         """(B, M) bool, on the host."""
+        if self._present is not None:
+            return self._present
         names = self.names
         present = torch.zeros(self.size, len(names), dtype=torch.bool)
         for m, name in enumerate(names):
             present[self._rows[name], m] = True
+        self._present = present
         return present
 
     @property

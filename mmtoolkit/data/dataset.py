@@ -61,11 +61,13 @@ class Split:
             stored = sent(stored.index_select(0, sent(own, stored.device)), device)
             keys = None if redraw and modality.redraws else sent(own + self._first_key, device)
             values[name] = modality.prepare(stored, None, keys) if len(own) else _empty(modality, device)
+        beside = _unmodelled(self.modalities)
         return Batch.of_present(
             len(rows),
             values,
             dict(zip(self.modalities, places.split(counts), strict=True)),
-            _unmodelled(self.modalities),
+            beside,
+            None if beside else present,
         )
 
     @property

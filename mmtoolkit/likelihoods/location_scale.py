@@ -192,4 +192,4 @@ class Standard(nn.Module):
 
     def restored(self, raw: Tensor) -> Tensor:
         """Values from standardised ones (N, *places): shift + scale * raw."""
-        return self.shift.to(raw.dtype) + self.scale.to(raw.dtype) * raw
+        return torch.addcmul(self.shift.to(raw.dtype), self.scale.to(raw.dtype), raw)

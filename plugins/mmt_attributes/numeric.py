@@ -325,12 +325,17 @@ class Standardised(nn.Module):
             # Not saved with the weights: the options keep them.
             self.register_buffer(name, torch.tensor(numbers, dtype=torch.float64), persistent=False)
         self.codec = modality.codec
-        self.read = modality.read
+        self.read, self.read_known = modality.read, modality.likelihood.read
         self.farthest = _FARTHEST_OF_ROBUST if modality.likelihood.robust else _FARTHEST
 
     def forward(self, x: Tensor) -> Tensor:
         """From (N,) or (N, 2, K) to (N, K) or (N, 2 K), float64."""
+        if self.codec.single:  # a value is known; a small layer takes no longer than to look for what is not
+            return self._standardised(self.read_known(x.double().unsqueeze(1)))
         values, known = self.codec.split(x.double())
-        # Cut off where it is far out in any case, so that no feature overflows.
-        read = ((self.read(values, known) - self.mean) / self.std).clamp(-self.farthest, self.farthest)
+        read = self._standardised(self.read(values, known))
         return self.codec.features(torch.where(known, read, torch.zeros_like(read)), known)
+
+    def _standardised(self, read: Tensor) -> Tensor:
+        """Cut off where it is far out in any case, so that no feature overflows."""
+        return ((read - self.mean) / self.std).clamp(-self.farthest, self.farthest)
