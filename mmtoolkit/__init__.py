@@ -144,6 +144,10 @@ if TYPE_CHECKING:
     from mmtoolkit.training.progress import TrainingOutcome as TrainingOutcome
     from mmtoolkit.training.trainer import Trainer as Trainer
     from mmtoolkit.using.imputing import ImputeSummary as ImputeSummary
+    from mmtoolkit.watchers import CSV as CSV
+    from mmtoolkit.watchers import MLflow as MLflow
+    from mmtoolkit.watchers import TensorBoard as TensorBoard
+    from mmtoolkit.watchers import WandB as WandB
 else:
     from mmtoolkit.base.lazy import lazy_names
 

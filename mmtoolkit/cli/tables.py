@@ -8,8 +8,9 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from mmtoolkit.base.score_names import entry_name
 from mmtoolkit.base.words import number
-from mmtoolkit.runs.scores import entry_name, score_columns
+from mmtoolkit.runs.scores import score_columns
 
 # The characters of a name before it wraps, and those between two columns.
 _NAME, _GAP = 28, 3

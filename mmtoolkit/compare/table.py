@@ -14,9 +14,9 @@ from typing import Any
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import check_free, make_folder, write_text
+from mmtoolkit.base.score_names import entry_name
 from mmtoolkit.base.words import number, one_line, shorten
 from mmtoolkit.compare.comparison import Cell, Comparison, Row
-from mmtoolkit.runs.scores import entry_name
 
 LEGEND = "* best, ≈ not significantly different from the best (5 %), ≠ significantly different, ? no standard error"
 _MARKS = {"alone": "", "best": "*", "level": "≈", "worse": "≠", "untested": "?", "unranked": ""}

@@ -52,6 +52,8 @@ class TrainingStart:
         done: the number of epochs that are complete already; 0 unless the run is resumed.
         steps: the number of steps in an epoch.
         rows: the number of training rows in an epoch.
+        done_steps: the number of steps, over all epochs, that are complete already; those after them, which a killed
+            run may have shown, come again with the same values.
     """
 
     folder: Path
@@ -60,6 +62,7 @@ class TrainingStart:
     done: int
     steps: int
     rows: int
+    done_steps: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +72,12 @@ class RunEnd:
     Attributes:
         results: the content of results.json; None if the run did not finish.
         fault: why the run did not finish, in words; None if it did.
+        interrupted: whether it was stopped by Ctrl-C.
     """
 
     results: Mapping[str, Any] | None = None
     fault: str | None = None
+    interrupted: bool = False
 
 
 class BasicListener(Protocol):
@@ -91,9 +96,9 @@ class BasicListener(Protocol):
 class Listener:
     """Hears what happens in a run, in the process that trains. Override what you need; the other methods do nothing.
 
-    A listener hears `begin` once, `look` and `epoch` in training, `picture` once training has ended, and `end` last,
-    also if the run is interrupted or fails. After a kill it hears no `end`. A resumed run has a new listener, whose
-    `begin` says how many epochs are done.
+    A listener hears `begin` once, `steps`, `look` and `epoch` in training, `picture` once training has ended, and `end`
+    last, also if the run is interrupted or fails. A run draws pictures in training too if the listener wants them.
+    After a kill it hears no `end`. A resumed run has a new listener, whose `begin` says how much is done.
     """
 
     def begin(self, start: TrainingStart) -> None:
@@ -108,6 +113,15 @@ class Listener:
             means: the loss and its parts, in nats, averaged over the epoch's rows so far.
         """
 
+    def steps(self, steps: Mapping[int, Mapping[str, float]]) -> None:
+        """Called before each look and at the end of an epoch, with all steps since the last call.
+
+        Args:
+            steps: number of the step over all epochs, from 1 -> name -> value: the loss and its parts, in nats,
+                averaged over the rows of the step, and what the optimiser used. In a run on several devices, the rows
+                are those of the main process. A value that is not finite ends the run. Do not change it.
+        """
+
     def epoch(self, line: dict[str, Any]) -> None:
         """Called at the end of an epoch.
 
@@ -115,8 +129,18 @@ class Listener:
             line: the epoch's line of history.jsonl. Do not change it.
         """
 
+    def wants_pictures(self, epoch: int) -> bool:
+        """Whether to draw samples and reconstructions now, by the weights after this epoch. By default never.
+
+        Drawing takes time, in which training stops. It changes no weights.
+        """
+        return False
+
     def picture(self, picture: Picture) -> None:
-        """Called for each picture that `run` draws after training, before it is saved. A `Trainer` draws none."""
+        """Called for each picture that `run` draws after training, before it is saved, and for those it wanted before.
+
+        Do not change its figure. A `Trainer` that you use alone draws none, unless you pass it `draw`.
+        """
 
     def end(self, end: RunEnd) -> None:
         """Called when `run` ends, however it ends. A `Trainer` that you use alone does not call it."""

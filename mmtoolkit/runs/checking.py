@@ -12,6 +12,7 @@ from mmtoolkit.components import ByName
 from mmtoolkit.data.dataset import Dataset, prepare
 from mmtoolkit.data.summary import summary
 from mmtoolkit.schema.schema import Schema
+from mmtoolkit.training.listeners import check_watchers
 from mmtoolkit.training.networks import build, generated_batch, parameter_counts, unused_rows, usable_rows
 
 _ROWS = 4
@@ -37,8 +38,9 @@ def check(schema: Schema, report: Callable[[str], None]) -> tuple[dict[str, Any]
     You get shapes and parameter counts without the data too, unless a modality must learn an option from it.
 
     Raises:
-        UserError: the networks cannot be built, or a modality must learn from data that has a fault.
+        UserError: the networks or a watcher cannot be built, or a modality must learn from data that has a fault.
     """
+    check_watchers(schema.train.watch)
     dataset: Dataset | None = None
     fault: UserError | None = None
     try:

@@ -73,8 +73,7 @@ def _drawings(run: TrainedRun, latent: Mapping[str, Any]) -> Iterator[Drawing]:
         return None if figure is None else describe(figure)
 
     yield Drawing(ROWS_OF_DATA, True, lambda: described(_rows_of_data, cells(run, "train")))
-    if run.history:
-        yield Drawing("learning_curves", False, lambda: _curves(learning_curves(run.history)))
+    yield Drawing("learning_curves", False, lambda: _curves(learning_curves(run.history)) if run.history else None)
     if offers(model, ()):
         panels = sum(modalities[name].picture for name in model.targets)
         count = max(COLUMNS, _PANELS // max(panels, 1))
@@ -89,6 +88,18 @@ def _drawings(run: TrainedRun, latent: Mapping[str, Any]) -> Iterator[Drawing]:
         yield Drawing(f"from_{safe_name(name, place)}", True, draw)
     if len(latent["means"]) > 1:
         yield Drawing(_LATENT, False, lambda: _latent(latent_space(latent)))
+
+
+def pictures_in_training(run: TrainedRun) -> Iterator[Picture]:
+    """Draw what shows how far training has come: samples, and rows with their reconstructions.
+
+    Args:
+        run: its networks are those in training, in evaluation mode; its folder needs no results yet.
+    """
+    whole = "from_all" if len(run.model.inputs) > 1 else "from_"
+    for drawing in _drawings(run, {"means": []}):
+        if drawing.stem.startswith(("samples", whole)) and (picture := drawing.draw()) is not None:
+            yield picture
 
 
 def redraw(run: TrainedRun) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,14 +14,16 @@ from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import make_folder, replacing, sweep, write_json, write_text
-from mmtoolkit.components import Network
+from mmtoolkit.components import Network, Picture
 from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.components.watcher import BasicListener
 from mmtoolkit.data.dataset import Dataset, prepare
 from mmtoolkit.runs.folder import holds_run
 from mmtoolkit.runs.provenance import provenance
 from mmtoolkit.runs.resuming import check_schema, resumed_record
+from mmtoolkit.runs.trained import TrainedRun
 from mmtoolkit.schema.schema import Schema
+from mmtoolkit.training.listeners import check_watchers
 from mmtoolkit.training.networks import build, unused_rows, usable_rows
 from mmtoolkit.training.trainer import Trainer
 
@@ -78,18 +80,27 @@ def prepare_run(
         say: prints a line for the user.
 
     Raises:
-        UserError: the data has faults, this model cannot give a score of the schema, a resumed run changed too much,
-            or its checkpoint is damaged.
+        UserError: the data has faults, this model cannot give a score of the schema, a watcher cannot be built, a
+            resumed run changed too much, or its checkpoint is damaged.
     """
+    check_watchers(schema.train.watch)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     dataset, resolved = _data(schema, fabric, say)
     if resumes:
         check_schema(folder, resolved, plugins)
     network = _network(resolved, dataset, say)
-    trainer = Trainer(network, dataset, resolved.train, folder, fabric, watcher, resolved, say)
+    baselines = dataset.baselines()
+    main = fabric.is_global_zero
+    run = TrainedRun(folder, resolved, network, fabric.device, baselines, plugins, say, main, dataset)
+
+    def draw() -> Iterator[Picture]:
+        from mmtoolkit.runs.pictures import pictures_in_training  # few runs draw in training
+
+        return pictures_in_training(run)
+
+    trainer = Trainer(network, dataset, resolved.train, folder, fabric, watcher, resolved, say, draw)
     if resumes and trainer.resume():
         say(f"going on after epoch {trainer.progress.epoch}, step {trainer.progress.step}")
-    baselines = dataset.baselines()
     record = provenance(resolved, plugins, fabric.device, precision, fabric.world_size, started)
     if resumes:
         record = resumed_record(folder, record)

@@ -11,6 +11,7 @@ from typing import Any
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import write_text
+from mmtoolkit.base.score_names import entry_name
 from mmtoolkit.base.words import number, short_listing
 from mmtoolkit.runs.cross_modal import from_others, matrix
 from mmtoolkit.runs.folder import (
@@ -25,7 +26,7 @@ from mmtoolkit.runs.folder import (
     schema_text,
 )
 from mmtoolkit.runs.pictures import ROWS_OF_DATA
-from mmtoolkit.runs.scores import entry_name, score_columns
+from mmtoolkit.runs.scores import score_columns
 
 _QUALITY = 90
 

@@ -64,7 +64,8 @@ def run(
         try:
             trained = finish_run(prepared, train_run(prepared), figures)
         except BaseException as error:
-            prepared.trainer.listener.end(RunEnd(fault=_fault(error)))
+            stopped = isinstance(error, KeyboardInterrupt)
+            prepared.trainer.listener.end(RunEnd(fault=_fault(error), interrupted=stopped))
             raise
         if trained.main_process:
             prepared.trainer.listener.end(RunEnd(results=trained.results))

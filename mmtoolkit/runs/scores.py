@@ -1,22 +1,11 @@
-"""Names and columns for tables of scores."""
+"""Columns for tables of scores."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from mmtoolkit.base.words import short_listing
-
 # The entry's name has these, the evaluator's options have these, or only code reads them.
 _HIDDEN = {"target", "given", "proposal", "metric", "samples", "marginal", "better"}
-
-
-def entry_name(result: dict[str, Any]) -> str:
-    """Name a result: `label from image: accuracy`, or for a density `log p(label | image), z from image`."""
-    target, given = short_listing(result["target"]), short_listing(result["given"])
-    if "proposal" in result:
-        return f"log p({target}{given and f' | {given}'}), z from {short_listing(result['proposal']) or 'the prior'}"
-    metric = f": {result['metric']}" if result.get("metric") else ""
-    return f"{target} from {given or 'nothing'}{metric}"
 
 
 def score_columns(results: list[dict[str, Any]]) -> list[str]:

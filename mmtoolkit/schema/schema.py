@@ -147,9 +147,6 @@ def json_schema(plugins: Plugins) -> dict[str, Any]:
                 if issubclass(component, Parted):
                     properties.update({option: _moved_to(part) for option, part in component.moved.items()})
         words = [kind for kind, component in plugins.of_family(cls.family).items() if not _needs_options(component)]
-        if not kinds:
-            definitions[cls.family] = {"not": {}}  # nothing is valid there
-            continue
         mapping = {
             "discriminator": {"mapping": kinds, "propertyName": "kind"},
             "oneOf": [{"$ref": reference} for reference in kinds.values()],

@@ -56,6 +56,8 @@ def events_are_heard_in_order(subject: Subject) -> Iterator[str]:
             listener.begin(_start(folder))
             for epoch in range(1, _EPOCHS + 1):
                 yield from _epoch(listener, epoch, bound)
+            if not isinstance(listener.wants_pictures(1), bool):
+                yield "wants_pictures: must return True or False"
             listener.picture(_picture())
             listener.end(RunEnd(results=copy.deepcopy(_RESULTS)))
 
@@ -66,6 +68,7 @@ def a_resumed_run_is_heard(subject: Subject) -> Iterator[str]:
         killed = subject.watcher.build()
         killed.begin(_start(folder))
         yield from _epoch(killed, 1, -3.5)
+        killed.steps({_STEPS + 1: _values()})
         killed.look(2, 1, _means())
         for done in (1, 2):
             resumed = subject.watcher.build()
@@ -83,7 +86,7 @@ def a_run_that_fails_is_heard(subject: Subject) -> Iterator[str]:
             listener.begin(_start(folder))
             for epoch in range(1, epochs + 1):
                 yield from _epoch(listener, epoch, None)
-            listener.end(RunEnd(fault="interrupted"))
+            listener.end(RunEnd(fault="interrupted", interrupted=True))
 
 
 def generators_stay(subject: Subject) -> Iterator[str]:
@@ -98,16 +101,29 @@ def generators_stay(subject: Subject) -> Iterator[str]:
 def _epoch(listener: Listener, epoch: int, bound: float | None) -> Iterator[str]:
     """The events of an epoch, and a sentence for each of their facts that the listener changes."""
     means, line = _means(), _line(epoch, bound)
-    for step in range(1, _STEPS + 1):
-        listener.look(epoch, step, means)
+    done = (epoch - 1) * _STEPS
+    steps = {done + step: _values() for step in range(1, _STEPS)}
+    unchanged = copy.deepcopy(steps)
+    listener.steps(steps)
+    listener.look(epoch, _STEPS - 1, means)
+    listener.steps({done + _STEPS: _values()})
     listener.epoch(line)
-    for what, now, was in (("look: means", means, _means()), ("epoch: line", line, _line(epoch, bound))):
+    for what, now, was in (
+        ("steps: values", steps, unchanged),
+        ("look: means", means, _means()),
+        ("epoch: line", line, _line(epoch, bound)),
+    ):
         if now != was:
             yield f"{what} must stay as they are, since the run uses them, but changed; copy them first"
 
 
 def _means() -> dict[str, float]:
     return {"loss": 4.0, "log p(label)": -3.0, "KL": 1.0}
+
+
+def _values() -> dict[str, float]:
+    """What is known of a step."""
+    return {**_means(), "learning_rate": 0.001, "beta": 0.5}
 
 
 def _line(epoch: int, bound: float | None) -> dict[str, Any]:
@@ -126,7 +142,9 @@ def _line(epoch: int, bound: float | None) -> dict[str, Any]:
 
 def _start(folder: Path, done: int = 0) -> TrainingStart:
     """The start of a run whose schema is not known."""
-    return TrainingStart(folder=folder, schema=None, epochs=_EPOCHS, done=done, steps=_STEPS, rows=_ROWS)
+    return TrainingStart(
+        folder=folder, schema=None, epochs=_EPOCHS, done=done, steps=_STEPS, rows=_ROWS, done_steps=done * _STEPS
+    )
 
 
 def _picture() -> Picture:
@@ -139,9 +157,11 @@ def _picture() -> Picture:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """A run folder that is removed afterwards."""
+    """A run folder that is removed afterwards, with what a watcher writes beside it."""
     with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
+        run = Path(folder) / "run"
+        run.mkdir()
+        yield run
 
 
 CHECKS = (

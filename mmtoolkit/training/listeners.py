@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -27,7 +27,10 @@ class Listeners(Listener):
 
     def __init__(self, listener: BasicListener | None, watchers: Sequence[Watcher], say: Callable[[str], None]) -> None:
         watched = [_Watched(watcher, place, say) for place, watcher in enumerate(watchers)]
-        self.all: list[Listener] = [_completed(listener), *watched]
+        # The caller's own is the last, since what it raises is raised here. Besides, a watcher that is slow to begin
+        # then delays no progress bar.
+        self.all: list[Listener] = [*watched, _completed(listener)]
+        self.say = say
 
     def begin(self, start: TrainingStart) -> None:
         """Pass it on."""
@@ -39,10 +42,29 @@ class Listeners(Listener):
         for listener in self.all:
             listener.look(epoch, step, means)
 
+    def steps(self, steps: Mapping[int, Mapping[str, float]]) -> None:
+        """Pass it on, if there is a step."""
+        for listener in self.all if steps else ():
+            listener.steps(steps)
+
     def epoch(self, line: dict[str, Any]) -> None:
         """Pass it on."""
         for listener in self.all:
             listener.epoch(line)
+
+    def draw(self, epoch: int, draw: Callable[[], Iterable[Picture]]) -> None:
+        """Draw pictures for the listeners that want some after this epoch; if drawing fails, say so."""
+        wanting = [listener for listener in self.all if listener.wants_pictures(epoch)]
+        if not wanting:
+            return
+        try:
+            pictures = list(draw())
+        except Exception as error:
+            self.say(f"the pictures after epoch {epoch} cannot be drawn: {error_with_class(error)}; the run goes on")
+            return
+        for picture in pictures:
+            for listener in wanting:
+                listener.picture(picture)
 
     def picture(self, picture: Picture) -> None:
         """Pass it on."""
@@ -51,8 +73,13 @@ class Listeners(Listener):
 
     def end(self, end: RunEnd) -> None:
         """Pass it on."""
-        for listener in reversed(self.all):  # the caller's own last, since what it raises is raised here
+        for listener in self.all:
             listener.end(end)
+
+
+def check_watchers(watchers: Sequence[Watcher]) -> None:
+    """Raise what stops a watcher from being built, such as a package that is not installed, before any work."""
+    Listeners(None, watchers, lambda line: None)
 
 
 class _Watched(Listener):
@@ -79,8 +106,16 @@ class _Watched(Listener):
     def look(self, epoch: int, step: int, means: dict[str, float]) -> None:
         self._try("look", lambda: self.listener.look(epoch, step, dict(means)))
 
+    def steps(self, steps: Mapping[int, Mapping[str, float]]) -> None:
+        self._try("steps", lambda: self.listener.steps(steps))
+
     def epoch(self, line: dict[str, Any]) -> None:
         self._try("epoch", lambda: self.listener.epoch(line))
+
+    def wants_pictures(self, epoch: int) -> bool:
+        answers: list[bool] = []
+        self._try("wants_pictures", lambda: answers.append(self.listener.wants_pictures(epoch)))
+        return any(answers)
 
     def picture(self, picture: Picture) -> None:
         self._try("picture", lambda: self.listener.picture(picture))

@@ -7,7 +7,7 @@ import math
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -20,8 +20,8 @@ from torch import Tensor
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import replacing, write_text
 from mmtoolkit.base.seeds import seed_for
-from mmtoolkit.components import Network
-from mmtoolkit.components.watcher import BasicListener, Listener, RunSchema, TrainingStart
+from mmtoolkit.components import Network, Picture
+from mmtoolkit.components.watcher import BasicListener, RunSchema, TrainingStart
 from mmtoolkit.data.dataset import Dataset, Split
 from mmtoolkit.schema.train import TrainOptions
 from mmtoolkit.training.beginning import TrainingBatches, learn
@@ -58,6 +58,8 @@ class Trainer:
         watcher: receives the progress of training, besides the watchers of `options.watch`. By default nobody.
         schema: the schema of the run, for the watchers.
         say: receives a line about a watcher that fails.
+        draw: draws the pictures that a watcher wants in training, by the weights as they are; by default there are
+            none. The network is in evaluation mode.
     """
 
     def __init__(
@@ -70,10 +72,11 @@ class Trainer:
         watcher: BasicListener | None = None,
         schema: RunSchema | None = None,
         say: Callable[[str], None] = warnings.warn,
+        draw: Callable[[], Iterable[Picture]] = tuple,
     ) -> None:
         self.network, self.options, self.folder, self.fabric = network, options, folder, fabric
-        self.schema = schema
-        self.listener: Listener = Listeners(watcher, options.watch, say) if fabric.is_global_zero else Listener()
+        self.schema, self.draw = schema, draw
+        self.listener = Listeners(watcher, options.watch, say) if fabric.is_global_zero else Listeners(None, (), say)
         self.train = self._resident(dataset.splits["train"].modelled)
         valid = dataset.splits["valid"].modelled if "valid" in dataset.splits else None
         self.valid = self._resident(valid) if valid is not None and network.usable(valid.present).any() else None
@@ -109,6 +112,7 @@ class Trainer:
             done=self.progress.epoch,
             steps=self.steps,
             rows=self.epochs.size,
+            done_steps=self.progress.epoch * self.steps + self.progress.step,
         )
         self.listener.begin(start)
         if not self.begun:
@@ -168,6 +172,7 @@ class Trainer:
 
         def settle() -> None:
             """Update the progress; raise if something was not finite."""
+            self.listener.steps(tally.steps())
             self._check(tally)
             progress.sums = tally.totals()
             progress.seconds = before + time.monotonic() - started
@@ -177,7 +182,8 @@ class Trainer:
             seed_generators(seed_for("step", options.seed, step, self.fabric.global_rank), self.fabric.device)
             rows = order[progress.step * options.batch_size :][: options.batch_size]
             batch = self.train.batch(rows, self.fabric.device, redraw=True)
-            loss, parts = self.wrapped(batch, self._beta(step))
+            beta = self._beta(step)
+            loss, parts = self.wrapped(batch, beta)
             if loss.requires_grad:
                 self.fabric.backward(loss)
                 if options.gradient_clip is not None:
@@ -187,7 +193,8 @@ class Trainer:
                     )
                 self.optimizer.step()
                 self.optimizer.zero_grad(set_to_none=True)
-            tally.add(loss, parts, len(rows), step)
+            facts = {"learning_rate": self.options.learning_rate, "beta": beta}
+            tally.add(loss, parts, len(rows), step, facts)
             progress.step += 1
             progress.rows += len(rows)
             now = time.monotonic()
@@ -240,6 +247,8 @@ class Trainer:
         line["overhead_seconds"] = round(time.monotonic() - started, 3)
         self._write_history()
         self.listener.epoch(line)
+        self.network.eval()  # the next epoch begins in training mode
+        self.listener.draw(progress.epoch, self.draw)
 
     def _order(self, epoch: int) -> Tensor:
         """This process's share of the epoch's rows, in order. The first rows repeat if needed to make shares equal."""

@@ -17,7 +17,7 @@ import mmtoolkit
 
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "mmtoolkit"
-BUILT_IN = {"architectures", "likelihoods", "priors", "models", "sources", "evaluators"}
+BUILT_IN = {"architectures", "likelihoods", "priors", "models", "sources", "evaluators", "watchers"}
 OPEN = {"base", "core", "tables", "components", "figures", "priors", "architectures", "likelihoods"}
 """The packages that built-in components may use, beside their own."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,6 +65,21 @@ class PopsLoss(Listener):
         means.pop("loss", None)
 
 
+class ScalesSteps(Listener):
+    """It changes the values of steps."""
+
+    def steps(self, steps: Mapping[int, Mapping[str, float]]) -> None:
+        for values in steps.values():
+            values["loss"] *= 2  # type: ignore[index]
+
+
+class WantsNothing(Listener):
+    """It forgets to answer."""
+
+    def wants_pictures(self, epoch: int) -> bool:
+        return None  # type: ignore[return-value]
+
+
 class Draws(Listener):
     """It changes the weights of the run."""
 
@@ -79,6 +95,8 @@ class Draws(Listener):
         (RefusesFolder, ("killed", "begin")),
         (NeedsResults, ("interrupted", "results")),
         (PopsLoss, ("look: means", "copy")),
+        (ScalesSteps, ("steps: values", "copy")),
+        (WantsNothing, ("wants_pictures", "True or False")),
         (Draws, ("generator",)),
         (str, ("build returns str",)),
     ],
@@ -92,7 +110,7 @@ def test_broken_promises(listener: Any, facts: tuple[str, ...], monkeypatch: pyt
 
 def test_sound_watchers_pass() -> None:
     check_watcher(Watches())
-    (diary,) = load_plugins([DIARY]).of_family("watcher").values()
+    diary = load_plugins([DIARY]).of_family("watcher")["diary"]
     outcomes = list(examine(diary.model_validate({})))
     assert len(outcomes) == 6
     assert not any(outcome.faults for outcome in outcomes)
