@@ -2,7 +2,7 @@
 
 The bare encoder is handed what it reads: rows in memory as the networks take them, in the batches that `mmt embed`
 makes, so its time is that of `infer_all` and nothing else. `mmt embed` is handed a file: it reads and parses cells,
-infers, and writes a Parquet file of 2 D columns. Both multiply matrices as `mmt` chooses (`kernels.choose_kernels`) or,
+infers, and writes a Parquet file of 2 D columns. Both multiply matrices with oneDNN where it is exact or,
 with --as-it-stands, as PyTorch does. They run in turn, in one process, after one round to warm up; what is printed is
 the median over rounds of the bare time over the time of `mmt embed`, 1 where the table costs nothing.
 
@@ -28,7 +28,7 @@ from mmt_image import Image
 from mmtoolkit import MVAE, Batch, Modality, Schema, TrainedRun, UserError, build, load_plugins
 from mmtoolkit.sources import TableSource
 from mmtoolkit.tables.writing import new_table
-from mmtoolkit.training.kernels import choose_kernels
+from mmtoolkit.training.compute import Compute, Kernels, applied, onednn_is_exact
 from mmtoolkit.using.embedding import embed_table
 from mmtoolkit.using.run_table import RunTable
 from mmtoolkit.using.user_table import UserFile
@@ -89,10 +89,9 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.images and asked.format == "csv":
         raise SystemExit("--format csv: holds no arrays; take parquet or arrow")
-    if not asked.as_it_stands:
-        choose_kernels()
+    kernels: Kernels = "onednn" if onednn_is_exact() and not asked.as_it_stands else "torch"
     rows = asked.rows or (40_000 if asked.images else 200_000)
-    with tempfile.TemporaryDirectory() as name:
+    with applied(Compute(torch.get_num_threads(), kernels)), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         table = pa.table(columns(rows, asked.images, asked.missing))
         path = folder / f"t.{asked.format}"

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.compute import Compute, applied, compute_for
 from bench.floor import Floor
 from bench.turns import Turns
 from bench.work import WORKS
@@ -21,6 +20,7 @@ from mmtoolkit.components import Network, TrainingStart
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.evaluators.importance import estimate
 from mmtoolkit.schema.train import TrainOptions
+from mmtoolkit.training.compute import Compute, applied, compute_for
 from mmtoolkit.training.devices import new_fabric
 from mmtoolkit.training.networks import build
 from mmtoolkit.training.trainer import Trainer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ def application() -> typer.Typer:
 
 def main() -> None:
     """Run the command line. The exit status is 0, 2 for a fault that you can mend, or 130 after Ctrl-C."""
+    # OpenMP reads this when PyTorch is imported. Otherwise its threads spin while they wait, and hold cores that other
+    # processes and their own work need: beside two busy neighbours, two threads trained at half the speed of one.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app = application()
     from mmtoolkit.cli.app import with_global_options_first
 

@@ -118,15 +118,17 @@ def plugins_of(ctx: typer.Context) -> Plugins:
 
 
 def load_run(ctx: typer.Context, folder: Path, device: str, report: Callable[[str], None] | None = None) -> TrainedRun:
-    """Load a run with the plugin files of this call, and choose matrix kernels for this process.
+    """Load a run with the plugin files of this call, and let the rest of the command compute as suits it.
 
     `report` receives its lines for the user; by default they are printed on stderr.
     """
+    from mmtoolkit.runs.computing import compute_afterwards
     from mmtoolkit.runs.loading import load
-    from mmtoolkit.training.kernels import choose_kernels
+    from mmtoolkit.training.compute import applied
 
-    choose_kernels()
-    return load(folder, ctx.obj, device, report or say)
+    run = load(folder, ctx.obj, device, report or say)
+    ctx.with_resource(applied(compute_afterwards(folder)))
+    return run
 
 
 class _Output(Console):

@@ -26,6 +26,14 @@ BadCellOption = Annotated[
     ),
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the file that --out names.")]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="How many threads a run computes with. Default: by the sizes of its networks; with --resume, as before.",
+    ),
+]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 TableArgument = Annotated[
     Path,

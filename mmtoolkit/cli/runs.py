@@ -19,6 +19,7 @@ from mmtoolkit.cli.options import (
     RunArgument,
     SchemaArgument,
     SetOption,
+    ThreadsOption,
 )
 from mmtoolkit.cli.streams import table_streams
 
@@ -38,6 +39,7 @@ def run(
     device: DeviceOption = "auto",
     devices: Annotated[int, typer.Option(min=1, help="How many devices to train on.")] = 1,
     precision: Annotated[str, typer.Option(help="32-true or bf16-mixed.")] = "32-true",
+    threads: ThreadsOption = None,
     figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw pictures for the report.")] = True,
     json: JsonOption = False,
 ) -> None:
@@ -62,6 +64,7 @@ def run(
             device=device,
             devices=devices,
             precision=precision,
+            threads=threads,
             watcher=progress,
             say=say,
             figures=figures,

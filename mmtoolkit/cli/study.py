@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.cli.app import app, out, plugins_of, print_json, say
-from mmtoolkit.cli.options import DeviceOption, JsonOption, SetOption
+from mmtoolkit.cli.options import DeviceOption, JsonOption, SetOption, ThreadsOption
 from mmtoolkit.cli.progress import StudyBar, StudyLines
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def study(
     jobs: Annotated[int, typer.Option(min=1, help="How many runs at once, each in a process of its own.")] = 1,
     set_: SetOption = None,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train a grid of runs, and write one table and one figure; finished runs do not train again."""
@@ -46,7 +47,7 @@ def study(
     console = Console(stderr=True)
     watcher = StudyBar(console) if console.is_terminal else StudyLines()
     try:
-        results = run_study(read, cells, folder, watcher, jobs, ctx.obj, device)
+        results = run_study(read, cells, folder, watcher, jobs, ctx.obj, device, threads)
     except KeyboardInterrupt:
         watcher.close()
         if not (folder / "study.yaml").exists():
@@ -54,6 +55,7 @@ def study(
         files = [word for file in ctx.obj for word in ("--plugin", str(file))]
         again = ["mmt", *files, "study", str(folder / "study.yaml"), "--out", str(folder)]
         again += ["--jobs", str(jobs), "--device", device]
+        again += [] if threads is None else ["--threads", str(threads)]
         say(f"interrupted; what was done is kept. Go on with: {shlex.join(again)}")
         raise typer.Exit(130) from None
     finally:

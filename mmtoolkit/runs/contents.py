@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, model_validator
 
@@ -42,6 +42,7 @@ class RecordFile(Content):
     device_name: str
     precision: str
     threads: int
+    kernels: Literal["torch", "onednn"] | None = None  # runs of 0.1 have none
     git: str | None
     data: dict[str, str]
     times: _Times

@@ -18,11 +18,13 @@ from mmtoolkit.components import Network, Picture
 from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.components.watcher import BasicListener
 from mmtoolkit.data.dataset import Dataset, prepare
+from mmtoolkit.runs.computing import compute_of_run, latest_compute
 from mmtoolkit.runs.folder import holds_run
 from mmtoolkit.runs.provenance import provenance
 from mmtoolkit.runs.resuming import check_schema, resumed_record
 from mmtoolkit.runs.trained import TrainedRun
 from mmtoolkit.schema.schema import Schema
+from mmtoolkit.training.compute import Compute
 from mmtoolkit.training.listeners import check_watchers
 from mmtoolkit.training.networks import build, unused_rows, usable_rows
 from mmtoolkit.training.trainer import Trainer
@@ -42,6 +44,7 @@ class Prepared:
         trainer: the network's trainer, at the start or at the folder's checkpoint.
         baselines: the training mean or mode of each modality.
         record: the content of run.json.
+        compute: the threads and matrix kernels of this run.
         say: prints a line for the user; silent in all but the main process.
     """
 
@@ -54,6 +57,7 @@ class Prepared:
     trainer: Trainer
     baselines: Mapping[str, Tensor]
     record: dict[str, Any]
+    compute: Compute
     say: Callable[[str], None]
 
 
@@ -66,6 +70,7 @@ def prepare_run(
     resumes: bool,
     watcher: BasicListener | None,
     say: Callable[[str], None],
+    threads: int | None = None,
 ) -> Prepared:
     """Read the data, build the networks, check that they fit, and write the files that make a folder a run.
 
@@ -78,6 +83,7 @@ def prepare_run(
         resumes: whether the folder already holds this run, from `check_folder`.
         watcher: as in `run`.
         say: prints a line for the user.
+        threads: as in `run`.
 
     Raises:
         UserError: the data has faults, this model cannot give a score of the schema, a watcher cannot be built, a
@@ -90,6 +96,8 @@ def prepare_run(
         check_schema(folder, resolved, plugins)
     network = _network(resolved, dataset, say)
     baselines = dataset.baselines()
+    before = latest_compute(folder) if resumes else None
+    compute = compute_of_run(network, dataset, resolved.train.batch_size, fabric, threads, before, say)
     main = fabric.is_global_zero
     run = TrainedRun(folder, resolved, network, fabric.device, baselines, plugins, say, main, dataset)
 
@@ -101,12 +109,12 @@ def prepare_run(
     trainer = Trainer(network, dataset, resolved.train, folder, fabric, watcher, resolved, say, draw)
     if resumes and trainer.resume():
         say(f"going on after epoch {trainer.progress.epoch}, step {trainer.progress.step}")
-    record = provenance(resolved, plugins, fabric.device, precision, fabric.world_size, started)
+    record = provenance(resolved, plugins, fabric.device, precision, fabric.world_size, compute, started)
     if resumes:
         record = resumed_record(folder, record)
     if fabric.is_global_zero:
         write_folder(folder, resolved, baselines, record)
-    return Prepared(folder, resolved, plugins, fabric, dataset, network, trainer, baselines, record, say)
+    return Prepared(folder, resolved, plugins, fabric, dataset, network, trainer, baselines, record, compute, say)
 
 
 def check_folder(folder: Path, resume: bool) -> bool:

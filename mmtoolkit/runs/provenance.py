@@ -19,10 +19,17 @@ from mmtoolkit.base.files import checksum
 from mmtoolkit.components import Watcher
 from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.schema.schema import Schema
+from mmtoolkit.training.compute import Compute
 
 
 def provenance(
-    schema: Schema, plugins: Plugins, device: torch.device, precision: str, processes: int, started: str
+    schema: Schema,
+    plugins: Plugins,
+    device: torch.device,
+    precision: str,
+    processes: int,
+    compute: Compute,
+    started: str,
 ) -> dict[str, Any]:
     """Build the content of run.json: all you need to know how these weights came about."""
     parts = [part for _, part in schema.components() if not isinstance(part, Watcher)]  # they change no weights
@@ -43,7 +50,8 @@ def provenance(
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
         "precision": precision,
         "processes": processes,
-        "threads": torch.get_num_threads(),
+        "threads": compute.threads,
+        "kernels": compute.kernels,
         "git": _git_revision(),
         "data": _checksums(schema.data.files()),
         "times": {"started": started, "finished": None},

@@ -43,6 +43,10 @@ MUST_STAY = (
 """The rest of run.json may change: the device, the versions, the command."""
 
 
+_AGAIN = ("command", "device", "versions", "threads", "kernels")
+"""The keys of run.json that each resumption records for itself."""
+
+
 def check_schema(folder: Path, schema: Schema, plugins: Plugins) -> None:
     """Raise if a run's schema differs from the one in its folder in keys other than `MAY_CHANGE`.
 
@@ -85,7 +89,7 @@ def resumed_record(folder: Path, now: dict[str, Any]) -> dict[str, Any]:
             f"{folder}: cannot resume, because {', '.join(changes)} changed since; undo the change, or write elsewhere "
             "with --out FOLDER"
         )
-    again = {key: now[key] for key in ("command", "device", "versions")} | {"started": now["times"]["started"]}
+    again = {key: now[key] for key in _AGAIN} | {"started": now["times"]["started"]}
     # Until this ends, weights and scores may come from different epochs.
     times = {**before["times"], "finished": None}
     return {**before, "times": times, "resumed": [*before.get("resumed", []), again]}

@@ -10,13 +10,14 @@ from mmtoolkit.base.words import error_with_class
 from mmtoolkit.components import RunEnd
 from mmtoolkit.components.plugins import Plugins, load_plugins
 from mmtoolkit.components.watcher import BasicListener
+from mmtoolkit.runs.computing import check_threads
 from mmtoolkit.runs.finish import finish_run
 from mmtoolkit.runs.prepare import check_folder, prepare_run
 from mmtoolkit.runs.train import train_run
 from mmtoolkit.runs.trained import TrainedRun
 from mmtoolkit.schema.schema import Schema
-from mmtoolkit.training.devices import new_fabric
-from mmtoolkit.training.kernels import chosen_kernels
+from mmtoolkit.training.compute import applied, current_compute
+from mmtoolkit.training.devices import new_fabric, note_on_precision
 
 
 def run(
@@ -28,6 +29,7 @@ def run(
     device: str = "auto",
     devices: int = 1,
     precision: str = "32-true",
+    threads: int | None = None,
     watcher: BasicListener | None = None,
     say: Callable[[str], None] = lambda line: None,
     figures: bool = True,
@@ -44,6 +46,8 @@ def run(
         device: as in `new_fabric`.
         devices: as in `new_fabric`.
         precision: as in `new_fabric`.
+        threads: the number of threads of each process. By default a resumed run takes as many as before, and a new one
+            what `compute_for` chooses for its networks. PyTorch's own settings are as before when this returns.
         watcher: hears what happens in the run, as the watchers of the schema do: a `Listener`, or an object with its
             methods begin, look and epoch.
         say: receives everything else that the user should know, line by line.
@@ -55,14 +59,18 @@ def run(
     """
     folder = Path(out) if out is not None else Path("runs") / schema.name
     resumes = check_folder(folder, resume)
-    with chosen_kernels():
+    check_threads(threads)
+    with applied(current_compute()):  # puts back what Fabric sets in several processes
         fabric = new_fabric(device, devices, precision)
         if not fabric.is_global_zero:
             watcher, say = None, _silent
+        if note := note_on_precision(fabric.device, precision):
+            say(note)
         plugins = plugins if plugins is not None else load_plugins()
-        prepared = prepare_run(schema, folder, plugins, fabric, precision, resumes, watcher, say)
+        prepared = prepare_run(schema, folder, plugins, fabric, precision, resumes, watcher, say, threads)
         try:
-            trained = finish_run(prepared, train_run(prepared), figures)
+            with applied(prepared.compute):
+                trained = finish_run(prepared, train_run(prepared), figures)
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt)
             prepared.trainer.listener.end(RunEnd(fault=_fault(error), interrupted=stopped))

@@ -14,6 +14,7 @@ from mmtoolkit.runs.folder import ELSEWHERE, holds_run
 from mmtoolkit.runs.prepare import write_folder
 from mmtoolkit.runs.provenance import provenance
 from mmtoolkit.runs.results import write_results
+from mmtoolkit.training.compute import current_compute
 from mmtoolkit.training.networks import build
 from mmtoolkit.training.weights import misfit, to_bytes
 
@@ -28,7 +29,8 @@ def save_run(run: TrainedRun, folder: Path, figures: bool) -> None:
     _check_components(run)
     _check_network(run)
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    record = {**provenance(run.schema, run.plugins, run.device, "32-true", 1, started), ELSEWHERE: True}
+    facts = provenance(run.schema, run.plugins, run.device, "32-true", 1, current_compute(), started)
+    record = {**facts, ELSEWHERE: True}
     training = {"epochs": 0, "kept_epoch": 0, "reason": "the networks were trained elsewhere", "validation": None}
     make_folder(folder)
     with replacing(folder / "weights.safetensors") as new:

@@ -7,12 +7,11 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-import torch
-
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.components.plugins import load_plugins
 from mmtoolkit.study.grid import Cell
 from mmtoolkit.study.process import Outcome, RunProcess, run_arguments
+from mmtoolkit.training.compute import available_threads
 
 _LOOK_SECONDS = 0.5
 
@@ -24,6 +23,7 @@ def run_cells(
     jobs: int,
     plugin_files: Sequence[Path],
     device: str,
+    threads: int | None = None,
 ) -> Generator[tuple[Cell, Outcome], None, None]:
     """Train and score the run of each cell in FOLDER/runs, and yield each as it ends.
 
@@ -36,12 +36,13 @@ def run_cells(
         jobs: number of processes at once.
         plugin_files: files of plugins that the study uses.
         device: as for `new_fabric`.
+        threads: of each run. By default each chooses, within its share of this process's.
 
     Raises:
         UserError: a process was killed.
         KeyboardInterrupt: Ctrl-C, here or in a run.
     """
-    threads = max(1, torch.get_num_threads() // jobs)
+    most_threads = threads or max(1, available_threads() // jobs)
     broken = load_plugins(plugin_files).broken
     waiting = iter(cells)
     runs: dict[str, RunProcess] = {}  # active runs, by the folder of their cell
@@ -50,8 +51,8 @@ def run_cells(
         try:
             while True:
                 for cell in itertools.islice(waiting, jobs - len(runs)):
-                    arguments = run_arguments(cell, folder / "runs" / cell.folder, plugin_files, device)
-                    run = runs[cell.folder] = RunProcess(arguments, threads, {*cell.schema.notes, *broken})
+                    arguments = run_arguments(cell, folder / "runs" / cell.folder, plugin_files, device, threads)
+                    run = runs[cell.folder] = RunProcess(arguments, most_threads, {*cell.schema.notes, *broken})
                     ends[readers.submit(run.wait)] = cell
                 if not ends:
                     return

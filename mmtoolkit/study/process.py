@@ -35,11 +35,14 @@ class Outcome:
     faults: tuple[str, ...] = ()
 
 
-def run_arguments(cell: Cell, folder: Path, plugin_files: Sequence[Path], device: str) -> list[str]:
+def run_arguments(
+    cell: Cell, folder: Path, plugin_files: Sequence[Path], device: str, threads: int | None = None
+) -> list[str]:
     """Arguments of `mmt` that train and score the run of a cell in a folder, or resume it."""
     plugins = [word for file in plugin_files for word in ("--plugin", str(file))]
     sets = [word for override in cell.overrides for word in ("--set", override)]
     rest = ["--out", str(folder), "--resume", "--device", device, "--no-figures"]
+    rest += [] if threads is None else ["--threads", str(threads)]
     return [*plugins, "run", cell.base, *sets, *rest]
 
 
@@ -50,7 +53,7 @@ class RunProcess:
 
     Args:
         arguments: of `mmt`.
-        threads: the number of threads that it may use.
+        threads: the most threads that it may use, unless its arguments give their number.
         known: lines that the user has seen already.
     """
 

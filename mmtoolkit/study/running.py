@@ -62,6 +62,7 @@ def run_study(
     jobs: int = 1,
     plugin_files: Sequence[Path] = (),
     device: str = "auto",
+    threads: int | None = None,
 ) -> StudyResults:
     """Run all unfinished runs of a study, and write study.yaml, table.csv, table.md and figure.png.
 
@@ -77,6 +78,7 @@ def run_study(
         jobs: number of processes at once; they share the threads of this process.
         plugin_files: files of plugins that the study uses.
         device: as for `new_fabric`.
+        threads: the threads of each run; by default each chooses, within its share.
 
     Raises:
         UserError: the folder holds another study, or another process is writing there; a process was killed.
@@ -89,7 +91,7 @@ def run_study(
         sweep(folder)
         _check_same(study, folder)
         write_text(folder / "study.yaml", study.to_yaml())
-        return _run(study, cells, folder, watcher, jobs, plugin_files, device)
+        return _run(study, cells, folder, watcher, jobs, plugin_files, device, threads)
 
 
 def _run(
@@ -100,6 +102,7 @@ def _run(
     jobs: int,
     plugin_files: Sequence[Path],
     device: str,
+    threads: int | None,
 ) -> StudyResults:
     published = shipped.published(study.reference.results) if study.reference else {}
     by_cell: dict[str, list[Number]] = {}
@@ -129,7 +132,7 @@ def _run(
         end(cell, Outcome(0.0))
     watcher.begin(len(cells), len(finished))
     unfinished = [cell for cell in cells if cell.folder not in by_cell]
-    with closing(run_cells(unfinished, folder, watcher.share, jobs, plugin_files, device)) as outcomes:
+    with closing(run_cells(unfinished, folder, watcher.share, jobs, plugin_files, device, threads)) as outcomes:
         for cell, outcome in outcomes:
             watcher.ended(cell, end(cell, outcome), by_cell[cell.folder])
     numbers = [number for cell in cells for number in by_cell[cell.folder]]

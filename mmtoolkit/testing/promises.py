@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +18,7 @@ from mmtoolkit.base.words import error_with_class, listing
 from mmtoolkit.components import Component
 from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.core.normalisation import guard_normalisation
+from mmtoolkit.training.compute import applied, current_compute
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Component)
@@ -70,7 +70,8 @@ def promise_of(check: Check[Any]) -> str:
 def _faults(check: Check[T], subject: T) -> tuple[list[str], bool]:
     """The sentences of a check, and whether it finished without an error."""
     faults: list[str] = []
-    with torch.random.fork_rng(devices=()), _one_thread():
+    # The networks are so small that several threads mostly wait for each other.
+    with torch.random.fork_rng(devices=()), applied(replace(current_compute(), threads=1)):
         torch.manual_seed(0)
         try:
             for fault in check(subject):
@@ -78,17 +79,6 @@ def _faults(check: Check[T], subject: T) -> tuple[list[str], bool]:
         except Exception as error:
             return [*faults, error_fault(error, promise_of(check))], False
     return faults, True
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run PyTorch on one thread: the networks are so small that several threads mostly wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def error_fault(error: BaseException, promise: str) -> str:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.processor import processor_facts
 from mmtoolkit.base.words import error_text
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 PRECISIONS = ("32-true", "bf16-mixed")
+_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
+"""The words of x86 processors that multiply bfloat16."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -29,6 +32,17 @@ def resolve_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch finds no CUDA device here; give --device cpu")
     return torch.device(name)
+
+
+def note_on_precision(device: torch.device, precision: str) -> str | None:
+    """A line for the user if the precision makes steps slower on this machine."""
+    facts = processor_facts() if device.type == "cpu" and precision == "bf16-mixed" else frozenset()
+    if not facts or facts & _BFLOAT16:
+        return None
+    return (
+        "--precision bf16-mixed: this processor has no instructions for bfloat16 (avx512_bf16 or amx_bf16), so steps "
+        "are slower than with 32-true"
+    )
 
 
 def seed_generators(seed: int, device: torch.device) -> None:
@@ -61,6 +75,7 @@ def new_fabric(device: str = "auto", devices: int = 1, precision: str = "32-true
     if "TORCHELASTIC_RUN_ID" in os.environ:
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = int(os.environ["WORLD_SIZE"]) // devices
+    threads = os.environ.get("OMP_NUM_THREADS")
     # If the rows of a process lack a modality, its parameters are unused there.
     strategy = "ddp_find_unused_parameters_true" if devices * nodes > 1 else "auto"
     try:
@@ -76,4 +91,6 @@ def new_fabric(device: str = "auto", devices: int = 1, precision: str = "32-true
             f"--device {device} --devices {devices}: {error_text(error)}; give --device cpu, or fewer"
         ) from error
     fabric.launch()
+    if threads is None:
+        os.environ.pop("OMP_NUM_THREADS", None)  # Fabric sets it for the processes that it starts
     return fabric

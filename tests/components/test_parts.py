@@ -211,6 +211,7 @@ def test_run_json_names_the_plugin_of_a_part(tmp_path: Path) -> None:
     import torch
 
     from mmtoolkit.runs.provenance import provenance
+    from mmtoolkit.training.compute import Compute
 
     file = tmp_path / "mine.py"
     file.write_text(
@@ -225,6 +226,6 @@ def test_run_json_names_the_plugin_of_a_part(tmp_path: Path) -> None:
     data = {"name": "x", "data": source, "modalities": {"label": "label"}}
     for model, names in (({"kind": "nest"}, []), ({"kind": "nest", "nested": {"deep": "mine"}}, ["mine"])):
         schema = parse_schema({**data, "model": model}, plugins=plugins)
-        record = provenance(schema, plugins, torch.device("cpu"), "32-true", 1, "now")
+        record = provenance(schema, plugins, torch.device("cpu"), "32-true", 1, Compute(1, "torch"), "now")
         assert [plugin["name"] for plugin in record["plugins"] if plugin["checksum"]] == names
     assert_facts(str(record["plugins"]), "'name': 'mine'", "checksum")

@@ -39,6 +39,8 @@ def wait_for_others():
 signal.signal(signal.SIGINT, signal.SIG_IGN if what == "stubborn" else save)
 print("epoch 1/4  loss 1", os.environ["OMP_NUM_THREADS"], file=sys.stderr, flush=True)
 print(os.environ["OMP_NUM_THREADS"], "threads", file=sys.stderr, flush=True)
+if "--threads" in sys.argv:
+    print(sys.argv[sys.argv.index("--threads"):], file=sys.stderr, flush=True)
 (folder / "new").write_text(str(os.getpid()))
 (folder / "new").rename(folder / "pid")
 if what == "waits" or what == "stubborn":
@@ -66,12 +68,12 @@ def start(tmp_path: Path, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Ca
     """Starts runs, each named after the behaviour of its script."""
     monkeypatch.setattr("mmtoolkit.study.process.PROGRAM", (sys.executable, "-S", "-c", SCRIPT))
     monkeypatch.setattr("mmtoolkit.study.jobs._LOOK_SECONDS", 0.05)
-    monkeypatch.setattr("torch.get_num_threads", lambda: 5)
+    monkeypatch.setattr("mmtoolkit.study.jobs.available_threads", lambda: 5)
 
-    def begin(*names: str, jobs: int = 2, shares: list[float] | None = None) -> Outcomes:
+    def begin(*names: str, jobs: int = 2, shares: list[float] | None = None, threads: int | None = None) -> Outcomes:
         cells = [Cell({}, 0, name, f"{n}-{name}", name, (), schema) for n, name in enumerate(names)]
         progress: list[float] = [] if shares is None else shares
-        return run_cells(cells, tmp_path, lambda cell, share: progress.append(share), jobs, (), "cpu")
+        return run_cells(cells, tmp_path, lambda cell, share: progress.append(share), jobs, (), "cpu", threads)
 
     return begin
 
@@ -118,6 +120,11 @@ def test_every_run_gives_its_outcome_and_jobs_share_the_threads(start: Callable[
     outcomes = list(start("a", "b", "c", jobs=2, shares=shares))
     assert {cell.title: outcome.notes for cell, outcome in outcomes} == dict.fromkeys("abc", ("2 threads",))
     assert shares == []
+
+
+def test_a_number_of_threads_is_for_each_run(start: Callable[..., Outcomes]) -> None:
+    outcomes = list(start("a", "b", jobs=2, threads=3))
+    assert [outcome.notes for _, outcome in outcomes] == [("3 threads", "['--threads', '3']")] * 2
 
 
 def test_a_single_process_reports_its_share(start: Callable[..., Outcomes]) -> None:
