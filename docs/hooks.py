@@ -94,7 +94,7 @@ def type_words(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if "anyOf" in schema:
-        return " or ".join(type_words(option) for option in schema["anyOf"])
+        return " or ".join(dict.fromkeys(type_words(option) for option in schema["anyOf"]))
     kind = schema.get("type")
     if kind == "array":
         items = schema.get("prefixItems")
@@ -259,9 +259,14 @@ def top_level() -> str:
 
 def train_options() -> str:
     """The options of training."""
+    from mmtoolkit.schema.optimization import SCHEDULES, OptimizerOptions
     from mmtoolkit.schema.train import TrainOptions
 
-    return f"{_docstring(TrainOptions)}\n\n{options_table(TrainOptions)}"
+    parts = [_docstring(TrainOptions), options_table(TrainOptions), f"`optimizer`: {_docstring(OptimizerOptions)}"]
+    for cls in SCHEDULES:
+        kind = cls.model_fields["kind"].default
+        parts += [f"`schedule`, kind `{kind}`: {_docstring(cls)}", options_table(cls, {"kind"})]
+    return "\n\n".join(parts)
 
 
 # The command line.

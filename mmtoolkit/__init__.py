@@ -120,6 +120,12 @@ if TYPE_CHECKING:
     from mmtoolkit.runs.run import execute as execute
     from mmtoolkit.runs.run import run as run
     from mmtoolkit.runs.trained import TrainedRun as TrainedRun
+    from mmtoolkit.schema.optimization import ConstantSchedule as ConstantSchedule
+    from mmtoolkit.schema.optimization import CosineSchedule as CosineSchedule
+    from mmtoolkit.schema.optimization import LinearSchedule as LinearSchedule
+    from mmtoolkit.schema.optimization import OptimizerOptions as OptimizerOptions
+    from mmtoolkit.schema.optimization import PlateauSchedule as PlateauSchedule
+    from mmtoolkit.schema.optimization import ScheduleOptions as ScheduleOptions
     from mmtoolkit.schema.schema import Schema as Schema
     from mmtoolkit.schema.schema import parse_schema as parse_schema
     from mmtoolkit.schema.schema import read_schema as read_schema

@@ -181,6 +181,12 @@ def write_text(path: Path, text: str) -> None:
         new.write_text(text, encoding="utf-8")
 
 
+def append_text(path: Path, text: str) -> None:
+    """Append to a text file, which readers may follow. A kill may cut the text."""
+    with _explained(path), path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
 def write_json(path: Path, data: Any) -> None:
     """Write a JSON file, whole or not at all; a number that is not finite is a `ValueError`."""
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -37,8 +37,8 @@ def model(used: Sequence[Choice]) -> dict[str, Any]:
 def train(used: Sequence[Choice], rows: int) -> dict[str, Any]:
     """Options of training: as many rows as a few minutes allow, in epochs that are neither short nor few.
 
-    Each epoch ends with validation and a checkpoint, which take longer than a pass over a small table. So an epoch
-    repeats the rows of a small table.
+    Each epoch ends with a validation, which takes longer than a pass over a small table. So an epoch repeats the rows
+    of a small table.
 
     The weight of the KL divergence rises over the first half of training. The second half leaves epochs to choose the
     best from: while the weight is low, the model learns noise from unrelated columns.

@@ -14,6 +14,7 @@ from mmtoolkit.data.summary import summary
 from mmtoolkit.schema.schema import Schema
 from mmtoolkit.training.listeners import check_watchers
 from mmtoolkit.training.networks import build, generated_batch, parameter_counts, unused_rows, usable_rows
+from mmtoolkit.training.validation import check_schedule, validation_rows
 
 _ROWS = 4
 
@@ -58,6 +59,7 @@ def check(schema: Schema, report: Callable[[str], None]) -> tuple[dict[str, Any]
         evaluator.check_model(network)
     if dataset is not None:
         usable_rows(network, dataset.splits["train"])
+        check_schedule(schema.train, validation_rows(network, dataset), schema.at("train", "schedule"))
         answer["notes"] = [*dataset.notes, *unused_rows(network, dataset)]
     with torch.random.fork_rng():
         batch = generated_batch(network, _ROWS)

@@ -28,6 +28,7 @@ from mmtoolkit.training.compute import Compute
 from mmtoolkit.training.listeners import check_watchers
 from mmtoolkit.training.networks import build, unused_rows, usable_rows
 from mmtoolkit.training.trainer import Trainer
+from mmtoolkit.training.validation import check_schedule, validation_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,11 +100,11 @@ def prepare_run(
     before = latest_compute(folder) if resumes else None
     compute = compute_of_run(network, dataset, resolved.train.batch_size, fabric, threads, before, say)
     main = fabric.is_global_zero
-    run = TrainedRun(folder, resolved, network, fabric.device, baselines, plugins, say, main, dataset)
 
-    def draw() -> Iterator[Picture]:
+    def draw(network: Network) -> Iterator[Picture]:
         from mmtoolkit.runs.pictures import pictures_in_training  # few runs draw in training
 
+        run = TrainedRun(folder, resolved, network, fabric.device, baselines, plugins, say, main, dataset)
         return pictures_in_training(run)
 
     trainer = Trainer(network, dataset, resolved.train, folder, fabric, watcher, resolved, say, draw)
@@ -154,6 +155,7 @@ def _network(schema: Schema, dataset: Dataset, say: Callable[[str], None]) -> Ne
     for note in unused_rows(network, dataset):
         say(note)
     usable_rows(network, dataset.splits["train"])
+    check_schedule(train, validation_rows(network, dataset), schema.at("train", "schedule"))
     if train.sampling.complete is not None and not dataset.splits["train"].modelled.present.all(1).any():
         say("train.sampling.complete: no training row has every modality; rows come as they are in the data")
     return network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,12 @@ from mmtoolkit.runs.folder import ELSEWHERE, UNWATCHED, read_record
 from mmtoolkit.runs.plugin_files import changed_files
 from mmtoolkit.schema.faults import key_path
 from mmtoolkit.schema.schema import Schema, read_schema
+from mmtoolkit.schema.train import TrainOptions
 
 MAY_CHANGE = ("train.epochs", "train.watch")
 """The keys of the schema that may differ. All others determine the weights."""
+_LENGTHS = ("train.schedule.epochs", "train.warmup", "train.warmup_epochs")
+"""Keys that may differ where the lengths that follow from them and from `train.epochs` stay the same."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +65,39 @@ def check_schema(folder: Path, schema: Schema, plugins: Plugins) -> None:
         raise UserError(
             f"{folder}: cannot resume, because {file}; undo the change, or write elsewhere with --out FOLDER"
         )
-    before = read_schema(folder / "schema.yaml", [UNWATCHED], plugins).model_dump(mode="json")
-    paths = [key_path(path) for path in _differences(before, schema.model_dump(mode="json"))]
-    changes = [path for path in paths if path not in MAY_CHANGE]
+    before = read_schema(folder / "schema.yaml", [UNWATCHED], plugins)
+    _check_lengths(folder, before.train, schema.train)
+    paths = [key_path(path) for path in _differences(before.model_dump(mode="json"), schema.model_dump(mode="json"))]
+    changes = [path for path in paths if path not in (*MAY_CHANGE, *_LENGTHS)]
     if changes:
         raise UserError(
             f"{folder}: holds a run of another schema, which differs in {', '.join(changes)}; --resume may change only "
             f"{', '.join(MAY_CHANGE)}: undo the change, or write elsewhere with --out FOLDER"
+        )
+
+
+def _check_lengths(folder: Path, before: TrainOptions, now: TrainOptions) -> None:
+    """Raise if steps that are done would have had another step size, or another weight of the KL divergence.
+
+    Both may depend on the number of epochs. Where another option holds their length, epochs may change.
+    """
+    faults = []
+    if before.horizon and now.horizon and before.horizon != now.horizon:
+        faults.append(
+            f"the schedule of the step size runs over {before.horizon} epochs, not {now.horizon}; "
+            f"give --set train.schedule.epochs={before.horizon}"
+        )
+    if not math.isclose(before.warm_up, now.warm_up):
+        length = f"train.warmup={before.warm_up / now.epochs}"
+        if float(before.warm_up).is_integer():
+            length = f"train.warmup=null --set train.warmup_epochs={before.warm_up:.0f}"
+        faults.append(
+            f"the weight of the KL divergence rises over {before.warm_up:g} epochs (train.warmup_epochs, or the share "
+            f"train.warmup of all steps), not {now.warm_up:g}; give --set {length}"
+        )
+    if faults:
+        raise UserError(
+            [f"{folder}: cannot resume, because {fault}, or write elsewhere with --out FOLDER" for fault in faults]
         )
 
 

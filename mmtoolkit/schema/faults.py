@@ -118,9 +118,9 @@ def _written(loc: Path, data: Any, schema: type[BaseModel], plugins: Plugins) ->
     value = data
     for key in loc:
         place = place_at(path, data, schema, plugins)
-        if place.family:
+        if place.has_kind:
             value = expanded(value)
-        if not isinstance(value, (dict, list)) and place.cls is None and place.family is None:
+        if not isinstance(value, (dict, list)) and place.cls is None and not place.has_kind:
             break
         if isinstance(value, list) and not isinstance(key, int):
             break

@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import did_you_mean
 from mmtoolkit.base.yaml12 import Path, read_yaml
-from mmtoolkit.components import Architecture, Component, Likelihood, Parted
+from mmtoolkit.components import Architecture, Likelihood, Parted
 from mmtoolkit.components.part import expanded
 from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.schema.faults import Origins, key_path
@@ -79,7 +79,7 @@ def apply_overrides(
         origins.override(written)
         if path[-1] == "kind" and isinstance(value, str):
             _drop_foreign_keys(data, before, path[:-1], value, origins, plugins, schema)
-        elif isinstance(value, str) and place_at(path, data, schema, plugins).family:
+        elif isinstance(value, str) and place_at(path, data, schema, plugins).has_kind:
             options = [key for key in expanded(_at(before, path)) or () if key != "kind"]
             if options:
                 origins.notes.append(f"--set {key_path(path)}={value}: dropped {', '.join(options)}")
@@ -92,7 +92,7 @@ def _write_parts(data: Any, path: Path, schema: type[BaseModel], plugins: Plugin
     for depth, key in enumerate(path, 1):
         key = key if isinstance(data, list) else str(key)
         value = entry(data, key)
-        if isinstance(value, str) and place_at(path[:depth], whole, schema, plugins).family:
+        if isinstance(value, str) and place_at(path[:depth], whole, schema, plugins).has_kind:
             value = data[key] = expanded(value)
         elif value is None and isinstance(data, dict) and (default := _default(whole, path[:depth], schema, plugins)):
             value = data[key] = default
@@ -100,12 +100,14 @@ def _write_parts(data: Any, path: Path, schema: type[BaseModel], plugins: Plugin
 
 
 def _default(data: Any, path: Path, schema: type[BaseModel], plugins: Plugins) -> dict[str, Any] | None:
-    """The part that an option has by default, as plain data; None if it has none."""
+    """The options with a kind that an option has by default, as plain data; None if it has none."""
     cls = place_at(path[:-1], data, schema, plugins).cls
     field = None if cls is None else cls.model_fields.get(str(path[-1]))
-    if field is None or not isinstance(part := field.default, Component):
+    default = None if field is None else field.default
+    if not isinstance(default, BaseModel) or "kind" not in type(default).model_fields:
         return None
-    return {"kind": part.kind, **part.model_dump(mode="json", exclude_defaults=True)}
+    options = default.model_dump(mode="json")
+    return {"kind": options["kind"], **default.model_dump(mode="json", exclude_defaults=True)}
 
 
 def _put(data: Any, path: Path, value: Any, schema: type[BaseModel]) -> tuple[Path, Path]:
@@ -167,12 +169,13 @@ def _drop_foreign_keys(
     schema: type[BaseModel],
 ) -> None:
     """Drop keys of the kind before that the new class lacks, or whose values do not fit it."""
-    family, cls = place_at(path, data, schema, plugins)
-    if family is None or cls is None:  # validation reports it
+    place = place_at(path, data, schema, plugins)
+    cls = place.cls
+    if not place.has_kind or cls is None:  # validation reports it
         return
     options, old = _at(data, path), place_at(path, before, schema, plugins).cls
     for key in [key for key in options if key not in ("kind", "each")]:
-        if key not in cls.model_fields:
+        if key not in place.keys:
             reason = f"which {kind} does not have"
         elif old is not None and _fits(old, key, options[key], plugins) and not _fits(cls, key, options[key], plugins):
             reason = f"which does not fit {kind}"

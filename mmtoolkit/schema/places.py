@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from mmtoolkit.base.yaml12 import Path
 from mmtoolkit.components.part import PartOf, expanded
 from mmtoolkit.components.plugins import Plugins
+from mmtoolkit.schema.choice import Choice
 
 
 class Place(NamedTuple):
@@ -18,10 +19,14 @@ class Place(NamedTuple):
     Attributes:
         family: the family of the component there; None if it is no component.
         cls: the class whose options stand there; None if there are none, or the kind is unknown.
+        keys: the keys of those options.
+        has_kind: whether a kind chooses the class, and a word may stand for it.
     """
 
     family: str | None = None
     cls: type[BaseModel] | None = None
+    keys: tuple[str, ...] = ()
+    has_kind: bool = False
 
 
 def place_at(path: Path, data: Any, schema: type[BaseModel], plugins: Plugins) -> Place:
@@ -33,7 +38,7 @@ def place_at(path: Path, data: Any, schema: type[BaseModel], plugins: Plugins) -
         schema: the class of the whole.
         plugins: the components to choose from.
     """
-    place, annotation = Place(cls=schema), None
+    place, annotation = _of(schema), None
     for key in path:
         data = entry(data, key)
         if place.cls is not None:
@@ -56,17 +61,26 @@ def entry(data: Any, key: str | int) -> Any:
 def _place(annotation: Any, data: Any, plugins: Plugins) -> Place:
     """What an annotation asks for outside of lists and mappings, where the schema has `data`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return Place(cls=annotation)
+        return _of(annotation)
     if get_origin(annotation) is Annotated:
         for mark in annotation.__metadata__:
             if isinstance(mark, PartOf):
                 options = expanded(data)
                 kind = options.get("kind") if isinstance(options, dict) else None
-                return Place(mark.family.family, plugins.components.get((mark.family.family, str(kind))))
+                cls = plugins.components.get((mark.family.family, str(kind)))
+                return Place(mark.family.family, cls, tuple(cls.model_fields) if cls else (), has_kind=True)
+            if isinstance(mark, Choice):
+                choice = mark.options(data)
+                return Place(None, choice.cls, choice.keys, True) if choice else Place(has_kind=True)
         return _place(annotation.__origin__, data, plugins)
     if _is_container(annotation):
         return Place()
     return next((place for part in get_args(annotation) if (place := _place(part, data, plugins)) != Place()), Place())
+
+
+def _of(cls: type[BaseModel]) -> Place:
+    """The place of options whose class is fixed."""
+    return Place(cls=cls, keys=tuple(cls.model_fields))
 
 
 def _entries(annotation: Any) -> Any:

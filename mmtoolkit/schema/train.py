@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from mmtoolkit.components import Part, Watcher
+from mmtoolkit.schema.choice import fault
+from mmtoolkit.schema.optimization import OPTIMIZER, SCHEDULE, ConstantSchedule, OptimizerOptions, ScheduleOptions
 
 
 class EpochSampling(BaseModel):
@@ -24,7 +26,7 @@ class EpochSampling(BaseModel):
 
 
 class TrainOptions(BaseModel):
-    """How to train the model, with Adam (Kingma & Ba 2014)."""
+    """How to train the model: by default with Adam (Kingma & Ba 2014) and a constant step size."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
@@ -33,20 +35,54 @@ class TrainOptions(BaseModel):
     sampling: EpochSampling = EpochSampling()
     """Which rows an epoch has. By default each once."""
     batch_size: PositiveInt = 100
-    """Rows per step and process. The last batch of an epoch may be shorter."""
+    """Rows of a batch, in each process. The last batch of an epoch may be shorter."""
+    accumulate: PositiveInt = 1
+    """Batches per step: the optimiser takes a step with the mean gradient over all their rows. A step then has
+    `batch_size` × `accumulate` × processes rows, in the memory of one batch. The last step of an epoch may have fewer
+    batches."""
+    optimizer: Annotated[OptimizerOptions, OPTIMIZER] = OptimizerOptions()
+    """The optimiser of PyTorch that takes the steps."""
     learning_rate: PositiveFloat = 1e-3
-    """Adam's step size."""
+    """The step size of the optimiser."""
+    schedule: Annotated[ScheduleOptions, SCHEDULE] = ConstantSchedule()
+    """The step size over the steps."""
     beta: NonNegativeFloat = 1.0
     """β, the weight of the KL divergence after the warm-up (Higgins et al. 2017). The validation bound always has the
     weight 1, so that runs with different β compare."""
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     """Epochs during which the weight of the KL divergence rises from 0 to β in equal steps. Selection of the best
     weights and early stopping begin after the warm-up."""
+    warmup: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The length of that warm-up as a share of all steps, in place of `warmup_epochs`."""
     gradient_clip: PositiveFloat | None = None
     """The largest norm of the gradient; a larger gradient is scaled down to it. By default no limit."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """The decay of a moving average of the weights, such as 0.999 (Polyak & Juditsky 1992). The average is validated
+    and kept, and training goes on with the weights themselves. In step n, from 0, the decay is at most
+    (1 + n) / (10 + n), so that the average soon forgets the first weights. By default the weights are kept."""
+    validate_every: PositiveInt | None = None
+    """The number of steps between two validations. By default there is one at the end of each epoch."""
     early_stopping: PositiveInt | None = None
-    """Training stops after this many epochs without a better validation bound. By default it never stops early."""
+    """Training stops after this many validations without a better bound: so many epochs, unless `validate_every` is
+    set. By default it never stops early."""
     seed: int = Field(default=0, ge=0)
     """The seed of the initial weights, the order of the rows and every random draw."""
     watch: list[Part[Watcher]] = []
     """The watchers that follow the run, each a kind or a mapping with one. They never change its weights."""
+
+    @model_validator(mode="after")
+    def _has_one_warm_up(self) -> TrainOptions:
+        if self.warmup is not None and self.warmup_epochs:
+            text = f"train.warmup_epochs, which is {self.warmup_epochs}, says it too; remove one of the two"
+            raise fault(text, ("warmup",), self.warmup)
+        return self
+
+    @property
+    def warm_up(self) -> float:
+        """The length of the KL divergence's warm-up, in epochs."""
+        return self.warmup_epochs if self.warmup is None else self.warmup * self.epochs
+
+    @property
+    def horizon(self) -> int | None:
+        """The number of epochs over which the schedule runs; None if its step size does not depend on it."""
+        return (self.schedule.epochs or self.epochs) if self.schedule.has_horizon else None

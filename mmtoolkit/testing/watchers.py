@@ -133,6 +133,7 @@ def _line(epoch: int, bound: float | None) -> dict[str, Any]:
         "loss": 4.0,
         "terms": {"log p(label)": -3.0, "KL": 1.0},
         "beta": 0.5,
+        "learning_rate": 1e-3,
         "validation": bound,
         "seconds": 0.25,
         "rows_per_second": 120.0,

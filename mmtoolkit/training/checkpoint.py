@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import replacing_folder, set_aside
 from mmtoolkit.base.words import error_text
-from mmtoolkit.training.weights import load_weights, to_bytes
+from mmtoolkit.training.averaging import MovingAverage
+from mmtoolkit.training.weights import KEPT, WEIGHTS, load_weights, to_bytes
+
+_AVERAGE, _BEST = "average.safetensors", "best.safetensors"
 
 
 def _folder(run: Path) -> Path:
@@ -22,19 +27,33 @@ def _folder(run: Path) -> Path:
     return folder if folder.exists() else set_aside(folder)
 
 
-def has_checkpoint(run: Path) -> bool:
-    """Whether a run folder has a checkpoint."""
-    return _folder(run).exists()
-
-
-def save_checkpoint(run: Path, network: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+def save_checkpoint(
+    run: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: dict[str, Any],
+    average: nn.Module | None = None,
+    best: Mapping[str, Tensor] | None = None,
+) -> None:
     """Replace the last checkpoint by weights, optimiser and `state`, which is plain data.
+
+    Args:
+        run: the run folder.
+        network: the networks in training.
+        optimizer: their optimiser.
+        state: how far training has come.
+        average: the network of their moving average, if there is one.
+        best: the best weights so far, if there are any.
 
     Raises:
         UserError: it cannot be written; the last checkpoint stays.
     """
     with replacing_folder(run / "checkpoint") as new:
         (new / "weights.safetensors").write_bytes(to_bytes(network))
+        if average is not None:
+            (new / _AVERAGE).write_bytes(to_bytes(average))
+        if best is not None:
+            (new / _BEST).write_bytes(save(dict(best)))
         packed = io.BytesIO()  # our own write then reports a full disk, as for other files
         torch.save(optimizer.state_dict(), packed)
         (new / "optimizer.pt").write_bytes(packed.getbuffer())
@@ -67,6 +86,31 @@ def load_checkpoint(run: Path, network: nn.Module, optimizer: torch.optim.Optimi
     except Exception as error:  # the file system and PyTorch raise different ones
         raise _damaged(folder, error) from error
     return state
+
+
+def load_average(run: Path, average: MovingAverage, steps: int) -> None:
+    """Go on from the checkpoint's average.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        average.load(_folder(run) / _AVERAGE, steps)
+    except UserError as error:
+        raise _damaged(_folder(run), error) from error
+
+
+def load_best(run: Path) -> dict[str, Tensor]:
+    """The checkpoint's best weights so far. Version 0.1 had them beside the checkpoint alone.
+
+    Raises:
+        UserError: they are missing or damaged.
+    """
+    files = (_folder(run) / _BEST, run / KEPT, run / WEIGHTS)
+    try:
+        return load_file(next((file for file in files if file.exists()), files[0]))
+    except Exception as error:  # safetensors and the file system raise different ones
+        raise _damaged(_folder(run), error) from error
 
 
 def _damaged(folder: Path, error: Exception) -> UserError:

@@ -10,6 +10,7 @@ import torch
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.processor import processor_facts
 from mmtoolkit.base.words import error_text
+from mmtoolkit.data.dataset import Split
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -50,6 +51,14 @@ def seed_generators(seed: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+
+
+def resident(split: Split, device: torch.device) -> Split:
+    """The split, with its columns on a GPU if they fit into half of its free memory."""
+    if device.type != "cuda":
+        return split
+    free, _ = torch.cuda.mem_get_info(device)
+    return split.on(device) if split.nbytes < free / 2 else split
 
 
 def new_fabric(device: str = "auto", devices: int = 1, precision: str = "32-true") -> Fabric:

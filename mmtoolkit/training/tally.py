@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class _Pending(NamedTuple):
-    """A step whose values are still on their device."""
+    """A batch whose values are still on their device."""
 
     step: int
     rows: int
@@ -32,18 +32,18 @@ class Tally:
         self._sums = dict(sums)
         self._faults: dict[str, int] = {}
         self._pending: list[_Pending] = []
-        self._steps: dict[int, dict[str, float]] = {}
+        self._steps: dict[int, list[tuple[_Pending, list[float]]]] = {}  # the batches of each
 
     def add(
         self, loss: Tensor, parts: Mapping[str, Tensor], rows: int, step: int, facts: Mapping[str, float] | None = None
     ) -> None:
-        """Add a step.
+        """Add a batch of a step.
 
         Args:
-            loss: a scalar, the mean over the step's rows.
+            loss: a scalar, the mean over the batch's rows.
             parts: name -> the same for a part of the loss.
             rows: how many rows it has.
-            step: its number over all epochs, from 0.
+            step: the number of its step over all epochs, from 0.
             facts: name -> what else is known of the step, on the host.
         """
         if not self._sums:
@@ -63,7 +63,7 @@ class Tally:
         for place, fault in (~means.isfinite()).nonzero().tolist():
             self._faults.setdefault(list(self._sums)[fault], self._pending[place].step)
         for pending, values in zip(self._pending, means.tolist(), strict=True):
-            self._steps[pending.step + 1] = {**dict(zip(self._sums, values, strict=True)), **pending.facts}
+            self._steps.setdefault(pending.step + 1, []).append((pending, values))
         self._pending = []
 
     def totals(self) -> dict[str, float]:
@@ -72,10 +72,18 @@ class Tally:
         return dict(self._sums)
 
     def steps(self) -> dict[int, dict[str, float]]:
-        """Number of the step, from 1 -> its values, for all steps since the last call."""
+        """Number of the step, from 1 -> its values, means over its rows, for all steps since the last call."""
         self._sum_pending()
         steps, self._steps = self._steps, {}
-        return steps
+        return {number: self._mean(batches) for number, batches in steps.items()}
+
+    def _mean(self, batches: list[tuple[_Pending, list[float]]]) -> dict[str, float]:
+        """The values of a step from those of its batches."""
+        rows = sum(batch.rows for batch, _ in batches)
+        columns = zip(*(values for _, values in batches), strict=True)
+        shares = [batch.rows / rows for batch, _ in batches]
+        means = (sum(x * share for x, share in zip(column, shares, strict=True)) for column in columns)
+        return {**dict(zip(self._sums, means, strict=True)), **batches[0][0].facts}
 
     def first_fault(self) -> tuple[int, list[str]] | None:
         """The first step with a value that is not finite, and the names of such parts, or else of the loss."""

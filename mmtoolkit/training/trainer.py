@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from itertools import chain
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,36 +17,44 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.base.files import replacing, write_text
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Network, Picture
 from mmtoolkit.components.watcher import BasicListener, RunSchema, TrainingStart
-from mmtoolkit.data.dataset import Dataset, Split
+from mmtoolkit.data.dataset import Dataset
 from mmtoolkit.schema.train import TrainOptions
+from mmtoolkit.training.averaging import MovingAverage
 from mmtoolkit.training.beginning import TrainingBatches, learn
-from mmtoolkit.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
+from mmtoolkit.training.checkpoint import load_average, load_best, load_checkpoint, save_checkpoint
 from mmtoolkit.training.contexts import deterministic, interruptible
-from mmtoolkit.training.devices import seed_generators
+from mmtoolkit.training.devices import resident, seed_generators
 from mmtoolkit.training.epochs import Epochs
 from mmtoolkit.training.listeners import Listeners
 from mmtoolkit.training.networks import usable_rows
+from mmtoolkit.training.optimization import StepSizes, new_optimizer
+from mmtoolkit.training.processes import Processes
 from mmtoolkit.training.progress import Progress, TrainingOutcome
+from mmtoolkit.training.saving import Pace, append_history, kept_weights, write_end, write_history, write_weights
 from mmtoolkit.training.tally import Tally
-from mmtoolkit.training.weights import KEPT, WEIGHTS, load_weights, to_bytes
+from mmtoolkit.training.validation import (
+    Validation,
+    broken_networks,
+    check_schedule,
+    validation_notes,
+    validation_rows,
+)
+from mmtoolkit.training.weights import copied, load_weights
 
 _REMEDY = "Lower train.learning_rate, set train.gradient_clip, or look for extreme values in the data"
 _LOOK_SECONDS = 0.5
 _LOOK_STEPS = 50
-_CHECKPOINT_SECONDS = 300.0
-_VALIDATION_ROWS = 1000
 
 
 class Trainer:
     """Trains the networks of one run in its folder.
 
-    The order of the data depends only on (seed, epoch), and all other randomness on (seed, step, process). A run that
+    The order of the data depends only on (seed, epoch), and all other randomness on (seed, batch, process). A run that
     was killed therefore resumes from its checkpoint to bit-identical weights, on the same machine with the same number
-    of threads.
+    of threads. `training/saving.py` says when a checkpoint is due.
 
     Args:
         network: the networks, as `build` returns them.
@@ -57,9 +64,12 @@ class Trainer:
         fabric: a launched Fabric, with precision, devices and strategy.
         watcher: receives the progress of training, besides the watchers of `options.watch`. By default nobody.
         schema: the schema of the run, for the watchers.
-        say: receives a line about a watcher that fails.
-        draw: draws the pictures that a watcher wants in training, by the weights as they are; by default there are
-            none. The network is in evaluation mode.
+        say: receives a line about a watcher that fails, and about options that have no effect.
+        draw: draws the pictures that a watcher wants in training, by these networks, which are in evaluation mode; by
+            default there are none.
+
+    Raises:
+        UserError: the options need validation rows that there are not, or a watcher cannot be built.
     """
 
     def __init__(
@@ -72,30 +82,40 @@ class Trainer:
         watcher: BasicListener | None = None,
         schema: RunSchema | None = None,
         say: Callable[[str], None] = warnings.warn,
-        draw: Callable[[], Iterable[Picture]] = tuple,
+        draw: Callable[[Network], Iterable[Picture]] = lambda network: (),
     ) -> None:
         self.network, self.options, self.folder, self.fabric = network, options, folder, fabric
         self.schema, self.draw = schema, draw
+        self.processes = Processes(fabric)
         self.listener = Listeners(watcher, options.watch, say) if fabric.is_global_zero else Listeners(None, (), say)
-        self.train = self._resident(dataset.splits["train"].modelled)
-        valid = dataset.splits["valid"].modelled if "valid" in dataset.splits else None
-        self.valid = self._resident(valid) if valid is not None and network.usable(valid.present).any() else None
+        self.train = resident(dataset.splits["train"].modelled, fabric.device)
+        valid = validation_rows(network, dataset)
+        check_schedule(options, valid)
+        self.validation = Validation(resident(valid, fabric.device), network, options.seed, fabric) if valid else None
         self.usable = usable_rows(network, self.train)
         self.epochs = Epochs(self.usable, self.train.present[self.usable].all(1), options.sampling)
         self.share = -(-self.epochs.size // fabric.world_size)  # rows per epoch and process
-        self.steps = -(-self.share // options.batch_size)
-        optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate, fused=True)
+        self.batches = -(-self.share // options.batch_size)  # of an epoch and process
+        self.steps = -(-self.batches // options.accumulate)
+        for note in validation_notes(options, valid, options.epochs * self.steps):
+            say(note)
+        optimizer = new_optimizer(options.optimizer, network.parameters(), options.learning_rate, fabric.device)
+        self.step_sizes = StepSizes(optimizer, options, self.steps)
         self.wrapped, self.optimizer = fabric.setup(network, optimizer)
+        self.parameters = dict(network.named_parameters())
+        self.average: MovingAverage | None = None
+        self.best: dict[str, Tensor] | None = None  # the best weights so far
+        self.best_written = False
         self.progress = Progress()
+        self.saved: tuple[int, int] | None = None  # epoch and step of the checkpoint in the folder
+        self.pace = Pace()
         self.begun = False
         self.history: list[dict[str, Any]] = []
 
-    def _resident(self, split: Split) -> Split:
-        """The split, with its columns on the GPU if they fit into half of its free memory."""
-        if self.fabric.device.type != "cuda":
-            return split
-        free, _ = torch.cuda.mem_get_info(self.fabric.device)
-        return split.on(self.fabric.device) if split.nbytes < free / 2 else split
+    @property
+    def candidate(self) -> Network:
+        """The network that is validated, and whose weights may be kept: the average if there is one."""
+        return self.network if self.average is None else self.average.network
 
     def run(self) -> TrainingOutcome:
         """Train to the last epoch, or until early stopping.
@@ -104,23 +124,26 @@ class Trainer:
             UserError: the loss was not finite. The message names the term and the step; the last checkpoint stays.
             KeyboardInterrupt: you pressed Ctrl-C. The checkpoint was written before.
         """
-        options = self.options
+        options, progress = self.options, self.progress
         start = TrainingStart(
             folder=self.folder,
             schema=self.schema,
             epochs=options.epochs,
-            done=self.progress.epoch,
+            done=progress.epoch,
             steps=self.steps,
             rows=self.epochs.size,
-            done_steps=self.progress.epoch * self.steps + self.progress.step,
+            done_steps=self._steps_done(),
         )
         self.listener.begin(start)
         if not self.begun:
             self._begin()
+        self.pace.restart()
         with deterministic(), interruptible() as interrupted:
-            while self.progress.epoch < options.epochs and not self._stopped_early():
+            # If training stopped early in an epoch, that epoch has yet to end.
+            while progress.epoch < options.epochs and (progress.step or not self._stopped_early()):
                 self._epoch(interrupted)
-                if self._any_process(interrupted.is_set()):
+                if self.processes.any(interrupted.is_set()):
+                    self._save()
                     raise KeyboardInterrupt
         return self._outcome()
 
@@ -130,73 +153,59 @@ class Trainer:
         """Let the network start from data. Only the main process does, and the others receive its weights."""
         changed = False
         if self.fabric.is_global_zero:
-            before, after = learn(self.network, self.network.begin, self._batches("begin"), self.options.seed)
+            before, after = learn(self.network, self.network.begin, self._training_batches("begin"), self.options.seed)
             changed = before != after
         self.begun = True
-        if not self._any_process(changed):
-            return
-        if self.fabric.world_size > 1:
-            for tensor in chain(self.network.parameters(), self.network.buffers()):
-                torch.distributed.broadcast(tensor.detach(), src=0)
-        self._save()
+        changed = self.processes.any(changed)
+        if changed:
+            self.processes.spread(self.network)
+        self._start_average()
+        if changed:
+            self._save()
+
+    def _start_average(self) -> None:
+        if self.options.ema is not None:
+            self.average = MovingAverage(self.network, self.options.ema)
 
     def end(self) -> None:
         """Load the weights that training keeps, let the network end, and switch to evaluation mode.
 
         Call it after `run`, on every process; only the main one lets the network end, and then no other trains on.
         """
-        kept, weights = self.folder / KEPT, self.folder / WEIGHTS
-        load_weights(self.network, kept if kept.exists() else weights)
+        load_weights(self.network, kept_weights(self.folder))
         self.network.eval()
-        if not self.fabric.is_global_zero:
-            return
-        before, after = learn(self.network, self.network.end, self._batches("end"), self.options.seed)
-        if before != after or kept.exists():
-            for path, content in ((kept, before), (weights, after)):  # in this order: a kill between loses nothing
-                with replacing(path) as new:
-                    new.write_bytes(content)
+        if self.fabric.is_global_zero:
+            before, after = learn(self.network, self.network.end, self._training_batches("end"), self.options.seed)
+            write_end(self.folder, before, after)
 
-    def _batches(self, what: str) -> TrainingBatches:
+    def _training_batches(self, what: str) -> TrainingBatches:
         seed = seed_for(f"{what} batches", self.options.seed)
         return TrainingBatches(self.train, self.usable, self.options.batch_size, seed, self.fabric.device)
 
     # One epoch.
 
     def _epoch(self, interrupted: threading.Event) -> None:
-        progress, options = self.progress, self.options
-        order = self._order(progress.epoch)
+        progress = self.progress
+        seed = seed_for("order", self.options.seed, progress.epoch)
+        order = self.epochs.share(seed, self.fabric.global_rank, self.fabric.world_size)
         tally = Tally(progress.sums)
         self.network.train()
-        started = last_look = last_save = time.monotonic()
-        before = progress.seconds
+        started = last_look = time.monotonic()
+        before = progress.seconds + progress.overhead
 
         def settle() -> None:
             """Update the progress; raise if something was not finite."""
             self.listener.steps(tally.steps())
             self._check(tally)
             progress.sums = tally.totals()
-            progress.seconds = before + time.monotonic() - started
+            progress.seconds = before + time.monotonic() - started - progress.overhead
 
-        while progress.step < self.steps:
-            step = progress.epoch * self.steps + progress.step
-            seed_generators(seed_for("step", options.seed, step, self.fabric.global_rank), self.fabric.device)
-            rows = order[progress.step * options.batch_size :][: options.batch_size]
-            batch = self.train.batch(rows, self.fabric.device, redraw=True)
-            beta = self._beta(step)
-            loss, parts = self.wrapped(batch, beta)
-            if loss.requires_grad:
-                self.fabric.backward(loss)
-                if options.gradient_clip is not None:
-                    # The tally finds and names values that are not finite.
-                    self.fabric.clip_gradients(
-                        self.wrapped, self.optimizer, max_norm=options.gradient_clip, error_if_nonfinite=False
-                    )
-                self.optimizer.step()
-                self.optimizer.zero_grad(set_to_none=True)
-            facts = {"learning_rate": self.options.learning_rate, "beta": beta}
-            tally.add(loss, parts, len(rows), step, facts)
-            progress.step += 1
-            progress.rows += len(rows)
+        while progress.step < self.steps and not self._stopped_early():
+            self._step(order, tally)
+            if self.options.validate_every is not None and self._steps_done() % self.options.validate_every == 0:
+                settle()
+                self._validate()
+                self.network.train()
             now = time.monotonic()
             if not self._may_look(now - last_look, interrupted):
                 continue
@@ -204,61 +213,102 @@ class Trainer:
             settle()
             means = {name: total / progress.rows for name, total in progress.sums.items()}
             self.listener.look(progress.epoch + 1, progress.step, means)
-            stopping = self._any_process(interrupted.is_set())
-            if self._any_process(now - last_save > _CHECKPOINT_SECONDS) or stopping:
-                last_save = now
+            stopping = self.processes.any(interrupted.is_set())
+            if self._save_is_due() or stopping:
                 self._save()
             if stopping:
                 raise KeyboardInterrupt
         settle()
         self._end_epoch()
 
+    def _step(self, order: Tensor, tally: Tally) -> None:
+        """One step of the optimiser, by the mean gradient over the rows of its batches."""
+        progress, options = self.progress, self.options
+        step, first = self._steps_done(), progress.step * options.accumulate
+        rows = order[first * options.batch_size :][: options.accumulate * options.batch_size]
+        parts = rows.split(options.batch_size)
+        learns, beta = False, self._beta(step)
+        facts = {"learning_rate": self.step_sizes.at(step, progress.scale), "beta": beta}
+        for place, part in enumerate(parts):
+            number = progress.epoch * self.batches + first + place
+            seed_generators(seed_for("step", options.seed, number, self.fabric.global_rank), self.fabric.device)
+            batch = self.train.batch(part, self.fabric.device, redraw=True)
+            with self.processes.apart(self.wrapped, place + 1 < len(parts)):
+                loss, terms = self.wrapped(batch, beta)
+                if loss.requires_grad:
+                    learns = True
+                    self.fabric.backward(loss if len(parts) == 1 else loss * (len(part) / len(rows)))
+            tally.add(loss, terms, len(part), step, facts)
+        if learns:
+            if options.gradient_clip is not None:
+                # The tally finds and names values that are not finite.
+                self.fabric.clip_gradients(
+                    self.wrapped, self.optimizer, max_norm=options.gradient_clip, error_if_nonfinite=False
+                )
+            self.step_sizes.set(step, progress.scale)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update()
+        progress.step += 1
+        progress.rows += len(rows)
+
+    def _validate(self) -> None:
+        """Compute the bound of the candidate, and keep its weights if they are the best so far."""
+        progress, started = self.progress, time.monotonic()
+        if self.validation is not None:
+            # Statistics of normalisations may differ between processes, and all must come to the same decision.
+            bound = self.processes.of_main(self.validation.bound(self.candidate))
+            if not math.isfinite(bound):
+                place = f"after epoch {progress.epoch + 1}"
+                if self.options.validate_every is not None:
+                    place = f"after step {self._steps_done():,}"
+                fault = f"training stopped {place}: the validation bound was not finite"
+                raise UserError(f"{fault}; {self._checkpoint_text()}. {_REMEDY}")
+            progress.validation = bound
+            if self._steps_done() > self._warm_up_steps():
+                self._select(bound)
+        progress.overhead += time.monotonic() - started
+
+    def _select(self, bound: float) -> None:
+        progress, schedule = self.progress, self.options.schedule
+        if progress.best is None or bound > progress.best:
+            progress.best, progress.best_epoch, progress.worse = bound, progress.epoch + 1, 0
+            progress.best_step = self._steps_done()
+            self.best, self.best_written = copied(self.candidate), False
+        else:
+            progress.worse += 1
+            progress.scale *= schedule.on_worse(progress.worse)
+
     def _end_epoch(self) -> None:
         progress = self.progress
-        started = time.monotonic()
-        beta = self._beta((progress.epoch + 1) * self.steps - 1)
-        bound = self._validate()
-        if bound is not None and not math.isfinite(bound):
-            fault = f"training stopped after epoch {progress.epoch + 1}: the validation bound was not finite"
-            raise UserError(f"{fault}; {self._checkpoint_text()}. {_REMEDY}")
-        progress.epoch, progress.step = progress.epoch + 1, 0
-        if bound is not None and progress.epoch > self.options.warmup_epochs:
-            if progress.best is None or bound > progress.best:
-                progress.best, progress.best_epoch, progress.worse = bound, progress.epoch, 0
-                self._save_weights()
-            else:
-                progress.worse += 1
-        sums = self._over_processes(progress.sums)
-        rows = progress.rows * self.fabric.world_size
-        means = {name: total / rows for name, total in sums.items()}
-        line = {
-            "epoch": progress.epoch,
-            "loss": means.pop("loss"),
-            "terms": means,
-            "beta": beta,
-            "validation": bound,
-            "seconds": round(progress.seconds, 3),
-            "rows_per_second": round(rows / max(progress.seconds, 1e-9), 1),
-        }
-        progress.sums, progress.rows, progress.seconds = {}, 0, 0.0
+        beta = self._beta(self._steps_done() - 1)
+        if self.options.validate_every is None:
+            self._validate()
+        line = progress.end_epoch(self.processes.sums(progress.sums), self.processes.number)
+        line |= {"beta": beta, "learning_rate": self.step_sizes.last}
         self.history.append(line)
-        self._save()
-        # The time of validation and checkpoint, known only now; the checkpoint lacks it.
-        line["overhead_seconds"] = round(time.monotonic() - started, 3)
-        self._write_history()
+        if self.fabric.is_global_zero:
+            if len(self.history) == 1:  # there may be a file of a run that was killed before its first checkpoint
+                write_history(self.folder, self.history)
+            else:
+                append_history(self.folder, line)
+        if self._save_is_due():
+            self._save()
         self.listener.epoch(line)
-        self.network.eval()  # the next epoch begins in training mode
-        self.listener.draw(progress.epoch, self.draw)
+        self.candidate.eval()  # the next epoch begins in training mode
+        self.listener.draw(progress.epoch, partial(self.draw, self.candidate))
 
-    def _order(self, epoch: int) -> Tensor:
-        """This process's share of the epoch's rows, in order. The first rows repeat if needed to make shares equal."""
-        order = self.epochs.order(seed_for("order", self.options.seed, epoch))
-        world = self.fabric.world_size
-        order = torch.cat([order, order[: self.share * world - len(order)]])
-        return order[self.fabric.global_rank :: world]
+    def _steps_done(self) -> int:
+        """The number of complete steps since the start of training."""
+        return self.progress.epoch * self.steps + self.progress.step
+
+    def _warm_up_steps(self) -> int:
+        """The number of steps in which the weight of the KL divergence rises."""
+        return round(round(self.options.warm_up * self.steps, 6))  # also where a share comes out a little less
 
     def _beta(self, step: int) -> float:
-        warmup = self.options.warmup_epochs * self.steps
+        warmup = self._warm_up_steps()
         return self.options.beta * (min(1.0, step / warmup) if warmup else 1.0)
 
     def _may_look(self, seconds: float, interrupted: threading.Event) -> bool:
@@ -267,46 +317,17 @@ class Trainer:
             return self.progress.step % _LOOK_STEPS == 0
         return seconds > _LOOK_SECONDS or interrupted.is_set()
 
-    def _any_process(self, flag: bool) -> bool:
-        """Whether the flag is set in any process. All processes must call this together."""
-        if self.fabric.world_size == 1:
-            return flag
-        return self._over_processes({"flag": float(flag)})["flag"] > 0
-
-    def _over_processes(self, sums: dict[str, float]) -> dict[str, float]:
-        if self.fabric.world_size == 1 or not sums:
-            return sums
-        total = self.fabric.all_reduce(torch.tensor(list(sums.values()), dtype=torch.float64), reduce_op="sum")
-        assert isinstance(total, Tensor)
-        return dict(zip(sums, total.tolist(), strict=True))
-
-    @torch.no_grad()
-    def _validate(self) -> float | None:
-        """The mean bound of the usable validation rows, with the same noise in each epoch."""
-        if self.valid is None:
-            return None
-        self.network.eval()
-        device = self.fabric.device
-        generator = torch.Generator(device).manual_seed(seed_for("validation", self.options.seed))
-        total = torch.zeros((), dtype=torch.float64, device=device)
-        for batch in self.valid.batches(_VALIDATION_ROWS, device):
-            noise = torch.randn(batch.size, self.network.latent_dim, generator=generator, device=device)
-            with self.fabric.autocast():
-                bound = self.network.bound(batch, noise)
-            total += bound[self.network.usable(batch.present).to(device)].double().sum()
-        return float(total) / int(self.network.usable(self.valid.present).sum())
-
     def _stopped_early(self) -> bool:
         return self.options.early_stopping is not None and self.progress.worse >= self.options.early_stopping
 
     # Faults.
 
     def _check(self, tally: Tally) -> None:
-        last_step = self.progress.epoch * self.steps + self.progress.step - 1
+        last_step = self._steps_done() - 1
         fault = tally.first_fault()
-        if fault is None and (broken := self._broken_networks()):
+        if fault is None and (broken := broken_networks(self.network, self.parameters)):
             fault = last_step, broken
-        if not self._any_process(fault is not None):
+        if not self.processes.any(fault is not None):
             return
         step, names = fault or (last_step, ["the loss of another process"])
         raise UserError(
@@ -315,42 +336,32 @@ class Trainer:
         )
 
     def _checkpoint_text(self) -> str:
-        if has_checkpoint(self.folder):
-            return f"the checkpoint of epoch {self.progress.epoch} is kept"
-        return "there was no checkpoint yet"
-
-    def _broken_networks(self) -> list[str]:
-        """The networks with weights that are not finite, named by their modality."""
-        parameters = dict(self.network.named_parameters())
-        finite = torch.stack([p.isfinite().all() for p in parameters.values()]).tolist()
-        networks = {"encoders": self.network.encoders.names, "decoders": self.network.decoders.names}
-        broken = [name for name, is_finite in zip(parameters, finite, strict=True) if not is_finite]
-        texts: dict[str, None] = {}
-        for name in broken:
-            part, place, *_ = [*name.split("."), ""]
-            texts[f"the networks of {networks[part][int(place)]}" if part in networks else name] = None
-        return list(texts)
+        if self.saved is None:
+            return "there was no checkpoint yet"
+        epoch, step = self.saved
+        return f"the checkpoint of epoch {epoch}{f', step {step}' if step else ''} is kept"
 
     # The folder.
 
-    def _save_weights(self) -> None:
-        if self.fabric.is_global_zero:
-            with replacing(self.folder / WEIGHTS) as new:
-                new.write_bytes(to_bytes(self.network))
-            (self.folder / KEPT).unlink(missing_ok=True)  # those of an earlier end
+    def _save_is_due(self) -> bool:
+        return self.processes.any(self.fabric.is_global_zero and self.pace.due())
 
     def _save(self) -> None:
+        """Write the checkpoint, and then the best weights: what follows from the checkpoint is never newer."""
+        started = time.monotonic()
         # Each process resumes from the mean of the processes' sums. At the end of the epoch these add up to the sum.
-        world = self.fabric.world_size
-        sums = {name: total / world for name, total in self._over_processes(self.progress.sums).items()}
+        world = self.processes.number
+        sums = {name: total / world for name, total in self.processes.sums(self.progress.sums).items()}
         if self.fabric.is_global_zero:
             state = {"progress": {**asdict(self.progress), "sums": sums}, "history": self.history, "processes": world}
-            save_checkpoint(self.folder, self.network, self.optimizer, state)
-
-    def _write_history(self) -> None:
-        if self.fabric.is_global_zero:
-            lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self.history)
-            write_text(self.folder / "history.jsonl", lines)
+            average = None if self.average is None else self.average.network
+            save_checkpoint(self.folder, self.network, self.optimizer, state, average, self.best)
+            if self.best is not None and not self.best_written:
+                write_weights(self.folder, self.best)
+        self.saved, self.best_written = (self.progress.epoch, self.progress.step), True
+        cost = time.monotonic() - started
+        self.progress.overhead += cost
+        self.pace.restart(cost)
 
     def resume(self) -> bool:
         """Continue from the folder's checkpoint; return False if there is none.
@@ -367,19 +378,23 @@ class Trainer:
                 f"give --devices {state['processes']}"
             )
         self.progress = Progress(**state["progress"])
-        self.begun = True
+        self.begun, self.saved = True, (self.progress.epoch, self.progress.step)
+        self._start_average()
+        if self.average is not None:
+            load_average(self.folder, self.average, self._steps_done())
+        if self.progress.best is not None:
+            self.best = load_best(self.folder)
         self.history = state["history"]
-        self._write_history()
+        if self.fabric.is_global_zero:
+            write_history(self.folder, self.history)
         return True
 
     def _outcome(self) -> TrainingOutcome:
-        """How training ended. The best weights are saved already; if there are none, save the last."""
+        """How training ended. Save the last checkpoint, and the weights that training keeps: the best, or the last."""
         progress = self.progress
-        if progress.best_epoch is not None:
-            stop = f"early stopping ended training after epoch {progress.epoch}, " if self._stopped_early() else ""
-            reason = f"{stop}epoch {progress.best_epoch} has the best validation bound"
-            return TrainingOutcome(progress.epoch, progress.best_epoch, reason, progress.best)
-        self._save_weights()
-        cause = "there are no usable validation rows" if self.valid is None else "the warm-up lasts to the end"
-        bound = self.history[-1]["validation"] if self.history else None
-        return TrainingOutcome(progress.epoch, progress.epoch, f"the last epoch is kept, since {cause}", bound)
+        if self.saved != (progress.epoch, progress.step):
+            self._save()
+        if self.fabric.is_global_zero:
+            write_weights(self.folder, copied(self.candidate) if self.best is None else self.best)
+        steps = self.options.validate_every is not None
+        return progress.outcome(self._stopped_early(), self.validation is not None, by_step=steps)

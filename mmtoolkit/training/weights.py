@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Tensor, contiguous_format, nn
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import error_text, listing
@@ -29,6 +29,11 @@ KEPT = "kept.safetensors"
 def to_bytes(network: nn.Module) -> bytes:
     """Parameters and persistent buffers as a safetensors file. A tensor with several names is stored once."""
     return save({name: tensor.detach().contiguous() for name, tensor in _stored(network).items()})
+
+
+def copied(network: nn.Module) -> dict[str, Tensor]:
+    """A copy of what `to_bytes` writes, in memory: `safetensors.torch.save` makes the same file of it."""
+    return {name: tensor.detach().clone(memory_format=contiguous_format) for name, tensor in _stored(network).items()}
 
 
 def load_weights(network: nn.Module, path: Path) -> bool:
