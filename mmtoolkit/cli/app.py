@@ -15,6 +15,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.importing import quick_imports
 from mmtoolkit.cli import plugin_commands
 
 if TYPE_CHECKING:
@@ -109,9 +110,10 @@ def with_global_options_first(args: list[str]) -> list[str]:
 
 def plugins_of(ctx: typer.Context) -> Plugins:
     """Load the plugins of this call; print a line on stderr for each that does not work."""
-    from mmtoolkit.components.plugins import load_plugins
+    with quick_imports():
+        from mmtoolkit.components.plugins import load_plugins  # with PyTorch
 
-    plugins = load_plugins(ctx.obj)
+        plugins = load_plugins(ctx.obj)
     for line in plugins.broken:
         print(line, file=sys.stderr)
     return plugins

@@ -12,6 +12,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from heapq import nsmallest
 from pathlib import Path
 from typing import Any
@@ -351,6 +352,7 @@ def _identity(path: Path) -> tuple[str, int, int]:
     return str(path), stat.st_size, stat.st_mtime_ns
 
 
+@cache
 def _code(cls: type[BaseModel]) -> str:
     """The checksum of the code of a class and its bases: for each, its module, or all modules of its package."""
     files: set[Path] = set()

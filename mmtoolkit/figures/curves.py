@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mmtoolkit.base.words import one_line, shorten
-from mmtoolkit.figures.colours import CURVES, DPI, INK, SOFT
-
-_TITLE = 40
+from mmtoolkit.figures.colours import CURVES, SOFT
+from mmtoolkit.figures.panels import Panels, ticks_at
 
 
 def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
@@ -24,19 +21,18 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
     for name in history[-1]["terms"]:
         curves[name] = [line["terms"][name] for line in history]
     curves["β"] = [line["beta"] for line in history]
-    columns = min(3, len(curves))
-    lines = math.ceil(len(curves) / columns)
-    figure = Figure(figsize=(3.3 * columns, 2.2 * lines), dpi=DPI, layout="constrained")
+    panels = Panels(len(curves), width=2.65, height=1.65, left=0.6, below=0.27, around=0.1)
+    figure = panels.figure()
     for place, (name, values) in enumerate(curves.items()):
-        axes = figure.add_subplot(lines, columns, place + 1)
+        axes = panels.add(figure, place, name)
         marker = "o" if len(epochs) < 3 else None
         axes.plot(epochs, values, color=CURVES[place % len(CURVES)], linewidth=1.6, marker=marker)
-        axes.set_title(shorten(one_line(name), _TITLE), fontsize=9, loc="left", color=INK, parse_math=False)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.yaxis.set_major_locator(ticks_at(5))
         axes.tick_params(labelsize=7, colors=SOFT)
         axes.grid(alpha=0.25)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
-        if place >= len(curves) - columns:
-            axes.set_xlabel("epoch", fontsize=8, color=SOFT)
+        if place >= len(curves) - panels.columns:
+            axes.set_xlabel("epoch", fontsize=8, color=SOFT, labelpad=2)
     return figure

@@ -11,11 +11,13 @@ from matplotlib.figure import Figure
 from mmtoolkit.base.files import make_folder, replacing
 from mmtoolkit.components import Picture
 
+_COMPRESSION = 3  # of 9: half the time of the default level, for files a few percent larger
+
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG; a failed write leaves no file."""
     with replacing(path) as new:
-        figure.savefig(new, format="png")
+        figure.savefig(new, format="png", pil_kwargs={"compress_level": _COMPRESSION})
 
 
 def save_pictures(pictures: Iterable[tuple[str, Picture]], folder: Path) -> list[dict[str, Any]]:

@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import one_line, shorten
-from mmtoolkit.figures.colours import DATA, DPI, GIVEN, GROUPS, INK, SOFT
+from mmtoolkit.figures.colours import DATA, GIVEN, GROUPS, INK, SOFT
 from mmtoolkit.figures.latent_rows import project
+from mmtoolkit.figures.panels import Panels, ticks_at
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_PANELS = 12
-_TITLE, _NAME = 34, 18
+_NAME = 18
+_EDGE = 0.08  # inches from the edge of the figure to the names of directions
 _TAILS = (2, 98)  # percentiles at the ends of a colour scale of numbers
 
 
@@ -45,23 +47,26 @@ def latent_space(latent: Mapping[str, Any], colours: Sequence[str] | None = None
         raise UserError(f"--colour {unknown[0]}: there is no such column to colour by; choose among: {known}")
     points, axis_names = project(np.array(latent["means"], dtype=np.float64), projection)
     names = list(dict.fromkeys(colours or ())) or colourable(latent)[:MOST_PANELS]
-    columns = min(3, max(len(names), 1))
-    lines = math.ceil(max(len(names), 1) / columns)
-    figure = Figure(figsize=(3.9 * columns, 2.9 * lines), dpi=DPI, layout="constrained")
+    # Beside a panel there is room for a legend or a scale.
+    panels = Panels(max(len(names), 1), width=2.5, height=2.5, right=1.25 if names else 0.1, around=0.25)
+    figure = panels.figure()
     for place, name in enumerate(names or [""]):
-        axes = figure.add_subplot(lines, columns, place + 1)
-        _paint(axes, points, latent["shades"][name] if name else [None] * len(points), bool(name))
-        axes.set_title(shorten(one_line(name), _TITLE), fontsize=9, loc="left", color=INK, parse_math=False)
+        axes = panels.add(figure, place, name)
+        numbers = _paint(axes, points, latent["shades"][name] if name else [None] * len(points), bool(name))
+        if numbers is not None:
+            _scale(panels.beside(axes, width=0.1, share=0.8), numbers)
         axes.set_xticks([])
         axes.set_yticks([])
         for side in axes.spines.values():
             side.set_color(DATA)
-    figure.supxlabel(axis_names[0], fontsize=8, color=SOFT)
-    figure.supylabel(axis_names[1], fontsize=8, color=SOFT)
+    width, height = figure.get_size_inches()
+    figure.supxlabel(axis_names[0], y=_EDGE / height, fontsize=8, color=SOFT)
+    figure.supylabel(axis_names[1], x=_EDGE / width, fontsize=8, color=SOFT)
     return figure
 
 
-def _paint(axes: Axes, points: NDArray[np.float64], shades: Sequence[float | str | None], named: bool) -> None:
+def _paint(axes: Axes, points: NDArray[np.float64], shades: Sequence[float | str | None], named: bool) -> Any:
+    """Draw the dots and the legend of a panel; return the dots that have numbers, or None."""
     size = min(18.0, max(4.0, 9000 / len(points)))
 
     def dots(rows: list[int], label: str, **style: Any) -> Any:
@@ -72,14 +77,11 @@ def _paint(axes: Axes, points: NDArray[np.float64], shades: Sequence[float | str
 
     if missing := rows_of(type(None)):
         dots(missing, f"missing ({len(missing):,})" if named else "", color=DATA if named else GIVEN, alpha=0.6)
+    coloured = None
     if numbers := rows_of(float, int):
         values = [shades[row] for row in numbers]
         low, high = np.percentile(np.array(values, dtype=float), _TAILS)
-        scale = dots(numbers, "", c=values, cmap="viridis", vmin=low, vmax=high, alpha=0.85)
-        assert axes.figure is not None
-        bar = axes.figure.colorbar(scale, ax=axes, shrink=0.8, pad=0.02, extend="both")
-        bar.ax.tick_params(labelsize=7, colors=SOFT)
-        bar.outline.set_visible(False)
+        coloured = dots(numbers, "", c=values, cmap="viridis", vmin=low, vmax=high, alpha=0.85)
     groups: dict[str, list[int]] = {}
     for row in rows_of(str):
         groups.setdefault(str(shades[row]), []).append(row)
@@ -102,6 +104,15 @@ def _paint(axes: Axes, points: NDArray[np.float64], shades: Sequence[float | str
         )
         for text in legend.get_texts():
             text.set_parse_math(False)
+    return coloured
+
+
+def _scale(axes: Axes, numbers: Any) -> None:
+    """Draw the colour scale of a panel's numbers."""
+    assert axes.figure is not None
+    bar = axes.figure.colorbar(numbers, cax=axes, extend="both", ticks=ticks_at(5))
+    axes.tick_params(labelsize=7, colors=SOFT)
+    bar.outline.set_visible(False)
 
 
 def _largest(groups: Mapping[str, list[int]]) -> dict[str, list[int]]:

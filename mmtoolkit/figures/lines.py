@@ -14,6 +14,7 @@ from torch import Tensor
 from mmtoolkit.base.words import short_listing
 from mmtoolkit.components import Modality
 from mmtoolkit.figures.colours import DPI, INK, SOFT
+from mmtoolkit.figures.letters import write
 
 Cell = Mapping[str, Tensor | None]
 COLUMNS = 10  # by default
@@ -110,31 +111,22 @@ class _Layout:
         width, height = figure.get_size_inches()
         ink = SOFT if self.line.soft else INK
 
-        def write(x: float, lines: Sequence[str], size: float, colour: str, align: str = "center") -> None:
+        def words(x: float, lines: Sequence[str], size: float, colour: str, align: str = "center") -> None:
             y, va = (top - self.height / 2, "center") if self.pictured else (top, "top")
-            figure.text(
-                x / width,
-                y / height,
-                "\n".join(lines),
-                ha=align,
-                va=va,
-                fontsize=size,
-                color=colour,
-                linespacing=_SPACING,
-                parse_math=False,  # a class may be named $5
-            )
+            text = "\n".join(lines)
+            write(figure, x / width, y / height, text, _SPACING, ha=align, va=va, fontsize=size, color=colour)
 
         if self.title:
-            write(left - 0.1, self.title, _TITLE - self.line.soft, ink, "right")
+            words(left - 0.1, self.title, _TITLE - self.line.soft, ink, "right")
         for column, cell in enumerate(self.line.cells):
             x = left + column * self.panel
             centre = x + _WIDE * self.panel / 2
             if not self.pictured:
-                write(centre, self.words[column], self.size, ink)
+                words(centre, self.words[column], self.size, ink)
                 continue
             ((name, value),) = cell.items()
             if value is None:
-                write(centre, ["missing"], _SIZES[0], SOFT)
+                words(centre, ["missing"], _SIZES[0], SOFT)
                 continue
             side = _WIDE * self.panel
             axes = figure.add_axes((x / width, (top - side) / height, side / width, side / height))
@@ -160,15 +152,22 @@ def cell_text(modalities: Mapping[str, Modality], cell: Cell) -> str:
 def _fit_texts(texts: Sequence[str], width: float) -> tuple[float, list[list[str]]]:
     """The largest font size at which texts fit into a width in inches, or the smallest there is, and their lines."""
     longest = max((len(word) for text in texts for word in re.split("[ _]", text)), default=0)
+    most = max(map(len, texts), default=0)
     for size in _SIZES:
+        letters = _letters(width, size)
+        if longest >= letters or most > _MOST_LINES * (letters + 1):  # a line ends with a space that is left out
+            continue  # without wrapping, which takes long
         lines = [_wrap(text, width, size) for text in texts]
-        if longest < _letters(width, size) and max(map(len, lines), default=0) <= _MOST_LINES:
+        if max(map(len, lines), default=0) <= _MOST_LINES:
             return size, lines
     return size, [_wrap(text, width, size, _MOST_LINES) for text in texts]
 
 
 def _wrap(text: str, width: float, size: float, most: int | None = None) -> list[str]:
-    lines = textwrap.wrap(text.translate(_BREAKABLE), _letters(width, size), max_lines=most, placeholder=" …")
+    letters = _letters(width, size)
+    if most is not None:
+        text = text[: (most + 1) * (letters + 1)]  # the lines hold less, and `textwrap` would read all of it
+    lines = textwrap.wrap(text.translate(_BREAKABLE), letters, max_lines=most, placeholder=" …")
     return [line.translate(_WRITTEN) for line in lines]
 
 

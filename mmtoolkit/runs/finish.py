@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from mmtoolkit.base.importing import quick_imports
 from mmtoolkit.runs.prepare import Prepared
-from mmtoolkit.runs.results import write_results
 from mmtoolkit.runs.trained import TrainedRun
 from mmtoolkit.training.progress import TrainingOutcome
 
@@ -28,6 +28,9 @@ def finish_run(prepared: Prepared, outcome: TrainingOutcome, figures: bool) -> T
         prepared.dataset,
     )
     if run.main_process:
+        with quick_imports():
+            from mmtoolkit.runs.results import write_results  # it imports Matplotlib, which training does not need
+
         training = {
             "epochs": outcome.epochs,
             "kept_epoch": outcome.kept_epoch,

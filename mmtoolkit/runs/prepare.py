@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lightning_fabric import Fabric
 from safetensors.torch import save
 from torch import Tensor
 
@@ -29,6 +28,9 @@ from mmtoolkit.training.listeners import check_watchers
 from mmtoolkit.training.networks import build, unused_rows, usable_rows
 from mmtoolkit.training.trainer import Trainer
 from mmtoolkit.training.validation import check_schedule, validation_rows
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.importing import quick_imports
 from mmtoolkit.base.processor import processor_facts
 from mmtoolkit.base.words import error_text
 from mmtoolkit.data.dataset import Split
@@ -72,7 +78,8 @@ def new_fabric(device: str = "auto", devices: int = 1, precision: str = "32-true
     Raises:
         UserError: there is no such device or precision here.
     """
-    from lightning_fabric import Fabric  # takes seconds to import
+    with quick_imports(), _torchmetrics_by_version():
+        from lightning_fabric import Fabric  # takes a second or two
 
     if precision not in PRECISIONS:
         raise UserError(f"--precision {precision}: is not supported; give one of {', '.join(PRECISIONS)}")
@@ -103,3 +110,23 @@ def new_fabric(device: str = "auto", devices: int = 1, precision: str = "32-true
     if threads is None:
         os.environ.pop("OMP_NUM_THREADS", None)  # Fabric sets it for the processes that it starts
     return fabric
+
+
+@contextmanager
+def _torchmetrics_by_version() -> Iterator[None]:
+    """Show what is imported the version of torchmetrics alone.
+
+    Fabric imports all of torchmetrics, and with it Matplotlib, to compare its version with another. That takes as long
+    as all the rest of Fabric, and a run needs neither before its scores.
+    """
+    name = "torchmetrics"
+    if name in sys.modules:
+        yield
+        return
+    module = ModuleType(name)
+    module.__version__ = metadata.version(name)  # type: ignore[attr-defined]
+    sys.modules[name] = module
+    try:
+        yield
+    finally:
+        del sys.modules[name]

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
@@ -43,6 +42,9 @@ from mmtoolkit.training.validation import (
     validation_rows,
 )
 from mmtoolkit.training.weights import copied, load_weights
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 _REMEDY = "Lower train.learning_rate, set train.gradient_clip, or look for extreme values in the data"
 _LOOK_SECONDS = 0.5

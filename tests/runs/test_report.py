@@ -29,6 +29,7 @@ from mmt_text import Text
 from mmtoolkit import TrainedRun, UserError
 from mmtoolkit.figures.cells import cells
 from mmtoolkit.figures.colours import DATA, GROUPS
+from mmtoolkit.figures.files import save_figure
 from mmtoolkit.figures.latent import MOST_PANELS, colourable, latent_space
 from mmtoolkit.figures.latent_rows import latent_rows, principal_components, project
 from mmtoolkit.runs.cross_modal import from_others, matrix, place_of
@@ -371,7 +372,7 @@ def test_the_report_colours_by_what_is_asked_for_from_the_folder_alone(run: Path
     assert done.out == f"{run / 'report.html'}\n"
     after = (run / "figures" / "latent.png").read_bytes()
     assert after != before
-    latent_space(read_latent(run), ["lark"]).savefig(run / "same.png", format="png")
+    save_figure(latent_space(read_latent(run), ["lark"]), run / "same.png")
     assert (run / "same.png").read_bytes() == after
     assert mmt("report", run, *PLUGINS).status == 0
     assert (run / "figures" / "latent.png").read_bytes() == after
