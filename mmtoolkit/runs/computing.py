@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-
-from lightning_fabric import Fabric
+from typing import TYPE_CHECKING
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.processor import available_cores
@@ -14,6 +13,9 @@ from mmtoolkit.components import Network
 from mmtoolkit.data.dataset import Dataset
 from mmtoolkit.runs.folder import read_record
 from mmtoolkit.training.compute import Compute, Kernels, available_threads, can_compute_by, compute_for
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def check_threads(threads: int | None) -> None:

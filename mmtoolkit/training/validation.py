@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
@@ -13,6 +13,9 @@ from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Network
 from mmtoolkit.data.dataset import Dataset, Split
 from mmtoolkit.schema.train import TrainOptions
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 _ROWS = 1000
 
