@@ -14,7 +14,7 @@ from torch import Tensor
 from mmtoolkit.base.words import short_listing
 from mmtoolkit.components import Modality
 from mmtoolkit.figures.colours import DPI, INK, SOFT
-from mmtoolkit.figures.letters import write
+from mmtoolkit.figures.words import SPACING, write
 
 Cell = Mapping[str, Tensor | None]
 COLUMNS = 10  # by default
@@ -24,7 +24,6 @@ _WIDE = 0.93  # of a panel; the rest is the gap to the next
 _LETTER = 0.61  # the width of most letters relative to the font size
 _SIZES = (6.5, 5.5, 5.0, 4.5)  # of words, in points
 _TITLE = 7.5
-_SPACING = 1.25
 _MOST_LINES = 5
 _MOST_WORDS = 6
 # Names are often words joined by underscores. A line may break there, but `textwrap` breaks only after hyphens.
@@ -113,8 +112,7 @@ class _Layout:
 
         def words(x: float, lines: Sequence[str], size: float, colour: str, align: str = "center") -> None:
             y, va = (top - self.height / 2, "center") if self.pictured else (top, "top")
-            text = "\n".join(lines)
-            write(figure, x / width, y / height, text, _SPACING, ha=align, va=va, fontsize=size, color=colour)
+            write(figure, x / width, y / height, "\n".join(lines), size, colour, align, va)
 
         if self.title:
             words(left - 0.1, self.title, _TITLE - self.line.soft, ink, "right")
@@ -176,4 +174,4 @@ def _letters(width: float, size: float) -> int:
 
 
 def _height(size: float, lines: int) -> float:
-    return (lines * size * _SPACING + 4) / 72
+    return (lines * size * SPACING + 4) / 72

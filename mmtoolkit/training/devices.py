@@ -78,9 +78,6 @@ def new_fabric(device: str = "auto", devices: int = 1, precision: str = "32-true
     Raises:
         UserError: there is no such device or precision here.
     """
-    with quick_imports(), _torchmetrics_by_version():
-        from lightning_fabric import Fabric  # takes a second or two
-
     if precision not in PRECISIONS:
         raise UserError(f"--precision {precision}: is not supported; give one of {', '.join(PRECISIONS)}")
     accelerator = resolve_device(device).type
@@ -95,7 +92,7 @@ def new_fabric(device: str = "auto", devices: int = 1, precision: str = "32-true
     # If the rows of a process lack a modality, its parameters are unused there.
     strategy = "ddp_find_unused_parameters_true" if devices * nodes > 1 else "auto"
     try:
-        fabric = Fabric(
+        fabric = _fabric_class()(
             accelerator=accelerator,
             devices=devices,
             num_nodes=nodes,
@@ -110,6 +107,19 @@ def new_fabric(device: str = "auto", devices: int = 1, precision: str = "32-true
     if threads is None:
         os.environ.pop("OMP_NUM_THREADS", None)  # Fabric sets it for the processes that it starts
     return fabric
+
+
+def _fabric_class() -> type[Fabric]:
+    """Import Fabric, which takes a second or two; and torchmetrics only if it needs more of it than its version."""
+    with quick_imports():
+        try:
+            with _torchmetrics_by_version():
+                from lightning_fabric import Fabric
+        except (ImportError, AttributeError):
+            for name in [name for name in sys.modules if name.partition(".")[0] == "lightning_fabric"]:
+                del sys.modules[name]  # it may hold on to what stood in for torchmetrics
+            from lightning_fabric import Fabric
+    return Fabric
 
 
 @contextmanager

@@ -22,7 +22,7 @@ def modalities(*names: str) -> dict[str, Any]:
     every = {
         "image": Image(shape=(1, 32, 32), network="dcgan"),
         "text": Text(length=4, alphabet="ab"),
-        "label": Label(classes=("a", "b", "c"), network={"kind": "mlp", "width": 16}),  # type: ignore[arg-type]
+        "label": Label(classes=("a", "b", "c"), network={"kind": "mlp", "width": 16}),
     }
     return {name: every[name] for name in names}
 
@@ -40,12 +40,12 @@ def batch(*names: str) -> Batch:
 
 ALL = ("image", "text", "label")
 CASES: list[tuple[Model, tuple[str, ...]]] = [
-    (MVAE(latent_dim=D, subsets={"k": 1}), ALL),  # type: ignore[arg-type]
-    (MVAE(latent_dim=D, prior="mixture"), ("image", "label")),  # type: ignore[arg-type]
+    (MVAE(latent_dim=D, subsets={"k": 1}), ALL),
+    (MVAE(latent_dim=D, prior="mixture"), ("image", "label")),
     (JMVAE(latent_dim=D), ("image", "label")),
     (BiVCCA(latent_dim=D), ("image", "label")),
-    (CVAE(latent_dim=D, target="label", given=["image"]), ("image", "label")),  # type: ignore[call-arg]
-    (VAE(latent_dim=D, modality="image"), ("image",)),  # type: ignore[call-arg]
+    (CVAE(latent_dim=D, target="label", given=["image"]), ("image", "label")),
+    (VAE(latent_dim=D, modality="image"), ("image",)),
 ]
 
 

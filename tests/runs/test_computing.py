@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import mmtoolkit
-from mmtoolkit.runs import computing
+from mmtoolkit.runs import computing, finish
 from mmtoolkit.runs import run as run_module
 from mmtoolkit.runs.folder import read_record
 from mmtoolkit.training import compute
@@ -36,7 +36,7 @@ SETS = [
 def during(monkeypatch: pytest.MonkeyPatch) -> list[Compute]:
     """How PyTorch computes at the start of each training and each scoring."""
     seen: list[Compute] = []
-    train, finish = Trainer.run, run_module.finish_run
+    train, score = Trainer.run, finish.finish_run
 
     def run(trainer: Trainer) -> Any:
         seen.append(compute.current_compute())
@@ -44,7 +44,7 @@ def during(monkeypatch: pytest.MonkeyPatch) -> list[Compute]:
 
     def finish_run(*arguments: Any) -> Any:
         seen.append(compute.current_compute())
-        return finish(*arguments)
+        return score(*arguments)
 
     monkeypatch.setattr(Trainer, "run", run)
     monkeypatch.setattr(run_module, "finish_run", finish_run)
@@ -209,11 +209,11 @@ def run_with(tmp_path: Path) -> Path:
 def test_one_thread_and_two_resume_to_the_same_weights(tmp_path: Path) -> None:
     """A run on two threads goes on with two even where the environment allows one."""
     threads = "2"
-    arguments = ("run", "fashion_mini", *sets(*SETS), "--no-figures")
+    arguments: list[str | Path] = ["run", "fashion_mini", *sets(*SETS), "--no-figures"]
     straight, halted = tmp_path / "straight", tmp_path / "halted"
     assert mmt_process(*arguments, *sets("train.epochs=3"), "--out", straight, "--threads", threads).status == 0
     assert mmt_process(*arguments, "--out", halted, "--threads", threads).status == 0
-    again = (*arguments, *sets("train.epochs=3"), "--out", halted, "--resume")
+    again = [*arguments, *sets("train.epochs=3"), "--out", halted, "--resume"]
     resumed = mmt_process(*again, OMP_NUM_THREADS="1")
     assert resumed.status == 0, resumed.err
     taken = read_record(halted)["resumed"][-1]["threads"]

@@ -122,7 +122,9 @@ def test_without_validation_rows_the_last_average_is_kept(data: Dataset, tmp_pat
     assert all(torch.equal(value, last[name]) for name, value in saved.items())
 
 
-def test_the_average_starts_after_the_network_began_from_data(data: Dataset, tmp_path: Path) -> None:
+def test_the_average_starts_after_the_network_began_from_data(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loop = trainer(tmp_path, data, ema=0.999, epochs=1, learning_rate=1e-12)
 
     def begin(_: object) -> None:
@@ -130,7 +132,7 @@ def test_the_average_starts_after_the_network_began_from_data(data: Dataset, tmp
             for parameter in loop.network.parameters():
                 parameter.fill_(0.5)
 
-    loop.network.begin = begin  # type: ignore[method-assign]
+    monkeypatch.setattr(loop.network, "begin", begin)
     loop.run()
     assert loop.average is not None
     for parameter in loop.average.network.parameters():

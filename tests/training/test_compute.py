@@ -22,15 +22,15 @@ from mmtoolkit.training.work import Product
 def work(width: int, missing: float = 0.0, rows: int = 200, subsets: int = 0) -> tuple[Network, Split]:
     """Networks of an image and two labels, and rows of which some lack labels."""
     network = {"kind": "mlp", "width": width}
-    labels = {name: Label(classes=("a", "b"), network=network) for name in ("label", "other")}  # type: ignore[arg-type]
-    modalities = {"image": Image(shape=(1, 28, 28), network=network), **labels}  # type: ignore[arg-type]
+    labels = {name: Label(classes=("a", "b"), network=network) for name in ("label", "other")}
+    modalities = {"image": Image(shape=(1, 28, 28), network=network), **labels}
     stored = {
         "image": torch.zeros(rows, 1, 28, 28, dtype=torch.uint8),
         **{name: torch.zeros(rows, dtype=torch.int64) for name in labels},
     }
     present = torch.ones(rows, 3, dtype=torch.bool)
     present[: int(missing * rows), 1:] = False
-    return build(MVAE(latent_dim=16, subsets={"k": subsets}), modalities, seed=0), Split(  # type: ignore[arg-type]
+    return build(MVAE(latent_dim=16, subsets={"k": subsets}), modalities, seed=0), Split(
         "train", modalities, stored, present
     )
 

@@ -77,9 +77,9 @@ def test_every_kind_trains_and_lowers_the_loss(kind: str, data: Dataset, tmp_pat
 def test_words_mappings_and_objects_are_the_same_options() -> None:
     options = OptimizerOptions(kind="adamw", weight_decay=0.1, betas=(0.8, 0.9))
     written = {"kind": "adamw", "weight_decay": 0.1, "betas": [0.8, 0.9]}
-    assert TrainOptions(optimizer=options).optimizer == TrainOptions(optimizer=written).optimizer  # type: ignore[arg-type]
+    assert TrainOptions(optimizer=options).optimizer == TrainOptions(optimizer=written).optimizer
     assert options != OptimizerOptions(kind="adamw")
-    assert TrainOptions(optimizer="adamw").optimizer == OptimizerOptions(kind="adamw")  # type: ignore[arg-type]
+    assert TrainOptions(optimizer="adamw").optimizer == OptimizerOptions(kind="adamw")
     assert TrainOptions().optimizer == OptimizerOptions(kind="adam")
     assert options.arguments == {"weight_decay": 0.1, "betas": (0.8, 0.9)}
 

@@ -213,15 +213,6 @@ def test_history_has_a_line_an_epoch(tmp_path: Path) -> None:
         assert line["validation"] < 0
 
 
-def test_the_order_is_a_permutation_that_depends_on_seed_and_epoch(tmp_path: Path) -> None:
-    loop, other = trainer(tmp_path), trainer(tmp_path, seed=1)
-    first = loop._order(0)
-    assert sorted(first.tolist()) == list(range(120))
-    assert torch.equal(first, loop._order(0))
-    assert not torch.equal(first, loop._order(1))
-    assert not torch.equal(first, other._order(0))
-
-
 @pytest.fixture
 def settings() -> Iterator[Callable[..., tuple[int, bool]]]:
     """A function that sets PyTorch's determinism settings, if you pass some, and returns them. Restored afterwards."""

@@ -17,8 +17,10 @@ from mmtoolkit.data.dataset import Dataset, prepare
 from mmtoolkit.models import MVAE
 from mmtoolkit.schema.train import TrainOptions
 from mmtoolkit.sources import FashionMini
+from mmtoolkit.training import checkpoint
 from mmtoolkit.training import trainer as training
 from mmtoolkit.training.devices import new_fabric
+from mmtoolkit.training.listeners import Listeners
 from mmtoolkit.training.networks import build
 from mmtoolkit.training.saving import Pace
 from mmtoolkit.training.trainer import Trainer
@@ -160,7 +162,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 def saves(loop: Trainer, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """A list that receives epoch and step of each checkpoint."""
     seen: list[tuple[int, int]] = []
-    save = training.save_checkpoint
+    save = checkpoint.save_checkpoint
 
     def record(*arguments: Any) -> None:
         seen.append((loop.progress.epoch, loop.progress.step))
@@ -183,7 +185,7 @@ def test_a_short_run_writes_one_checkpoint_at_its_end(
             lines = (tmp_path / "history.jsonl").read_text().splitlines()
             assert [json.loads(line)["epoch"] for line in lines] == list(range(1, line["epoch"] + 1))
 
-    loop.listener = Looks()
+    loop.listener = Listeners(Looks(), (), print)
     loop.run()
     assert seen == [(5, 0)]
     assert weights == [False] * 5
@@ -209,7 +211,7 @@ def test_a_run_that_stops_after_any_checkpoint_goes_on_to_the_same_end(
     options |= {"learning_rate": 0.1, "schedule": {"kind": "plateau", "patience": 1}}
     whole = trainer(tmp_path / "whole", data, **options)
     expected = whole.run()
-    save, count = training.save_checkpoint, 0
+    save, count = checkpoint.save_checkpoint, 0
 
     def stops(*arguments: Any) -> None:
         nonlocal count

@@ -17,8 +17,8 @@ WIDTH, LATENT, BATCH = 32, 3, 10
 def image_and_label(rows: int = 40) -> tuple[nn.Module, Split]:
     network = {"kind": "mlp", "width": WIDTH}
     modalities = {
-        "image": Image(shape=(1, 8, 8), network=network),  # type: ignore[arg-type]
-        "label": Label(classes=("a", "b"), network=network),  # type: ignore[arg-type]
+        "image": Image(shape=(1, 8, 8), network=network),
+        "label": Label(classes=("a", "b"), network=network),
     }
     stored = {"image": torch.zeros(rows, 1, 8, 8, dtype=torch.uint8), "label": torch.zeros(rows, dtype=torch.int64)}
     split = Split("train", modalities, stored, torch.ones(rows, 2, dtype=torch.bool))
