@@ -22,6 +22,8 @@ from mkdocs.exceptions import PluginError
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from mmtoolkit.base.described import descriptions
+
 _PART = re.compile(
     r"^<!-- generated: ([a-z ]+) -->$(?:(?!<!-- generated).)*?^<!-- end of \1 -->$", re.MULTILINE | re.DOTALL
 )
@@ -133,13 +135,14 @@ def _yaml(value: Any) -> str:
 
 def options_table(cls: type[BaseModel], without: Iterable[str] = ()) -> str:
     """The options of a class: key, type, default, description; below it those of the mappings among them."""
+    texts = descriptions(cls)
     properties = cls.model_json_schema()["properties"]
     left_out = set(without)
     fields = {name: field for name, field in cls.model_fields.items() if name not in left_out}
     if not fields:
         return "It has no keys of its own."
     rows = (
-        (f"`{name}`", type_words(properties[name]), default_words(field), _plain(field.description))
+        (f"`{name}`", type_words(properties[name]), default_words(field), _plain(texts.get(name)))
         for name, field in fields.items()
     )
     parts = [_table(_HEAD, rows)]
@@ -245,7 +248,7 @@ def top_level() -> str:
         "train": ("mapping", "See [Training](#train)."),
         "evaluate": ("list of mappings", "See [Evaluators](#evaluator)."),
     }
-    rows = []
+    rows, texts = [], descriptions(Schema)
     for name, field in Schema.model_fields.items():
         kind, link = words.get(name, ("text", ""))
         default = default_words(field)
@@ -253,7 +256,7 @@ def top_level() -> str:
             default = f"`{_yaml(DEFAULT_EVALUATE)}`"
         elif name == "train":
             default = "all defaults"
-        rows.append((f"`{name}`", kind, default, f"{_plain(field.description)} {link}".strip()))
+        rows.append((f"`{name}`", kind, default, f"{_plain(texts.get(name))} {link}".strip()))
     return _table(_HEAD, rows)
 
 

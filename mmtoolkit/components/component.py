@@ -8,8 +8,10 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 
+from mmtoolkit.base.described import Described
 
-class Component(BaseModel):
+
+class Component(Described):
     """The options of a plugin class, as a frozen pydantic model that refuses unknown keys.
 
     A concrete class states `kind: Literal["name"] = "name"`; no two classes of a family have the same kind. The
@@ -22,7 +24,6 @@ class Component(BaseModel):
         allow_inf_nan=False,
         coerce_numbers_to_str=True,  # `classes: [0, 1, 2]` are names
         protected_namespaces=(),
-        use_attribute_docstrings=True,
         validate_default=True,
     )
 

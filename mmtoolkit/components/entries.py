@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 from torch import Tensor
 
+from mmtoolkit.base.described import Described
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Evaluator, Network, Run
 from mmtoolkit.components.evaluator import unmodelled_notes
@@ -15,10 +16,10 @@ from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.subsets import supports
 
 
-class Entry(BaseModel):
+class Entry(Described):
     """One score: infer z from the given modalities, score the targets."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     target: tuple[str, ...]
     """The modalities to score."""

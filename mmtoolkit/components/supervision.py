@@ -7,10 +7,12 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+
+from mmtoolkit.base.described import Described
 
 
-class Supervision(BaseModel):
+class Supervision(Described):
     """Hides training cells, for studies of weak supervision (Wu & Goodman 2018, section 6.1).
 
     With `paired: f`, a fraction f of the rows keeps everything. The other rows are split evenly among `groups`; each
@@ -18,7 +20,7 @@ class Supervision(BaseModel):
     cell stays with probability p. The seed fixes which cells are hidden.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     paired: Annotated[float, Field(ge=0, le=1)] | None = None
     """The fraction of training rows that keep all modalities."""

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmtoolkit.base.described import Described
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Modality, Model, Network, Part, Prior
 from mmtoolkit.core.batch import Batch, sent
@@ -19,10 +20,10 @@ from mmtoolkit.core.subsets import distinct_terms, draw_subsets
 from mmtoolkit.priors import NormalPrior
 
 
-class SubsetOptions(BaseModel):
+class SubsetOptions(Described):
     """The random subsets among the terms of a step (Wu & Goodman 2018, section 2.4)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     k: Annotated[int, Field(ge=0)] = 0
     """The number of random subsets in a step; all rows share them."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, Vali
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
+from mmtoolkit.base.described import describe
 from mmtoolkit.base.words import did_you_mean, shorten
 from mmtoolkit.components.part import expanded
 
@@ -54,6 +55,8 @@ class Choice:
         kinds = self.kinds()
         classes = list(dict.fromkeys(options.cls for options in kinds.values()))
         mappings = [handler(cls.__pydantic_core_schema__) for cls in classes]
+        for mapping, cls in zip(mappings, classes, strict=True):
+            describe(mapping, cls)
         return {"anyOf": [{"enum": list(kinds)}, *({**mapping, "required": ["kind"]} for mapping in mappings)]}
 
     def _validate(self, value: Any, info: ValidationInfo) -> BaseModel:

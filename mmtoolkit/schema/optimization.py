@@ -9,8 +9,9 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import ConfigDict, Field, PositiveInt, model_validator
 
+from mmtoolkit.base.described import Described
 from mmtoolkit.base.words import did_you_mean, error_text, shorten
 from mmtoolkit.schema.choice import Choice, Options, fault
 
@@ -48,14 +49,14 @@ def optimizer_arguments(kind: str) -> dict[str, Any]:
     return {name: p.default for name, p in parameters.items() if name not in (*_OURS, *_SENSELESS)}
 
 
-class OptimizerOptions(BaseModel):
+class OptimizerOptions(Described):
     """The optimiser: a class of `torch.optim` by its name in lower case, with its own arguments.
 
     The step size is `train.learning_rate`. Arguments that you leave out have PyTorch's defaults, except that a fused
     implementation is used where there is one.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     kind: Annotated[str, Field(json_schema_extra=lambda schema: schema.update(enum=list(optimizer_classes())))] = "adam"
     """The name of the class."""
@@ -150,10 +151,10 @@ def _words(default: Any) -> str:
 # Schedules: each is a factor of the step size, and depends only on the number of the step.
 
 
-class ScheduleOptions(BaseModel):
+class ScheduleOptions(Described):
     """The step size over the steps, as a factor of `train.learning_rate`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: str
 

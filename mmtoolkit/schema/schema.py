@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from pydantic.json_schema import models_json_schema
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from mmtoolkit.base.described import Described
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import did_you_mean
 from mmtoolkit.base.yaml12 import Path as KeyPath
@@ -40,13 +41,13 @@ def check_folder_name(name: str) -> str:
     return name
 
 
-class Schema(BaseModel):
+class Schema(Described):
     """The data, modalities, model, training and scores of one run.
 
     `read_schema` reads one from a file. Its components then have the classes of the installed plugins.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, AfterValidator(check_folder_name), Field(json_schema_extra={"pattern": FOLDER_NAME})]
     """The name of the run. Its folder is runs/NAME unless you give --out."""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
+from mmtoolkit.base.described import Described
 from mmtoolkit.components import Part, Watcher
 from mmtoolkit.schema.choice import fault
 from mmtoolkit.schema.optimization import OPTIMIZER, SCHEDULE, ConstantSchedule, OptimizerOptions, ScheduleOptions
 
 
-class EpochSampling(BaseModel):
+class EpochSampling(Described):
     """Which rows an epoch has. By default each usable row once."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rows: PositiveInt | None = None
     """The number of rows in an epoch. If it exceeds the usable rows, rows repeat, each as often as the others or once
@@ -25,10 +26,10 @@ class EpochSampling(BaseModel):
     the data."""
 
 
-class TrainOptions(BaseModel):
+class TrainOptions(Described):
     """How to train the model: by default with Adam (Kingma & Ba 2014) and a constant step size."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: PositiveInt = 100
     """The number of passes over the training rows."""
@@ -67,7 +68,7 @@ class TrainOptions(BaseModel):
     set. By default it never stops early."""
     seed: int = Field(default=0, ge=0)
     """The seed of the initial weights, the order of the rows and every random draw."""
-    watch: list[Part[Watcher]] = []
+    watch: list[Part[Watcher]] = Field(default=[])
     """The watchers that follow the run, each a kind or a mapping with one. They never change its weights."""
 
     @model_validator(mode="after")

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
+from mmtoolkit.base.described import Described
 from mmtoolkit.base.yaml12 import write_yaml
 from mmtoolkit.schema.schema import FOLDER_NAME, check_folder_name
 
@@ -15,8 +16,8 @@ from mmtoolkit.schema.schema import FOLDER_NAME, check_folder_name
 COLUMNS = ("seed", "score", "value", "stderr", "examples", "reference")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+class _Part(Described):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Score(_Part):

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
+from mmtoolkit.base.described import Described
 from mmtoolkit.tables.beside import FilesBeside
 from mmtoolkit.tables.cells import is_nothing
 
@@ -18,13 +19,12 @@ MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
 """The usual texts for a missing cell in a format that has no null."""
 
 
-class Reading(BaseModel):
+class Reading(Described):
     """How to read a table: options for sources, for your tables on a run, and for `mmt init`."""
 
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
-        use_attribute_docstrings=True,
         coerce_numbers_to_str=True,  # `missing: [-1]` is a text
     )
 

@@ -20,6 +20,7 @@ from PIL import Image
 import mmtoolkit
 from facts import assert_facts
 from mmtoolkit import DataWarning, TrainedRun, UserError
+from mmtoolkit.base.described import descriptions
 from mmtoolkit.cli.init import init
 from mmtoolkit.data.dataset import prepare
 from mmtoolkit.evaluators import Elbo
@@ -94,7 +95,7 @@ def test_an_option_of_a_source(things: Path, folder: Path, key: str) -> None:
         prepare(TableSource(path={"train": path}), modalities)
     data = prepare(TableSource.model_validate({"path": {"train": path}, key: value}), modalities)
     assert data.splits["train"].present[:12].all()
-    assert TableSource.model_fields[key].description == Reading.model_fields[key].description
+    assert descriptions(TableSource)[key] == descriptions(Reading)[key]
 
 
 @pytest.mark.parametrize("key", Reading.model_fields)
