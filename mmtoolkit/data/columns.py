@@ -352,7 +352,6 @@ def _identity(path: Path) -> tuple[str, int, int]:
     return str(path), stat.st_size, stat.st_mtime_ns
 
 
-@cache
 def _code(cls: type[BaseModel]) -> str:
     """The checksum of the code of a class and its bases: for each, its module, or all modules of its package."""
     files: set[Path] = set()
@@ -364,4 +363,10 @@ def _code(cls: type[BaseModel]) -> str:
         except (TypeError, OSError):  # typed at a prompt: its code cannot be compared, so reuse nothing
             return secrets.token_hex()
         files |= set(file.parent.glob("*.py")) if (file.parent / "__init__.py").is_file() else {file}
-    return hashlib.sha256("".join(checksum(path) for path in sorted(files)).encode()).hexdigest()
+    return hashlib.sha256("".join(_checksum(*_identity(path)) for path in sorted(files)).encode()).hexdigest()
+
+
+@cache
+def _checksum(path: str, size: int, changed: int) -> str:
+    """The checksum of a file of this size and time of change: many classes have their code in the same files."""
+    return checksum(Path(path))

@@ -200,7 +200,7 @@ class MVAENetwork(Network):
         count = max(plan.scored, 1)
         kl = self.prior.kl(q, noise).sum() / count
         log_probs = self._log_probs(batch, plan, z) / count
-        loss = beta * kl - (self.weights * log_probs).sum()
+        loss = beta * kl - (self.weights.to(log_probs.dtype) * log_probs).sum()
         names = [f"log p({name})" for name in self.modalities]
         return loss, {**dict(zip(names, log_probs.detach().unbind(), strict=True)), "KL": kl.detach()}
 

@@ -1035,7 +1035,7 @@ EVALUATORS: dict[str, tuple[Any, tuple[str, ...]]] = {
     ),
     "what models lack": (
         _presuming,
-        ("evaluate: ", "vae", "ValueError: ", "model.targets"),
+        ("evaluate: ", "vae", "KeyError: ", "model.targets"),
     ),
     "more than a run promises": (
         lambda self, run, split: Scores([{"target": [run.schema.name], "given": []}]),

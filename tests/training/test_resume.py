@@ -182,6 +182,7 @@ def test_ctrl_c_writes_the_checkpoint_of_the_step_and_exits_130(
     assert_same_end(folder, undisturbed)
 
 
+@pytest.mark.slow
 def test_loading_asks_for_the_plugin_file(undisturbed: Path) -> None:
     refused = mmt_process("sample", undisturbed, "-n", "2")
     assert refused.status == 2
