@@ -37,9 +37,12 @@ BAD: dict[str, tuple[list[Any], list[Any]]] = {
 ELSEWHERE = {"mnist", "fashion_mnist", "multimnist", "celeba", "celeba_vision", "table", "huggingface", "arrays"}
 
 
+LONG = ("text", "numeric")  # their kits take seconds
+
+
 def examples(family: type[Component]) -> list[Any]:
     return [
-        pytest.param(example, id=f"{kind}-{place}", marks=[pytest.mark.slow] if place else [])
+        pytest.param(example, id=f"{kind}-{place}", marks=[pytest.mark.slow] if place or kind in LONG else [])
         for kind, cls in sorted(PLUGINS.of_family(family.family).items())
         for place, example in enumerate(cls.examples())
     ]

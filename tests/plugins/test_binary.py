@@ -222,7 +222,7 @@ def test_a_model_over_all_three() -> None:
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("count", [40, 100])
+@pytest.mark.parametrize("count", [40, pytest.param(100, marks=pytest.mark.slow)])
 def test_many_binaries_from_a_schema_take_steps(count: int) -> None:
     names = [f"attribute {k}" for k in range(count)]
     schema = parse_schema(

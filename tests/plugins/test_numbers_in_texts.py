@@ -115,6 +115,7 @@ def test_marks_must_differ() -> None:
         Numeric(columns=("a", "b"), decimal=(".", ",", "."))
 
 
+@pytest.mark.slow
 def test_the_contract_holds_with_marks() -> None:
     check_modality(Numeric(decimal=",", thousands="."), cells=["1,5", "2,25", "3", "1.234,125"])
 

@@ -78,7 +78,7 @@ def numberless(text: str) -> list[str]:
         pytest.param("features.py", marks=pytest.mark.slow),
         pytest.param("lightning_module.py", marks=pytest.mark.slow),
         pytest.param("own_loop.py", marks=pytest.mark.slow),
-        "python_api.py",
+        pytest.param("python_api.py", marks=pytest.mark.slow),
         pytest.param("using_a_run.py", marks=pytest.mark.slow),
         pytest.param("watcher.py", marks=pytest.mark.slow),
     ],

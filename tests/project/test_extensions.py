@@ -208,7 +208,7 @@ def test_the_others_keep_the_contracts_of_their_families(weather: Path) -> None:
 # All of it together.
 
 
-BOTH = pytest.mark.parametrize("kind", ["mmvae", "mopoe"])
+BOTH = pytest.mark.parametrize("kind", ["mmvae", pytest.param("mopoe", marks=pytest.mark.slow)])
 
 
 @pytest.fixture(scope="module")

@@ -137,6 +137,7 @@ def test_the_likelihoods_of_the_tutorial(tmp_path: Path, monkeypatch: pytest.Mon
     assert p.variance.item() == pytest.approx(mean + alpha * mean**2)
 
 
+@pytest.mark.slow
 def test_the_source_of_the_tutorial(tmp_path: Path) -> None:
     files = ("--plugin", EXAMPLES / "dice.py")
     assert mmt("plugins", "check", *files).status == 0

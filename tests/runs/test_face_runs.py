@@ -26,7 +26,7 @@ def faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("schema", "changes", "scored"),
     [
-        ("celeba-small", [], {"image", "attributes"}),
+        pytest.param("celeba-small", [], {"image", "attributes"}, marks=pytest.mark.slow),
         pytest.param(
             "celeba19-small",
             ["data.supervision={keep: 0.3}"],

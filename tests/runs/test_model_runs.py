@@ -120,8 +120,10 @@ def test_a_note_names_each_default_score_that_is_left_out(kind: str, run: Callab
     [
         ("vae", {"samples", "from_0_image"}),
         ("cvae", {"given_1_label", "from_1_label", "from_all"}),
-        ("bivcca", {"samples", "given_1_label", "from_0_image", "from_1_label"}),
-        ("jmvae", {"samples", "given_1_label", "from_0_image", "from_1_label", "from_all"}),
+        pytest.param("bivcca", {"samples", "given_1_label", "from_0_image", "from_1_label"}, marks=pytest.mark.slow),
+        pytest.param(
+            "jmvae", {"samples", "given_1_label", "from_0_image", "from_1_label", "from_all"}, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_figures_and_report_show_what_the_model_can_give(

@@ -267,6 +267,7 @@ def test_modalities_may_have_any_name(tmp_path: Path) -> None:
     assert sampled.status == 0, sampled.err
 
 
+@pytest.mark.slow
 def test_resume_may_change_the_epochs_alone(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     shutil.copytree(folder, out)
