@@ -20,8 +20,8 @@ TEXTS = ("number_1 -13.46,\nAbgjpqy", "one line", "β µ €", "first\n\nthird")
 def ink(figure: Figure) -> NDArray[np.float64]:
     """How dark each pixel is."""
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    pixels = np.asarray(canvas.buffer_rgba(), dtype=np.float64)  # type: ignore[no-untyped-call]
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba(), dtype=np.float64)
     dark: NDArray[np.float64] = 255 - pixels[..., :3].mean(2)
     return dark
 
@@ -64,8 +64,8 @@ def test_letters_have_no_dark_edges() -> None:
     figure = Figure(figsize=(1, 1), dpi=130)
     write(figure, 0.5, 0.5, "words", 7.5, "#ff8000", "center", "center")
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    red, green, blue = np.moveaxis(np.asarray(canvas.buffer_rgba())[..., :3], 2, 0).astype(int)  # type: ignore[no-untyped-call]
+    canvas.draw()
+    red, green, blue = np.moveaxis(np.asarray(canvas.buffer_rgba())[..., :3], 2, 0).astype(int)
     assert red.min() == 255  # on white, each edge lies between white and the colour
     assert blue.min() < 32
     assert np.abs((255 - green) * 255 - (255 - blue) * 127).max() <= 2 * 255
@@ -109,9 +109,9 @@ def test_panels_stand_apart_without_a_layout_that_measures_texts() -> None:
         assert all(box.x0 > 0 and box.y0 > 0 and box.x1 < 1 and box.y1 < 1 for box in boxes)
         assert not any(one.overlaps(other) for k, one in enumerate(boxes) for other in boxes[:k])
         canvas = FigureCanvasAgg(figure)
-        canvas.draw()  # type: ignore[no-untyped-call]
+        canvas.draw()
         for axes in figure.axes:
-            extent = axes.get_tightbbox(canvas.get_renderer())  # type: ignore[no-untyped-call]
+            extent = axes.get_tightbbox(canvas.get_renderer())
             assert extent is not None
             assert extent.x0 >= 0
             assert extent.y0 >= 0
