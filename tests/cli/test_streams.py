@@ -110,6 +110,7 @@ def test_faults_name_standard_input(things: Path, new: Path) -> None:
     assert (done.returncode, done.stdout) == (2, b"")
 
 
+@pytest.mark.slow
 def test_scores_name_standard_input(things: Path, new: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(things, tmp_path / "run")
     done = piped(new.read_bytes(), "evaluate", copy, "-", "--json", "--set", "evaluate=[{kind: elbo}]")

@@ -415,6 +415,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_it_classifies_garments(folder: Path) -> None:
     (score,) = json.loads((folder / "results.json").read_text())["scores"]
     accuracy, calibration = score["results"]
@@ -426,6 +427,7 @@ def test_it_classifies_garments(folder: Path) -> None:
     assert_facts(score["notes"][0], "label from image: ", "600 rows", "step")
 
 
+@pytest.mark.slow
 def test_a_loaded_run_trains_the_same_classifier(folder: Path) -> None:
     done = mmt("evaluate", folder, "--json")
     assert done.status == 0, done.err
@@ -435,6 +437,7 @@ def test_a_loaded_run_trains_the_same_classifier(folder: Path) -> None:
 HEADLESS = ("image from label: ", "image has no linear head")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "facts"),
     [
@@ -479,6 +482,7 @@ def test_bad_entries_are_refused_before_training_and_after(
     assert not (tmp_path / "run" / "schema.yaml").exists()
 
 
+@pytest.mark.slow
 def test_an_entry_without_a_head_may_be_left_out(folder: Path) -> None:
     entries = "[{target: [image], given: [label]}]"
     option = f"evaluate=[{{kind: classifier, unsupported: leave_out, entries: {entries}}}]"

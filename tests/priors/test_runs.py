@@ -36,6 +36,7 @@ def mixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+@pytest.mark.slow
 def test_the_schema_has_all_options_and_the_weights_have_the_prior(mixture: Path) -> None:
     assert "prior:\n    kind: mixture\n    components: 4\n" in (mixture / "schema.yaml").read_text()
     run = mmtoolkit.load(mixture)
@@ -46,6 +47,7 @@ def test_the_schema_has_all_options_and_the_weights_have_the_prior(mixture: Path
     assert all(score["value"] is not None for entry in run.results["scores"] for score in entry["results"])
 
 
+@pytest.mark.slow
 def test_samples_and_rows_that_have_nothing_have_the_prior(mixture: Path) -> None:
     run = mmtoolkit.load(mixture)
     module = run.model.prior

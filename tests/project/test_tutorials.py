@@ -97,6 +97,7 @@ def broken(module: ModuleType) -> set[tuple[str, str]]:
     return {(outcome.promise, fault) for outcome in outcomes for fault in outcome.beside_promise}
 
 
+@pytest.mark.slow
 def test_counts_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = write_project("mmt-flocks", tmp_path / "mmt-flocks", Plugins())
     monkeypatch.setitem(sys.modules, "mmt_flocks", ModuleType("mmt_flocks"))  # so that it goes again
