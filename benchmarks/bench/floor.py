@@ -88,12 +88,12 @@ class Floor(nn.Module):
         for later in range(1, len(cuts)):
             new[later] &= (cuts[:later] != cuts[later]).any(2).all(0)
         members = torch.cat([there[None], cuts & new[:, :, None]])  # (S, B, M)
-        kept = members.any(2).flatten().nonzero().squeeze(1)  # of the products, by (term, row)
-        pairs = members.flatten(0, 1)[kept]
+        terms = members.any(2).flatten().nonzero().squeeze(1)  # of the products, by (term, row)
+        pairs = members.flatten(0, 1)[terms]
         slots = there.T.flatten().nonzero().squeeze(1)  # of the experts, by (modality, row)
         alone = (there & (there.sum(1, True) > 1)).T.flatten()[slots].nonzero().squeeze(1)
-        owner = torch.cat([kept, slots[alone]]) % b
-        which = torch.cat([torch.full_like(kept, -1), slots[alone] // b])
+        owner = torch.cat([terms, slots[alone]]) % b
+        which = torch.cat([torch.full_like(terms, -1), slots[alone] // b])
         chosen = torch.cat([pairs, torch.zeros(len(alone), m, dtype=torch.bool)])
         chosen |= which.unsqueeze(1) == torch.arange(m)
 
@@ -105,7 +105,7 @@ class Floor(nn.Module):
         natural = torch.cat([precision, precision * mean], 1)
         dense = natural.new_zeros(m * b, natural.shape[1]).index_copy(0, slots.to(device), natural).view(m, b, -1)
         products = torch.bmm(members.permute(1, 0, 2).to(device, natural.dtype), dense.transpose(0, 1))  # (B, S, 2 D)
-        products = products.transpose(0, 1).flatten(0, 1).index_select(0, kept.to(device))
+        products = products.transpose(0, 1).flatten(0, 1).index_select(0, terms.to(device))
         total, weighted = torch.cat([products, natural.index_select(0, alone.to(device))]).chunk(2, 1)
         total = total + 1
         mean, logvar = weighted / total, -torch.log(total)

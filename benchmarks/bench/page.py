@@ -67,17 +67,19 @@ def _rows(name: str, line: Mapping[str, Any]) -> list[str]:
 
 def _made(lines: Mapping[str, Any]) -> str:
     """Which lines were measured with which versions."""
-    made: dict[str, list[str]] = {}
+    names_by_text: dict[str, list[str]] = {}
     for name, line in lines.items():
         versions = line["versions"]
         text = (
             f"mmtoolkit {versions['mmtoolkit']} at {versions['commit']}, PyTorch {versions['torch']}, "
             f"Python {versions['python']}, {line['date']}"
         )
-        made.setdefault(text, []).append(f"`{name}`")
-    if len(made) == 1:
-        return f"Measured with {next(iter(made))}, in float32."
-    return "Measured in float32 with\n\n" + "\n".join(f"- {text}: {', '.join(names)}" for text, names in made.items())
+        names_by_text.setdefault(text, []).append(f"`{name}`")
+    if len(names_by_text) == 1:
+        return f"Measured with {next(iter(names_by_text))}, in float32."
+    return "Measured in float32 with\n\n" + "\n".join(
+        f"- {text}: {', '.join(names)}" for text, names in names_by_text.items()
+    )
 
 
 def write_page() -> None:

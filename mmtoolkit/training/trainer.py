@@ -66,8 +66,7 @@ class Trainer:
         watcher: receives the progress of training, besides the watchers of `options.watch`. By default nobody.
         schema: the schema of the run, for the watchers.
         say: receives a line about a watcher that fails, and about options that have no effect.
-        draw: draws the pictures that a watcher wants in training, by these networks, which are in evaluation mode; by
-            default there are none.
+        draw: draws the pictures that a watcher wants in training, by networks in evaluation mode; by default none.
 
     Raises:
         UserError: the options need validation rows that there are not, or a watcher cannot be built.

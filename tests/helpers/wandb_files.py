@@ -55,9 +55,9 @@ def run_id(file: Path) -> str:
 
 def config(file: Path) -> dict[str, Any]:
     """The options that were logged with the run or after it began."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for record in records(file):
         kind = record.WhichOneof("record_type")
         updates = record.run.config.update if kind == "run" else record.config.update if kind == "config" else ()
-        found |= {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in updates}
-    return found
+        values |= {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in updates}
+    return values

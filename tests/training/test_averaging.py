@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from mmt_attributes import Label
-from mmtoolkit.data.dataset import Dataset, prepare
+from mmtoolkit.data.dataset import Dataset
 from mmtoolkit.models import MVAE
-from mmtoolkit.schema.train import TrainOptions
-from mmtoolkit.sources import FashionMini
 from mmtoolkit.training.averaging import MovingAverage
-from mmtoolkit.training.devices import new_fabric
 from mmtoolkit.training.networks import build
-from mmtoolkit.training.trainer import Trainer
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    rows = {"train": 120, "valid": 40, "test": 20}
-    return prepare(FashionMini(rows=rows), {"label": Label(classes=FashionMini.classes)})
-
-
-def trainer(folder: Path, data: Dataset, **options: Any) -> Trainer:
-    network = build(MVAE(latent_dim=2), data.modalities, seed=0)
-    train = TrainOptions(**{"epochs": 3, "batch_size": 50, **options})
-    return Trainer(network, data, train, folder, new_fabric("cpu"))
+from short_training import trainer
 
 
 def states(network: nn.Module) -> dict[str, Tensor]:

@@ -107,9 +107,9 @@ def test_pictures_that_cannot_be_drawn_stop_no_run(tmp_path: Path, monkeypatch: 
         raise ValueError("no colour")
 
     monkeypatch.setattr("mmtoolkit.runs.pictures.pictures_in_training", fails)
-    said: list[str] = []
-    mmtoolkit.run(watched(), tmp_path / "run", watcher=Draws(), say=said.append, figures=False)
-    (line,) = [line for line in said if "picture" in line]
+    messages: list[str] = []
+    mmtoolkit.run(watched(), tmp_path / "run", watcher=Draws(), say=messages.append, figures=False)
+    (line,) = [line for line in messages if "picture" in line]
     assert line == "the pictures after epoch 2 cannot be drawn: ValueError: no colour; the run goes on"
 
 

@@ -33,25 +33,12 @@ from mmtoolkit.schema.optimization import (
 )
 from mmtoolkit.schema.train import TrainOptions
 from mmtoolkit.sources import FashionMini
-from mmtoolkit.training.devices import new_fabric
 from mmtoolkit.training.networks import build
 from mmtoolkit.training.optimization import new_optimizer
-from mmtoolkit.training.trainer import Trainer
+from short_training import trainer
 
 EXCLUDED = {"LBFGS", "SparseAdam", "Muon"}
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    rows = {"train": 120, "valid": 40, "test": 20}
-    return prepare(FashionMini(rows=rows), {"label": Label(classes=FashionMini.classes)})
-
-
-def trainer(folder: Path, data: Dataset, **options: Any) -> Trainer:
-    network = build(MVAE(latent_dim=2), data.modalities, seed=0)
-    train = TrainOptions(**{"epochs": 3, "batch_size": 50, **options})
-    return Trainer(network, data, train, folder, new_fabric("cpu"))
 
 
 def read(*changes: str) -> TrainOptions:

@@ -12,11 +12,9 @@ from safetensors.torch import load_file
 
 import mmtoolkit
 from facts import assert_facts
-from mmt_attributes import Label
-from mmtoolkit.data.dataset import Dataset, prepare
+from mmtoolkit.data.dataset import Dataset
 from mmtoolkit.models import MVAE
 from mmtoolkit.schema.train import TrainOptions
-from mmtoolkit.sources import FashionMini
 from mmtoolkit.training import checkpoint
 from mmtoolkit.training import trainer as training
 from mmtoolkit.training.devices import new_fabric
@@ -24,18 +22,7 @@ from mmtoolkit.training.listeners import Listeners
 from mmtoolkit.training.networks import build
 from mmtoolkit.training.saving import Pace
 from mmtoolkit.training.trainer import Trainer
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    rows = {"train": 120, "valid": 40, "test": 20}
-    return prepare(FashionMini(rows=rows), {"label": Label(classes=FashionMini.classes)})
-
-
-def trainer(folder: Path, data: Dataset, **options: Any) -> Trainer:
-    network = build(MVAE(latent_dim=2), data.modalities, seed=0)
-    train = TrainOptions(**{"epochs": 3, "batch_size": 50, **options})
-    return Trainer(network, data, train, folder, new_fabric("cpu"))
+from short_training import trainer
 
 
 def bounds(loop: Trainer) -> list[tuple[int, float]]:

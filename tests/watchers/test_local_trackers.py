@@ -45,13 +45,13 @@ def test_csv_holds_steps_epochs_and_scores(run: Path) -> None:
 
 
 def test_tensorboard_shows_the_same(run: Path) -> None:
-    shown, written = scalars(run / "tensorboard"), lines(run)
+    logged, written = scalars(run / "tensorboard"), lines(run)
     names = {name for line in written for name in line} - {"step"}
-    assert set(shown) == names
+    assert set(logged) == names
     for name in names:
         values = [(int(line["step"]), float(line[name])) for line in written if name in line]
-        assert [step for step, _ in shown[name]] == [step for step, _ in values]
-        assert [v for _, v in shown[name]] == pytest.approx([v for _, v in values], rel=1e-6), name
+        assert [step for step, _ in logged[name]] == [step for step, _ in values]
+        assert [v for _, v in logged[name]] == pytest.approx([v for _, v in values], rel=1e-6), name
 
 
 def test_tensorboard_shows_pictures_and_options(run: Path) -> None:
