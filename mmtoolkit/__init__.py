@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mmtoolkit.components import Feedback as Feedback
     from mmtoolkit.components import Form as Form
     from mmtoolkit.components import Grid as Grid
+    from mmtoolkit.components import JointDistribution as JointDistribution
     from mmtoolkit.components import Likelihood as Likelihood
     from mmtoolkit.components import Listener as Listener
     from mmtoolkit.components import Modality as Modality
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from mmtoolkit.components import Table as Table
     from mmtoolkit.components import Tokens as Tokens
     from mmtoolkit.components import TrainingStart as TrainingStart
+    from mmtoolkit.components import Unit as Unit
     from mmtoolkit.components import Watcher as Watcher
     from mmtoolkit.components import Writer as Writer
     from mmtoolkit.components import WrittenDecoder as WrittenDecoder
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     from mmtoolkit.components.hooks import hookimpl as hookimpl
     from mmtoolkit.components.listed import ListedNetwork as ListedNetwork
     from mmtoolkit.components.means import MeanWithError as MeanWithError
+    from mmtoolkit.components.parted import FormEncoder as FormEncoder
     from mmtoolkit.components.plugins import Plugin as Plugin
     from mmtoolkit.components.plugins import Plugins as Plugins
     from mmtoolkit.components.plugins import load_plugins as load_plugins

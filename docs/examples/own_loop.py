@@ -23,8 +23,8 @@ SCHEMA = {
 def main() -> None:
     """Train for three epochs, save the run, load it again and use it."""
     schema = parse_schema(SCHEMA)
-    data = prepare(schema.data, schema.modalities)
-    network = build(schema.model, data.modalities, seed=0)
+    data = prepare(schema.data, schema.units)
+    network = build(schema.model, data.units, seed=0)
 
     train, device = data.splits["train"], torch.device("cpu")
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)

@@ -22,12 +22,13 @@ from mmtoolkit.components.records import Records
 from mmtoolkit.components.source import Columns, Source, Table
 from mmtoolkit.components.supervision import Supervision
 from mmtoolkit.components.symbols import lengths, stopped
+from mmtoolkit.components.unit import JointDistribution, Unit
 from mmtoolkit.components.watcher import BasicListener, Listener, RunEnd, RunSchema, TrainingStart, Watcher
 from mmtoolkit.tables.cells import Cells
 from mmtoolkit.tables.summary import ColumnSummary
 
 FAMILIES: tuple[type[Component], ...] = (
-    Modality,
+    Unit,
     Architecture,
     Likelihood,
     Prior,
@@ -56,6 +57,7 @@ __all__ = [
     "Feedback",
     "Form",
     "Grid",
+    "JointDistribution",
     "Likelihood",
     "Listener",
     "Modality",
@@ -81,6 +83,7 @@ __all__ = [
     "Table",
     "Tokens",
     "TrainingStart",
+    "Unit",
     "Watcher",
     "Writer",
     "WrittenDecoder",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
+from pydantic.fields import FieldInfo
 
 from mmtoolkit.base.described import Described
 
@@ -63,13 +64,24 @@ def components_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tupl
         yield path, value
     entries: Iterable[tuple[str | int, Any]] = ()
     if isinstance(value, BaseModel):
-        entries = ((name, getattr(value, name)) for name in type(value).model_fields)
+        names = zip(keys_of(type(value)), type(value).model_fields, strict=True)
+        entries = ((key, getattr(value, name)) for key, name in names)
     elif isinstance(value, Mapping):
         entries = ((str(key), entry) for key, entry in value.items())
     elif isinstance(value, (list, tuple)):
         entries = enumerate(value)
     for key, entry in entries:
         yield from components_in(entry, (*path, key))
+
+
+def keys_of(cls: type[BaseModel]) -> tuple[str, ...]:
+    """The keys of a class's options, as a schema writes them."""
+    return tuple(field.alias or name for name, field in cls.model_fields.items())
+
+
+def option_of(cls: type[BaseModel], key: str) -> FieldInfo | None:
+    """The option that a schema writes with this key; None if there is none."""
+    return next((field for name, field in cls.model_fields.items() if (field.alias or name) == key), None)
 
 
 def _resolve(path: Path, info: ValidationInfo) -> Path:

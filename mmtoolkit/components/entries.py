@@ -13,7 +13,6 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Evaluator, Network, Run
 from mmtoolkit.components.evaluator import unmodelled_notes
 from mmtoolkit.core.batch import Batch
-from mmtoolkit.core.subsets import supports
 
 
 class Entry(Described):
@@ -78,7 +77,7 @@ def undecoded(names: Sequence[str], model: Network) -> str:
 
 def uninferred(names: Sequence[str], model: Network) -> str:
     """A sentence if a model does not infer z from the names; empty if it does."""
-    if supports(model.subsets(), names):
+    if model.supports(names):
         return ""
     return f"the model does not infer z from {', '.join(names)} {'together' if names[1:] else 'alone'}"
 

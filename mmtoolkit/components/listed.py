@@ -1,4 +1,4 @@
-"""Networks that infer z only from listed sets of modalities."""
+"""Networks that infer z only from listed sets of units."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch import Tensor
 from mmtoolkit.components import Network
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian, Posterior
-from mmtoolkit.core.subsets import informed, largest_supported
+from mmtoolkit.core.subsets import largest_supported
 
 
 class ListedNetwork(Network):
-    """Networks with one inference network for each set of modalities in a list, `subsets`.
+    """Networks with one inference network for each set of units in a list, `subsets`.
 
     A row that lacks some of the given uses the largest supported set that it has.
     """
 
     @abstractmethod
     def subsets(self) -> Sequence[frozenset[str]]:
-        """The sets of modalities that z can be inferred from."""
+        """The sets of units that z can be inferred from."""
 
     @abstractmethod
     def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
@@ -34,10 +34,11 @@ class ListedNetwork(Network):
 
     def informed(self, present: Tensor) -> Tensor:
         """Which rows have a supported set, given presence (B, M) bool: (B,) bool."""
-        return informed(present, tuple(self.modalities), self.modalities, self.subsets())
+        return self._informed(present, self.modalities)
 
     def _of_rows(self, batch: Batch, given: frozenset[str]) -> Gaussian:
-        chosen = largest_supported(batch.present, batch.names, given, self.subsets())
+        batch = self.limited(batch, given)
+        chosen = largest_supported(self.there(batch), tuple(self.units), self.touched(given), self.subsets())
         if len(chosen) == 1 and len(chosen[0][1]) == batch.size:
             return self.posterior(batch, chosen[0][0])
         mean = self.blank(batch, batch.size, self.latent_dim)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,8 +13,8 @@ from pydantic import NonNegativeFloat, field_validator
 from torch import Tensor, nn
 
 from mmtoolkit.base.better import Better
-from mmtoolkit.components.component import Component
 from mmtoolkit.components.proposal import Proposal
+from mmtoolkit.components.unit import Unit
 from mmtoolkit.tables.cells import Cells
 from mmtoolkit.tables.reading import sign_list
 from mmtoolkit.tables.summary import ColumnSummary
@@ -50,7 +49,7 @@ def _unchanged(cell: Any) -> Any:
     return cell
 
 
-class Modality(Component):
+class Modality(Unit):
     """The base class of modalities: how to read, encode, decode, score and show one kind of data.
 
     In shapes, N >= 1 is any number of rows and `event` is the shape of one value. You write four methods:
@@ -74,7 +73,6 @@ class Modality(Component):
     ```
     """
 
-    family: ClassVar[str] = "modality"
     picture: ClassVar[bool] = False
     """Whether `draw` paints a picture, which needs a square panel, rather than a line of text."""
 
@@ -112,6 +110,15 @@ class Modality(Component):
         """
         return None
 
+    def members(self, name: str) -> Mapping[str, Modality]:
+        """Itself."""
+        return {name: self}
+
+    def with_members(self, members: Mapping[str, Self]) -> Self:
+        """The one member."""
+        (member,) = members.values()
+        return member
+
     def source_columns(self, name: str) -> tuple[str, ...]:
         """The columns of the source that hold a modality of this name.
 
@@ -143,10 +150,6 @@ class Modality(Component):
     def fixed_cells(self) -> Sequence[str]:
         """All texts that a cell can be, such as the names of classes. Default: none, there is no such list."""
         return ()
-
-    @abstractmethod
-    def event_shape(self) -> tuple[int, ...]:
-        """The shape of one value. Storage, network input and the decoder's event all have this shape."""
 
     # Data: cell <-> stored <-> network input.
 
@@ -240,36 +243,6 @@ class Modality(Component):
         return ()
 
     # Networks.
-
-    @abstractmethod
-    def encoder(self, width: int, extra: int = 0) -> nn.Module:
-        """A module that maps x (N, *event), and c (N, extra) if extra > 0, to features (N, width).
-
-        Most models ask for width = 2 D and split the features into mean and log-variance of a Gaussian expert.
-        """
-
-    def branch(self, width: int) -> nn.Module:
-        """A module that maps x (N, *event) to (N, width), for encoders that concatenate several modalities.
-
-        Default: `encoder`.
-        """
-        return self.encoder(width)
-
-    @property
-    def condition_size(self) -> int:
-        """The number of features that `condition` returns. Default: the size of one event."""
-        return math.prod(self.event_shape())
-
-    def condition(self, x: Tensor) -> Tensor:
-        """The features of x (N, *event) for a conditional network: (N, condition_size). Default: x, flattened."""
-        return x.reshape(len(x), -1).float()
-
-    @abstractmethod
-    def decoder(self, size: int) -> nn.Module:
-        """A module that maps z (N, size) to a torch Distribution: batch (N,), event (*event), validate_args=False.
-
-        The distribution is the likelihood. Any distribution works.
-        """
 
     def head(self, size: int) -> nn.Module | None:
         """A module with one linear layer that maps features (N, size) to a distribution like the decoder's.
@@ -385,3 +358,21 @@ class Modality(Component):
             transform=axes.transAxes,
             parse_math=False,  # a class may be named $5
         )
+
+
+def members_of(units: Mapping[str, Unit]) -> dict[str, Modality]:
+    """The modalities of units, in order: name -> modality."""
+    return {name: modality for unit, of in units.items() for name, modality in of.members(unit).items()}
+
+
+def with_learned(units: Mapping[str, Unit], modalities: Mapping[str, Modality]) -> dict[str, Unit]:
+    """The units with their modalities as `modalities` has them, which have learned options."""
+    return {
+        unit: of.with_members({name: modalities[name] for name in of.members(unit)}) for unit, of in units.items()
+    }
+
+
+def modelled_units(units: Mapping[str, Unit]) -> dict[str, Unit]:
+    """The units with those of their modalities that the model sees; those without any are left out."""
+    seen = {unit: {n: m for n, m in of.members(unit).items() if m.modelled} for unit, of in units.items()}
+    return {unit: units[unit].with_members(members) for unit, members in seen.items() if members}

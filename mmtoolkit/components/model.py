@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field
 
 from mmtoolkit.components.component import Component
-from mmtoolkit.components.modality import Modality
 from mmtoolkit.components.network import Network
+from mmtoolkit.components.unit import Unit
 
 
 class Model(Component):
@@ -27,9 +27,9 @@ class Model(Component):
         return (example.model_copy(update={"latent_dim": 2}) for example in super().examples())
 
     @abstractmethod
-    def build(self, modalities: Mapping[str, Modality]) -> Network:
-        """Build the networks for these modalities, initialised from PyTorch's default generator.
+    def build(self, modalities: Mapping[str, Unit]) -> Network:
+        """Build the networks for these modalities and records, initialised from PyTorch's default generator.
 
         Raises:
-            UserError: the model does not work with these modalities.
+            UserError: the model does not work with them.
         """

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components.modality import Modality
+from mmtoolkit.components.known_numbers import packed_entries
+from mmtoolkit.components.modality import members_of
 from mmtoolkit.components.prior import Prior
+from mmtoolkit.components.unit import JointDistribution, Unit
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.normalisation import guard_normalisation
 from mmtoolkit.core.posterior import Gaussian, Posterior
@@ -41,34 +43,45 @@ class ByName(nn.ModuleList):
 class Network(nn.Module, ABC):
     """The base class of a model's networks over modalities in schema order.
 
-    An encoder sees only the rows that have its modality. It is not called if there are none.
+    What one expert infers z from is a **unit**: a modality, or a record, whose columns are modalities. A model joins
+    units; a batch, what is given and what is decoded are named by modalities, of which a record has many.
+
+    An encoder sees only the rows that have something of its unit. It is not called if there are none.
 
     Args:
-        modalities: name -> modality, in schema order.
+        units: name -> modality or record, in schema order.
         latent_dim: D, the size of z.
-        encoders: name -> encoder with 2 D features. Default: each modality's own.
-        decoders: name -> decoder of z. Default: each modality's own.
+        encoders: name of a unit -> encoder with 2 D features. Default: each unit's own.
+        decoders: name of a unit -> decoder of z. Default: each unit's own.
         prior: p(z). Default: N(0, I).
 
     Attributes:
+        units: name -> modality or record, in schema order.
+        modalities: name -> modality, in schema order, with the columns of each record in its place.
+        members: name of a unit -> the names of its modalities.
         prior: p(z), as the prior's `build` returns it.
     """
 
     def __init__(
         self,
-        modalities: Mapping[str, Modality],
+        units: Mapping[str, Unit],
         latent_dim: int,
         encoders: Mapping[str, nn.Module] | None = None,
         decoders: Mapping[str, nn.Module] | None = None,
         prior: Prior | None = None,
     ) -> None:
         super().__init__()
-        self.modalities = dict(modalities)
+        self.units = dict(units)
+        self.modalities = members_of(units)
+        self.members = {unit: tuple(of.members(unit)) for unit, of in units.items()}
+        self._unit_of = {name: unit for unit, names in self.members.items() for name in names}
+        places = {name: m for m, name in enumerate(self.modalities)}
+        self._columns = [[places[name] for name in names] for names in self.members.values()]
         self.latent_dim = latent_dim
         if encoders is None:
-            encoders = {name: modality.encoder(2 * latent_dim) for name, modality in modalities.items()}
+            encoders = {name: unit.encoder(2 * latent_dim) for name, unit in units.items()}
         if decoders is None:
-            decoders = {name: modality.decoder(latent_dim) for name, modality in modalities.items()}
+            decoders = {name: unit.decoder(latent_dim) for name, unit in units.items()}
         self.encoders = ByName(encoders)
         self.decoders = ByName(decoders)
         self.prior: PriorModule = StandardNormal(latent_dim) if prior is None else prior.build(latent_dim)
@@ -78,15 +91,22 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self, batch: Batch, beta: float = 1.0, subsets: Tensor | None = None, noise: Tensor | None = None
+        self,
+        batch: Batch,
+        beta: float = 1.0,
+        subsets: Tensor | None = None,
+        noise: Tensor | None = None,
+        visible: Batch | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The training loss of a batch.
 
         Args:
             batch: B rows.
             beta: the weight β of the KL divergence.
-            subsets: (k, M) bool, the subsets to use. By default a model that needs subsets draws them.
+            subsets: (k, U) bool, the subsets of the units to use. By default a model that needs subsets draws them.
             noise: (terms, B, D) standard normal. By default the model draws it.
+            visible: the same rows with what z is inferred from; all known cells of `batch` are scored. Every usable
+                row of `batch` is usable in it. By default `batch`.
 
         Returns:
             The loss, a scalar in nats, averaged over the usable rows; and its parts by name, scalars without gradient.
@@ -95,7 +115,7 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def subsets(self) -> Sequence[frozenset[str]] | None:
-        """The sets of modalities that z can be inferred from; None if any set will do."""
+        """The sets of units that z can be inferred from; None if any set will do."""
 
     def posterior(self, batch: Batch, given: frozenset[str]) -> Posterior:
         """q(z | given) for each row, from those of the given that it has: (B, D).
@@ -103,8 +123,8 @@ class Network(nn.Module, ABC):
         A row that has none of them gets N(0, I). If the prior is another, `infer` puts that in its place.
 
         Args:
-            batch: B rows; do not read modalities that are not given.
-            given: modalities that z can be inferred from.
+            batch: B rows; of a record, only what is given is present.
+            given: units that z can be inferred from.
         """
         raise NotImplementedError(f"{type(self).__name__} does not write posterior(batch, given); write it")
 
@@ -118,7 +138,7 @@ class Network(nn.Module, ABC):
     @property
     def targets(self) -> tuple[str, ...]:
         """The modalities that can be decoded."""
-        return self.decoders.names
+        return self.flat(self.decoders.names)
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -126,7 +146,10 @@ class Network(nn.Module, ABC):
         return ()
 
     def usable(self, present: Tensor) -> Tensor:
-        """The rows that training can use, for presence (B, M) bool: (B,) bool. Default: rows with any modality."""
+        """The rows that training can use, for presence (B, M) bool: (B,) bool. Default: rows with any modality.
+
+        A model that needs some units of a row asks `there(present)` for them.
+        """
         return present.any(1)
 
     def begin(self, batches: Iterable[Batch]) -> None:
@@ -162,7 +185,58 @@ class Network(nn.Module, ABC):
         Returns:
             (B,) bool, on the host. Default: the rows that have any of the given, or a supported set of them.
         """
-        return informed(present, tuple(self.modalities), given, self.subsets())
+        return self._informed(present, given)
+
+    # Units and their modalities.
+
+    def flat(self, names: Collection[str]) -> tuple[str, ...]:
+        """The modalities of these units, in schema order; a name may also be that of a modality itself.
+
+        A name that is neither stands last, as it is.
+        """
+        strangers = [name for name in names if name not in self.modalities and name not in self.units]
+        members = (name for name, unit in self._unit_of.items() if name in names or unit in names)
+        return (*members, *strangers)
+
+    def touched(self, names: Collection[str]) -> frozenset[str]:
+        """The units that have any of these modalities."""
+        return frozenset(unit for name, unit in self._unit_of.items() if name in names or unit in names)
+
+    def there(self, batch: Batch | Tensor) -> Tensor:
+        """Which rows have something of which unit, for a batch or for presence (B, M) bool: (B, U) bool, on the host."""
+        present = batch if isinstance(batch, Tensor) else batch.present
+        if len(self.units) == len(self.modalities):
+            return present
+        return torch.stack([present[:, columns].any(1) for columns in self._columns], dim=1)
+
+    def rows(self, unit: str, batch: Batch) -> Tensor:
+        """The rows that have something of a unit: (N,) int64, ascending, on the host."""
+        if self._is_modality(unit):
+            return batch.rows(unit)
+        return batch.block(self.members[unit]).known.any(1).nonzero().squeeze(1)
+
+    def value(self, unit: str, batch: Batch) -> Tensor:
+        """What the networks of a unit read, for the rows that have something of it: (N, *event)."""
+        if self._is_modality(unit):
+            return batch.value(unit)
+        block = batch.block(self.members[unit])
+        known = sent(block.known, block.values.device)
+        value = packed_entries(block.values, known, single=False)
+        rows = self.rows(unit, batch)
+        return value if len(rows) == batch.size else value.index_select(0, sent(rows, value.device))
+
+    def _is_modality(self, unit: str) -> bool:
+        return self.members[unit] == (unit,)
+
+    def supports(self, given: Collection[str]) -> bool:
+        """Whether z can be inferred from these modalities: of each unit that they touch, any part will do."""
+        return supports(self.subsets(), self.touched(given))
+
+    def _informed(self, present: Tensor, given: Collection[str]) -> Tensor:
+        """The rows that have any of the given, or a supported set of the units that these touch: (B,) bool."""
+        names = set(self.flat(given))
+        asked = torch.tensor([name in names for name in self.modalities])
+        return informed(self.there(present & asked), tuple(self.units), self.touched(given), self.subsets())
 
     # These follow from the methods above.
 
@@ -176,11 +250,11 @@ class Network(nn.Module, ABC):
             UserError: z cannot be inferred from `given`.
         """
         self.check_names(given)
-        if not supports(subsets := self.subsets(), given):
-            sets = (given, *(subsets or ()))
-            asked, *known = (", ".join(name for name in self.modalities if name in names) for names in sets)
+        if not self.supports(given):
+            asked = ", ".join(name for name in dict.fromkeys((*self.units, *self.modalities)) if name in given)
+            known = (", ".join(unit for unit in self.units if unit in names) for names in self.subsets() or ())
             raise UserError(f"the model cannot infer z from {asked}; it can from: {'; '.join(known)}")
-        return self._inferred(batch, frozenset(given))
+        return self._inferred(batch, frozenset(self.flat(given)))
 
     def _inferred(self, batch: Batch, given: frozenset[str]) -> Posterior:
         """The posterior, with the prior in the rows that have nothing of the given."""
@@ -191,8 +265,13 @@ class Network(nn.Module, ABC):
         return q if rows.all() else OrPrior(q, sent(rows, batch.device), self.prior)
 
     def _of_rows(self, batch: Batch, given: frozenset[str]) -> Posterior:
-        """q(z | the given that each row has): (B, D)."""
-        return self.posterior(batch, given)
+        """q(z | the given modalities that each row has): (B, D)."""
+        return self.posterior(self.limited(batch, given), self.touched(given))
+
+    def limited(self, batch: Batch, given: Collection[str]) -> Batch:
+        """The batch, with no columns of the records that are touched but those that are given."""
+        hidden = {name for unit in self.touched(given) for name in self.members[unit]}.difference(given)
+        return batch.only(set(self.modalities) - hidden) if hidden else batch
 
     def infer_all(self, batch: Batch) -> Posterior:
         """q(z | all that a row has and the model supports) for each row: (B, D)."""
@@ -200,81 +279,119 @@ class Network(nn.Module, ABC):
 
     def informed(self, present: Tensor) -> Tensor:
         """The rows that have something for `infer_all` to read, for presence (B, M) bool: (B,) bool, on the host."""
-        return informed(present, tuple(self.modalities), self.inputs, self.subsets())
+        return self._informed(present, self.inputs)
 
     def decode(self, z: Tensor, batch: Batch, targets: Collection[str]) -> dict[str, Distribution]:
         """p(target | z) for z (K B, D) in draw-major order: row j of z belongs to row j mod B of the batch.
 
-        The result omits targets without a decoder.
+        A target is a modality, or a unit for all of its modalities. The result omits targets without a decoder.
         """
-        return {
-            name: decoder(z)
-            for name, decoder in zip(self.decoders.names, self.decoders, strict=True)
-            if name in targets
-        }
+        decoded: dict[str, Distribution] = {}
+        for unit in self.decoders.names:
+            if names := [name for name in self.members[unit] if name in targets or unit in targets]:
+                decoded |= self.columns(unit, self.unit_distribution(unit, z, batch), names)
+        return decoded
 
-    def log_prob(self, z: Tensor, batch: Batch, targets: Collection[str]) -> dict[str, Tensor]:
+    def columns(self, unit: str, p: Distribution, names: Sequence[str]) -> dict[str, Distribution]:
+        """The distribution of each of these modalities, from that of their unit."""
+        return {name: p.column(name) for name in names} if isinstance(p, JointDistribution) else {unit: p}
+
+    def unit_log_probs(self, p: Distribution, value: Tensor) -> Tensor:
+        """Log p of each modality of a unit, 0 where it is unknown, for values as `value` gives them: (N, members)."""
+        return p.log_probs(value) if isinstance(p, JointDistribution) else p.log_prob(value).unsqueeze(1)
+
+    def weighted(self, unit: str, log_probs: Tensor) -> Tensor:
+        """The sum of the log-probabilities (members,) of a unit, each times the weight λ of its modality."""
+        weights = [self.modalities[name].weight for name in self.members[unit]]
+        return sum((w * part for w, part in zip(weights, log_probs.unbind(), strict=True)), start=log_probs.new_zeros(()))
+
+    def log_prob(
+        self, z: Tensor, batch: Batch, targets: Collection[str], visible: Batch | None = None
+    ) -> dict[str, Tensor]:
         """Log p(x | z) of the batch's own values for z (K B, D) in draw-major order: (K B,) each, nats.
 
-        It is zero if the row lacks the modality; a decoder sees only rows that have it. The result omits targets that
-        no row has and targets without a decoder.
+        It is zero if the row lacks the modality; a decoder sees only rows that have something of its unit. The result
+        omits targets that no row has and targets without a decoder. A decoder that reads `conditions` reads those of
+        `visible`, by default of the batch.
         """
-        draws = len(z) // batch.size
-        log_probs = {}
-        for name in targets:
-            rows = batch.rows(name)
-            if not len(rows) or name not in self.targets:
-                continue
-            part, part_z = batch, z
-            if len(rows) < batch.size:
-                places = sent((torch.arange(draws).unsqueeze(1) * batch.size + rows).flatten(), z.device)
-                part = batch.only({name, *self.conditions}).take(rows)
-                part_z = z.index_select(0, places)
-            log_prob = self.decode(part_z, part, [name])[name].log_prob(batch.tiled(name, draws))
-            if len(rows) < batch.size:
-                log_prob = log_prob.new_zeros(len(z)).index_copy(0, places, log_prob)
-            log_probs[name] = log_prob
-        return log_probs
+        visible = batch if visible is None else visible
+        log_probs: dict[str, Tensor] = {}
+        for unit in self.decoders.names:
+            names = [name for name in self.members[unit] if name in targets or unit in targets]
+            names = [name for name in names if len(batch.rows(name))]
+            if names:
+                log_probs |= self._unit_log_prob(unit, names, z, batch, visible)
+        return {name: log_probs[name] for name in self.modalities if name in log_probs}
 
-    def bound(self, batch: Batch, noise: Tensor) -> Tensor:
+    def _unit_log_prob(
+        self, unit: str, names: Sequence[str], z: Tensor, batch: Batch, visible: Batch
+    ) -> dict[str, Tensor]:
+        draws, rows = len(z) // batch.size, self.rows(unit, batch)
+        part, part_z, whole = batch, z, len(rows) == batch.size
+        if not whole:
+            places = sent((torch.arange(draws).unsqueeze(1) * batch.size + rows).flatten(), z.device)
+            part = batch.only(self.members[unit]).take(rows)
+            visible = visible.only(self.conditions).take(rows)
+            part_z = z.index_select(0, places)
+        p = self.unit_distribution(unit, part_z, visible)
+        if self._is_modality(unit):
+            value = batch.tiled(unit, draws)
+        else:
+            value = self.value(unit, part).repeat(draws, 1, 1)
+        columns = self.unit_log_probs(p, value)
+        if not whole:
+            columns = columns.new_zeros(len(z), columns.shape[1]).index_copy(0, places, columns)
+        by_name = dict(zip(self.members[unit], columns.unbind(1), strict=True))
+        return {name: by_name[name] for name in names}
+
+    def unit_distribution(self, unit: str, z: Tensor, batch: Batch) -> Distribution:
+        """P(unit | z) for z (K B, D) in draw-major order, of all its modalities together; all else decodes by it.
+
+        Default: what its decoder gives for z.
+        """
+        p: Distribution = self.decoders.of(unit)(z)
+        return p
+
+    def bound(self, batch: Batch, noise: Tensor, visible: Batch | None = None) -> Tensor:
         """The evidence lower bound of each row, with λ = β = 1, from one draw of z: (B,), nats.
 
-        It is E_q[log p(x | z)] - KL(q(z | x) || p(z)) over all that the row has. Validation averages it over usable
-        rows.
+        It is E_q[log p(x | z)] - KL(q(z | v) || p(z)) over all x that the row has, with z inferred from what is
+        visible of it, v. Validation averages it over usable rows.
 
         Args:
             batch: B rows.
             noise: (B, D) standard normal.
+            visible: the same rows with what z is inferred from. By default `batch`.
         """
-        posterior = self.infer_all(batch)
-        log_probs = self.log_prob(posterior.rsample(noise), batch, self.targets)
+        posterior = self.infer_all(batch if visible is None else visible)
+        log_probs = self.log_prob(posterior.rsample(noise), batch, self.targets, visible)
         return sum(log_probs.values(), start=-self.prior.kl(posterior, noise))
 
-    def expert(self, name: str, batch: Batch) -> Gaussian | None:
-        """The Gaussian expert q(z | x) of the N rows that have the modality: (N, D); None if no row has it."""
-        if not len(batch.rows(name)):
+    def expert(self, unit: str, batch: Batch) -> Gaussian | None:
+        """The Gaussian expert q(z | x) of the N rows that have something of a unit: (N, D); None if no row has."""
+        if not len(self.rows(unit, batch)):
             return None
-        mean, logvar = self.encoders.of(name)(batch.value(name)).chunk(2, dim=-1)
+        mean, logvar = self.encoders.of(unit)(self.value(unit, batch)).chunk(2, dim=-1)
         return Gaussian(mean, logvar)
 
     def experts(self, batch: Batch) -> Gaussian:
-        """The experts of all modalities that have an encoder, for all rows: (M, B, D), in schema order.
+        """The experts of all units that have an encoder, for all rows: (U, B, D), in schema order.
 
-        If a row lacks the modality, its expert is N(0, I). `batch.present` shows which rows do.
+        If a row has nothing of the unit, its expert is N(0, I). `there(batch)` shows which rows do.
         """
         blank = next(self.parameters()).new_zeros(batch.size, self.latent_dim)
         means, logvars = [], []
-        for name in self.encoders.names:
+        for unit in self.encoders.names:
             mean = logvar = blank
-            if (expert := self.expert(name, batch)) is not None:
-                rows = sent(batch.rows(name), batch.device)
+            if (expert := self.expert(unit, batch)) is not None:
+                rows = sent(self.rows(unit, batch), batch.device)
                 mean, logvar = (blank.to(x.dtype).index_copy(0, rows, x) for x in (expert.mean, expert.logvar))
             means.append(mean)
             logvars.append(logvar)
         return Gaussian(torch.stack(means), torch.stack(logvars))
 
     def check_names(self, names: Collection[str]) -> None:
-        """Raise a `UserError` if a name is not a modality of this model."""
+        """Raise a `UserError` if a name is neither a modality nor a record of this model."""
         for name in names:
-            if name not in self.modalities:
+            if name not in self.modalities and name not in self.units:
                 raise UserError(f"there is no modality {name!r} here; the modalities: {', '.join(self.modalities)}")

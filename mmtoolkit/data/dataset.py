@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
 import torch
@@ -15,9 +15,10 @@ from torch import Tensor
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import did_you_mean, listing
 from mmtoolkit.catalogue import shipped
-from mmtoolkit.components import Modality, Source, Table
+from mmtoolkit.components import Modality, Source, Table, Unit
+from mmtoolkit.components.modality import members_of, modelled_units, with_learned
 from mmtoolkit.components.reading import cells_of
-from mmtoolkit.core.batch import Batch, sent
+from mmtoolkit.core.batch import Batch, Block, sent
 from mmtoolkit.data.columns import Column, ColumnStore, Portion
 
 CHUNK = 4096
@@ -32,12 +33,14 @@ class Split:
         modalities: name -> modality, in schema order.
         stored: name -> (N, *event) in its compact type, on any device.
         present: which rows have which modality, (N, M) bool, on the host.
+        records: the modalities of each record, whose prepared values stand in one block.
     """
 
     name: str
     modalities: Mapping[str, Modality]
     stored: Mapping[str, Tensor]
     present: Tensor
+    records: tuple[tuple[str, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.present)
@@ -51,24 +54,53 @@ class Split:
             redraw: whether modalities that draw new values in training do so here, from PyTorch's default generator.
         """
         present = self.present.index_select(0, rows)
+        beside = _unmodelled(self.modalities)
+        blocks = {
+            names: Block(
+                sent(block.index_select(0, sent(rows, block.device)), device),
+                present if len(columns) == len(self.modalities) else present[:, columns],
+                dtypes,
+            )
+            for names, (block, columns, dtypes) in self._blocks.items()
+        }
+        seen = None if beside else present
+        outside = {name: modality for name, modality in self.modalities.items() if name not in self._in_blocks}
+        if not outside:
+            return Batch.of_present(len(rows), {}, {}, beside, seen, blocks, tuple(self.modalities))
+        if blocks:
+            present = present[:, [m for m, name in enumerate(self.modalities) if name in outside]]
         # One search for the present cells of all modalities: a call for each would cost more than the cells.
         places = present.T.nonzero()[:, 1]  # by modality, then by place in the batch
         counts = present.sum(0).tolist()
         chosen = rows.index_select(0, places)
         values: dict[str, Tensor] = {}
-        for (name, modality), own in zip(self.modalities.items(), chosen.split(counts), strict=True):
+        for (name, modality), own in zip(outside.items(), chosen.split(counts), strict=True):
             stored = self.stored[name]
             stored = sent(stored.index_select(0, sent(own, stored.device)), device)
             keys = None if redraw and modality.redraws else sent(own + self._first_key, device)
             values[name] = modality.prepare(stored, None, keys) if len(own) else _empty(modality, device)
-        beside = _unmodelled(self.modalities)
-        return Batch.of_present(
-            len(rows),
-            values,
-            dict(zip(self.modalities, places.split(counts), strict=True)),
-            beside,
-            None if beside else present,
-        )
+        own_rows = dict(zip(outside, places.split(counts), strict=True))
+        return Batch.of_present(len(rows), values, own_rows, beside, seen, blocks, tuple(self.modalities))
+
+    @cached_property
+    def _blocks(self) -> dict[tuple[str, ...], tuple[Tensor, list[int], tuple[torch.dtype, ...]]]:
+        """Names of a record -> its prepared values (N, K) float64, its places among the modalities, their types."""
+        blocks = {}
+        for names in self.records:
+            columns = [list(self.modalities).index(name) for name in names]
+            block = torch.zeros(len(self), len(names), dtype=torch.float64, device=self.stored[names[0]].device)
+            dtypes = []
+            for k, name in enumerate(names):
+                keys = sent(torch.arange(len(self)) + self._first_key, block.device)
+                value = self.modalities[name].prepare(self.stored[name], None, keys)
+                block[:, k] = value
+                dtypes.append(value.dtype)
+            blocks[names] = block, columns, tuple(dtypes)
+        return blocks
+
+    @cached_property
+    def _in_blocks(self) -> frozenset[str]:
+        return frozenset(name for names in self.records for name in names)
 
     @property
     def modelled(self) -> Split:
@@ -78,7 +110,9 @@ class Split:
         names = [name for name in self.modalities if name not in beside]
         present = self.present[:, [m for m, name in enumerate(self.modalities) if name in names]]
         modalities = {name: self.modalities[name] for name in names}
-        return Split(self.name, modalities, {name: self.stored[name] for name in names}, present)
+        records = tuple(tuple(name for name in of if name in modalities) for of in self.records)
+        stored = {name: self.stored[name] for name in names}
+        return Split(self.name, modalities, stored, present, tuple(filter(None, records)))
 
     @property
     def _first_key(self) -> int:
@@ -103,12 +137,18 @@ class Split:
     def on(self, device: torch.device) -> Split:
         """A copy of the split with its stored columns on a device."""
         stored = {name: column.to(device) for name, column in self.stored.items()}
-        return Split(self.name, self.modalities, stored, self.present)
+        return Split(self.name, self.modalities, stored, self.present, self.records)
 
     @property
     def nbytes(self) -> int:
         """The size of the stored columns in bytes."""
         return sum(column.nbytes for column in self.stored.values())
+
+
+def records_of(units: Mapping[str, Unit]) -> tuple[tuple[str, ...], ...]:
+    """The names of the modalities of each record that the model sees."""
+    modelled = modelled_units(units)
+    return tuple(tuple(of.members(unit)) for unit, of in modelled.items() if not isinstance(of, Modality))
 
 
 def _unmodelled(modalities: Mapping[str, Modality]) -> frozenset[str]:
@@ -125,15 +165,20 @@ class Dataset:
 
     Attributes:
         source: the source, with the folder of its data filled in.
-        modalities: name -> modality, with the options that it learned from the data.
+        units: name -> modality or record, with the options that it learned from the data.
         splits: name -> split.
         notes: lines for the user, such as cells that count as missing and columns that supervision emptied.
     """
 
     source: Source
-    modalities: Mapping[str, Modality]
+    units: Mapping[str, Unit]
     splits: Mapping[str, Split]
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def modalities(self) -> dict[str, Modality]:
+        """Name -> modality, in order, with the columns of each record in its place."""
+        return members_of(self.units)
 
     def baselines(self) -> dict[str, Tensor]:
         """The training mean or mode of each modality: (*event)."""
@@ -191,7 +236,7 @@ def locate(source: Source, at: Callable[..., str] = _plain_path) -> Source:
 
 def prepare(
     source: Source,
-    modalities: Mapping[str, Modality],
+    units: Mapping[str, Unit],
     at: Callable[..., str] = _plain_path,
     report: Callable[[str], None] = lambda line: None,
 ) -> Dataset:
@@ -199,7 +244,7 @@ def prepare(
 
     Args:
         source: the source of the rows.
-        modalities: name -> modality, in schema order. They learn missing options from the training cells.
+        units: name -> modality or record, in schema order. They learn missing options from the training cells.
         at: returns the place of a key in the schema, for errors, as `Schema.at` does.
         report: receives a line for each step of the preparation.
 
@@ -219,7 +264,8 @@ def prepare(
         )
     if "train" not in source.splits():
         raise UserError(f"{at('data')}: has no split train; the splits are {', '.join(source.splits())}")
-    modalities = {name: _fitted(name, modality, tables, store, at) for name, modality in modalities.items()}
+    modalities = {name: _fitted(name, m, tables, store, at) for name, m in members_of(units).items()}
+    units = with_learned(units, modalities)
     splits: dict[str, Split] = {}
     notes = list(source.notes())
     faults: list[str] = []
@@ -241,12 +287,13 @@ def prepare(
             modalities,
             {name: column.stored for name, column in columns.items()},
             torch.stack([column.present for column in columns.values()], dim=1),
+            records_of(units),
         )
     if faults:
         raise UserError(faults)
     _check_filled(splits["train"], modalities, at, unread, source.notes())
     splits["train"], warnings = _supervised(source, splits["train"])
-    return Dataset(source, modalities, splits, notes + warnings)
+    return Dataset(source, units, splits, notes + warnings)
 
 
 _LISTED_FAULTS = 5
@@ -383,4 +430,4 @@ def _supervised(source: Source, train: Split) -> tuple[Split, list[str]]:
         for m, name in zip(places, names, strict=True)
         if not present[:, m].any()
     ]
-    return Split(train.name, train.modalities, train.stored, present), notes
+    return Split(train.name, train.modalities, train.stored, present, train.records), notes

@@ -164,7 +164,7 @@ class _Tally:
 
     def __init__(self, run: Run, name: str, details: bool) -> None:
         model, names = run.model, tuple(run.model.modalities)
-        given = {*model.inputs, *model.conditions}.union(*model.subsets() or ())
+        given = {*model.inputs, *model.conditions, *model.flat([u for of in model.subsets() or () for u in of])}
         self.entry = Entry(target=(name,), given=in_order(given - {name} or given, names))
         self.scores = PointScores(run.modalities[name], run.baselines[name], details)
 

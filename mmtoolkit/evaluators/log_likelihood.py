@@ -24,7 +24,6 @@ from mmtoolkit.components.entries import (
     unseen,
 )
 from mmtoolkit.core.batch import Batch
-from mmtoolkit.core.subsets import supports
 from mmtoolkit.evaluators.estimates import MeanEstimate
 from mmtoolkit.evaluators.importance import FEW, Estimate, estimate
 from mmtoolkit.evaluators.progress import metered_batches
@@ -166,7 +165,7 @@ class LogLikelihood(EntryEvaluator[LikelihoodEntry]):
         marginal: Literal["prior", "posterior"] | None = None
         if given:
             numbers = sum(math.prod(model.modalities[name].event_shape()) for name in given)
-            few = numbers <= _MOST_NUMBERS or not supports(model.subsets(), entry.given)
+            few = numbers <= _MOST_NUMBERS or not model.supports(entry.given)
             marginal = ("prior" if few else "posterior") if self.marginal == "auto" else self.marginal
         joint = in_order({*entry.target, *given}, tuple(model.modalities))
         return _Plan(entry, entry.proposal or (), joint, given, marginal)

@@ -13,7 +13,6 @@ from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Network, Run
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import point_of
-from mmtoolkit.core.subsets import supports
 from mmtoolkit.figures.colours import DATA, GIVEN
 from mmtoolkit.figures.lines import Cell, Line, draw_lines, groups, title_of
 
@@ -22,7 +21,7 @@ _CANDIDATES = 512  # rows to choose from
 
 def offers(model: Network, given: Collection[str]) -> bool:
     """Whether a model can infer z from these modalities and decode z given no others."""
-    return supports(model.subsets(), given) and set(model.conditions) <= set(given)
+    return model.supports(given) and set(model.conditions) <= set(given)
 
 
 def rows_with(run: Run, split: str, given: Sequence[str], n: int) -> Tensor:

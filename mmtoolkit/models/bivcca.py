@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Modality, Model, Network, Part, Prior
+from mmtoolkit.components import Model, Network, Part, Prior, Unit
 from mmtoolkit.components.listed import ListedNetwork
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian
@@ -39,7 +39,7 @@ class BiVCCA(Model):
     mu: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """μ, the weight of the first modality's posterior."""
 
-    def build(self, modalities: Mapping[str, Modality]) -> Network:
+    def build(self, modalities: Mapping[str, Unit]) -> Network:
         """Encoders and decoders of two modalities."""
         if len(modalities) != 2:
             raise UserError(f"model: bivcca joins exactly two modalities, and there are {len(modalities)}; use mvae")
@@ -49,18 +49,18 @@ class BiVCCA(Model):
 class BiVCCANetwork(ListedNetwork):
     """The networks of a BiVCCA."""
 
-    def __init__(self, modalities: Mapping[str, Modality], latent_dim: int, mu: float, prior: Prior) -> None:
+    def __init__(self, modalities: Mapping[str, Unit], latent_dim: int, mu: float, prior: Prior) -> None:
         super().__init__(modalities, latent_dim, prior=prior)
         self.mu = mu
 
     def subsets(self) -> list[frozenset[str]]:
         """Each of the two alone."""
-        return [frozenset([name]) for name in self.modalities]
+        return [frozenset([name]) for name in self.units]
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """The first: of sets that are as large, the one that comes first in the schema is used."""
-        return tuple(self.modalities)[:1]
+        return self.members[next(iter(self.units))]
 
     def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
         """q(z | the one): (B, D)."""
@@ -68,18 +68,23 @@ class BiVCCANetwork(ListedNetwork):
         assert q is not None  # all rows have it
         return q
 
-    def bound(self, batch: Batch, noise: Tensor) -> Tensor:
+    def bound(self, batch: Batch, noise: Tensor, visible: Batch | None = None) -> Tensor:
         """The mixture of the two bounds of each row, λ = β = 1, both with the same noise (B, D): (B,), nats."""
-        kl, log_probs = self._mixture(batch, noise.expand(2, *noise.shape))
+        kl, log_probs = self._mixture(batch, visible or batch, noise.expand(2, *noise.shape))
         return sum(log_probs.values(), start=-kl)
 
     def forward(
-        self, batch: Batch, beta: float = 1.0, subsets: Tensor | None = None, noise: Tensor | None = None
+        self,
+        batch: Batch,
+        beta: float = 1.0,
+        subsets: Tensor | None = None,
+        noise: Tensor | None = None,
+        visible: Batch | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The negative mixture of bounds; noise (2, B, D), for q(z | x) and q(z | y), no subsets are drawn."""
         if noise is None:
             noise = torch.randn(2, batch.size, self.latent_dim, device=batch.device)
-        kl, log_probs = self._mixture(batch, noise)
+        kl, log_probs = self._mixture(batch, visible or batch, noise)
         count = max(int(batch.present.any(1).sum()), 1)
         loss = beta * kl.sum() / count
         parts = {}
@@ -88,18 +93,18 @@ class BiVCCANetwork(ListedNetwork):
             parts[f"log p({name})"] = log_prob.detach().sum() / count
         return loss, {**parts, "KL": kl.detach().sum() / count}
 
-    def _mixture(self, batch: Batch, noise: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _mixture(self, batch: Batch, visible: Batch, noise: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The KL divergence and log p of each modality, a row (B,), each averaged over the posteriors a row has."""
-        present = batch.present
+        present = self.there(visible)
         weights = present * torch.tensor([self.mu, 1 - self.mu], dtype=torch.float64)
         weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-300)  # a row with one has that one's alone
         kl = self.blank(batch, batch.size)
         log_probs = dict.fromkeys(self.modalities, kl)
-        for i, name in enumerate(self.modalities):
-            if not len(rows := batch.rows(name)):
+        for i, name in enumerate(self.units):
+            if not len(rows := self.rows(name, visible)):
                 continue
             own = batch.take(rows)
-            q = self.posterior(own, frozenset([name]))
+            q = self.posterior(own if visible is batch else visible.take(rows), frozenset([name]))
             places = sent(rows, batch.device)
             weight = sent(weights[rows, i].to(q.mean.dtype), batch.device)
             own_noise = noise[i].index_select(0, places)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Modality, Model, Network, Part, Prior
+from mmtoolkit.components import Model, Network, Part, Prior, Unit
 from mmtoolkit.components.listed import ListedNetwork
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian
@@ -40,7 +40,7 @@ class CVAE(Model):
     given: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """y, the modalities to condition on; by default all others."""
 
-    def build(self, modalities: Mapping[str, Modality]) -> Network:
+    def build(self, modalities: Mapping[str, Unit]) -> Network:
         """The encoder and decoder of the target, with the condition among their inputs."""
         target = known(self.target if self.target is not None else next(iter(modalities)), modalities, "target")
         chosen = {known(name, modalities, "given") for name in self.given or ()}
@@ -56,7 +56,7 @@ class CVAENetwork(ListedNetwork):
     """The networks of p(target | given)."""
 
     def __init__(
-        self, modalities: Mapping[str, Modality], latent_dim: int, target: str, given: tuple[str, ...], prior: Prior
+        self, modalities: Mapping[str, Unit], latent_dim: int, target: str, given: tuple[str, ...], prior: Prior
     ) -> None:
         x = modalities[target]
         extra = sum(modalities[name].condition_size for name in given)
@@ -77,30 +77,30 @@ class CVAENetwork(ListedNetwork):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The target and the given, in schema order."""
-        return tuple(name for name in self.modalities if name == self.target or name in self.given)
+        """The modalities of the target and the given, in schema order."""
+        return self.flat((self.target, *self.given))
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """The given: decoding reads them."""
-        return self.given
+        """The modalities of the given: decoding reads them."""
+        return self.flat(self.given)
 
     def usable(self, present: Tensor) -> Tensor:
         """The rows that have the target and all of the given: (B,) bool."""
-        names = list(self.modalities)
-        return present[:, [names.index(name) for name in self.inputs]].all(1)
+        names = list(self.units)
+        return self.there(present)[:, [names.index(name) for name in (self.target, *self.given)]].all(1)
 
     def told(self, present: Tensor, given: Collection[str]) -> Tensor:
         """The rows that have the target and all of the given, if they are asked for: (B,) bool."""
-        return self.usable(present) & set(self.inputs).issubset(given)
+        return self.usable(present) & {self.target, *self.given}.issubset(self.touched(given))
 
     def condition(self, batch: Batch) -> Tensor:
         """The features of the given that the networks read: (B, extra), zeros for modalities that a row lacks."""
         parts = []
         for name in self.given:
-            part = self.blank(batch, batch.size, self.modalities[name].condition_size)
-            if len(rows := batch.rows(name)):
-                told = self.modalities[name].condition(batch.value(name)).to(part.dtype)
+            part = self.blank(batch, batch.size, self.units[name].condition_size)
+            if len(rows := self.rows(name, batch)):
+                told = self.units[name].condition(self.value(name, batch)).to(part.dtype)
                 part = part.index_copy(0, sent(rows, batch.device), told)
             parts.append(part)
         return torch.cat(parts, dim=1)
@@ -110,18 +110,22 @@ class CVAENetwork(ListedNetwork):
         if self.target not in given:
             prior = self.blank(batch, batch.size, self.latent_dim)
             return Gaussian(prior, prior)
-        features = self.encoders.of(self.target)(batch.value(self.target), self.condition(batch))
+        features = self.encoders.of(self.target)(self.value(self.target, batch), self.condition(batch))
         return Gaussian(*features.chunk(2, dim=-1))
 
-    def decode(self, z: Tensor, batch: Batch, targets: Collection[str]) -> dict[str, Distribution]:
+    def unit_distribution(self, unit: str, z: Tensor, batch: Batch) -> Distribution:
         """p(x | z, y) for z (K B, D), draw-major, y from the batch; a row that lacks y is decoded with zeros for it."""
-        if self.target not in targets:
-            return {}
         condition = self.condition(batch).repeat(len(z) // batch.size, 1).to(z.dtype)
-        return {self.target: self.decoders.of(self.target)(torch.cat([z, condition], dim=1))}
+        p: Distribution = self.decoders.of(unit)(torch.cat([z, condition], dim=1))
+        return p
 
     def forward(
-        self, batch: Batch, beta: float = 1.0, subsets: Tensor | None = None, noise: Tensor | None = None
+        self,
+        batch: Batch,
+        beta: float = 1.0,
+        subsets: Tensor | None = None,
+        noise: Tensor | None = None,
+        visible: Batch | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The negative bound of log p(x | y), of rows that have both; noise (1, B, D), no subsets are drawn."""
         if noise is None:
@@ -129,12 +133,14 @@ class CVAENetwork(ListedNetwork):
         rows = self.usable(batch.present).nonzero().squeeze(1)
         if not len(rows):
             zero = self.blank(batch)
-            return zero, {f"log p({self.target})": zero, "KL": zero}
-        whole = batch if len(rows) == batch.size else batch.take(rows)
-        q = self.posterior(whole, frozenset(self.inputs))
+            return zero, {**{f"log p({name})": zero for name in self.targets}, "KL": zero}
+        whole, seen = (x if len(rows) == batch.size else x.take(rows) for x in (batch, visible or batch))
+        q = self.posterior(seen, frozenset((self.target, *self.given)))
         noise = noise[0].index_select(0, sent(rows, batch.device))
         z = q.rsample(noise)
-        p = self.decode(z, whole, self.targets)[self.target]
-        log_prob, kl = p.log_prob(whole.value(self.target)).mean(), self.prior.kl(q, noise).mean()
-        loss = beta * kl - self.modalities[self.target].weight * log_prob
-        return loss, {f"log p({self.target})": log_prob.detach(), "KL": kl.detach()}
+        p = self.unit_distribution(self.target, z, seen)
+        log_probs = self.unit_log_probs(p, self.value(self.target, whole)).mean(0)
+        kl = self.prior.kl(q, noise).mean()
+        loss = beta * kl - self.weighted(self.target, log_probs)
+        parts = zip(self.targets, log_probs.detach().unbind(), strict=True)
+        return loss, {**{f"log p({name})": part for name, part in parts}, "KL": kl.detach()}

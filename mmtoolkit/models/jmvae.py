@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Modality, Model, Network, Part, Prior
+from mmtoolkit.components import Model, Network, Part, Prior, Unit
 from mmtoolkit.components.listed import ListedNetwork
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian
@@ -49,7 +49,7 @@ class JMVAE(Model):
         """A narrow one."""
         return (cls(latent_dim=2, width=16),)
 
-    def build(self, modalities: Mapping[str, Modality]) -> Network:
+    def build(self, modalities: Mapping[str, Unit]) -> Network:
         """Build encoders and decoders of the modalities, a joint encoder of all, and one of each listed subset."""
         if len(modalities) < 2:
             raise UserError("model: jmvae joins two modalities or more, and there is one; add one, or use vae")
@@ -74,16 +74,16 @@ class JointEncoder(nn.Module):
         out: features that it gives.
     """
 
-    def __init__(self, modalities: Mapping[str, Modality], width: int, out: int) -> None:
+    def __init__(self, modalities: Mapping[str, Unit], width: int, out: int) -> None:
         super().__init__()
         self.names = tuple(modalities)
         self.branches = nn.ModuleList(modality.branch(width) for modality in modalities.values())
         joined = nn.Linear(len(self.names) * width, _HIDDEN)
         self.dense = nn.Sequential(joined, nn.SiLU(), nn.Linear(_HIDDEN, out))
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Features (B, out) of rows that have all of its modalities."""
-        read = [branch(batch.value(name)) for name, branch in zip(self.names, self.branches, strict=True)]
+    def forward(self, values: Mapping[str, Tensor]) -> Tensor:
+        """Features (B, out) of rows that have all of its modalities, from the values of each, (B, *event)."""
+        read = [branch(values[name]) for name, branch in zip(self.names, self.branches, strict=True)]
         features: Tensor = self.dense(torch.cat(read, dim=1))
         return features
 
@@ -98,7 +98,7 @@ class JMVAENetwork(ListedNetwork):
 
     def __init__(
         self,
-        modalities: Mapping[str, Modality],
+        modalities: Mapping[str, Unit],
         latent_dim: int,
         alpha: float,
         width: int,
@@ -114,12 +114,12 @@ class JMVAENetwork(ListedNetwork):
         )
 
     def subsets(self) -> list[frozenset[str]]:
-        """Everything, the listed subsets, and each modality alone."""
-        return [*self.sets, *(frozenset([name]) for name in self.modalities)]
+        """Everything, the listed subsets, and each unit alone."""
+        return [*self.sets, *(frozenset([name]) for name in self.units)]
 
     def usable(self, present: Tensor) -> Tensor:
-        """The rows that have everything: (B,) bool."""
-        return present.all(1)
+        """The rows that have something of every unit: (B,) bool."""
+        return self.there(present).all(1)
 
     def inference_modules(self) -> list[nn.Module]:
         """The encoders of the modalities, and the joint ones."""
@@ -128,15 +128,21 @@ class JMVAENetwork(ListedNetwork):
     def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
         """q(z | given) by the inference network of that set: (B, D)."""
         if given in self.sets:
-            return Gaussian(*self.joint[self.sets.index(given)](batch).chunk(2, dim=-1))
+            values = {unit: self.value(unit, batch) for unit in self.units if unit in given}
+            return Gaussian(*self.joint[self.sets.index(given)](values).chunk(2, dim=-1))
         q = self.expert(next(iter(given)), batch)
         assert q is not None  # all rows have it
         return q
 
     def forward(
-        self, batch: Batch, beta: float = 1.0, subsets: Tensor | None = None, noise: Tensor | None = None
+        self,
+        batch: Batch,
+        beta: float = 1.0,
+        subsets: Tensor | None = None,
+        noise: Tensor | None = None,
+        visible: Batch | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of the rows that have everything; noise (1, B, D), no subsets are drawn.
+        """The loss of the rows that have something of every unit; noise (1, B, D), no subsets are drawn.
 
         Returns:
             The loss, and its parts: `log p(NAME)`, `KL`, and the divergence to the network of each subset,
@@ -145,24 +151,26 @@ class JMVAENetwork(ListedNetwork):
         if noise is None:
             noise = torch.randn(1, batch.size, self.latent_dim, device=batch.device)
         everything, *rest = self.subsets()
-        named = {s: _part([name for name in self.modalities if name in s]) for s in rest}
+        named = {s: _part([name for name in self.units if name in s]) for s in rest}
         rows = self.usable(batch.present).nonzero().squeeze(1)
         if not len(rows):
             names = [*(f"log p({name})" for name in self.modalities), "KL", *named.values()]
             return self.blank(batch), dict.fromkeys(names, self.blank(batch))
-        whole = batch if len(rows) == batch.size else batch.take(rows)
-        q = self.posterior(whole, everything)
+        whole, seen = (x if len(rows) == batch.size else x.take(rows) for x in (batch, visible or batch))
+        q = self.posterior(seen, everything)
         noise = noise[0].index_select(0, sent(rows, batch.device))
         z = q.rsample(noise)
         kl = self.prior.kl(q, noise).mean()
-        loss, parts = beta * kl, {}
-        for name, p in self.decode(z, whole, self.targets).items():
-            log_prob = p.log_prob(whole.value(name)).mean()
-            loss = loss - self.modalities[name].weight * log_prob
-            parts[f"log p({name})"] = log_prob.detach()
+        loss = beta * kl
+        parts: dict[str, Tensor] = {}
+        for unit, decoder in zip(self.units, self.decoders, strict=True):
+            log_probs = self.unit_log_probs(decoder(z), self.value(unit, whole)).mean(0)
+            loss = loss - self.weighted(unit, log_probs)
+            named_parts = zip(self.members[unit], log_probs.detach().unbind(), strict=True)
+            parts |= {f"log p({name})": part for name, part in named_parts}
         parts["KL"] = kl.detach()
         for subset, part in named.items():
-            apart = q.kl_to(self.posterior(whole, subset)).mean()
+            apart = q.kl_to(self.posterior(seen, subset)).mean()
             loss = loss + self.alpha * apart
             parts[part] = apart.detach()
         return loss, parts

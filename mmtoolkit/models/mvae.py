@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from mmtoolkit.base.described import Described
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Modality, Model, Network, Part, Prior
+from mmtoolkit.components import Model, Network, Part, Prior, Unit
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian, product_alone, product_of_experts, product_with_prior
 from mmtoolkit.core.prior import StandardNormal
@@ -39,6 +39,9 @@ class MVAE(Model):
     the intersections with k random subsets), of
 
         sum_{i in Y} λ_i E_q(z | Y)[log p(x_i | z)] - β KL(q(z | Y) || p(z)).
+
+    A record is one modality here, with one expert. With `train.hide`, q reads what is visible of Y, and all known
+    values of Y are scored.
 
     With the normal prior, the product has one more expert, the prior, as in the paper; with another it has none but
     those of the modalities.
@@ -69,7 +72,7 @@ class MVAE(Model):
         draws: tuple[dict[str, Any], ...] = ({}, {"k": 2}, {"k": 2, "sampling": "by_size"})
         return (cls(latent_dim=2, subsets=SubsetOptions.model_validate(options)) for options in draws)
 
-    def build(self, modalities: Mapping[str, Modality]) -> MVAENetwork:
+    def build(self, modalities: Mapping[str, Unit]) -> MVAENetwork:
         """Encoders and decoders for these modalities."""
         if self.subsets.k and len(modalities) < 3:
             raise UserError(
@@ -82,30 +85,30 @@ class MVAE(Model):
 class _Plan(NamedTuple):
     """The (term, row) pairs of a step and where their parts stand: a function of presence and subsets alone.
 
-    Of M modalities, B rows and S = 1 + k products, all and the cuts. Pairs are those of the products that hold anything
-    first, then those of each modality alone.
+    Of M units, B rows and S = 1 + k products, all and the cuts. Pairs are those of the products that see anything
+    first, then those of each unit alone. A term that sees nothing of its units is left out.
     """
 
-    scored: int  # rows that have anything
+    scored: int  # rows that show anything
     members: Tensor  # (S, M, B) bool, who enters each product
-    slots: Tensor  # the present (modality, row) pairs in (M B), ascending
+    slots: Tensor  # the visible (unit, row) pairs in (M B), ascending
     kept: Tensor  # the products' pairs in (S B)
     alone: Tensor  # the pairs of one alone, among the slots
     noise: Tensor  # every pair in (terms B)
-    targets: Tensor  # the pairs whose term reconstructs a modality, those of each modality in turn
-    counts: list[int]  # how many there are of each modality
-    places: Tensor  # where the row of each target stands among those that have the modality
+    targets: Tensor  # the pairs whose term reconstructs a unit, those of each unit in turn
+    counts: list[int]  # how many there are of each unit
+    places: Tensor  # where the row of each target stands among those that have the unit
 
 
-def _plan(present: Tensor, subsets: Tensor, device: torch.device) -> _Plan:
-    """Plan on the host, from presence (B, M) and subsets (k, M); the indices lie on the device."""
+def _plan(present: Tensor, visible: Tensor, subsets: Tensor, device: torch.device) -> _Plan:
+    """Plan on the host, from what rows have and show, (B, M) each, and subsets (k, M); indices lie on the device."""
     size, m = present.shape
     terms = distinct_terms(present, subsets)
-    members = torch.cat([present.unsqueeze(0), terms.cuts])  # (S, B, M)
-    pairs = members.flatten(0, 1)
-    kept = pairs.any(1).nonzero().squeeze(1)
-    pairs = pairs[kept]
-    slots = present.T.flatten().nonzero().squeeze(1)
+    scored = torch.cat([present.unsqueeze(0), terms.cuts])  # (S, B, M)
+    members = scored & visible
+    kept = members.any(2).flatten().nonzero().squeeze(1)
+    pairs = scored.flatten(0, 1)[kept]
+    slots = visible.T.flatten().nonzero().squeeze(1)
     alone = terms.alone.T.flatten()[slots].nonzero().squeeze(1)
     rows = torch.cat([kept, slots[alone]]) % size
     noise = torch.cat([torch.where(kept < size, kept, kept + m * size), size + slots[alone]])
@@ -116,7 +119,7 @@ def _plan(present: Tensor, subsets: Tensor, device: torch.device) -> _Plan:
     ranks = (present.cumsum(0) - 1).flatten()  # of (B M)
     places = ranks.index_select(0, rows.index_select(0, targets) * m + owners)
     return _Plan(
-        scored=int(terms.joint.sum()),
+        scored=int(visible.any(1).sum()),
         members=sent(members.permute(0, 2, 1), device),
         slots=sent(slots, device),
         kept=sent(kept, device),
@@ -131,8 +134,8 @@ def _plan(present: Tensor, subsets: Tensor, device: torch.device) -> _Plan:
 class MVAENetwork(Network):
     """The networks of an MVAE.
 
-    Each modality is encoded once a step, all products are taken at once, and each decoder runs once over just the
-    (subset, row) pairs whose subset holds its modality.
+    Each unit is encoded once a step, all products are taken at once, and each decoder runs once over just the
+    (subset, row) pairs whose subset holds its unit.
     """
 
     weights: Tensor
@@ -140,14 +143,14 @@ class MVAENetwork(Network):
 
     def __init__(
         self,
-        modalities: Mapping[str, Modality],
+        modalities: Mapping[str, Unit],
         latent_dim: int,
         subsets: SubsetOptions,
         prior: Prior | None = None,
     ) -> None:
         super().__init__(modalities, latent_dim, prior=prior)
         self._prior_expert = isinstance(self.prior, StandardNormal)
-        weights = torch.tensor([modality.weight for modality in modalities.values()], dtype=torch.float64)
+        weights = torch.tensor([modality.weight for modality in self.modalities.values()], dtype=torch.float64)
         self.register_buffer("weights", weights, persistent=False)
         self.subset_options = subsets
         self._last_plan: tuple[object, _Plan] | None = None
@@ -157,37 +160,45 @@ class MVAENetwork(Network):
         return
 
     def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
-        """The product of the experts of the given modalities that a row has, and of a normal prior: (B, D)."""
-        visible = batch.only(given)
-        present = sent(visible.present.T.unsqueeze(0), batch.device)  # (1, M, B)
-        slots = visible.present.T.flatten().nonzero().squeeze(1)
+        """The product of the experts of the given units that a row has, and of a normal prior: (B, D)."""
+        visible = batch.only(self.flat(given))
+        there = self.there(visible).T
+        present = sent(there.unsqueeze(0), batch.device)  # (1, M, B)
+        slots = there.flatten().nonzero().squeeze(1)
         experts = self._stacked(self._experts(visible), sent(slots, batch.device), batch.size)
         joint = product_of_experts(experts, present, self._prior_expert)
         return Gaussian(joint.mean[0], joint.logvar[0])
 
     def forward(
-        self, batch: Batch, beta: float = 1.0, subsets: Tensor | None = None, noise: Tensor | None = None
+        self,
+        batch: Batch,
+        beta: float = 1.0,
+        subsets: Tensor | None = None,
+        noise: Tensor | None = None,
+        visible: Batch | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of Wu & Goodman 2018, section 2.4, for rows that lack any modalities.
 
         Args:
-            batch: B rows of M modalities.
+            batch: B rows of M units.
             beta: the weight β of the KL divergence.
             subsets: (k, M) bool; by default the model draws them.
-            noise: (1 + M + k, B, D), for all modalities, each alone in schema order, then the subsets; by default the
+            noise: (1 + M + k, B, D), for all units, each alone in schema order, then the subsets; by default the
                 model draws it. A cut that repeats a subset of its row uses the noise of the first.
+            visible: the same rows with what z is inferred from. By default `batch`.
 
         Returns:
             The loss in nats, and its parts: `log p(NAME)` for each modality and `KL`, unweighted, each summed over
             the terms of a row and averaged over the rows that have anything.
         """
-        m, size = len(self.modalities), batch.size
+        m, size = len(self.units), batch.size
+        visible = batch if visible is None else visible
         if subsets is None:
             subsets = draw_subsets(m, self.subset_options.k, sampling=self.subset_options.sampling)
         if noise is None:
             noise = torch.randn(1 + m + len(subsets), size, self.latent_dim, device=batch.device)
-        plan = self._planned(batch.present, subsets, batch.device)
-        experts = self._experts(batch)
+        plan = self._planned(self.there(batch), self.there(visible), subsets, batch.device)
+        experts = self._experts(visible)
         product = product_of_experts(self._stacked(experts, plan.slots, size), plan.members, self._prior_expert)
         alone = _selected(experts, plan.alone)
         q = _joined(
@@ -210,24 +221,26 @@ class MVAENetwork(Network):
         draws = z.index_select(0, plan.targets).split(plan.counts)
         places = plan.places.split(plan.counts)
         sums = []
-        for name, drawn, place in zip(self.modalities, draws, places, strict=True):
+        for unit, drawn, place in zip(self.units, draws, places, strict=True):
             if len(place):
-                p = self.decoders.of(name)(drawn)
-                sums.append(p.log_prob(batch.value(name).index_select(0, place)).sum())
+                value = self.value(unit, batch).index_select(0, place)
+                sums.append(self.unit_log_probs(self.decoders.of(unit)(drawn), value).sum(0))
             else:
-                sums.append(z.new_zeros(()))
-        return torch.stack(sums)
+                sums.append(z.new_zeros(len(self.members[unit])))
+        return torch.cat(sums)
 
-    def _planned(self, present: Tensor, subsets: Tensor, device: torch.device) -> _Plan:
+    def _planned(self, present: Tensor, visible: Tensor, subsets: Tensor, device: torch.device) -> _Plan:
         """The plan of a step; the last one where nothing changed, as in every step on complete data."""
-        key = (present.shape, present.numpy().tobytes(), subsets.cpu().numpy().tobytes(), device)
+        rows = (rows.numpy().tobytes() for rows in (present, visible))
+        key = (present.shape, *rows, subsets.cpu().numpy().tobytes(), device)
         if self._last_plan is None or self._last_plan[0] != key:
-            self._last_plan = key, _plan(present, subsets.cpu(), device)
+            self._last_plan = key, _plan(present, visible, subsets.cpu(), device)
         return self._last_plan[1]
 
     def _experts(self, batch: Batch) -> Gaussian:
-        """The experts of the present (modality, row) pairs, each modality encoded once: (n, D)."""
-        parameters = [self.encoders.of(name)(batch.value(name)) for name in self.modalities if len(batch.rows(name))]
+        """The experts of the present (unit, row) pairs, each unit encoded once: (n, D)."""
+        there = (unit for unit in self.units if len(self.rows(unit, batch)))
+        parameters = [self.encoders.of(unit)(self.value(unit, batch)) for unit in there]
         if parameters:
             mean, logvar = torch.cat(parameters).chunk(2, dim=-1)
             return Gaussian(mean, logvar)
@@ -235,8 +248,8 @@ class MVAENetwork(Network):
         return Gaussian(blank, blank)
 
     def _stacked(self, experts: Gaussian, slots: Tensor, size: int) -> Gaussian:
-        """The experts (n, D) at their slots among all (modality, row) pairs: (M, B, D); zeros stand elsewhere."""
-        shape = (len(self.modalities), size, self.latent_dim)
+        """The experts (n, D) at their slots among all (unit, row) pairs: (M, B, D); zeros stand elsewhere."""
+        shape = (len(self.units), size, self.latent_dim)
         if len(slots) == shape[0] * size:
             return Gaussian(experts.mean.view(shape), experts.logvar.view(shape))
         blank = experts.mean.new_zeros(shape).flatten(0, 1)

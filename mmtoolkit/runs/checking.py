@@ -45,7 +45,7 @@ def check(schema: Schema, report: Callable[[str], None]) -> tuple[dict[str, Any]
     dataset: Dataset | None = None
     fault: UserError | None = None
     try:
-        dataset = prepare(schema.data, schema.modalities, schema.at, report)
+        dataset = prepare(schema.data, schema.units, schema.at, report)
         schema = schema.with_learned(dataset.source, dataset.modalities)
     except UserError as error:
         for modality in schema.modalities.values():
@@ -54,7 +54,7 @@ def check(schema: Schema, report: Callable[[str], None]) -> tuple[dict[str, Any]
     answer: dict[str, Any] = {"name": schema.name}
     if dataset is not None:
         answer |= summary(dataset)
-    network = build(schema.model, schema.modalities, schema.train.seed)
+    network = build(schema.model, schema.units, schema.train.seed)
     for evaluator in schema.evaluate:
         evaluator.check_model(network)
     if dataset is not None:

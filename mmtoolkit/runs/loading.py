@@ -52,7 +52,7 @@ def load(
     where = resolve_device(device)
     with blaming(folder, changed):
         schema = read_schema(folder / "schema.yaml", [UNWATCHED], plugins)
-        network = build(schema.model, schema.modalities, schema.train.seed)
+        network = build(schema.model, schema.units, schema.train.seed)
         load_weights(network, folder / "weights.safetensors")
         baselines = _baselines(folder, schema.modalities)
     for file in changed:

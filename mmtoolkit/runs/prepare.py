@@ -137,7 +137,7 @@ def check_folder(folder: Path, resume: bool) -> bool:
 def _data(schema: Schema, fabric: Fabric, say: Callable[[str], None]) -> tuple[Dataset, Schema]:
     """Prepare the data, and put the options learned from it into the schema."""
     with fabric.rank_zero_first():  # the main process fills the cache for the others
-        dataset = prepare(schema.data, schema.modalities, schema.at, say)
+        dataset = prepare(schema.data, schema.units, schema.at, say)
     for note in dataset.notes:
         say(note)
     return dataset, schema.with_learned(dataset.source, dataset.modalities)
@@ -151,7 +151,7 @@ def _network(schema: Schema, dataset: Dataset, say: Callable[[str], None]) -> Ne
             f"train.warmup_epochs is {train.warmup_epochs} and train.epochs is {train.epochs}: "
             "training ends before the KL divergence has its full weight"
         )
-    network = build(schema.model, schema.modalities, train.seed)
+    network = build(schema.model, schema.units, train.seed)
     for evaluator in schema.evaluate:
         evaluator.check_model(network)
     for note in unused_rows(network, dataset):

@@ -59,9 +59,9 @@ def _check_components(run: TrainedRun) -> None:
 def _check_network(run: TrainedRun) -> None:
     """Raise if the schema does not build a network with these weights."""
     schema = run.schema
-    fault = misfit(run.model.state_dict(), build(schema.model, schema.modalities, schema.train.seed))
+    fault = misfit(run.model.state_dict(), build(schema.model, schema.units, schema.train.seed))
     if fault:
         raise UserError(
             f"run {schema.name}: its network is not the one that the schema's model builds: {fault}; make it with "
-            "build(schema.model, dataset.modalities)"
+            "build(schema.model, dataset.units)"
         )

@@ -21,7 +21,7 @@ def _with_split(run: TrainedRun, name: str, split: Split) -> TrainedRun:
     """Copy a run, with one more split of its data."""
     if not len(split):
         raise UserError(f"{name}: has no rows to score; give it rows")
-    return dataclasses.replace(run, prepared=Dataset(run.schema.data, run.modalities, _Splits(run, name, split)))
+    return dataclasses.replace(run, prepared=Dataset(run.schema.data, run.schema.units, _Splits(run, name, split)))
 
 
 class _Splits(Mapping[str, Split]):

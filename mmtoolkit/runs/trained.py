@@ -65,14 +65,14 @@ class TrainedRun:
 
         Args:
             schema: names the data, the modalities and the model.
-            network: as `build(schema.model, dataset.modalities)` returns it, trained. It is put into evaluation mode.
+            network: as `build(schema.model, dataset.units)` returns it, trained. It is put into evaluation mode.
             dataset: the schema's data, as `prepare` returns it; by default it is prepared here.
             plugins: those that the components come from; by default the installed ones.
 
         Raises:
             UserError: the data cannot be read.
         """
-        dataset = prepare(schema.data, schema.modalities, schema.at) if dataset is None else dataset
+        dataset = prepare(schema.data, schema.units, schema.at) if dataset is None else dataset
         return cls(
             Path("runs") / schema.name,
             schema.with_learned(dataset.source, dataset.modalities),
@@ -150,7 +150,7 @@ class TrainedRun:
     @cached_property
     def dataset(self) -> Dataset:
         """The prepared data. The first access reads it."""
-        return self.prepared or prepare(self.schema.data, self.schema.modalities, self.schema.at, self.say)
+        return self.prepared or prepare(self.schema.data, self.schema.units, self.schema.at, self.say)
 
     @property
     def present(self) -> Mapping[str, Tensor]:

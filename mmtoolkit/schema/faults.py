@@ -14,6 +14,7 @@ from mmtoolkit.base.words import did_you_mean, shorten
 from mmtoolkit.base.yaml12 import Path
 from mmtoolkit.catalogue.shipped import install_hint
 from mmtoolkit.components import Modality, Model, Parted, part
+from mmtoolkit.components.component import keys_of
 from mmtoolkit.components.part import expanded
 from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.schema.places import entry, place_at
@@ -143,7 +144,7 @@ def _text(fault: ErrorDetails, path: Path, data: dict[str, Any], plugins: Plugin
             cls = place_at(path[:-1], data, schema, plugins).cls
             if cls is not None and (own := _own_part(cls, str(path[-1]))):
                 return own
-            known = list(cls.model_fields) if cls is not None else []
+            known = keys_of(cls) if cls is not None else ()
             return f"unknown key{did_you_mean(str(path[-1]), known)}; the keys here are {', '.join(known)}"
         case part.UNKNOWN:
             return _unknown_kind(facts["family"], facts["kind"], plugins)

@@ -13,6 +13,7 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import did_you_mean
 from mmtoolkit.base.yaml12 import Path, read_yaml
 from mmtoolkit.components import Architecture, Likelihood, Parted
+from mmtoolkit.components.component import keys_of, option_of
 from mmtoolkit.components.part import expanded
 from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.schema.faults import Origins, key_path
@@ -102,7 +103,7 @@ def _write_parts(data: Any, path: Path, schema: type[BaseModel], plugins: Plugin
 def _default(data: Any, path: Path, schema: type[BaseModel], plugins: Plugins) -> dict[str, Any] | None:
     """The options with a kind that an option has by default, as plain data; None if it has none."""
     cls = place_at(path[:-1], data, schema, plugins).cls
-    field = None if cls is None else cls.model_fields.get(str(path[-1]))
+    field = None if cls is None else option_of(cls, str(path[-1]))
     default = None if field is None else field.default
     if not isinstance(default, BaseModel) or "kind" not in type(default).model_fields:
         return None
@@ -118,8 +119,7 @@ def _put(data: Any, path: Path, value: Any, schema: type[BaseModel]) -> tuple[Pa
         override now defines. That part is shorter if the override created mappings or deleted an entry of a list.
     """
     place = f"--set {key_path(path)}"
-    if str(path[0]) not in schema.model_fields:
-        known = list(schema.model_fields)
+    if str(path[0]) not in (known := keys_of(schema)):
         raise UserError(f"{place}: unknown key{did_you_mean(str(path[0]), known)}; the keys are {', '.join(known)}")
     parent: Path = ()
     first_new: Path | None = None
@@ -193,7 +193,7 @@ def _at(data: Any, path: Path) -> Any:
 
 def _fits(cls: type[BaseModel], key: str, value: Any, plugins: Plugins) -> bool:
     """Whether a value is valid for an option of a class, apart from its other options."""
-    if (info := cls.model_fields.get(key)) is None:
+    if (info := option_of(cls, key)) is None:
         return False
     annotation: Any = Annotated[info.annotation, info]  # type: ignore[valid-type, unused-ignore]
     try:

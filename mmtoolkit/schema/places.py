@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin
 from pydantic import BaseModel
 
 from mmtoolkit.base.yaml12 import Path
+from mmtoolkit.components.component import keys_of, option_of
 from mmtoolkit.components.part import PartOf, expanded
 from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.schema.choice import Choice
@@ -42,7 +43,7 @@ def place_at(path: Path, data: Any, schema: type[BaseModel], plugins: Plugins) -
     for key in path:
         data = entry(data, key)
         if place.cls is not None:
-            field = place.cls.model_fields.get(str(key))
+            field = option_of(place.cls, str(key))
             annotation = Annotated[field.annotation, *field.metadata, ...] if field is not None else None
         else:  # an entry of a list or a mapping
             annotation = _entries(annotation)
@@ -68,7 +69,7 @@ def _place(annotation: Any, data: Any, plugins: Plugins) -> Place:
                 options = expanded(data)
                 kind = options.get("kind") if isinstance(options, dict) else None
                 cls = plugins.components.get((mark.family.family, str(kind)))
-                return Place(mark.family.family, cls, tuple(cls.model_fields) if cls else (), has_kind=True)
+                return Place(mark.family.family, cls, keys_of(cls) if cls else (), has_kind=True)
             if isinstance(mark, Choice):
                 choice = mark.options(data)
                 return Place(None, choice.cls, choice.keys, True) if choice else Place(has_kind=True)
@@ -80,7 +81,7 @@ def _place(annotation: Any, data: Any, plugins: Plugins) -> Place:
 
 def _of(cls: type[BaseModel]) -> Place:
     """The place of options whose class is fixed."""
-    return Place(cls=cls, keys=tuple(cls.model_fields))
+    return Place(cls=cls, keys=keys_of(cls))
 
 
 def _entries(annotation: Any) -> Any:

@@ -17,8 +17,9 @@ from mmtoolkit.base.words import did_you_mean
 from mmtoolkit.base.yaml12 import Path as KeyPath
 from mmtoolkit.base.yaml12 import write_yaml
 from mmtoolkit.catalogue import shipped
-from mmtoolkit.components import FAMILIES, Component, Evaluator, Modality, Model, Part, Parted, Source
-from mmtoolkit.components.component import components_in
+from mmtoolkit.components import FAMILIES, Component, Evaluator, Modality, Model, Part, Parted, Source, Unit
+from mmtoolkit.components.component import components_in, keys_of
+from mmtoolkit.components.modality import members_of, with_learned
 from mmtoolkit.components.part import FAMILY_KEY
 from mmtoolkit.components.plugins import Plugins, load_plugins
 from mmtoolkit.schema.faults import Origins, fault_lines, key_path
@@ -53,8 +54,8 @@ class Schema(Described):
     """The name of the run. Its folder is runs/NAME unless you give --out."""
     data: Part[Source]
     """The source of the rows."""
-    modalities: Annotated[dict[str, Part[Modality]], Field(min_length=1)]
-    """Name -> modality. `each: [a, b]` in a modality makes one such modality for each name."""
+    units: Annotated[dict[str, Part[Unit]], Field(min_length=1, alias="modalities")]
+    """Name -> modality or record. `each: [a, b]` in a modality makes one such modality for each name."""
     model: Part[Model]
     """The model over the modalities."""
     train: TrainOptions = TrainOptions()
@@ -66,7 +67,8 @@ class Schema(Described):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Schema:
-        """Check that some modality is modelled, and that supervision and evaluators name modalities of the schema."""
+        """Check that names differ, that some modality is modelled, and that supervision and evaluators name them."""
+        self._check_names()
         groups = (self.data.supervision.groups if self.data.supervision else None) or ()
         faults: list[InitErrorDetails] = []
         if not any(modality.modelled for modality in self.modalities.values()):
@@ -91,6 +93,26 @@ class Schema(Described):
             raise ValidationError.from_exception_data("Schema", faults)
         return self
 
+    def _check_names(self) -> None:
+        """Raise if two modalities have the same name, or a record that of another modality."""
+        places: dict[str, str] = {unit: key_path(("modalities", unit)) for unit in self.units}
+        faults = []
+        for unit, of in self.units.items():
+            for name in of.members(unit):
+                if name == unit and of.members(unit)[name] is of:
+                    continue
+                if name in places:
+                    text = f"the modality {name!r} exists already, from {places[name]}; rename or remove one"
+                    faults.append(_detail(text, ("modalities", unit, "columns", name), name))
+                places[name] = key_path(("modalities", unit, "columns", name))
+        if faults:
+            raise ValidationError.from_exception_data("Schema", faults)
+
+    @property
+    def modalities(self) -> dict[str, Modality]:
+        """Name -> modality, in order, with the columns of each record in its place."""
+        return members_of(self.units)
+
     def __eq__(self, other: object) -> bool:
         """Whether all options and the order of modalities are equal; files and lines do not count."""
         if not isinstance(other, Schema) or list(self.modalities) != list(other.modalities):
@@ -112,11 +134,11 @@ class Schema(Described):
 
     def with_learned(self, data: Source, modalities: Mapping[str, Modality]) -> Schema:
         """The same schema with a located source and with modalities that have learned their options."""
-        return self.model_copy(update={"data": data, "modalities": dict(modalities)})
+        return self.model_copy(update={"data": data, "units": with_learned(self.units, modalities)})
 
     def to_yaml(self) -> str:
         """The resolved schema as YAML, with every default filled in. `read_schema` of it returns an equal schema."""
-        return write_yaml(self.model_dump(mode="json"))
+        return write_yaml(self.model_dump(mode="json", by_alias=True))
 
 
 def _detail(text: str, loc: tuple[int | str, ...], value: object) -> InitErrorDetails:
@@ -140,7 +162,7 @@ def json_schema(plugins: Plugins) -> dict[str, Any]:
             kind: references[component, "validation"]["$ref"]
             for kind, component in plugins.of_family(cls.family).items()
         }
-        if cls is Modality:
+        if cls is Unit:
             for kind, reference in kinds.items():  # by reference, since two plugins may use the same class name
                 properties = definitions[reference.rsplit("/", 1)[-1]]["properties"]
                 properties["each"] = _EACH
@@ -249,7 +271,7 @@ def _parsed(data: Any, origins: Origins, folder: Path, overrides: Sequence[str],
         if not plugins.of_family(family.family):
             raise UserError(f"no {family.family} is installed; check MMT_PLUGINS, or reinstall mmtoolkit")
     if not isinstance(data, dict):
-        keys = ", ".join(Schema.model_fields)
+        keys = ", ".join(keys_of(Schema))
         raise UserError(f"{origins.name}: is not a mapping; a schema has the keys {keys}; `mmt init TABLE` writes one")
     data, faults = apply_overrides(data, overrides, origins, plugins, Schema)
     data, each_faults = _expand_each(data, origins)
@@ -267,10 +289,23 @@ def _parsed(data: Any, origins: Origins, folder: Path, overrides: Sequence[str],
 
 
 def _expand_each(data: dict[str, Any], origins: Origins) -> tuple[dict[str, Any], list[str]]:
-    """Replace every modality that has `each` by one modality for each of its names."""
+    """Replace every modality that has `each` by one modality for each of its names, also among a record's columns."""
     modalities = data.get("modalities")
     if not isinstance(modalities, dict):
         return data, []
+    faults: list[str] = []
+    within: dict[str, Any] = {}
+    for unit, options in modalities.items():
+        if isinstance(options, dict) and isinstance(columns := options.get("columns"), dict):
+            expanded, column_faults = _each(columns, ("modalities", unit, "columns"), origins)
+            options, faults = {**options, "columns": expanded}, faults + column_faults
+        within[unit] = options
+    expanded, unit_faults = _each(within, ("modalities",), origins)
+    return {**data, "modalities": expanded}, faults + unit_faults
+
+
+def _each(modalities: dict[str, Any], parent: KeyPath, origins: Origins) -> tuple[dict[str, Any], list[str]]:
+    """Expand the modalities that stand at the path `parent`."""
     faults: list[str] = []
     expanded: dict[str, Any] = {}
     came_from: dict[str, KeyPath] = {}
@@ -285,7 +320,7 @@ def _expand_each(data: dict[str, Any], origins: Origins) -> tuple[dict[str, Any]
         expanded[name], came_from[name] = value, path
 
     for group, options in modalities.items():
-        path: KeyPath = ("modalities", group)
+        path: KeyPath = (*parent, group)
         if not isinstance(options, dict) or "each" not in options:
             add(group, options, path)
             continue
@@ -304,5 +339,5 @@ def _expand_each(data: dict[str, Any], origins: Origins) -> tuple[dict[str, Any]
             continue
         for place, name in enumerate(map(str, names)):
             add(name, dict(shared), (*path, "each", place))
-            origins.copy(path, ("modalities", name), keep=shared)
-    return {**data, "modalities": expanded}, faults
+            origins.copy(path, (*parent, name), keep=shared)
+    return expanded, faults

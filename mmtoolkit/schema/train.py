@@ -26,6 +26,17 @@ class EpochSampling(Described):
     the data."""
 
 
+class HideOptions(Described):
+    """Which known cells training and validation hide from the encoders. All of them are scored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rate: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """Each row draws a rate uniformly from 0 to this one, and each of its known cells is hidden with that rate."""
+    whole: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """The share of rows of which nothing is hidden."""
+
+
 class TrainOptions(Described):
     """How to train the model: by default with Adam (Kingma & Ba 2014) and a constant step size."""
 
@@ -41,6 +52,9 @@ class TrainOptions(Described):
     """Batches per step: the optimiser takes a step with the mean gradient over all their rows. A step then has
     `batch_size` × `accumulate` × processes rows, in the memory of one batch. The last step of an epoch may have fewer
     batches."""
+    hide: HideOptions | None = None
+    """What to hide, so that the model learns to fill in cells from any others of their row, also within a record.
+    Validation hides the same cells each time. By default nothing."""
     optimizer: Annotated[OptimizerOptions, OPTIMIZER] = OptimizerOptions()
     """The optimiser of PyTorch that takes the steps."""
     learning_rate: PositiveFloat = 1e-3

@@ -9,33 +9,34 @@ from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.seeds import seed_for
-from mmtoolkit.components import Modality, Model, Network
+from mmtoolkit.components import Model, Network, Unit
+from mmtoolkit.components.modality import members_of, modelled_units
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.normalisation import guard_normalisation
 from mmtoolkit.data.dataset import Dataset, Split
 
 
-def build(model: Model, modalities: Mapping[str, Modality], seed: int | None = None) -> Network:
+def build(model: Model, modalities: Mapping[str, Unit], seed: int | None = None) -> Network:
     """Build the networks of a model over modalities, with initial weights.
 
     Args:
         model: such as `MVAE(latent_dim=16)`.
-        modalities: name -> modality, in order. The model gets those that are modelled.
+        modalities: name -> modality or record, in order. The model gets what is modelled of them.
         seed: the seed of the initial weights. By default they come from PyTorch's default generator.
 
     Raises:
         UserError: the model does not work with these modalities.
     """
-    modelled = {name: modality for name, modality in modalities.items() if modality.modelled}
+    modelled = modelled_units(modalities)
     with torch.random.fork_rng(enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed_for("weights", seed))
         try:
             network = model.build(modelled)
         except UserError as error:
-            if len(modelled) == len(modalities):
+            seen = members_of(modelled)
+            if not (unseen := ", ".join(name for name in members_of(modalities) if name not in seen)):
                 raise
-            unseen = ", ".join(name for name in modalities if name not in modelled)
             note = f"model: it is not given {unseen}, where modelled is false; set that to true if it should be"
             raise UserError([*error.faults, note]) from error
     guard_normalisation(network)  # also layers that the model adds to its modalities' networks
@@ -59,18 +60,18 @@ def generated_batch(network: Network, rows: int) -> Batch:
         UserError: a decoder's distribution does not have the shape that its modality states.
     """
     device = next(network.parameters()).device
-    values = {}
-    for name, modality in network.modalities.items():  # new decoders, since a model may lack some
+    values: dict[str, Tensor] = {}
+    for name, unit in network.units.items():  # new decoders, since a model may lack some
         z = network.prior.sample(torch.randn(rows, network.latent_dim, device=device))
-        p = modality.decoder(network.latent_dim).to(device)(z)
-        event = tuple(modality.event_shape())
+        p = unit.decoder(network.latent_dim).to(device)(z)
+        event = tuple(unit.event_shape())
         if tuple(p.batch_shape) != (rows,) or tuple(p.event_shape) != event:
             raise UserError(
                 f"modalities.{name}: its decoder gives a distribution of batch shape {tuple(p.batch_shape)} and event "
                 f"shape {tuple(p.event_shape)} for {rows} rows, not ({rows},) and {event}; wrap it in "
                 "torch.distributions.Independent, or correct event_shape"
             )
-        values[name] = p.sample()
+        values |= {of: column.sample() for of, column in network.columns(name, p, network.members[name]).items()}
     return Batch.of_present(rows, values, dict.fromkeys(network.modalities, torch.arange(rows)))
 
 

@@ -26,6 +26,7 @@ from mmtoolkit.training.checkpoint import load_average, load_best, load_checkpoi
 from mmtoolkit.training.contexts import deterministic, interruptible
 from mmtoolkit.training.devices import resident, seed_generators
 from mmtoolkit.training.epochs import Epochs
+from mmtoolkit.training.hiding import visible_part
 from mmtoolkit.training.listeners import Listeners
 from mmtoolkit.training.networks import usable_rows
 from mmtoolkit.training.optimization import StepSizes, new_optimizer
@@ -91,7 +92,8 @@ class Trainer:
         self.train = resident(dataset.splits["train"].modelled, fabric.device)
         valid = validation_rows(network, dataset)
         check_schedule(options, valid)
-        self.validation = Validation(resident(valid, fabric.device), network, options.seed, fabric) if valid else None
+        rows = resident(valid, fabric.device) if valid else None
+        self.validation = Validation(rows, network, options.seed, fabric, options.hide) if rows else None
         self.usable = usable_rows(network, self.train)
         self.epochs = Epochs(self.usable, self.train.present[self.usable].all(1), options.sampling)
         self.share = -(-self.epochs.size // fabric.world_size)  # rows per epoch and process
@@ -234,7 +236,7 @@ class Trainer:
             seed_generators(seed_for("step", options.seed, number, self.fabric.global_rank), self.fabric.device)
             batch = self.train.batch(part, self.fabric.device, redraw=True)
             with self.processes.apart(self.wrapped, place + 1 < len(parts)):
-                loss, terms = self.wrapped(batch, beta)
+                loss, terms = self.wrapped(batch, beta, **visible_part(self.network, batch, options.hide))
                 if loss.requires_grad:
                     learns = True
                     self.fabric.backward(loss if len(parts) == 1 else loss * (len(part) / len(rows)))

@@ -12,7 +12,8 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Network
 from mmtoolkit.data.dataset import Dataset, Split
-from mmtoolkit.schema.train import TrainOptions
+from mmtoolkit.schema.train import HideOptions, TrainOptions
+from mmtoolkit.training.hiding import visible_part
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -57,12 +58,16 @@ class Validation:
     Args:
         split: from `validation_rows`, on any device.
         network: any of the networks whose bound is asked for; it says which rows are usable.
-        seed: of the noise.
+        seed: of the noise and of what is hidden.
+        hide: what to hide from the encoders.
         fabric: with device and precision.
     """
 
-    def __init__(self, split: Split, network: Network, seed: int, fabric: Fabric) -> None:
+    def __init__(
+        self, split: Split, network: Network, seed: int, fabric: Fabric, hide: HideOptions | None = None
+    ) -> None:
         self.split, self.seed, self.fabric = split, seed_for("validation", seed), fabric
+        self.hide = hide
         self.rows = int(network.usable(split.present).sum())
 
     @torch.no_grad()
@@ -71,11 +76,13 @@ class Validation:
         network.eval()
         device = self.fabric.device
         generator = torch.Generator(device).manual_seed(self.seed)
+        hiding = torch.Generator().manual_seed(seed_for("hiding", self.seed))
         total = torch.zeros((), dtype=torch.float64, device=device)
         for batch in self.split.batches(_ROWS, device):
             noise = torch.randn(batch.size, network.latent_dim, generator=generator, device=device)
+            visible = visible_part(network, batch, self.hide, hiding)
             with self.fabric.autocast():
-                bound = network.bound(batch, noise)
+                bound = network.bound(batch, noise, **visible)
             total += bound[network.usable(batch.present).to(device)].double().sum()
         return float(total) / self.rows
 

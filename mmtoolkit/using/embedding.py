@@ -30,7 +30,7 @@ def embedding_columns(latent_dim: int) -> list[str]:
 def read_by(run: Run) -> list[str]:
     """The modalities that the model can infer z from, in schema order."""
     subsets = run.model.subsets()
-    inputs = run.model.inputs if subsets is None else {name for subset in subsets for name in subset}
+    inputs = run.model.inputs if subsets is None else run.model.flat({unit for subset in subsets for unit in subset})
     return [name for name in run.modalities if name in inputs]
 
 

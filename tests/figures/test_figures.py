@@ -64,7 +64,7 @@ def holed(run: TrainedRun, holes: Mapping[str, list[int]]) -> TrainedRun:
     for name, rows in holes.items():
         present[rows, list(run.modalities).index(name)] = False
     splits = {**run.dataset.splits, "test": Split("test", test.modalities, test.stored, present)}
-    dataset = Dataset(run.dataset.source, run.dataset.modalities, splits)
+    dataset = Dataset(run.dataset.source, run.dataset.units, splits)
     return TrainedRun(run.folder, run.schema, run.model, run.device, run.baselines, run.plugins, prepared=dataset)
 
 

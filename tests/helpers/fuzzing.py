@@ -311,7 +311,7 @@ def table_case(draw: random.Random, plugins: Plugins) -> str:
     modalities = {name: SHOES["modalities"][name] for name in names}
     try:
         schema = parse_schema({**SHOES, "data": data, "modalities": modalities}, folder=Path.cwd(), plugins=plugins)
-        found = prepare(schema.data, schema.modalities, schema.at)
+        found = prepare(schema.data, schema.units, schema.at)
     except UserError as error:
         in_lines(error)
         return "refused"
@@ -358,7 +358,7 @@ def first_schema_case(draw: random.Random, path: Path, plugins: Plugins, run: Tr
     Path("out.yaml").write_text(first_schema(path, Path("out.yaml"), Reading(), plugins).text, encoding="utf-8")
     try:
         schema = read_schema("out.yaml", plugins=plugins)
-        prepare(schema.data, schema.modalities, schema.at)
+        prepare(schema.data, schema.units, schema.at)
     except UserError as error:
         raise AssertionError(str(error)) from error
     return "first schema"

@@ -194,10 +194,10 @@ def untrained_run(table: Path, reading: Reading) -> TrainedRun:
     """A run with fresh weights of the schema that `mmt init` writes for a table."""
     text = first_schema(table, table.with_name("schema.yaml"), reading, PLUGINS).text
     schema = parse_schema(read_yaml(text, "schema.yaml").data, folder=table.parent, plugins=PLUGINS)
-    data = prepare(schema.data, schema.modalities)
-    schema = schema.model_copy(update={"data": data.source, "modalities": data.modalities})
-    network = build(schema.model, data.modalities, seed=0).eval()
-    baselines = {name: m.baseline(data.splits["train"].values(name)) for name, m in data.modalities.items()}
+    data = prepare(schema.data, schema.units)
+    schema = schema.model_copy(update={"data": data.source, "modalities": data.units})
+    network = build(schema.model, data.units, seed=0).eval()
+    baselines = {name: m.baseline(data.splits["train"].values(name)) for name, m in data.units.items()}
     device = next(network.parameters()).device
     return TrainedRun(table.parent / "run", schema, network, device, baselines, PLUGINS, prepared=data)
 
