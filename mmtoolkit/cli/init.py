@@ -51,6 +51,12 @@ def init(
     sheet: Annotated[
         str | None, typer.Option(metavar="NAME", help="The sheet of an Excel file. Default: its first.")
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01, metavar="M", help="The time that training may take on two cores. Default: what the table needs."
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing schema.")] = False,
 ) -> None:
     """Write a first schema for your own table, with comments and ready to train."""
@@ -66,7 +72,7 @@ def init(
         raise UserError(f"{table}: there is no such file; give the path of a table")
     plugins = plugins_of(ctx)
     from mmtoolkit.cli.tables import table as make_table
-    from mmtoolkit.first_schema import first_schema, missing, name_of
+    from mmtoolkit.first_schema import first_schema, name_of
 
     beside = table if table.name not in ("", "..") else table.resolve()
     out_file = out_file or beside.with_name(f"{name_of(table)}.yaml")
@@ -83,14 +89,13 @@ def init(
         fault = error.errors()[0]
         text = fault["msg"].removeprefix("Value error, ")
         raise UserError(f"--{fault['loc'][0]} {fault['input']!r}: {text}") from None
-    first = first_schema(table, out_file, reading, plugins, say)
+    first = first_schema(table, out_file, reading, plugins, say, minutes)
     make_folder(out_file.parent)
     write_text(out_file, first.text)
     columns = make_table(str(table), "column", "kind", "missing ", "content")
     for choice in first.choices:
-        name = choice.name if len(choice.columns) == 1 else f"{choice.columns[0].name}, … ({len(choice.columns)})"
         kind = (choice.kind or "") if choice.used else "left out"
-        columns.add_row(escape(name), kind, f"{missing(choice.columns):.0%}", escape(choice.proposal.about))
+        columns.add_row(escape(choice.name), kind, f"{choice.missing:.0%}", escape(choice.proposal.about))
     out().print(columns)
     for note in first.notes:
         say(note)

@@ -102,14 +102,6 @@ class Modality(Unit):
         """
         return None
 
-    @classmethod
-    def propose_together(cls, columns: Sequence[ColumnSummary]) -> Proposal | None:
-        """Propose one modality for several columns, after `propose` has accepted each of them.
-
-        Default: None, one modality for each column.
-        """
-        return None
-
     def members(self, name: str) -> Mapping[str, Modality]:
         """Itself."""
         return {name: self}
@@ -367,9 +359,7 @@ def members_of(units: Mapping[str, Unit]) -> dict[str, Modality]:
 
 def with_learned(units: Mapping[str, Unit], modalities: Mapping[str, Modality]) -> dict[str, Unit]:
     """The units with their modalities as `modalities` has them, which have learned options."""
-    return {
-        unit: of.with_members({name: modalities[name] for name in of.members(unit)}) for unit, of in units.items()
-    }
+    return {unit: of.with_members({name: modalities[name] for name in of.members(unit)}) for unit, of in units.items()}
 
 
 def modelled_units(units: Mapping[str, Unit]) -> dict[str, Unit]:

@@ -303,7 +303,9 @@ class Network(nn.Module, ABC):
     def weighted(self, unit: str, log_probs: Tensor) -> Tensor:
         """The sum of the log-probabilities (members,) of a unit, each times the weight λ of its modality."""
         weights = [self.modalities[name].weight for name in self.members[unit]]
-        return sum((w * part for w, part in zip(weights, log_probs.unbind(), strict=True)), start=log_probs.new_zeros(()))
+        return sum(
+            (w * part for w, part in zip(weights, log_probs.unbind(), strict=True)), start=log_probs.new_zeros(())
+        )
 
     def log_prob(
         self, z: Tensor, batch: Batch, targets: Collection[str], visible: Batch | None = None

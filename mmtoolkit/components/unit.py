@@ -21,6 +21,14 @@ class Unit(Component):
 
     family: ClassVar[str] = "modality"
 
+    @classmethod
+    def gathers(cls, column: Component) -> bool:
+        """Whether a unit of this class can have this modality as a column. Default: no, it is a modality itself.
+
+        `mmt init` puts all such columns of a table into one unit.
+        """
+        return False
+
     @abstractmethod
     def members(self, name: str) -> Mapping[str, Any]:
         """The modalities that a unit of this name stands for, in order: itself, or the columns of a record."""

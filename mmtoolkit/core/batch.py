@@ -221,9 +221,7 @@ class Batch:
         for start in range(0, self.size, size):
             stop = min(start + size, self.size)
             ends = {n: torch.searchsorted(r, torch.tensor([start, stop])).tolist() for n, r in rows.items()}
-            blocks = {
-                of: Block(b.values[start:stop], b.known[start:stop], b.dtypes) for of, b in self._blocks.items()
-            }
+            blocks = {of: Block(b.values[start:stop], b.known[start:stop], b.dtypes) for of, b in self._blocks.items()}
             yield self._with(
                 stop - start,
                 {n: values[n][a:b] for n, (a, b) in ends.items()},

@@ -2,6 +2,5 @@
 
 from mmtoolkit.first_schema.choose import Choice
 from mmtoolkit.first_schema.propose import FirstSchema, first_schema, name_of
-from mmtoolkit.first_schema.write import missing
 
-__all__ = ["Choice", "FirstSchema", "first_schema", "missing", "name_of"]
+__all__ = ["Choice", "FirstSchema", "first_schema", "name_of"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pydantic import ValidationError
 
 from mmtoolkit.base.words import error_with_class, one_line
-from mmtoolkit.components import ColumnSummary, Modality, Proposal
+from mmtoolkit.components import ColumnSummary, Modality, Proposal, Unit
 from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.first_schema.remarks import all_remarks
 
@@ -20,19 +20,34 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Choice:
-    """The modality chosen for a column, or for several columns together.
+    """The modality chosen for a column.
 
     Attributes:
-        name: of the modality.
-        columns: summaries of the columns that it reads.
-        kind: of the modality; None if no modality can read them.
+        column: its summary.
+        kind: of the modality; None if no modality can read it.
         proposal: the options of the modality, and the reason.
+        gathered_by: the kind of record that can have it as a column; None if it stands for itself.
     """
 
-    name: str
-    columns: tuple[ColumnSummary, ...]
+    column: ColumnSummary
     kind: str | None
     proposal: Proposal
+    gathered_by: str | None = None
+
+    @property
+    def name(self) -> str:
+        """That of the column and of the modality."""
+        return self.column.name
+
+    @property
+    def missing(self) -> float:
+        """The share of missing cells."""
+        return self.column.missing / max(self.column.rows, 1)
+
+    @property
+    def gathered(self) -> bool:
+        """Whether the schema has it as a column of a record."""
+        return self.used and self.gathered_by is not None
 
     @property
     def used(self) -> bool:
@@ -56,15 +71,21 @@ def choose(
         report: receives a line for each plugin that fails.
     """
     kinds = _proposing_kinds(plugins)
-    choices = [_choose_one(column, kinds, report) for column in columns]
+    records = {
+        kind: cls
+        for kind, cls in plugins.of_family("modality").items()
+        if issubclass(cls, Unit) and "gathers" in vars(cls)
+    }
+    choices = [_choose_one(column, kinds, records, report) for column in columns]
     choices = [c.leave_out(f"equals column {copies[c.name]} in every row") if c.name in copies else c for c in choices]
-    for kind, cls in kinds.items():
-        choices = _join(choices, kind, cls, report)
     choices = [_with_remarks(choice) for choice in choices]
-    used = [choice for choice in choices if choice.used]
+    used = [choice for choice in choices if choice.used and not choice.gathered_by]
     beyond = {choice.name for choice in used[_MOST:]}
     why = f"{len(used)} modalities are possible, and the first {_MOST} are enough to begin with: "
-    return [c.leave_out(why + c.proposal.about) if c.name in beyond else c for c in choices]
+    choices = [c.leave_out(why + c.proposal.about) if c.name in beyond else c for c in choices]
+    # A record of one column has nothing to join.
+    alone = sum(choice.gathered for choice in choices) < 2
+    return [replace(choice, gathered_by=None) for choice in choices] if alone else choices
 
 
 def _proposing_kinds(plugins: Plugins) -> dict[str, type[Modality]]:
@@ -77,23 +98,27 @@ def _proposing_kinds(plugins: Plugins) -> dict[str, type[Modality]]:
     return {kind: cls for kind, cls in modalities if issubclass(cls, Modality) and "propose" in vars(cls)}
 
 
-def _choose_one(column: ColumnSummary, kinds: Mapping[str, type[Modality]], report: Report) -> Choice:
+def _choose_one(
+    column: ColumnSummary, kinds: Mapping[str, type[Modality]], records: Mapping[str, type[Unit]], report: Report
+) -> Choice:
     if why := _no_information(column):
-        return Choice(column.name, (column,), None, Proposal(1.0, {}, why, use=False))
+        return Choice(column, None, Proposal(1.0, {}, why, use=False))
     proposals: dict[str, Proposal] = {}
+    modalities: dict[str, Modality] = {}
     for kind, cls in kinds.items():
         try:
             proposal = cls.propose(column)
             if proposal is not None:
-                cls.model_validate(dict(proposal.options))
+                modalities[kind] = cls.model_validate(dict(proposal.options))
                 proposals[kind] = proposal
         except Exception as error:  # one broken plugin must not stop the others
             report(_plugin_fault(kind, column.name, error))
     if not proposals:
         why = f"no modality can read it ({_types(column)})"
-        return Choice(column.name, (column,), None, Proposal(0.0, {}, why, use=False))
+        return Choice(column, None, Proposal(0.0, {}, why, use=False))
     kind = max(proposals, key=lambda kind: proposals[kind].sure)
-    return Choice(column.name, (column,), kind, proposals[kind])
+    gathered_by = next((record for record, cls in records.items() if cls.gathers(modalities[kind])), None)
+    return Choice(column, kind, proposals[kind], gathered_by)
 
 
 def _types(column: ColumnSummary) -> str:
@@ -127,34 +152,6 @@ def _no_information(column: ColumnSummary) -> str:
     return ""
 
 
-def _join(choices: Sequence[Choice], kind: str, cls: type[Modality], report: Report) -> list[Choice]:
-    """The choices; those of one kind become one choice if the kind proposes so."""
-    alike = [choice for choice in choices if choice.used and choice.kind == kind]
-    if len(alike) < 2:
-        return list(choices)
-    columns = tuple(column for choice in alike for column in choice.columns)
-    try:
-        proposal = cls.propose_together(columns)
-        if proposal is None:
-            return list(choices)
-        cls.model_validate(dict(proposal.options))
-    except Exception as error:
-        report(_plugin_fault(kind, columns[0].name, error))
-        return list(choices)
-    taken = {choice.name for choice in alike}
-    name = _free_name(f"{kind}s", {choice.name for choice in choices})
-    joined = Choice(name, columns, kind, proposal)
-    first = next(place for place, choice in enumerate(choices) if choice.name in taken)
-    rest = [choice for choice in choices if choice.name not in taken]
-    return [*rest[:first], joined, *rest[first:]]
-
-
 def _with_remarks(choice: Choice) -> Choice:
-    about = "; ".join([choice.proposal.about, *all_remarks(choice.columns, choice.used)])
+    about = "; ".join([choice.proposal.about, *all_remarks((choice.column,), choice.used)])
     return replace(choice, proposal=replace(choice.proposal, about=about))
-
-
-def _free_name(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "_"
-    return name

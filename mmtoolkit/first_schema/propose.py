@@ -57,7 +57,12 @@ class FirstSchema:
 
 
 def first_schema(
-    path: Path, out: Path, reading: Reading, plugins: Plugins, report: Report = lambda line: None
+    path: Path,
+    out: Path,
+    reading: Reading,
+    plugins: Plugins,
+    report: Report = lambda line: None,
+    minutes: float | None = None,
 ) -> FirstSchema:
     """Propose a commented schema that reads a table and trains a model on it.
 
@@ -67,6 +72,7 @@ def first_schema(
         reading: how to read the table.
         plugins: their modalities propose how to read a column.
         report: receives a line for each plugin that fails.
+        minutes: the time that training may take on two cores. By default what such a table needs.
 
     Raises:
         UserError: the table cannot be read or is empty, its head looks like a row, or no column can be used.
@@ -94,7 +100,13 @@ def first_schema(
         if not used:
             raise UserError(_no_usable_column(path, choices))
         text = document(
-            str(path), name_of(path), data, choices, sizes.model(used), sizes.train(used, rows), sizes.evaluate(used)
+            str(path),
+            name_of(path),
+            data,
+            choices,
+            sizes.model(used),
+            sizes.train(used, rows, minutes),
+            sizes.evaluate(used),
         )
         schema = parse_schema(read_yaml(text, str(out)).data, folder=folder, plugins=plugins)
         faults = _untrainable(schema)
@@ -146,7 +158,7 @@ def _reading_options(table: TableFile, markers: Sequence[str]) -> dict[str, Any]
 
 def _with_signs(choice: Choice, markers: Markers) -> Choice:
     """The choice, with the texts that mean a missing cell in its columns alone."""
-    own = list(dict.fromkeys(text for column in choice.columns for text in markers.own.get(column.name, ())))
+    own = list(markers.own.get(choice.name, ()))
     if choice.kind is None or not own:
         return choice
     return replace(choice, proposal=replace(choice.proposal, options={**choice.proposal.options, "missing": own}))

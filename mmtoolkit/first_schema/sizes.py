@@ -1,4 +1,4 @@
-"""The size of a first model and the length of its training: a few minutes on two cores."""
+"""The size of a first model and the length of its training."""
 
 from __future__ import annotations
 
@@ -7,60 +7,80 @@ from typing import Any
 
 from mmtoolkit.first_schema.choose import Choice
 
-_MILLISECONDS = 120_000.0  # of training on one core
-_LEAST_ROWS = 10  # below it, every row is needed for training
-_LATENT = ((3, 8), (8, 16))  # (at most so many columns, size of z)
+_LEAST_ROWS = 20  # below it, every row is needed for training
+_LATENT = ((2, 8), (5, 16))  # (at most so many columns, size of z)
 _LATENT_BEYOND = 32
 _SUBSETS = ((2, 0), (3, 1))  # (at most so many modalities, random subsets a step)
 _SUBSETS_BEYOND = 3
-_STEPS = 1000  # with fewer, take small batches and a high learning rate
-_BATCHES = (32, 64, 128)
-_PASSES = 200  # at most, over a small table
-_SHORTEST, _FEWEST = 1000, 10  # least rows in an epoch, least epochs
-_LEAST_COST = 0.05  # milliseconds for a row
+
+_BATCH = 128
+_STEPS = 3000  # over a table of up to _ROWS rows; more rows have more to learn from
+_ROWS = 2000
+_MOST_STEPS = 12_000
+_EPOCHS = 30  # of as many steps each: a validation ends each
+_MINUTES = 3.0  # for pictures and texts, unless the user sets a budget
+_MILLISECONDS = 3.0  # of a step over a record of few columns, on two cores
+_MILLISECONDS_A_COLUMN = 0.06
+_LEAST_STEPS = 100
+
 _EVERY_WAY = 8  # up to so many modalities, predict each from every other
 
 
 def split(rows: int) -> dict[str, float]:
-    """The share of each split; all rows of a tiny table are for training."""
-    return {"train": 0.8, "valid": 0.1, "test": 0.1} if rows >= _LEAST_ROWS else {"train": 1}
+    """The share of each split: the table itself is to be filled, so nearly all rows are for training."""
+    return {"train": 0.9, "valid": 0.1} if rows >= _LEAST_ROWS else {"train": 1}
+
+
+def units(used: Sequence[Choice]) -> int:
+    """The number of experts: the columns of a record share one."""
+    gathered = sum(choice.gathered for choice in used)
+    return len(used) - gathered + (gathered > 0)
 
 
 def model(used: Sequence[Choice]) -> dict[str, Any]:
     """Options of the model."""
-    count = sum(len(choice.columns) for choice in used)
-    latent = next((size for most, size in _LATENT if count <= most), _LATENT_BEYOND)
-    subsets = next((k for most, k in _SUBSETS if len(used) <= most), _SUBSETS_BEYOND)
+    latent = next((size for most, size in _LATENT if len(used) <= most), _LATENT_BEYOND)
+    subsets = next((k for most, k in _SUBSETS if units(used) <= most), _SUBSETS_BEYOND)
     return {"kind": "mvae", "latent_dim": latent, "subsets": {"k": subsets}}
 
 
-def train(used: Sequence[Choice], rows: int) -> dict[str, Any]:
-    """Options of training: as many rows as a few minutes allow, in epochs that are neither short nor few.
+def train(used: Sequence[Choice], rows: int, minutes: float | None = None) -> dict[str, Any]:
+    """Options of training.
 
-    Each epoch ends with a validation, which takes longer than a pass over a small table. So an epoch repeats the rows
-    of a small table.
+    An epoch has as many rows as make a thirtieth of all steps, so that it repeats the rows of a small table: each
+    epoch ends with a validation, which takes longer than a pass over a small table. The validations choose the best
+    weights, and stop the training of a model that only learns its rows by heart.
 
-    The weight of the KL divergence rises over the first half of training. The second half leaves epochs to choose the
-    best from: while the weight is low, the model learns noise from unrelated columns.
+    Args:
+        used: the modalities of the schema.
+        rows: of the table.
+        minutes: the time that training may take on two cores. By default what such a table needs.
     """
-    rows = max(int(split(rows)["train"] * rows), 1)
-    cost = max(sum(choice.proposal.cost * (1 - _missing(choice)) for choice in used), _LEAST_COST)
-    total = min(_MILLISECONDS / cost, _PASSES * rows)
-    size = round(max(_SHORTEST, min(rows, total / _FEWEST)), -2)
-    epochs = max(_FEWEST, round(total / size))
-    batch = next((batch for batch in reversed(_BATCHES) if total >= batch * _STEPS), _BATCHES[0])
+    steps = min(round(_STEPS * max(1.0, (rows / _ROWS) ** 0.5)), _MOST_STEPS)
+    cost = _step_cost(used)
+    if minutes is not None:
+        steps = round(minutes * 60_000 / cost)
+    elif any(not choice.gathered for choice in used):
+        steps = min(steps, round(_MINUTES * 60_000 / cost))
+    epochs = max(round(max(steps, _LEAST_STEPS) / _EPOCHS), 1)
     return {
-        "epochs": epochs,
-        "sampling": {"rows": int(size)},
-        "batch_size": batch,
-        "learning_rate": 0.0005 if total >= batch * _STEPS else 0.001,
-        "warmup_epochs": epochs // 2,
+        "epochs": _EPOCHS,
+        "sampling": {"rows": epochs * _BATCH},
+        "batch_size": _BATCH,
+        "learning_rate": 0.001,
+        "optimizer": {"kind": "adamw", "weight_decay": 0.01},
+        "schedule": "cosine",
+        "beta": 0.5,
+        "warmup": 0.4,
+        "hide": {"rate": 0.7, "whole": 0.2},
+        "early_stopping": 10,
     }
 
 
-def _missing(choice: Choice) -> float:
-    """The least share of missing cells in a column of a modality."""
-    return min(column.missing / max(column.rows, 1) for column in choice.columns)
+def _step_cost(used: Sequence[Choice]) -> float:
+    """The time of a step on two cores, in milliseconds."""
+    alone = sum(choice.proposal.cost * (1 - choice.missing) for choice in used if not choice.gathered)
+    return _MILLISECONDS + _MILLISECONDS_A_COLUMN * len(used) + _BATCH * alone
 
 
 def evaluate(used: Sequence[Choice]) -> list[dict[str, Any]]:

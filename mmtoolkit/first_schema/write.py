@@ -18,9 +18,11 @@ _NOTES = {
     "on_bad_cell": "unreadable cells count as missing, with a warning; write error to refuse them",
     "latent_dim": "size of z, the vector that the model infers for each row",
     "subsets": "random subsets of a row's modalities in each training step, besides all together and each alone",
-    "epochs": "a few minutes on two cores; more epochs may give a better model",
+    "epochs": "more may give a better model; each ends with a validation",
     "sampling": "rows in an epoch; the rows of a small table repeat",
-    "warmup_epochs": "the weight of the KL divergence rises in these; the run keeps the best epoch after them",
+    "beta": "the weight of the KL divergence, which rises over the share `warmup` of the steps",
+    "hide": "known cells that the model does not see while it learns to fill them in",
+    "early_stopping": "epochs without a better validation, after which training stops",
 }
 
 
@@ -44,7 +46,7 @@ def document(
         train: options of training.
         evaluate: options of each evaluator.
     """
-    columns = [column for choice in choices for column in choice.columns]
+    columns = [choice.column for choice in choices]
     used = [choice for choice in choices if choice.used]
     left_out = [choice for choice in choices if not choice.used]
     lines = [
@@ -56,12 +58,17 @@ def document(
         "",
         "modalities:",
     ]
+    written = False
     for choice in used:
-        lines += [f"  # {_about(choice)}", *_write_modality(choice, "  ")]
+        if not choice.gathered:
+            lines += [f"  # {_about(choice)}", *_write_modality(choice, "  ")]
+        elif not written:
+            written = True
+            lines += _write_record([choice for choice in used if choice.gathered], {choice.name for choice in used})
     if left_out:
         lines += ["", "  # These columns are left out. To use one, remove the # before its line."]
     for choice in left_out:
-        lines.append(f"  # {printable(choice.columns[0].name) or '(no name)'}: {_about(choice)}")
+        lines.append(f"  # {printable(choice.name) or '(no name)'}: {_about(choice)}")
         lines += _write_modality(choice, "  # ") if choice.kind is not None else []
     lines += ["", *_write_section("model", model), "", *_write_section("train", train)]
     lines += ["", *write_entry("evaluate", evaluate, 1)]
@@ -75,6 +82,21 @@ def _write_section(key: str, options: Mapping[str, Any]) -> list[str]:
         *before, last = write_entry(option, value)
         note = f"  # {_NOTES[option]}" if option in _NOTES else ""
         lines += [f"  {line}" for line in [*before, last + note]]
+    return lines
+
+
+def _write_record(columns: Sequence[Choice], taken: set[str]) -> list[str]:
+    """The record of all columns that can stand in one."""
+    name = "record"
+    while name in taken:
+        name += "_"
+    (head,) = write_entry(name, {"kind": columns[0].gathered_by}, 0)
+    key, _, _ = head.partition(":")
+    lines = ["  # These columns share one network, which fills in any of them from any others.", f"  {key}:"]
+    lines += [f"    {line}" for line in write_entry("kind", columns[0].gathered_by)]
+    lines += ["    columns:"]
+    for choice in columns:
+        lines += [f"      # {_about(choice)}", *_write_modality(choice, "      ")]
     return lines
 
 
@@ -93,4 +115,4 @@ def missing(columns: Sequence[ColumnSummary]) -> float:
 
 
 def _about(choice: Choice) -> str:
-    return printable(f"{missing(choice.columns):.0%} missing; {choice.proposal.about}")
+    return printable(f"{choice.missing:.0%} missing; {choice.proposal.about}")

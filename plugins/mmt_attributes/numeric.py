@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from mmt_attributes.moments import SMALLEST, Moments, Quartiles
-from mmt_attributes.proposals import marks_of, numeric_proposal, together_proposal
+from mmt_attributes.proposals import marks_of, numeric_proposal
 from mmt_attributes.spelling import Spelling, decimals_of, is_typed, rounded, typed_style
 from mmtoolkit import (
     MLP,
@@ -104,12 +104,6 @@ class Numeric(NumberModality, Parted):
         """
         marks = marks_of(column)
         return numeric_proposal(cls(decimal=marks.decimal, thousands=marks.thousands), column, marks)
-
-    @classmethod
-    def propose_together(cls, columns: Sequence[ColumnSummary]) -> Proposal | None:
-        """Propose one modality for many columns of numbers."""
-        proposals = [proposal for column in columns if (proposal := cls.propose(column)) is not None]
-        return together_proposal(columns, proposals)
 
     @property
     def standard(self) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -14,6 +14,7 @@ from mmtoolkit import (
     MLP,
     Architecture,
     Classes,
+    Component,
     FormEncoder,
     Modality,
     Numbers,
@@ -46,14 +47,10 @@ class Record(Unit):
     @classmethod
     def _scalar(cls, columns: dict[str, Modality]) -> dict[str, Modality]:
         for name, column in columns.items():
-            fault = ""
-            if not isinstance(column, Parted) or not issubclass(column.gives, (Numbers, Classes)):
-                fault = f"is of kind {column.kind}"
-            elif column.event_shape() != ():
-                fault = "has several numbers"
-            if fault:
+            if not cls.gathers(column):
                 raise ValueError(
-                    f"{name} {fault}, and a column of a record is one number or one class; move it out of the record"
+                    f"{name} is of kind {column.kind}, and a column of a record has one number or one class, such as "
+                    "numeric without columns, label or binary; move it out of the record"
                 )
         return columns
 
@@ -63,6 +60,11 @@ class Record(Unit):
         if not issubclass(Numbers, network.reads):
             raise ValueError(f"{network.kind} has no networks for numbers, which those of a record are; choose mlp")
         return network
+
+    @classmethod
+    def gathers(cls, column: Component) -> bool:
+        """Whether a modality has one number or one class, and a network and a likelihood that are parts."""
+        return isinstance(column, Parted) and issubclass(column.gives, (Numbers, Classes)) and not column.event_shape()
 
     @classmethod
     def examples(cls) -> Iterable[Self]:
