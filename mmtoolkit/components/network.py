@@ -203,7 +203,7 @@ class Network(nn.Module, ABC):
         return frozenset(unit for name, unit in self._unit_of.items() if name in names or unit in names)
 
     def there(self, batch: Batch | Tensor) -> Tensor:
-        """Which rows have something of which unit, for a batch or for presence (B, M) bool: (B, U) bool, on the host."""
+        """Which rows have something of which unit, of a batch or presence (B, M) bool: (B, U) bool, on the host."""
         present = batch if isinstance(batch, Tensor) else batch.present
         if len(self.units) == len(self.modalities):
             return present
@@ -302,10 +302,8 @@ class Network(nn.Module, ABC):
 
     def weighted(self, unit: str, log_probs: Tensor) -> Tensor:
         """The sum of the log-probabilities (members,) of a unit, each times the weight λ of its modality."""
-        weights = [self.modalities[name].weight for name in self.members[unit]]
-        return sum(
-            (w * part for w, part in zip(weights, log_probs.unbind(), strict=True)), start=log_probs.new_zeros(())
-        )
+        weights = log_probs.new_tensor([self.modalities[name].weight for name in self.members[unit]])
+        return (weights * log_probs).sum()
 
     def log_prob(
         self, z: Tensor, batch: Batch, targets: Collection[str], visible: Batch | None = None
@@ -336,10 +334,7 @@ class Network(nn.Module, ABC):
             visible = visible.only(self.conditions).take(rows)
             part_z = z.index_select(0, places)
         p = self.unit_distribution(unit, part_z, visible)
-        if self._is_modality(unit):
-            value = batch.tiled(unit, draws)
-        else:
-            value = self.value(unit, part).repeat(draws, 1, 1)
+        value = batch.tiled(unit, draws) if self._is_modality(unit) else self.value(unit, part).repeat(draws, 1, 1)
         columns = self.unit_log_probs(p, value)
         if not whole:
             columns = columns.new_zeros(len(z), columns.shape[1]).index_copy(0, places, columns)
