@@ -60,6 +60,18 @@ class Parted(Modality):
         """A module that maps prepared x (N, *event) to what an encoder reads: (N, *form.shape). Default: x itself."""
         return nn.Identity()
 
+    @classmethod
+    def together(cls, columns: Mapping[str, Parted]) -> Parted | None:
+        """One modality of several columns that reads as these modalities of one number each do; None if there is none.
+
+        Its value is (2, K), as that of a modality with `columns`, and its reader gives K features, 0 where a number is
+        unknown, and K flags. A record then reads them by one call. Default: None.
+
+        Args:
+            columns: name -> modality, all of this class.
+        """
+        return None
+
     def joined(self, p: Distribution) -> Distribution:
         """The distribution of whole values, batch (N,), from that of all places, batch (N, *places).
 

@@ -278,6 +278,18 @@ class Numeric(NumberModality, Parted):
         mean, std = self.standard
         return replace(self.outline(), shift=mean, scale=std)
 
+    @classmethod
+    def together(cls, columns: Mapping[str, Parted]) -> Parted | None:
+        """One of several numbers, if the likelihoods are equal."""
+        numerics = [column for column in columns.values() if isinstance(column, Numeric)]
+        likelihood = numerics[0].likelihood
+        if any(numeric.likelihood != likelihood for numeric in numerics) or likelihood.misfit(numerics[0].outline()):
+            return None
+        mean, std = (tuple(n for numeric in numerics for n in numeric.standard[i]) for i in (0, 1))
+        return numerics[0].with_options(
+            columns=tuple(columns), column=None, mean=mean, std=std, decimal=".", thousands=None, decimals=None
+        )
+
     def reader(self) -> nn.Module:
         """What networks read: standardised numbers; with `columns`, also which are known."""
         return Standardised(self)

@@ -11,9 +11,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.nn.utils.parametrize import register_parametrization
 
 from mmt_record.place import Place
 from mmtoolkit import Architecture, Classes, Form, JointDistribution, Likelihood, Modality, Numbers, Parted
+
+_QUICK = 10.0
 
 
 class Group(NamedTuple):
@@ -75,6 +78,28 @@ def _is_by_place(likelihood: Likelihood, form: Numbers) -> bool:
     return tuple(p.batch_shape) == (1, 2)
 
 
+class _Times(nn.Module):
+    """A parameter as a multiple of what the optimiser changes."""
+
+    def forward(self, original: Tensor) -> Tensor:
+        return original * _QUICK
+
+    def right_inverse(self, value: Tensor) -> Tensor:
+        return value / _QUICK
+
+
+def _with_quick_scales(head: nn.Module) -> nn.Module:
+    """A head whose own parameters, such as scales, change by tenfold steps.
+
+    Adam changes a parameter by its step size at most, so that in a thousand steps of 0.001 the logarithm of a scale
+    would hardly move by one.
+    """
+    for module in list(head.modules()):
+        for name, _ in list(module.named_parameters(recurse=False)):
+            register_parametrization(module, name, _Times())
+    return head
+
+
 class RecordDecoder(nn.Module):
     """From z (N, size) to the distribution of a record.
 
@@ -91,7 +116,7 @@ class RecordDecoder(nn.Module):
         outputs = [group.outputs for group in self.groups]
         self.outputs = outputs
         self.raw = network.raw(Numbers(sum(outputs)), size, 1)
-        self.heads = nn.ModuleList(group.likelihood.head(group.form) for group in self.groups)
+        self.heads = nn.ModuleList(_with_quick_scales(group.likelihood.head(group.form)) for group in self.groups)
         order = torch.tensor([k for group in self.groups for k in group.columns])
         # Where each column stands among those of all groups; None where that is its own place.
         self.places = None if (order == torch.arange(len(order))).all() else order.argsort()
