@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
+_LEAST_INT64 = -(2**63)
 Norm = Literal["none", "batch", "layer"]
 
 
@@ -24,10 +26,35 @@ class Residual(nn.Module):
         return out
 
 
+class Dropout(nn.Module):
+    """Sets each feature to 0 with a probability p, and multiplies the others by 1 / (1 - p), in training.
+
+    Each random number serves eight features, a byte for each: with one for each feature, as in PyTorch's own, the draws
+    of small layers take longer than their matrix products.
+
+    Source: Srivastava et al. 2014.
+
+    Args:
+        p: the probability, which is rounded to a multiple of 1 / 256.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.least = round(p * 256)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape as x."""
+        if not (self.training and self.least):
+            return x
+        draws = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device).random_(_LEAST_INT64, None)
+        keeps = (draws.view(torch.uint8)[: x.numel()] >= self.least).view(x.shape)
+        return torch.where(keeps, x * (256 / (256 - self.least)), 0.0)
+
+
 def activated(width: int, norm: Norm, dropout: float) -> list[nn.Module]:
     """What follows the features of a hidden layer: a normalisation, SiLU, dropout; each only if asked for."""
     norms: dict[Norm, list[nn.Module]] = {"none": [], "batch": [nn.BatchNorm1d(width)], "layer": [nn.LayerNorm(width)]}
-    return [*norms[norm], nn.SiLU(), *([nn.Dropout(dropout)] if dropout else [])]
+    return [*norms[norm], nn.SiLU(), *([Dropout(dropout)] if dropout else [])]
 
 
 def dense(sizes: Sequence[int], norm: Norm = "none", dropout: float = 0.0, residual: bool = False) -> nn.Sequential:

@@ -64,6 +64,9 @@ class Likelihood(Component):
     """The values that it scores; others have no density."""
     writes: ClassVar[bool] = False
     """Whether it has `written`, for texts that a network writes symbol by symbol."""
+    pads: ClassVar[bool] = False
+    """Whether a class whose output is minus infinity changes nothing for the others. A record then scores columns of
+    different numbers of classes by one call."""
     robust: ClassVar[bool] = False
     """Whether it allows for outliers: shift and scale of its form are then learned from the quartiles."""
 

@@ -22,6 +22,7 @@ class CategoricalLikelihood(Likelihood):
     scores: ClassVar[tuple[type[Form], ...]] = (Classes, Tokens)
     support: ClassVar[Support] = "classes"
     writes: ClassVar[bool] = True
+    pads: ClassVar[bool] = True
 
     def numbers(self, form: Form) -> int:
         """One logit for each class or symbol."""

@@ -25,6 +25,8 @@ COLUMNS = {
     "price": Numeric(mean=(2.0,), std=(1.0,), likelihood="lognormal"),
     "height": Numeric(mean=(170.0,), std=(9.0,)),
     "insured": Binary(values=("no", "yes")),
+    "town": Label(classes=("a", "b")),
+    "street": Label(classes=tuple(map(str, range(30)))),
 }
 
 
@@ -44,6 +46,8 @@ def values_of(rows=B, seed=0):
         "price": draw["price"].exp(),
         "height": 170 + 9 * draw["height"],
         "insured": (draw["insured"] > 0).float(),
+        "town": torch.randint(0, 2, (rows,), generator=generator),
+        "street": torch.randint(0, 30, (rows,), generator=generator),
         "photo": torch.randn(rows, 2, generator=generator, dtype=torch.float64),
     }
 
@@ -73,6 +77,12 @@ def loss_of(network, batch, noise, **options):
     loss, terms = network(batch, beta=0.7, noise=noise, **options)
     loss.backward()
     return loss.detach(), terms, {name: p.grad for name, p in network.named_parameters()}
+
+
+def numbers_of(k):
+    """The outputs that the column at index k needs."""
+    modality = list(COLUMNS.values())[k]
+    return modality.likelihood.numbers(modality.form())
 
 
 # Units.
@@ -107,7 +117,9 @@ def test_decoding_gives_each_column_the_distribution_of_its_own_modality():
     decoded = network.decode(z, batch_of(presence()), ["person", "photo"])
     assert list(decoded) == [*COLUMNS, "photo"]
     whole = network.decoders.of("person")(z)
-    packed = torch.stack([torch.stack([values[name].double() for name in COLUMNS], 1), torch.ones(B, 7).double()], 1)
+    packed = torch.stack(
+        [torch.stack([values[name].double() for name in COLUMNS], 1), torch.ones(B, len(COLUMNS)).double()], 1
+    )
     together = whole.log_probs(packed)
     for k, (name, modality) in enumerate(COLUMNS.items()):
         p = decoded[name]
@@ -116,14 +128,14 @@ def test_decoding_gives_each_column_the_distribution_of_its_own_modality():
         assert modality.point(p).shape == (B,)
         assert p.sample((2,)).shape == (2, B)
     assert torch.allclose(whole.log_prob(packed), together.sum(1))
-    assert whole.sample((3,)).shape == (3, B, 2, 7)
-    assert whole.mean.shape == (B, 2, 7)
+    assert whole.sample((3,)).shape == (3, B, 2, 9)
+    assert whole.mean.shape == (B, 2, 9)
 
 
 def test_columns_with_equal_likelihoods_share_a_head_and_keep_their_own_scale():
     decoder = record_of().decoder(D)
-    assert [group.columns for group in decoder.groups] == [(0, 5), (1,), (2,), (3, 6), (4,)]
-    assert decoder.heads[0].raw_scale.shape == (2,)
+    assert [group.columns for group in decoder.groups] == [(0, 5), (1, 7), (2,), (3, 6), (4,), (8,)]
+    assert decoder.groups[0].head.raw_scale.shape == (2,)
     fixed = {"a": Numeric(mean=(0.0,), std=(1.0,), likelihood={"kind": "gaussian", "scale": [2.0]})}
     fixed["b"] = fixed["a"]
     decoder = Record(columns=fixed, network=NETWORK).decoder(D)
@@ -134,25 +146,27 @@ def test_each_log_probability_is_that_of_the_columns_own_head():
     """The head of a column alone, fed with its own outputs and its own scale, gives the same numbers."""
     decoder = record_of().decoder(D).double()
     with torch.no_grad():
-        for head in decoder.heads:
-            for parameter in head.parameters():
-                parameter.normal_()
+        for parameter in decoder.groups.parameters():
+            parameter.normal_()
     values, z = values_of(), randn(B, D)
     raw, start = decoder.raw(z).squeeze(1), 0
-    log_probs = torch.zeros(B, 7).double()
-    for group, head in zip(decoder.groups, decoder.heads, strict=True):
-        outputs = raw[:, start : start + group.outputs].reshape(B, group.numbers, -1)
+    log_probs = torch.zeros(B, len(COLUMNS)).double()
+    for group in decoder.groups:
+        outputs = raw[:, start : start + group.outputs]
         start += group.outputs
         for place, k in enumerate(group.columns):
             name, modality = list(COLUMNS.items())[k]
             form, alone = modality.form(), modality.likelihood.head(modality.form()).double()
+            numbers = modality.likelihood.numbers(form)
             for own_name, own in alone.named_parameters():
-                shared = getattr(head, own_name).detach()
-                own.data = shared[place : place + 1] if len(group.columns) > 1 else shared
-            own_outputs = outputs[:, :, place] if group.columns[1:] else outputs.flatten(1)
-            p = modality.joined(alone(own_outputs.reshape(B, modality.likelihood.numbers(form), *form.places)))
+                own.data = getattr(group.head, own_name).detach()[place : place + 1]
+            first = sum(map(numbers_of, group.columns[:place]))
+            own_outputs = outputs[:, first : first + numbers]
+            p = modality.joined(alone(own_outputs.reshape(B, numbers, *form.places)))
             log_probs[:, k] = p.log_prob(values[name])
-    packed = torch.stack([torch.stack([values[name].double() for name in COLUMNS], 1), torch.ones(B, 7).double()], 1)
+    packed = torch.stack(
+        [torch.stack([values[name].double() for name in COLUMNS], 1), torch.ones(B, len(COLUMNS)).double()], 1
+    )
     assert torch.allclose(decoder(z).log_probs(packed), log_probs, atol=1e-12)
 
 
@@ -238,7 +252,7 @@ def test_the_order_of_columns_and_of_rows_changes_nothing():
     other = network_of(MVAE(latent_dim=D), {"person": record_of(turned)})
     read, write = _orders(record_of(names), record_of(turned))
     for name, p in other.named_parameters():
-        source = dict(one.named_parameters())[name] if "heads" not in name else p
+        source = dict(one.named_parameters())[name] if "groups" not in name else p
         p.data = source.data[:, read] if name.endswith("network.first.0.weight") else source.data.clone()
     last = [name for name, p in one.named_parameters() if name.startswith("decoders.0.raw")][-2:]
     for name in last:
@@ -267,8 +281,10 @@ def _orders(record, turned):
     def outputs(of):
         labels = []
         for group in of.decoder(2).groups:
-            for number in range(group.numbers):
-                labels += [(list(of.columns)[k], number) for k in group.columns]
+            for k in group.columns:
+                labels += [
+                    (list(of.columns)[k], number) for number in range(numbers_of(names.index(list(of.columns)[k])))
+                ]
         return labels
 
     mine = outputs(record)
@@ -417,9 +433,9 @@ def test_bivcca_over_a_record_and_a_photo_by_a_loop():
 )
 def test_the_bound_infers_z_from_what_is_visible_and_scores_all(model):
     network, noise = network_of(model), randn(B, D)
-    present = torch.ones(B, 8, dtype=torch.bool)
+    present = torch.ones(B, 10, dtype=torch.bool)
     batch = batch_of(present)
-    visible = batch.where(torch.rand(B, 8, generator=torch.Generator().manual_seed(2)) < 0.7)
+    visible = batch.where(torch.rand(B, 10, generator=torch.Generator().manual_seed(2)) < 0.7)
     bound = network.bound(batch, noise, visible)
     if isinstance(model, BiVCCA):
         assert not torch.allclose(bound, network.bound(batch, noise))
