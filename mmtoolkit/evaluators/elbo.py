@@ -16,8 +16,9 @@ from mmtoolkit.evaluators.progress import metered_batches
 class Elbo(EntryEvaluator[Entry]):
     """E_q(z | given)[log p(target | z)] - KL(q(z | given) || p(z)), in nats, with λ = β = 1.
 
-    The default entries are each modality from itself, and all targets of the model from all its inputs. A row counts if
-    it has any target and any of the given. Its missing modalities are left out; `incomplete` counts such rows.
+    The default entries are each modality from itself, a record from all its columns, and all targets of the model from
+    all its inputs. A row counts if it has any target and any of the given. Its missing modalities are left out;
+    `incomplete` counts such rows.
     """
 
     kind: Literal["elbo"] = "elbo"
@@ -27,8 +28,7 @@ class Elbo(EntryEvaluator[Entry]):
 
     def evaluate(self, run: Run, split: str) -> Scores:
         """One result for each entry: {target, given, better, value, stderr, examples, incomplete}."""
-        names = tuple(run.model.modalities)
-        alone = [Entry(target=(name,), given=(name,)) for name in names]
+        alone = [Entry(target=names, given=names) for names in run.model.members.values()]
         everything = [Entry(target=run.model.targets, given=run.model.inputs)]
         entries, notes = self.chosen(alone + everything, run.model)
         notes = self.unmodelled_notes(run) + notes

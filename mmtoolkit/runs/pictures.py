@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ROWS_OF_DATA = "cells"
 """The name of the picture that the report shows in its section on the data."""
 _LATENT = "latent"
-_MOST_MODALITIES = 8
+_MOST_UNITS = 8
 _PANELS = 64
 _LISTED = 8  # files in a note
 
@@ -63,7 +63,8 @@ def pictures(run: TrainedRun, latent: Mapping[str, Any]) -> Iterator[tuple[str, 
 def _drawings(run: TrainedRun, latent: Mapping[str, Any]) -> Iterator[Drawing]:
     """The pictures that this run can have, in the order of its report."""
     split, model, modalities = run.default_split(), run.model, run.modalities
-    names = [(place, name) for place, name in enumerate(modalities) if name in model.modalities][:_MOST_MODALITIES]
+    places = {name: place for place, name in enumerate(modalities)}
+    units = [(places[names[0]], unit, names) for unit, names in model.members.items()][:_MOST_UNITS]
 
     def given(name: str) -> Picture | None:
         values = distinct_values(run, split, name)
@@ -78,14 +79,16 @@ def _drawings(run: TrainedRun, latent: Mapping[str, Any]) -> Iterator[Drawing]:
         panels = sum(modalities[name].picture for name in model.targets)
         count = max(COLUMNS, _PANELS // max(panels, 1))
         yield Drawing("samples", False, lambda: _samples(samples(modalities, run.sample(count))))
-    for place, name in names:
+    for place, name, _ in units:
+        if name not in modalities:  # there are too many values of a record to choose from
+            continue
         if not modalities[name].picture and set(model.targets) - {name} and offers(model, [name]):
             yield Drawing(f"given_{safe_name(name, place)}", True, partial(given, name))
     if len(model.inputs) > 1:
         yield Drawing("from_all", True, lambda: described(_from_all, _direction(run, split, model.inputs)))
-    for place, name in names:
-        draw = partial(lambda name: described(partial(_from, name), _direction(run, split, [name])), name)
-        yield Drawing(f"from_{safe_name(name, place)}", True, draw)
+    for place, unit, names in units if len(model.units) > 1 or len(model.inputs) == 1 else ():
+        draw = partial(lambda unit, names: described(partial(_from, unit), _direction(run, split, names)), unit, names)
+        yield Drawing(f"from_{safe_name(unit, place)}", True, draw)
     if len(latent["means"]) > 1:
         yield Drawing(_LATENT, False, lambda: _latent(latent_space(latent)))
 
@@ -151,9 +154,9 @@ def _data_fault(run: TrainedRun) -> UserError | None:
 def notes_on_pictures(run: TrainedRun, latent: Mapping[str, Any]) -> list[str]:
     """A line for everything that the pictures leave out, with the command that draws it."""
     notes = []
-    if left_out := list(run.model.modalities)[_MOST_MODALITIES:]:
+    if left_out := list(run.model.units)[_MOST_UNITS:]:
         notes.append(
-            f"there are figures given each of the first {_MOST_MODALITIES} modalities; draw a figure given another "
+            f"there are figures given each of the first {_MOST_UNITS} modalities; draw a figure given another "
             f"with `mmt sample --given NAME`: {', '.join(left_out)}"
         )
     if more := colourable(latent)[MOST_PANELS:]:

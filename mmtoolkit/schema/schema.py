@@ -277,6 +277,7 @@ def _parsed(data: Any, origins: Origins, folder: Path, overrides: Sequence[str],
     data, each_faults = _expand_each(data, origins)
     faults += each_faults
     data.setdefault("evaluate", _default_evaluate(plugins))
+    data = _expand_records(data)
     try:
         schema = Schema.model_validate(data, context={"folder": folder, "plugins": plugins, "notes": origins.notes})
     except ValidationError as error:
@@ -286,6 +287,32 @@ def _parsed(data: Any, origins: Origins, folder: Path, overrides: Sequence[str],
         raise UserError(faults)
     schema._origins = origins
     return schema
+
+
+def _expand_records(data: dict[str, Any]) -> dict[str, Any]:
+    """Replace the name of a record by those of its columns where evaluators and supervision name modalities."""
+    modalities = data.get("modalities")
+    columns = {
+        unit: list(options["columns"])
+        for unit, options in (modalities.items() if isinstance(modalities, dict) else ())
+        if isinstance(options, dict) and isinstance(options.get("columns"), dict)
+    }
+
+    def expanded(value: Any) -> Any:
+        if isinstance(value, dict):
+            items = [(name, entry) for key, entry in value.items() for name in columns.get(str(key), [key])]
+            return {name: expanded(entry) for name, entry in items}
+        if isinstance(value, list):
+            names = [columns.get(entry, [entry]) if isinstance(entry, str) else [entry] for entry in value]
+            return [expanded(name) for of in names for name in of]
+        return value
+
+    if not columns:
+        return data
+    source = data.get("data")
+    if isinstance(source, dict) and "supervision" in source:
+        source = {**source, "supervision": expanded(source["supervision"])}
+    return {**data, "data": source, "evaluate": expanded(data["evaluate"])}
 
 
 def _expand_each(data: dict[str, Any], origins: Origins) -> tuple[dict[str, Any], list[str]]:
