@@ -31,7 +31,7 @@ class RecordDecoder(nn.Module):
         self.columns = dict(columns)
         groups = grouped(list(columns.values()))
         self.raw = network.raw(Numbers(sum(group.outputs for group in groups)), size, 1)
-        self.groups = nn.ModuleList(groups)
+        self.groups, self.heads = groups, nn.ModuleList(groups)
         self.outputs = [group.outputs for group in groups]
         self.sizes = [len(group.columns) for group in groups]
         order = torch.tensor([k for group in groups for k in group.columns])

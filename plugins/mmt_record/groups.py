@@ -110,7 +110,7 @@ class ClassesGroup(Group):
         form: its form.
     """
 
-    def __init__(self, column: int, modality: Parted, form: Classes) -> None:
+    def __init__(self, column: int, modality: Parted, form: Form) -> None:
         super().__init__([column], modality.likelihood.numbers(form))
         self.head = head_of(modality.likelihood, form)
 

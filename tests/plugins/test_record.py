@@ -146,7 +146,7 @@ def test_each_log_probability_is_that_of_the_columns_own_head():
     """The head of a column alone, fed with its own outputs and its own scale, gives the same numbers."""
     decoder = record_of().decoder(D).double()
     with torch.no_grad():
-        for parameter in decoder.groups.parameters():
+        for parameter in decoder.heads.parameters():
             parameter.normal_()
     values, z = values_of(), randn(B, D)
     raw, start = decoder.raw(z).squeeze(1), 0
@@ -252,7 +252,7 @@ def test_the_order_of_columns_and_of_rows_changes_nothing():
     other = network_of(MVAE(latent_dim=D), {"person": record_of(turned)})
     read, write = _orders(record_of(names), record_of(turned))
     for name, p in other.named_parameters():
-        source = dict(one.named_parameters())[name] if "groups" not in name else p
+        source = dict(one.named_parameters())[name] if "heads" not in name else p
         p.data = source.data[:, read] if name.endswith("network.first.0.weight") else source.data.clone()
     last = [name for name, p in one.named_parameters() if name.startswith("decoders.0.raw")][-2:]
     for name in last:
