@@ -5,7 +5,7 @@ BIN := .venv/bin
 # What pip holds versions to: CONSTRAINTS=/dev/null takes the newest of each package.
 CONSTRAINTS ?= constraints.txt
 
-.PHONY: demo test test-slow test-all test-oldest bench lint types docs format schema reference clean
+.PHONY: demo test test-slow test-all test-oldest bench bench-tables lint types docs format schema reference clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -54,6 +54,17 @@ test-oldest: .venv-oldest/ready
 bench: .venv/ready .venv-multivae/ready
 	PYTHONPATH=benchmarks $(BIN)/python -m bench $(LINES)
 
+# What tables are filled with besides mmtoolkit, and the tables.
+.venv-tables/ready: pyproject.toml constraints.txt benchmarks/filling/requirements.txt
+	$(PYTHON) -m venv .venv-tables
+	PIP_CONSTRAINT=$(CONSTRAINTS) .venv-tables/bin/pip install --quiet --disable-pip-version-check -e . -r benchmarks/filling/requirements.txt
+	touch $@
+
+# How well and how fast real tables are filled, into benchmarks/results/filling/ and docs/filling.md: some hours on two cores where
+# nothing else runs. TABLES="--tables tune --resume" takes one group and keeps what is known; TABLES=--help prints all options.
+bench-tables: .venv-tables/ready
+	.venv-tables/bin/python benchmarks/tables.py $(TABLES)
+
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -79,4 +90,4 @@ reference: .venv/ready
 	$(BIN)/python docs/hooks.py
 
 clean:
-	rm -rf .venv .venv-oldest .venv-multivae build dist site runs .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-oldest .venv-multivae .venv-tables build dist site runs .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -29,8 +29,8 @@ make bench                               # all lines, some 15 minutes on two cor
 make bench LINES="floor.bimodal tables"  # some of them
 ```
 
-Times vary by some 10 % from hour to hour on one machine; ratios vary less. Other measurements are in
-[Measured](measured.md)."""
+Times vary by some 10 % from hour to hour on one machine; ratios vary less. How well and how fast tables are filled is
+in [Filling tables](filling.md); other measurements are in [Measured](measured.md)."""
 
 
 def render(folder: Path = FOLDER) -> str:

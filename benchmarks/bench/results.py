@@ -29,10 +29,16 @@ def machine() -> dict[str, Any]:
     return {"processor": processor, "cores": cores, "system": platform.system()}
 
 
+def file_name(machine: Mapping[str, Any]) -> str:
+    """The name of the file of a machine."""
+    name = f"{machine['processor']} {machine['cores']} cores".lower()
+    return f"{re.sub(r'[^a-z0-9]+', '-', name).strip('-')}.json"
+
+
 def versions() -> dict[str, str]:
     """The versions that the numbers depend on, with the commit; `+` after it if files have changed since."""
     commit = _git("rev-parse", "--short=10", "HEAD") or "unknown"
-    changed = _git("status", "--porcelain", "--", "mmtoolkit", "plugins", "benchmarks/bench")
+    changed = _git("status", "--porcelain", "--", "mmtoolkit", "plugins", "benchmarks/bench", "benchmarks/filling")
     return {
         "mmtoolkit": version("mmtoolkit"),
         "commit": commit + ("+" if changed else ""),
@@ -58,8 +64,7 @@ class Results:
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self.machine, self.versions = machine(), versions()
-        name = f"{self.machine['processor']} {self.machine['cores']} cores".lower()
-        self.path = folder / f"{re.sub(r'[^a-z0-9]+', '-', name).strip('-')}.json"
+        self.path = folder / file_name(self.machine)
         self.content = read(self.path) if self.path.exists() else {"machine": self.machine, "lines": {}, "left": {}}
 
     def left(self) -> list[str]:
