@@ -14,8 +14,8 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import listing
 from mmtoolkit.runs.folder import read_declared, read_evaluation, read_finished_record, read_results
 
-# Options that only choose which scores to compute, or limit memory.
-_IGNORED = {"entries", "unsupported", "details", "memory"}
+# Options that only choose which scores to compute, or what stands beside them, or limit memory.
+_IGNORED = {"entries", "unsupported", "details", "memory", "baselines", "forest_rows"}
 _Z = 1.96
 _MOST_KEYS = 4
 

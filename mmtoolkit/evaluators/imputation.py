@@ -22,6 +22,7 @@ from mmtoolkit.components.entries import Entry, described, in_order, undecoded, 
 from mmtoolkit.components.evaluator import seen_by_model, unmodelled_notes
 from mmtoolkit.core.batch import sent
 from mmtoolkit.core.posterior import point_of
+from mmtoolkit.evaluators.forest import Forests, import_forests
 from mmtoolkit.evaluators.hiding import Hiding, count_parts
 from mmtoolkit.evaluators.neighbours import Neighbours
 from mmtoolkit.evaluators.points import PointScores
@@ -39,8 +40,8 @@ class Imputation(Evaluator):
     """Hides observed cells at random, fills them in from the rest of their rows, and scores the result.
 
     Where a value has several parts, such as the columns of a vector, it hides these one by one. There are two
-    baselines: the training mean or mode, and the mean or mode of the nearest training rows. A row always keeps
-    something to infer z from.
+    baselines: the training mean or mode, and the mean or mode of the nearest training rows; on request also a random
+    forest of the other columns. A row always keeps something to infer z from.
     """
 
     kind: Literal["imputation"] = "imputation"
@@ -58,6 +59,11 @@ class Imputation(Evaluator):
     """The number of nearest training rows; 0 for no such baseline."""
     neighbour_rows: PositiveInt = 2000
     """The number of training rows to search; drawn at random if there are more."""
+    baselines: tuple[Literal["forest"], ...] = ()
+    """Further baselines, which take longer: `forest`, a random forest of the other columns for each column of numbers
+    or classes (Breiman 2001). It needs scikit-learn, `pip install 'mmtoolkit[sklearn]'`."""
+    forest_rows: PositiveInt = 2000
+    """The number of training rows that a forest learns from; drawn at random if there are more."""
     details: bool = False
     """Whether to score parts by name too, such as each column of a vector."""
 
@@ -83,7 +89,7 @@ class Imputation(Evaluator):
                 raise ValueError(f"hide names {name!r}, which is no modality; the modalities are {', '.join(names)}")
 
     def check_model(self, model: Network) -> None:
-        """Raise a `UserError` if `hide` names a modality that the model cannot fill in."""
+        """Raise a `UserError` if `hide` names a modality that the model cannot fill in, or scikit-learn is missing."""
         named = tuple(self.hide) if isinstance(self.hide, Mapping) else ()
         faults = [
             f"evaluate, {self.kind}: hide.{name}: {fault}; remove it from hide"
@@ -92,11 +98,13 @@ class Imputation(Evaluator):
         ]
         if faults:
             raise UserError(faults)
+        if "forest" in self.baselines:
+            import_forests()
 
     def evaluate(self, run: Run, split: str) -> Scores:
         """One result for each modality and metric.
 
-        {target, given, metric, better, value, stderr, examples, baseline, neighbours}.
+        {target, given, metric, better, value, stderr, examples, baseline, neighbours, forest}.
         `given` lists all modalities that the model infers z from or is conditioned on, except the target; if there is
         no other, the target, of which a part is known. A row uses what is neither missing nor hidden, which may be
         a part of the target itself.
@@ -115,6 +123,10 @@ class Imputation(Evaluator):
         if self.neighbours:
             among = _shuffled(len(run.present["train"]), generator)[: self.neighbour_rows]
             near = Neighbours(run, among, self.neighbours)
+        forests = None
+        if "forest" in self.baselines:
+            forests = Forests(run, shares.keys(), self.forest_rows)
+            notes += forests.notes
         tallies = {name: _Tally(run, name, self.details) for name in names if name in shares}
         draws = self.samples or 1
         parts = rows.split(max(1, min(_ROWS, _PAIRS // draws)))
@@ -125,15 +137,21 @@ class Imputation(Evaluator):
             z = point_of(q)
             if self.samples:
                 z = q.rsample(torch.randn(draws, *z.shape, generator=generator, device=run.device)).flatten(0, 1)
-            by_neighbours = near.predict(observed, targets, part if split == "train" else None) if near else {}
+            itself = part if split == "train" else None
+            by_neighbours = near.predict(observed, targets, itself) if near else {}
+            truths = {}
             for name, tally in tallies.items():
                 places = targets[:, batch.names.index(name)].nonzero().squeeze(1)
                 if not len(places):
                     continue
                 z_rows = (torch.arange(draws).unsqueeze(1) * batch.size + places).flatten()
                 p = model.decode(z.index_select(0, sent(z_rows, z.device)), observed.take(places), [name])[name]
-                x = hidden.truth(batch, name, run.modalities[name])
+                x = truths[name] = hidden.truth(batch, name, run.modalities[name])
                 tally.update(p, x, draws, by_neighbours.get(name))
+            if forests is not None:
+                forests.add(observed, targets, truths, itself)
+        for name, point, x in forests.predictions() if forests is not None else ():
+            tallies[name].scores.compare("forest", point, x)
         notes.append(hiding.note())
         return Scores([result for tally in tallies.values() for result in tally.results()], notes=notes)
 

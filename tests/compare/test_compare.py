@@ -232,6 +232,8 @@ def test_which_scores_were_asked_for_does_not_matter(runs: Runs) -> None:
         "unsupported": "leave_out",
         "details": True,
         "memory": 8,
+        "baselines": ["forest"],
+        "forest_rows": 100,
     }
     assert standings(first, runs("second", score(result(0.6, 0.1), **more))) == [["level", "best"]]
 

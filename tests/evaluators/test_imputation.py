@@ -619,6 +619,7 @@ NO_PROBABILITY = ("no probability", "above 0, up to 1", "; write 0.2, or {NAME: 
         ("hide: {label: 2}", (".hide: ", "{'label': 2}", *NO_PROBABILITY)),
         ("hide: {lable: 0.5}", (": hide", "'lable'", "; ", "image, label")),
         ("neighbours: -1", (".neighbours: ", "0", "not -1", "; ")),
+        ("baselines: [tree]", (".baselines.0: ", "'forest'", "'tree'", "; ")),
         ("rows: 0", (".rows: ", "greater than 0", "not 0", "; ")),
         ("entries: []", (".entries: ", "unknown key", "; ", "hide, whole, rows, samples, neighbours, neighbour_rows")),
     ],
