@@ -14,10 +14,12 @@ _SUBSETS = ((2, 0), (3, 1))  # (at most so many modalities, random subsets a ste
 _SUBSETS_BEYOND = 3
 
 _BATCH = 128
-_STEPS = 3000  # over a table of up to _ROWS rows; more rows have more to learn from
-_ROWS = 2000
-_MOST_STEPS = 12_000
+_PASSES = 250  # over the rows of a small table
+_FEWEST_STEPS, _STEPS = 500, 3000  # at least, and enough for some thousand rows
+_MANY_ROWS = 5000  # beyond, more rows have more to learn from
+_MOST_STEPS = 15_000
 _EPOCHS = 30  # of as many steps each: a validation ends each
+_BETA_ROWS, _LEAST_BETA, _MOST_BETA = 150, 0.1, 0.5  # β is 150 / rows within these bounds
 _MINUTES = 3.0  # for pictures and texts, unless the user sets a budget
 _MILLISECONDS = 3.0  # of a step over a record of few columns, on two cores
 _MILLISECONDS_A_COLUMN = 0.06
@@ -47,6 +49,9 @@ def model(used: Sequence[Choice]) -> dict[str, Any]:
 def train(used: Sequence[Choice], rows: int, minutes: float | None = None) -> dict[str, Any]:
     """Options of training.
 
+    The fewer rows there are, the sooner a model learns them by heart: fewer steps, a larger weight of the KL
+    divergence and more hidden cells keep it from that (docs/filling.md).
+
     An epoch has as many rows as make a thirtieth of all steps, so that it repeats the rows of a small table: each
     epoch ends with a validation, which takes longer than a pass over a small table. The validations choose the best
     weights, and stop the training of a model that only learns its rows by heart.
@@ -56,7 +61,10 @@ def train(used: Sequence[Choice], rows: int, minutes: float | None = None) -> di
         rows: of the table.
         minutes: the time that training may take on two cores. By default what such a table needs.
     """
-    steps = min(round(_STEPS * max(1.0, (rows / _ROWS) ** 0.5)), _MOST_STEPS)
+    rows = max(round(split(rows)["train"] * rows), 1)
+    beta = min(max(_BETA_ROWS / rows, _LEAST_BETA), _MOST_BETA)
+    steps = min(max(_PASSES * rows // _BATCH, _FEWEST_STEPS), _STEPS)
+    steps = min(round(steps * max(1.0, rows / _MANY_ROWS) ** 0.5), _MOST_STEPS)
     cost = _step_cost(used)
     if minutes is not None:
         steps = round(minutes * 60_000 / cost)
@@ -67,12 +75,13 @@ def train(used: Sequence[Choice], rows: int, minutes: float | None = None) -> di
         "epochs": _EPOCHS,
         "sampling": {"rows": epochs * _BATCH},
         "batch_size": _BATCH,
-        "learning_rate": 0.001,
+        "learning_rate": 0.003,
         "optimizer": {"kind": "adamw", "weight_decay": 0.01},
         "schedule": "cosine",
-        "beta": 0.5,
+        "beta": round(beta, 2),
         "warmup": 0.4,
-        "hide": {"rate": 0.7, "whole": 0.2},
+        "hide": {"rate": round(0.325 + 0.75 * beta, 2), "whole": 0.2},  # 0.4 to 0.7
+        "select": "imputation",
         "early_stopping": 10,
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
@@ -77,6 +77,9 @@ class TrainOptions(Described):
     (1 + n) / (10 + n), so that the average soon forgets the first weights. By default the weights are kept."""
     validate_every: PositiveInt | None = None
     """The number of steps between two validations. By default there is one at the end of each epoch."""
+    select: Literal["bound", "imputation"] = "bound"
+    """What validation measures, and the best weights are selected by: the bound; or how well the cells that `hide`
+    hides of the validation rows are filled in, from 0, as well as the mean or mode, to 1."""
     early_stopping: PositiveInt | None = None
     """Training stops after this many validations without a better bound: so many epochs, unless `validate_every` is
     set. By default it never stops early."""
@@ -90,6 +93,16 @@ class TrainOptions(Described):
         if self.warmup is not None and self.warmup_epochs:
             text = f"train.warmup_epochs, which is {self.warmup_epochs}, says it too; remove one of the two"
             raise fault(text, ("warmup",), self.warmup)
+        return self
+
+    @model_validator(mode="after")
+    def _selects_by_what_is_hidden(self) -> TrainOptions:
+        if self.select == "imputation" and self.hide is None:
+            raise fault(
+                "imputation needs cells that are hidden; set train.hide, or select by the bound",
+                ("select",),
+                self.select,
+            )
         return self
 
     @property

@@ -26,6 +26,7 @@ from mmtoolkit.training.checkpoint import load_average, load_best, load_checkpoi
 from mmtoolkit.training.contexts import deterministic, interruptible
 from mmtoolkit.training.devices import resident, seed_generators
 from mmtoolkit.training.epochs import Epochs
+from mmtoolkit.training.filling import validation_of
 from mmtoolkit.training.hiding import visible_part
 from mmtoolkit.training.listeners import Listeners
 from mmtoolkit.training.networks import usable_rows
@@ -34,13 +35,7 @@ from mmtoolkit.training.processes import Processes
 from mmtoolkit.training.progress import Progress, TrainingOutcome
 from mmtoolkit.training.saving import Pace, append_history, kept_weights, write_end, write_history, write_weights
 from mmtoolkit.training.tally import Tally
-from mmtoolkit.training.validation import (
-    Validation,
-    broken_networks,
-    check_schedule,
-    validation_notes,
-    validation_rows,
-)
+from mmtoolkit.training.validation import broken_networks, check_schedule, validation_notes, validation_rows
 from mmtoolkit.training.weights import copied, load_weights
 
 if TYPE_CHECKING:
@@ -92,8 +87,7 @@ class Trainer:
         self.train = resident(dataset.splits["train"].modelled, fabric.device)
         valid = validation_rows(network, dataset)
         check_schedule(options, valid)
-        rows = resident(valid, fabric.device) if valid else None
-        self.validation = Validation(rows, network, options.seed, fabric, options.hide) if rows else None
+        self.validation = validation_of(network, dataset, options, fabric)
         self.usable = usable_rows(network, self.train)
         self.epochs = Epochs(self.usable, self.train.present[self.usable].all(1), options.sampling)
         self.share = -(-self.epochs.size // fabric.world_size)  # rows per epoch and process
@@ -260,7 +254,7 @@ class Trainer:
         progress, started = self.progress, time.monotonic()
         if self.validation is not None:
             # Statistics of normalisations may differ between processes, and all must come to the same decision.
-            bound = self.processes.of_main(self.validation.bound(self.candidate))
+            bound = self.processes.of_main(self.validation.measure(self.candidate))
             if not math.isfinite(bound):
                 place = f"after epoch {progress.epoch + 1}"
                 if self.options.validate_every is not None:

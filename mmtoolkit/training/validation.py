@@ -11,14 +11,15 @@ from torch import Tensor
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Network
+from mmtoolkit.core.batch import Batch
 from mmtoolkit.data.dataset import Dataset, Split
 from mmtoolkit.schema.train import HideOptions, TrainOptions
-from mmtoolkit.training.hiding import visible_part
+from mmtoolkit.training.hiding import draw_visible, visible_part
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-_ROWS = 1000
+VALIDATION_ROWS = 1000
 
 
 def validation_rows(network: Network, dataset: Dataset) -> Split | None:
@@ -59,8 +60,8 @@ class Validation:
         split: from `validation_rows`, on any device.
         network: any of the networks whose bound is asked for; it says which rows are usable.
         seed: of the noise and of what is hidden.
-        hide: what to hide from the encoders.
         fabric: with device and precision.
+        hide: what to hide from the encoders.
     """
 
     def __init__(
@@ -71,20 +72,26 @@ class Validation:
         self.rows = int(network.usable(split.present).sum())
 
     @torch.no_grad()
-    def bound(self, network: Network) -> float:
+    def measure(self, network: Network) -> float:
         """The bound, in nats. It leaves the network in evaluation mode."""
         network.eval()
         device = self.fabric.device
         generator = torch.Generator(device).manual_seed(self.seed)
         hiding = torch.Generator().manual_seed(seed_for("hiding", self.seed))
         total = torch.zeros((), dtype=torch.float64, device=device)
-        for batch in self.split.batches(_ROWS, device):
+        for batch in self.split.batches(VALIDATION_ROWS, device):
             noise = torch.randn(batch.size, network.latent_dim, generator=generator, device=device)
             visible = visible_part(network, batch, self.hide, hiding)
             with self.fabric.autocast():
                 bound = network.bound(batch, noise, **visible)
             total += bound[network.usable(batch.present).to(device)].double().sum()
         return float(total) / self.rows
+
+    def visible(self, network: Network, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Which cells of a batch stay visible: (B, M) bool, on the host."""
+        if self.hide is None:
+            return batch.present
+        return draw_visible(network, batch.present, self.hide, generator)
 
 
 @torch.no_grad()

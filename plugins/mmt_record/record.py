@@ -40,7 +40,7 @@ class Record(Unit):
 
     columns: Annotated[dict[str, Part[Modality]], Field(min_length=1)]
     """Name -> modality. `each: [a, b]` in a column makes one such column for each name."""
-    network: Part[Architecture] = MLP(width=256, depth=2, decoder_depth=2, norm="layer", dropout=0.3, residual=True)
+    network: Part[Architecture] = MLP(width=128, depth=2, decoder_depth=2, norm="layer", dropout=0.3, residual=True)
     """The architecture of encoder and decoder, which read and write numbers."""
 
     @field_validator("columns")

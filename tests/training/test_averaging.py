@@ -91,7 +91,7 @@ def test_the_average_is_validated_and_kept_and_training_goes_on_without_it(data:
     saved = load_file(tmp_path / "averaged" / "weights.safetensors")
     last = states(averaged.average.network)
     assert all(torch.equal(value, last[name]) for name, value in saved.items())
-    assert averaged.validation.bound(averaged.average.network) == outcome.bound
+    assert averaged.validation.measure(averaged.average.network) == outcome.bound
     averaged.end()
     assert all(torch.equal(value, averaged.network.state_dict()[name]) for name, value in saved.items())
 

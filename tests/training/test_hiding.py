@@ -65,8 +65,8 @@ def test_validation_hides_the_same_cells_each_time_and_scores_all():
     torch.manual_seed(0)
     network, split, fabric = network_of(), split_of(), lightning_fabric.Fabric(accelerator="cpu")
     hiding, whole = (Validation(split, network, 0, fabric, hide) for hide in (HideOptions(), None))
-    assert hiding.bound(network) == hiding.bound(network)
-    assert hiding.bound(network) != whole.bound(network)
+    assert hiding.measure(network) == hiding.measure(network)
+    assert hiding.measure(network) != whole.measure(network)
     batch = next(split.batches(1000, torch.device("cpu")))
     seen = {}
 
@@ -75,9 +75,9 @@ def test_validation_hides_the_same_cells_each_time_and_scores_all():
         return type(network).bound(network, batch, noise, visible)
 
     network.bound = bound
-    hiding.bound(network)
+    hiding.measure(network)
     first = seen["visible"]
-    hiding.bound(network)
+    hiding.measure(network)
     assert torch.equal(first, seen["visible"])
     assert torch.equal(seen["all"], batch.present)
     assert (first != batch.present).any()

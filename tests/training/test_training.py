@@ -46,7 +46,7 @@ def trainer(folder: Path, data: Dataset | None = None, **options: Any) -> Traine
 def bound(loop: Trainer) -> float:
     """The validation bound of the weights that are trained."""
     assert loop.validation is not None
-    return loop.validation.bound(loop.network)
+    return loop.validation.measure(loop.network)
 
 
 def test_beta_rises_a_little_each_step_and_stays_at_one(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_validations_come_by_the_step(data: Dataset, tmp_path: Path) -> None:
     best_network = build(MVAE(latent_dim=2), data.modalities)
     best_network.load_state_dict(load_file(tmp_path / "weights.safetensors"))
     assert loop.validation is not None
-    assert loop.validation.bound(best_network) == outcome.bound
+    assert loop.validation.measure(best_network) == outcome.bound
 
 
 def test_validations_by_the_step_do_not_change_the_weights(data: Dataset, tmp_path: Path) -> None:
