@@ -100,12 +100,16 @@ if TYPE_CHECKING:
     from mmtoolkit.likelihoods import BernoulliLikelihood as BernoulliLikelihood
     from mmtoolkit.likelihoods import CategoricalLikelihood as CategoricalLikelihood
     from mmtoolkit.likelihoods import ContinuousBernoulliLikelihood as ContinuousBernoulliLikelihood
+    from mmtoolkit.likelihoods import CountLikelihood as CountLikelihood
     from mmtoolkit.likelihoods import GaussianLikelihood as GaussianLikelihood
     from mmtoolkit.likelihoods import LaplaceLikelihood as LaplaceLikelihood
     from mmtoolkit.likelihoods import LognormalLikelihood as LognormalLikelihood
+    from mmtoolkit.likelihoods import NegativeBinomialLikelihood as NegativeBinomialLikelihood
     from mmtoolkit.likelihoods import OrdinalLikelihood as OrdinalLikelihood
+    from mmtoolkit.likelihoods import PoissonLikelihood as PoissonLikelihood
     from mmtoolkit.likelihoods import StudentTLikelihood as StudentTLikelihood
     from mmtoolkit.likelihoods import TokensDistribution as TokensDistribution
+    from mmtoolkit.likelihoods import VonMisesLikelihood as VonMisesLikelihood
     from mmtoolkit.models import CVAE as CVAE
     from mmtoolkit.models import JMVAE as JMVAE
     from mmtoolkit.models import MVAE as MVAE

@@ -14,10 +14,10 @@ from torch.distributions import Distribution, Poisson
 from mmtoolkit import Better, Columns, Component, Modality, Source, Table, at_least_float32, hookimpl
 
 
-class Count(Modality):
+class Tally(Modality):
     """How often something happened: 0, 1, 2, … with a Poisson likelihood."""
 
-    kind: Literal["count"] = "count"
+    kind: Literal["tally"] = "tally"
 
     hidden: PositiveInt = 64
     """Units of the hidden layers."""
@@ -160,4 +160,4 @@ class Birds(Source):
 @hookimpl
 def mmt_components() -> Iterable[type[Component]]:
     """The components of this plugin."""
-    return [Count, Birds]
+    return [Tally, Birds]

@@ -48,11 +48,14 @@ class Numbers(Form):
         size: K.
         gaps: whether some may be unknown. An encoder then reads 2 K features: the numbers, 0 where unknown, and a flag
             for each, 1 if known, else 0.
+        features: how many features an encoder reads, if these are not the numbers themselves; a date has its trend, and
+            its place in the year and the week. None for the numbers. Without gaps only.
     """
 
     name = "numbers"
     size: int
     gaps: bool = False
+    features: int | None = field(default=None, kw_only=True)
 
     @property
     def places(self) -> tuple[int, ...]:
@@ -61,7 +64,9 @@ class Numbers(Form):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(K,), or (2 K,) with gaps."""
+        """(K,), or (2 K,) with gaps; or (features,)."""
+        if self.features is not None:
+            return (self.features,)
         return (2 * self.size,) if self.gaps else (self.size,)
 
 

@@ -1,4 +1,4 @@
-"""Which numbers a value can be: all real ones, positive ones, those from 0 to 1, or whole ones."""
+"""Which numbers a value can be: all real ones, positive ones, those from 0 to 1, whole ones, those of a cycle."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Support = Literal["real", "positive", "unit", "whole", "classes"]
-"""`real`: any finite number; `positive`: above 0; `unit`: from 0 to 1; `whole`: 0, 1, 2, …; `classes`: the index of a
+Support = Literal["real", "positive", "unit", "whole", "cyclic", "classes"]
+"""`real`: any finite number; `positive`: above 0; `unit`: from 0 to 1; `whole`: 0, 1, 2, …; `cyclic`: from the shift
+of the form to it and 2π times its scale, which are one value, such as 0 and 24 o'clock; `classes`: the index of a
 class, which is no number."""
 
 _WITHIN: dict[Support, tuple[Support, ...]] = {
@@ -16,6 +17,7 @@ _WITHIN: dict[Support, tuple[Support, ...]] = {
     "positive": ("positive",),
     "unit": ("unit",),
     "whole": ("whole",),
+    "cyclic": ("cyclic",),
     "classes": ("classes",),
 }
 
@@ -24,6 +26,7 @@ IN_WORDS: dict[Support, str] = {
     "positive": "numbers above 0",
     "unit": "numbers from 0 to 1",
     "whole": "whole numbers from 0 on",
+    "cyclic": "numbers of a cycle",
     "classes": "classes",
 }
 """Each support in the words of a message."""

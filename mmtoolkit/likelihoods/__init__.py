@@ -7,6 +7,7 @@ from mmtoolkit.components.hooks import hookimpl
 from mmtoolkit.likelihoods.bernoulli import BernoulliLikelihood
 from mmtoolkit.likelihoods.categorical import CategoricalLikelihood
 from mmtoolkit.likelihoods.continuous_bernoulli import ContinuousBernoulliLikelihood
+from mmtoolkit.likelihoods.counts import CountLikelihood, NegativeBinomialLikelihood, PoissonLikelihood
 from mmtoolkit.likelihoods.location_scale import (
     GaussianLikelihood,
     LaplaceLikelihood,
@@ -15,17 +16,22 @@ from mmtoolkit.likelihoods.location_scale import (
 )
 from mmtoolkit.likelihoods.ordinal import OrdinalLikelihood
 from mmtoolkit.likelihoods.tokens import TokensDistribution
+from mmtoolkit.likelihoods.von_mises import VonMisesLikelihood
 
 __all__ = [
     "BernoulliLikelihood",
     "CategoricalLikelihood",
     "ContinuousBernoulliLikelihood",
+    "CountLikelihood",
     "GaussianLikelihood",
     "LaplaceLikelihood",
     "LognormalLikelihood",
+    "NegativeBinomialLikelihood",
     "OrdinalLikelihood",
+    "PoissonLikelihood",
     "StudentTLikelihood",
     "TokensDistribution",
+    "VonMisesLikelihood",
 ]
 
 
@@ -39,6 +45,9 @@ def mmt_components() -> Iterable[type[Component]]:
         LaplaceLikelihood,
         StudentTLikelihood,
         LognormalLikelihood,
+        PoissonLikelihood,
+        NegativeBinomialLikelihood,
+        VonMisesLikelihood,
         CategoricalLikelihood,
         OrdinalLikelihood,
     ]

@@ -16,6 +16,7 @@ from mmtoolkit.components.support import Support, is_within
 _READ: tuple[Form, ...] = (
     Numbers(1),
     Numbers(3, gaps=True),
+    Numbers(1, features=5),
     Classes(3),
     Grid(1, 8, 8, support="unit"),
     Grid(2, 9, 12),
@@ -25,7 +26,7 @@ _READ: tuple[Form, ...] = (
     Series(1, 3),
     Tokens(6, 5),
 )
-_NUMERIC: tuple[Support, ...] = ("real", "positive", "unit", "whole")
+_NUMERIC: tuple[Support, ...] = ("real", "positive", "unit", "whole", "cyclic")
 
 
 def forms_read(architecture: Architecture) -> tuple[Form, ...]:
@@ -100,6 +101,8 @@ def values_of(form: Form, rows: int, seed: int = 1) -> Tensor:
     if isinstance(form, Tokens) or form.support == "classes":
         return _indices(form, rows, generator)
     x = torch.randn(rows, *form.places, generator=generator)
+    if form.support == "cyclic":
+        x = x.remainder(2 * math.pi)
     if form.shift:
         by_channel = (-1, *[1] * (len(form.places) - 1))
         x = torch.tensor(form.shift).reshape(by_channel) + torch.tensor(form.scale).reshape(by_channel) * x

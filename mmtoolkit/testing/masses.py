@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -90,6 +91,11 @@ def _total(likelihood: Likelihood, form: Form, p: Distribution) -> Tensor | None
         else:
             return None
         return p.log_prob(values.double().reshape(shape).expand(-1, *x.shape[1:])).exp().sum(0)
+    if form.support == "cyclic":
+        at = torch.arange(_NODES, dtype=torch.float64).add(0.5).reshape(shape) * (2 * math.pi / _NODES)
+        start, radius = (torch.tensor(numbers, dtype=torch.float64) for numbers in (form.shift, form.scale))
+        log_prob = p.log_prob((start + radius * at).expand(-1, *x.shape[1:]))
+        return (log_prob.exp() * (2 * math.pi / _NODES) * radius).sum(0)
     # Nodes around the middle of the draws, ever wider apart: of x, of log x above 0, of logit x from 0 to 1.
     y = {"positive": x.log(), "unit": x.clamp(_EDGE, 1 - _EDGE).logit()}.get(likelihood.support, x)
     low, middle, high = y.quantile(torch.tensor([0.25, 0.5, 0.75], dtype=y.dtype), dim=0)

@@ -1,16 +1,17 @@
-"""A plugin for mmtoolkit: counts that go together, and the Poisson and negative binomial likelihoods."""
+"""A plugin for mmtoolkit: counts that go together, and a likelihood of counts with further zeros."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, distributions, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
 
 from mmtoolkit import (
     MLP,
@@ -18,98 +19,101 @@ from mmtoolkit import (
     Better,
     Cells,
     Component,
+    CountLikelihood,
     Form,
-    Grid,
     Likelihood,
+    NegativeBinomialLikelihood,
     NumberModality,
     Numbers,
     Part,
     Parted,
-    Series,
-    Support,
     hookimpl,
 )
 
 _LARGEST = 2**53  # float64 holds all whole numbers up to it
 _LEAST_RATE = 1e-6
-_LEAST_DISPERSION = 1e-6  # below it a negative binomial is a Poisson distribution to six digits
+_FARTHEST = 30.0  # from the typical count, as logarithms: means stay finite
 
 _Typical = Annotated[float, Field(gt=0, le=_LARGEST)]
 
 
-class CountLikelihood(Likelihood):
-    """The base class of likelihoods of counts; an encoder reads the logarithm of 1 + count."""
+class ZeroInflatedPoissonLikelihood(CountLikelihood):
+    """A Poisson distribution mixed with zeros, at each place (Lambert 1992).
 
-    scores: ClassVar[tuple[type[Form], ...]] = (Numbers, Grid, Series)
-    support: ClassVar[Support] = "whole"
-
-    def read(self, x: Tensor) -> Tensor:
-        """log(1 + x)."""
-        return x.log1p()
-
-
-class PoissonLikelihood(CountLikelihood):
-    """A Poisson distribution at each place: its variance is its mean."""
-
-    kind: Literal["poisson"] = "poisson"
-
-    def head(self, form: Form) -> nn.Module:
-        """The outputs are means before softplus, in the unit of the form."""
-        return PoissonHead(form)
-
-
-class NegativeBinomialLikelihood(CountLikelihood):
-    """A negative binomial distribution at each place, with the variance μ + α μ² (Hilbe 2011).
-
-    The dispersion α of each number or channel is learned. It is for what comes in clusters, such as animals in flocks,
-    or molecules in cells.
+    Some counts are 0 because nothing could be counted, such as at a place where a bird never lives; the others are
+    Poisson. The network gives the mean of these, and how likely the first is.
     """
 
-    kind: Literal["negative_binomial"] = "negative_binomial"
+    kind: Literal["zero_inflated_poisson"] = "zero_inflated_poisson"
+
+    def numbers(self, form: Form) -> int:
+        """The logarithm of a mean, and a logit."""
+        return 2
 
     def head(self, form: Form) -> nn.Module:
-        """The outputs are means before softplus, in the unit of the form."""
-        return NegativeBinomialHead(form)
+        """The first outputs are logarithms of means, in the unit of the form; the second the logits of the zeros."""
+        return ZeroInflatedPoissonHead(form)
 
 
-class PoissonHead(nn.Module):
-    """From outputs (N, 1, *places) to a distribution, in float64: terms of its density cancel where counts are large.
+class ZeroInflatedPoissonHead(nn.Module):
+    """From outputs (N, 2, *places) to a distribution, in float64: terms of its density cancel where counts are large.
 
     Args:
-        form: of the counts; its scale is their unit.
+        form: of the counts; its shift is log(1 + a typical count).
     """
 
-    units: Tensor
+    typical: Tensor
 
     def __init__(self, form: Form) -> None:
         super().__init__()
-        self.by_channel = (form.places[0], *[1] * (len(form.places) - 1))
-        units = torch.tensor(form.scale or [1.0] * form.places[0], dtype=torch.float64)
-        self.register_buffer("units", units.reshape(self.by_channel), persistent=False)  # the options keep them
+        typical = torch.tensor(form.shift or [math.log(2)] * form.places[0], dtype=torch.float64).expm1()
+        by_channel = (form.places[0], *[1] * (len(form.places) - 1))
+        # Not saved with the weights: the options keep it.
+        self.register_buffer("typical", typical.clamp(min=_LEAST_RATE).reshape(by_channel), persistent=False)
 
-    def mean(self, raw: Tensor) -> Tensor:
-        """The means (N, *places), for every output finite and above 0."""
-        return self.units * F.softplus(raw.squeeze(1).double()) + _LEAST_RATE
-
-    def forward(self, raw: Tensor) -> Distribution:
+    def forward(self, raw: Tensor) -> ZeroInflatedPoisson:
         """Batch (N, *places)."""
-        return distributions.Poisson(self.mean(raw), validate_args=False)
+        log_mean, logit = raw.double().unbind(1)
+        mean = self.typical * log_mean.clamp(-_FARTHEST, _FARTHEST).exp() + _LEAST_RATE
+        return ZeroInflatedPoisson(mean, logit)
 
 
-class NegativeBinomialHead(PoissonHead):
-    """The same with a dispersion of each number or channel."""
+class ZeroInflatedPoisson(Distribution):
+    """0 with the probability logistic(l), and otherwise a Poisson distribution.
 
-    def __init__(self, form: Form) -> None:
-        super().__init__(form)
-        self.raw_dispersion = nn.Parameter(torch.zeros(self.by_channel))
+    Args:
+        rate: of the Poisson distribution, of any shape.
+        logit: l, of the same shape.
+    """
 
-    def forward(self, raw: Tensor) -> Distribution:
-        """Batch (N, *places)."""
-        mean = self.mean(raw)
-        dispersion = F.softplus(self.raw_dispersion.double()) + _LEAST_DISPERSION
-        return distributions.NegativeBinomial(
-            1 / dispersion.expand_as(mean), logits=(dispersion * mean).log(), validate_args=False
-        )
+    arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012
+    support = constraints.nonnegative_integer
+
+    def __init__(self, rate: Tensor, logit: Tensor) -> None:
+        self.rate, self.logit = rate, logit
+        super().__init__(rate.shape, validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """The log-probability of counts: nats, in the shape of both broadcast."""
+        counted = distributions.Poisson(self.rate, validate_args=False).log_prob(value) + F.logsigmoid(-self.logit)
+        return torch.where(value == 0, torch.logaddexp(F.logsigmoid(self.logit), counted), counted)
+
+    @property
+    def mean(self) -> Tensor:
+        """The rate, times the probability that it is no further zero."""
+        return self.rate * torch.sigmoid(-self.logit)
+
+    @property
+    def variance(self) -> Tensor:
+        """Above the mean."""
+        return self.mean * (1 + self.rate * torch.sigmoid(self.logit))
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """Draws of both parts."""
+        with torch.no_grad():
+            shape = self._extended_shape(torch.Size(sample_shape))
+            counted = torch.poisson(self.rate.expand(shape))
+            return counted * torch.bernoulli(torch.sigmoid(-self.logit).expand(shape))
 
 
 class Counts(NumberModality, Parted):
@@ -127,7 +131,7 @@ class Counts(NumberModality, Parted):
     likelihood: Part[Likelihood] = NegativeBinomialLikelihood()
     """The distribution of a count given z."""
     typical: Annotated[tuple[_Typical, ...], Field(min_length=1)] | None = None
-    """A typical count of each column, the unit of the networks. By default the training mean."""
+    """A typical count of each column, which networks write for output 0. By default the training mean."""
 
     @model_validator(mode="after")
     def _one_each(self) -> Self:
@@ -136,15 +140,15 @@ class Counts(NumberModality, Parted):
         return self
 
     @property
-    def units(self) -> tuple[float, ...]:
-        """The typical counts, known or learned.
+    def shift(self) -> tuple[float, ...]:
+        """The logarithms of 1 + typical count, known or learned.
 
         Raises:
             ValueError: they are neither.
         """
         if self.typical is None:
             raise ValueError("typical counts are not known yet; give typical, or let `fit` learn it")
-        return self.typical
+        return tuple(map(math.log1p, self.typical))
 
     # What a cell is.
 
@@ -183,11 +187,11 @@ class Counts(NumberModality, Parted):
         return Numbers(self.size, gaps=True, support="whole")
 
     def form(self) -> Form:
-        """The same with the typical counts as units."""
-        return Numbers(self.size, gaps=True, support="whole", scale=self.units)
+        """The same with what log(1 + count) typically is."""
+        return replace(self.outline(), shift=self.shift, scale=(1.0,) * self.size)
 
     def reader(self) -> nn.Module:
-        """What networks read: each count as the likelihood reads it, in its unit, and whether it is known."""
+        """What networks read: each count as the likelihood reads it, and whether it is known."""
         return CountsReader(self)
 
     # Scores.
@@ -211,27 +215,28 @@ class Counts(NumberModality, Parted):
         return (
             cls(columns=columns, likelihood=likelihood)
             for columns in (None, ("heron", "lark"))
-            for likelihood in (PoissonLikelihood(), NegativeBinomialLikelihood())
+            for likelihood in (NegativeBinomialLikelihood(), ZeroInflatedPoissonLikelihood())
         )
 
 
 class CountsReader(nn.Module):
     """From counts (N,) or (N, 2, K) to what networks read of them (N, 2 K), float64."""
 
-    units: Tensor
+    shift: Tensor
 
     def __init__(self, modality: Counts) -> None:
         super().__init__()
         self.split, self.read = modality.codec.split, modality.likelihood.read
-        self.register_buffer("units", torch.tensor(modality.units, dtype=torch.float64), persistent=False)
+        self.register_buffer("shift", torch.tensor(modality.shift, dtype=torch.float64), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The counts in their unit, as the likelihood reads them, 0 where unknown, and a flag for each, 1 if known."""
+        """The counts as the likelihood reads them less what is typical, 0 where unknown; and a flag, 1 if known."""
         values, known = self.split(x)  # (N, K) each; an unknown value is 0
-        return torch.cat([self.read(values / self.units), known.to(self.units)], dim=1)
+        read = (self.read(values.double()) - self.shift) * known
+        return torch.cat([read, known.to(read)], dim=1)
 
 
 @hookimpl
 def mmt_components() -> Iterable[type[Component]]:
     """The components of this plugin."""
-    return [Counts, PoissonLikelihood, NegativeBinomialLikelihood]
+    return [Counts, ZeroInflatedPoissonLikelihood]

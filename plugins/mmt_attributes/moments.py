@@ -66,3 +66,32 @@ class Quartiles:
             for (middle, spread), given in zip(robust, zip(mean, std, strict=True), strict=True)
         ]
         return tuple(middle for middle, _ in both), tuple(spread for _, spread in both)
+
+
+class Standardisation:
+    """What to take away from K numbers and to divide them by: mean and spread, or median and quartiles.
+
+    Args:
+        size: K.
+        robust: whether the quartiles count, since outliers would make all other numbers look alike.
+    """
+
+    def __init__(self, size: int, robust: bool) -> None:
+        self._moments = Moments(size)
+        self._quartiles = Quartiles(size) if robust else None
+
+    @property
+    def count(self) -> NDArray[np.float64]:
+        """How many of each number there were, (K,)."""
+        return self._moments.count
+
+    def add(self, values: NDArray[np.float64], known: NDArray[np.bool_]) -> None:
+        """Rows (N, K) and which are known."""
+        self._moments.add(values, known)
+        if self._quartiles is not None:
+            self._quartiles.add(values, known)
+
+    def result(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """What to take away, and what to divide by; each number must have occurred."""
+        result = self._moments.result()
+        return result if self._quartiles is None else self._quartiles.result(*result)

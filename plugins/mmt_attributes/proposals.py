@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -25,17 +24,15 @@ _CLASS_NAMES = re.compile(
 )
 _ID_NAMES = re.compile(r"(^|[\W_])(ids?|uu?id|guid|index|idx|key|row|rownum|number|no|nr|num)($|[\W_])|^unnamed", re.I)
 _MOST_ODD = 0.01  # the share of codes from which a column has no numbers
+_FEWEST_COUNTS, _LEAST_ZEROS, _LARGEST_MEAN, _SKEWED = 4, 0.02, 1000.0, 0.5
 _LONGEST = 15  # digits of a whole number that a float64 certainly holds
-_DATES = 0.95  # the share of 8-digit numbers that are dates, such as 20240716, from which all are meant so
-_FIRST_YEAR, _LAST_YEAR = 1800, 2200
 _WITH_UNIT = re.compile(
     r"(?=.*[^\s0-9.,'’+-])\W{0,2}[-+]?(?!0[0-9])[0-9]+(?:[ .,'’][0-9]+)*[^0-9A-Za-z]{0,3}[A-Za-zµ°%€$£²³/]{0,6}\.?\s*"
 )
 _SCALARS = (str, bool, int, float, Decimal)
 _HEAVY = 10.0  # excess kurtosis, from which some numbers lie far out; a Gaussian has 0
 _ROWS_FOR_TAILS = 50
-_TOGETHER = 16  # numeric columns beyond which they are read by one modality
-_COST, _COST_OF_CLASSES, _COST_OF_NUMBERS = 0.4, 0.001, 0.002
+_COST, _COST_OF_CLASSES = 0.4, 0.001
 
 
 def label_proposal(column: ColumnSummary, spellings: Spellings) -> Proposal | None:
@@ -137,9 +134,6 @@ def numeric_proposal(modality: NumberModality, column: ColumnSummary, marks: Mar
     if why := _names_rows(column, values[known]):
         return Proposal(0.9, {}, why, use=False)
     weights = np.array(column.counts)[known]
-    if weights[_are_dates(values[known])].sum() >= _DATES * weights.sum():
-        about = f"dates or times: {column.examples(2)}; numbers such as a year or a month can be used"
-        return Proposal(0.9, {}, about, use=False)
     if len(column.marks) > 1:
         return Proposal(0.9, {}, _open(column), use=False)
     about, options = "; ".join([column.examples(), *_words_on(marks)]), _options_of([marks])
@@ -149,6 +143,35 @@ def numeric_proposal(modality: NumberModality, column: ColumnSummary, marks: Mar
     whole = bool((values[known] == np.round(values[known])).all())
     sure = 0.6 if whole and distinct <= _CODES else 0.8
     return Proposal(sure * share, options, about, cost=_COST)
+
+
+def count_proposal(modality: NumberModality, column: ColumnSummary, marks: Marks) -> Proposal | None:
+    """Whole numbers from 0 on that look as if somebody had counted.
+
+    All that this asks for holds of counts of what is rare, and seldom of measurements in whole numbers or of codes:
+    0 occurs and no number is below it; a few are far larger than most, so that the distribution leans to the right;
+    and the variance is above the mean, as where events come in clusters. Where it fails, `numeric` reads the numbers
+    and loses little.
+    A few distinct numbers may be codes: there `label` is as sure, or surer.
+
+    Args:
+        modality: reads the cells.
+        column: what was seen.
+        marks: the marks that the modality reads in texts.
+    """
+    values, known = _values(modality, column)
+    counts = np.array(column.counts)[known]
+    if not known.all() or len(counts) < _FEWEST_COUNTS or len(column.marks) > 1 or _names_things(column):
+        return None
+    mean = np.average(values, weights=counts)
+    variance = np.average((values - mean) ** 2, weights=counts)
+    skewness = np.average((values - mean) ** 3, weights=counts) / max(variance, 1e-300) ** 1.5
+    zeros = counts[values == 0].sum() / counts.sum()
+    if (values < 0).any() or zeros < _LEAST_ZEROS or mean > _LARGEST_MEAN or variance < mean or skewness < _SKEWED:
+        return None
+    seen = f"counts: {column.examples()}; {zeros:.0%} are 0, and {mean:.3g} is the mean"
+    about = "; ".join([seen, *_words_on(marks)])
+    return Proposal(0.85 if len(counts) > _CODES else 0.7, _options_of([marks]), about, cost=_COST)
 
 
 def marks_of(column: ColumnSummary) -> Marks:
@@ -188,35 +211,6 @@ def _quoted(mark: str | None) -> str:
     if mark is None:
         return "null"
     return f'"{mark}"' if mark == "'" else f"'{mark}'"
-
-
-def _are_dates(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which whole numbers are dates, such as 20240716."""
-    return np.array([_is_date(value) for value in values.tolist()], dtype=bool)
-
-
-def _is_date(value: float) -> bool:
-    if not (value.is_integer() and _FIRST_YEAR * 10_000 < value < _LAST_YEAR * 10_000):
-        return False
-    year, day_of_year = divmod(int(value), 10_000)
-    try:
-        date(year, *divmod(day_of_year, 100))
-    except ValueError:
-        return False
-    return True
-
-
-def together_proposal(columns: Sequence[ColumnSummary], proposals: Sequence[Proposal]) -> Proposal | None:
-    """One vector of many numbers: an expert that sees them side by side, and far fewer networks."""
-    if len(columns) <= _TOGETHER:
-        return None
-    options: dict[str, Any] = {"columns": [column.name for column in columns]}
-    if any("likelihood" in proposal.options for proposal in proposals):
-        options["likelihood"] = "student_t"
-    options |= _options_of([marks_of(column) for column in columns])
-    missing = sum(column.missing for column in columns) / max(sum(column.rows for column in columns), 1)
-    about = f"{len(columns)} columns of numbers, {missing:.0%} of their cells missing, read side by side"
-    return Proposal(0.8, options, about, cost=_COST + _COST_OF_NUMBERS * len(columns))
 
 
 def _values(modality: NumberModality, column: ColumnSummary) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -26,6 +26,10 @@ PLUGINS = load_plugins()
 # Cells that each kind must refuse, beside those of the kit: for examples of one column, and of several.
 BAD: dict[str, tuple[list[Any], list[Any]]] = {
     "label": ([], []),
+    "ordinal": ([[1]], []),
+    "count": (["many", True, -1, 2.5, "2.5"], []),
+    "date": (["2024-02-30", "yesterday", True, 2024, 1.5], []),
+    "time": (["24:00", "2024-05-01", True, 12], []),
     "numeric": (["many", True, "1e999"], [{"height": "many"}, {"depth": 1}, 3]),
     "attributes": ([], [{"Male": "maybe"}, {"Old": 1}, "yes"]),
     "binary": (["maybe", 2], []),

@@ -66,8 +66,19 @@ KINDS: dict[str, tuple[list[Any], str, tuple[str, ...]]] = {
     "names that read as numbers": (["Nan", "Inf", "Bob"] * 20, "label", ("3 classes", "Nan (20)")),
     "three codes": ([1, 2, 3] * 20, "label", ("3 classes",)),
     "ten digits, even": (list(range(10)) * 6, "label", ("10 classes",)),
-    "counts, uneven": ([0] * 30 + [1] * 15 + [2] * 7 + [3] * 4 + [4, 5, 6, 8], "numeric", ("0, 1, 2, 3",)),
+    "counts, uneven": ([0] * 30 + [1] * 15 + [2] * 7 + [3] * 4 + [4, 5, 6, 8], "count", ("0, 1, 2, 3",)),
     "forty whole numbers": ([n % 40 for n in range(60)], "numeric", ("0, 1, 2, 3",)),
+    "dates": ([f"2024-01-{n % 28 + 1:02d}" for n in range(60)], "date", ("dates", "2024-01-01")),
+    "dates in words": ([f"{n % 28 + 1:02d} Feb 2024" for n in range(60)], "date", ("dates", "01 Feb 2024")),
+    "dates in American": ([f"March {n % 28 + 1}, 2024" for n in range(60)], "date", ("dates", "March 1, 2024")),
+    "times of day": ([f"2024-01-01T{n % 24:02d}:15:00Z" for n in range(60)], "date", ("dates", "T00:15:00Z")),
+    "dates as numbers": (
+        [f"2024{n % 12 + 1:02d}{n % 28 + 1:02d}" for n in range(60)],
+        "date",
+        ("dates", "20240101"),
+    ),
+    "times": ([f"{n % 24:02d}:15" for n in range(60)], "time", ("times of day", "00:15")),
+    "grades in words": (["low", "high", "medium"] * 20, "ordinal", ("low (20), medium (20), high (20)",)),
     "years": ([1990 + n % 30 for n in range(60)], "numeric", ("1990",)),
     "real numbers": (NORMAL, "numeric", (NORMAL[0],)),
     "numbers of four digits": ([f"{1000 + 97 * n}.25" for n in range(60)], "numeric", ("1000.25",)),
@@ -108,12 +119,8 @@ LEFT_OUT: dict[str, tuple[list[Any], str | None, tuple[str, ...]]] = {
     "row numbers": (list(range(1, 61)), "numeric", ("counts", "rows")),
     "row numbers, shuffled": (DRAW.sample(range(60), 60), "numeric", ("counts", "rows")),
     "ids": ([f"T{n:x}" for n in range(1000, 1060)], "text", ("different", "T3e8, T3e9, T3ea")),
-    "dates": ([f"2024-01-{n % 28 + 1:02d}" for n in range(60)], "text", ("dates", "2024-01-01")),
-    "dates in words": ([f"{n % 28 + 1:02d} Feb 2024" for n in range(60)], "text", ("dates", "01 Feb 2024")),
     "dates in German": ([f"{n % 28 + 1}. März 2024" for n in range(60)], "text", ("dates", "1. März 2024")),
-    "dates in American": ([f"March {n % 28 + 1}, 2024" for n in range(60)], "text", ("dates", "March 1, 2024")),
     "weeks": ([f"2024-W{n % 50 + 1:02d}" for n in range(60)], "text", ("dates", "2024-W01")),
-    "times of day": ([f"2024-01-01T{n % 24:02d}:15:00Z" for n in range(60)], "text", ("times", "T00:15:00Z")),
     "addresses": ([f"https://x.org/{n}.png" for n in range(60)], "text", ("addresses", "https://x.org/0.png")),
     "mail": ([f"a{n}@b.org" for n in range(60)], "text", ("addresses", "a0@b.org")),
     "units": ([f"{n}.5 kg" for n in range(60)], "numeric", ("1200", "3.5")),
@@ -121,11 +128,6 @@ LEFT_OUT: dict[str, tuple[list[Any], str | None, tuple[str, ...]]] = {
         [f"1,{n:03d}" for n in range(60)],
         "numeric",
         ("1,000", "two meanings", "decimal: ','", "is 1,", "thousands: ','", "is 1000"),
-    ),
-    "dates as numbers": (
-        [f"2024{n % 12 + 1:02d}{n % 28 + 1:02d}" for n in range(60)],
-        "numeric",
-        ("dates", "20240101"),
     ),
     "ids of many digits": (
         [7_000_000_000_000_000_000 + n for n in range(60)],
@@ -507,7 +509,7 @@ def test_typed_tables(tmp_path: Path, ending: str) -> None:
         pa.parquet.write_table(table, path) if ending == "parquet" else pa.feather.write_feather(table, path)
     first = proposed(path)
     kinds = [choice.kind if choice.used else None for choice in first.choices]
-    assert kinds == ["binary", "numeric", "label", None, "series", None]
+    assert kinds == ["binary", "numeric", "label", "date", "series", None]
     assert [choice.columns[0].missing for choice in first.choices] == [20, 1, 20, 0, 0, 0]
     assert_facts(first.choices[3].proposal.about, "dates", "2024-01-01, 2024-01-02")
     assert_facts(first.choices[4].proposal.about, "lists of 2 numbers")
@@ -588,9 +590,9 @@ def test_a_table_with_everything(tmp_path: Path) -> None:
         "colour": "label",
         "weight": "numeric",
         "price": "numeric",
-        "stars": "numeric",
+        "stars": "count",
         "fragile": "binary",
-        "added": None,
+        "added": "date",
         "currency": None,
     }
     for choice in first.choices:
@@ -610,13 +612,14 @@ def test_a_table_with_everything(tmp_path: Path) -> None:
         ("iris", ["numeric"] * 4 + ["label"]),
         ("wine", ["numeric"] * 13 + ["label"]),
         ("breast_cancer", ["numeric", "label"]),
-        ("digits", ["numeric", "binary", "binary", "binary", "label"]),
+        ("digits", ["binary", "count", "label", "numeric"]),
     ],
 )
 def test_tables_that_many_know(tmp_path: Path, name: str, kinds: list[str]) -> None:
     pytest.importorskip("sklearn")
     first = proposed(sklearn_table(tmp_path, name).path)
-    assert [modality.kind for modality in first.schema.modalities.values()] == kinds
+    found = [modality.kind for modality in first.schema.modalities.values()]
+    assert (sorted({*found}) if len(found) > 20 else found) == kinds
 
 
 def test_from_a_table_with_holes_to_filled_cells(tmp_path: Path) -> None:

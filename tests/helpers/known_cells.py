@@ -15,7 +15,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,14 @@ def _dates(draw: random.Random, rows: int) -> Column:
     days = [date(2024, 1, 1) + timedelta(draw.randrange(400)) for _ in range(rows)]
     written = draw.choice(["%Y-%m-%d", "%d.%m.%Y", "%Y%m%d"])
     texts = [day.strftime(written) for day in days]
-    return Column("dates", texts, days, lambda text: False, lambda value: False)
+
+    def fits(text: Any) -> bool:
+        return isinstance(text, str) and datetime.strptime(text, written).strftime(written) == text
+
+    def is_day(value: Any) -> bool:
+        return isinstance(value, date) or (isinstance(value, str) and date.fromisoformat(value).isoformat() == value)
+
+    return Column("dates", texts, days, fits, is_day)
 
 
 def _ids(draw: random.Random, rows: int) -> Column:
@@ -355,7 +362,7 @@ class Json(Format):
 
 
 def _check_type(name: str, column: Column, cell: Any) -> None:
-    types = {type(value) for value in column.values if value is not None}
+    types = {str if isinstance(value, date) else type(value) for value in column.values if value is not None}
     assert type(cell) in types, f"{name}: {cell!r} is no {types}"
 
 

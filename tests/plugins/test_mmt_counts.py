@@ -54,8 +54,7 @@ def test_it_is_found_once_it_is_installed(installed: Environment, tmp_path: Path
     rows = [row for row in found["components"] if row["distribution"] == "mmt-counts"]
     assert {(row["family"], row["kind"], row["class"]) for row in rows} == {
         ("modality", "counts", "mmt_counts.Counts"),
-        ("likelihood", "poisson", "mmt_counts.PoissonLikelihood"),
-        ("likelihood", "negative_binomial", "mmt_counts.NegativeBinomialLikelihood"),
+        ("likelihood", "zero_inflated_poisson", "mmt_counts.ZeroInflatedPoissonLikelihood"),
     }
 
 

@@ -153,8 +153,8 @@ def test_python_compiles_and_runs_where_it_stands_alone(text: str, monkeypatch: 
 
 
 def test_the_count_plugin_trains() -> None:
-    assert {("modality", "count"), ("source", "birds")} <= load_plugins([EXAMPLES / "my_counts.py"]).components.keys()
-    count = component("modality", "count")(typical=4.0)
+    assert {("modality", "tally"), ("source", "birds")} <= load_plugins([EXAMPLES / "my_counts.py"]).components.keys()
+    count = component("modality", "tally")(typical=4.0)
     x = torch.poisson(torch.full((8,), 4.0), generator=seeded())
     network = build(MVAE(latent_dim=3), {"seen": count, "heard": count}, seed=0)
     present = torch.tensor([[True] * 6 + [False] * 2, [False] * 2 + [True] * 6])
@@ -166,7 +166,7 @@ def test_the_count_plugin_trains() -> None:
 
 
 def test_the_count_likelihood_is_poisson() -> None:
-    p = component("modality", "count")(typical=4.0).decoder(3)(torch.randn(5, 3, generator=seeded()))
+    p = component("modality", "tally")(typical=4.0).decoder(3)(torch.randn(5, 3, generator=seeded()))
     numbers = torch.arange(200.0)[:, None].expand(200, 5)
     torch.testing.assert_close(p.log_prob(numbers).exp().sum(0), torch.ones(5))
     torch.testing.assert_close((p.log_prob(numbers).exp() * numbers).sum(0), p.mean)
@@ -174,7 +174,7 @@ def test_the_count_likelihood_is_poisson() -> None:
 
 @pytest.mark.parametrize(("cell", "value"), [(3, 3), ("12", 12), (4.0, 4), (0, 0)])
 def test_counts_come_back(cell: Any, value: int) -> None:
-    count = component("modality", "count")(typical=4.0)
+    count = component("modality", "tally")(typical=4.0)
     x = count.prepare(count.parse(cell)[None], None, None)[0]
     assert count.cell(x) == value
     assert torch.equal(count.prepare(count.parse(count.cell(x))[None], None, None)[0], x)
@@ -182,7 +182,7 @@ def test_counts_come_back(cell: Any, value: int) -> None:
 
 @pytest.mark.parametrize("cell", ["many", -1, 2.5, float("nan"), float("inf"), [1]])
 def test_what_is_no_count_is_a_fault(cell: Any) -> None:
-    count = component("modality", "count")(typical=4.0)
+    count = component("modality", "tally")(typical=4.0)
     parsed = count.parse_column([cell, None, 1])
     assert parsed.present.tolist() == [False, False, True]
     assert parsed.faults == {0: f"{cell!r} is no count; give 0 or a positive whole number"}
@@ -270,7 +270,7 @@ def test_the_vector_plugin_runs_in_every_kind_of_model(tmp_path: Path, model: st
 
 
 def test_the_joint_model_is_the_mvae_in_its_joint_term() -> None:
-    modalities = dict.fromkeys(("a", "b"), component("modality", "count")(typical=4.0))
+    modalities = dict.fromkeys(("a", "b"), component("modality", "tally")(typical=4.0))
     joint = build(component("model", "joint")(latent_dim=3), modalities, seed=0)
     mvae = build(MVAE(latent_dim=3), modalities, seed=0)
     x = torch.poisson(torch.full((8,), 4.0), generator=seeded())

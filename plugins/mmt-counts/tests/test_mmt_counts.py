@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 import torch
-from mmt_counts import Counts, NegativeBinomialLikelihood, PoissonLikelihood
+from mmt_counts import Counts, ZeroInflatedPoissonLikelihood
 from pydantic import ValidationError
 
-from mmtoolkit import MLP, Grid, Likelihood, Numbers
-from mmtoolkit.testing import check_modality
+from mmtoolkit import MLP, Grid, Likelihood, NegativeBinomialLikelihood, Numbers
+from mmtoolkit.testing import check_likelihood, check_modality
 
 TWO = ("heron", "lark")
 LARGEST = 2**53
-POISSON, NEGATIVE_BINOMIAL = PoissonLikelihood(), NegativeBinomialLikelihood()
+ZERO_INFLATED, NEGATIVE_BINOMIAL = ZeroInflatedPoissonLikelihood(), NegativeBinomialLikelihood()
 
 
-@pytest.mark.parametrize("likelihood", [POISSON, NEGATIVE_BINOMIAL], ids=lambda likelihood: likelihood.kind)
+@pytest.mark.parametrize("likelihood", [ZERO_INFLATED, NEGATIVE_BINOMIAL], ids=lambda likelihood: likelihood.kind)
 @pytest.mark.parametrize("columns", [None, TWO], ids=["one", "several"])
 def test_it_keeps_its_promises(columns: tuple[str, ...] | None, likelihood: Likelihood) -> None:
     bad: list[Any] = ["many", -1, 2.5, math.inf, 10**400]
@@ -26,56 +26,39 @@ def test_it_keeps_its_promises(columns: tuple[str, ...] | None, likelihood: Like
     check_modality(Counts(columns=columns, likelihood=likelihood), bad=bad if columns is None else [*entries, "7"])
 
 
-def decoded(likelihood: Likelihood, z: float = 0.3, rows: int = 1) -> tuple[Any, float, float]:
-    """The distribution of a single count, the same in each row, its mean and its dispersion."""
+def decoded(z: float = 0.3, rows: int = 1) -> tuple[Any, float, float]:
+    """The zero-inflated distribution of a single count, the same in each row, its rate and the share of its zeros."""
     torch.manual_seed(0)
-    decoder = Counts(likelihood=likelihood, typical=(7.0,)).decoder(3).double()
+    decoder = Counts(likelihood=ZERO_INFLATED, typical=(7.0,)).decoder(3).double()
     with torch.no_grad():
         p = decoder(torch.full((rows, 3), z, dtype=torch.float64))
-    dispersions = [p for name, p in decoder.named_parameters() if name.endswith("raw_dispersion")]
-    return p, float(p.mean[0]), sum(math.log1p(math.exp(float(raw.detach()))) + 1e-6 for raw in dispersions)
+    return p, float(p.base.rate[0]), 1 / (1 + math.exp(-float(p.base.logit[0])))
 
 
-@pytest.mark.parametrize("z", [-40.0, 0.3, 40.0, 1e6])
-def test_poisson(z: float) -> None:
-    p, mean, _ = decoded(POISSON, z)
-    for x in (0, 1, 7, 1000, 10**9):
-        expected = x * math.log(mean) - mean - math.lgamma(x + 1)
-        assert float(p.log_prob(torch.tensor([float(x)], dtype=torch.float64))) == pytest.approx(
-            expected, rel=1e-12, abs=1e-9
-        )
-
-
-@pytest.mark.parametrize("z", [-40.0, 0.3, 40.0, 1e6])
-def test_negative_binomial(z: float) -> None:
-    p, mean, dispersion = decoded(NEGATIVE_BINOMIAL, z)
-    r = 1 / dispersion
-    for x in (0, 1, 7, 1000, 10**9):
-        binomial = math.lgamma(x + r) - math.lgamma(r) - math.lgamma(x + 1)
-        expected = binomial + r * math.log(r / (r + mean)) + x * (math.log(mean) - math.log(r + mean))
-        assert float(p.log_prob(torch.tensor([float(x)], dtype=torch.float64))) == pytest.approx(
-            expected, rel=1e-9, abs=1e-9
-        )
+@pytest.mark.parametrize("z", [-40.0, 0.3, 40.0])
+def test_zero_inflated_poisson(z: float) -> None:
+    p, rate, zeros = decoded(z)
+    for x in (0, 1, 7, 1000):
+        poisson = x * math.log(rate) - rate - math.lgamma(x + 1)
+        expected = math.log(zeros + (1 - zeros) * math.exp(-rate)) if x == 0 else math.log1p(-zeros) + poisson
+        found = float(p.log_prob(torch.tensor([float(x)], dtype=torch.float64)))
+        assert found == pytest.approx(expected, rel=1e-7, abs=1e-9)
 
 
 def test_probabilities_sum_to_one_and_have_the_variance_that_is_promised() -> None:
     x = torch.arange(2000, dtype=torch.float64)
-    p, mean, dispersion = decoded(NEGATIVE_BINOMIAL, rows=len(x))
+    p, rate, zeros = decoded(rows=len(x))
     weights = p.log_prob(x).exp()
     assert float(weights.sum()) == pytest.approx(1, abs=1e-9)
+    mean = (1 - zeros) * rate
     assert float((weights * x).sum()) == pytest.approx(mean, rel=1e-9)
-    assert float((weights * (x - mean) ** 2).sum()) == pytest.approx(mean + dispersion * mean**2, rel=1e-9)
+    assert float((weights * (x - mean) ** 2).sum()) == pytest.approx(float(p.base.variance[0]), rel=1e-9)
 
 
-def test_without_dispersion_a_negative_binomial_is_poisson() -> None:
-    flat = Counts(typical=(7.0,)).decoder(2)
-    with torch.no_grad():
-        flat.get_parameter("network.head.raw_dispersion").fill_(-100.0)
-        p = flat(torch.zeros(20, 2))
-        mean = float(p.mean[0])
-        expected = [x * math.log(mean) - mean - math.lgamma(x + 1) for x in range(20)]
-        found = p.log_prob(torch.arange(20, dtype=torch.float64)).tolist()
-    assert found == pytest.approx(expected, abs=1e-4)
+def test_at_output_zero_the_rate_is_the_typical_count() -> None:
+    form = Counts(columns=TWO, typical=(3.0, 20.0)).form()
+    p = ZERO_INFLATED.head(form)(torch.zeros(1, 2, 2))
+    torch.testing.assert_close(p.rate[0], torch.tensor([3.0, 20.0]).double(), rtol=1e-6, atol=0)
 
 
 def test_typical_counts_are_learned() -> None:
@@ -99,22 +82,24 @@ def test_networks_read_the_logarithm_of_each_count_and_whether_it_is_known() -> 
     counts = Counts(columns=TWO, typical=(2.0, 10.0))
     x = torch.stack([counts.parse({"heron": 6, "lark": 5}), counts.parse({"lark": 30})])
     read = counts.reader()(x)
-    expected = [[math.log(4), math.log(1.5), 1, 1], [0, math.log(4), 0, 1]]
+    expected = [[math.log(7 / 3), math.log(6 / 11), 1, 1], [0, math.log(31 / 11), 0, 1]]
     torch.testing.assert_close(read, torch.tensor(expected, dtype=torch.float64))
     single = Counts(typical=(2.0,))
-    torch.testing.assert_close(single.reader()(single.parse(6)[None])[0, 0], torch.tensor(math.log(4)).double())
+    torch.testing.assert_close(single.reader()(single.parse(6)[None])[0, 0], torch.tensor(math.log(7 / 3)).double())
 
 
 def test_pixels_may_be_counts() -> None:
-    form = Grid(2, 3, 3, support="whole", scale=(1.0, 5.0))
-    for likelihood in (POISSON, NEGATIVE_BINOMIAL):
-        assert likelihood.misfit(form) is None
-        assert "whole numbers" in str(likelihood.misfit(Numbers(3)))
-        raw = torch.randn(4, 1, 2, 3, 3, dtype=torch.float64)
-        p = likelihood.head(form)(raw)
-        means = torch.log1p(raw[:, 0].exp()) * torch.tensor([1.0, 5.0]).double()[:, None, None] + 1e-6
-        torch.testing.assert_close(p.mean, means)
-        assert p.log_prob(torch.ones(4, 2, 3, 3)).shape == (4, 2, 3, 3)
+    form = Grid(2, 3, 3, support="whole")
+    assert ZERO_INFLATED.misfit(form) is None
+    assert "whole numbers" in str(ZERO_INFLATED.misfit(Numbers(3)))
+    raw = torch.randn(4, 2, 2, 3, 3, dtype=torch.float64)
+    p = ZERO_INFLATED.head(form)(raw)
+    torch.testing.assert_close(p.mean, (raw[:, 0].exp() + 1e-6) * torch.sigmoid(-raw[:, 1]))
+    assert p.log_prob(torch.ones(4, 2, 3, 3)).shape == (4, 2, 3, 3)
+
+
+def test_the_likelihood_keeps_its_promises() -> None:
+    check_likelihood(ZERO_INFLATED)
 
 
 def test_what_is_not_known_yet_is_told() -> None:
