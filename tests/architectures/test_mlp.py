@@ -15,6 +15,7 @@ from mmtoolkit import MLP, Classes, Form, Grid, Numbers, Series, Tokens
 FORMS: dict[str, Form] = {
     "numbers": Numbers(3),
     "numbers with gaps": Numbers(3, gaps=True),
+    "numbers with features of their own": Numbers(3, features=5),
     "classes": Classes(4),
     "grid": Grid(2, 3, 4),
     "series with gaps": Series(2, 5, gaps=True),
