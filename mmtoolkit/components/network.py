@@ -20,6 +20,8 @@ from mmtoolkit.core.posterior import Gaussian, Posterior
 from mmtoolkit.core.prior import OrPrior, PriorModule, StandardNormal
 from mmtoolkit.core.subsets import informed, supports
 
+_DRAWS = 20  # of z, for a prediction of a record's column
+
 
 class ByName(nn.ModuleList):
     """One network for each modality, stored by position, so that a modality may have any name.
@@ -227,6 +229,14 @@ class Network(nn.Module, ABC):
 
     def _is_modality(self, unit: str) -> bool:
         return self.members[unit] == (unit,)
+
+    def draws(self, unit: str) -> int:
+        """How many draws of z a prediction of a unit averages, where nobody says how many; 1 for q's point alone.
+
+        The columns of a record average some, since a mean or a probability over draws errs less; an average of pictures
+        would be a blur.
+        """
+        return 1 if self._is_modality(unit) else _DRAWS
 
     def supports(self, given: Collection[str]) -> bool:
         """Whether z can be inferred from these modalities: of each unit that they touch, any part will do."""

@@ -21,7 +21,7 @@ from mmtoolkit.components import Evaluator, Network, Run, Scores
 from mmtoolkit.components.entries import Entry, described, in_order, undecoded, unseen
 from mmtoolkit.components.evaluator import seen_by_model, unmodelled_notes
 from mmtoolkit.core.batch import sent
-from mmtoolkit.core.posterior import point_of
+from mmtoolkit.core.posterior import Posterior, point_of
 from mmtoolkit.evaluators.forest import Forests, import_forests
 from mmtoolkit.evaluators.hiding import Hiding, count_parts
 from mmtoolkit.evaluators.neighbours import Neighbours
@@ -127,16 +127,14 @@ class Imputation(Evaluator):
         if "forest" in self.baselines:
             forests = Forests(run, shares.keys(), self.forest_rows)
             notes += forests.notes
-        tallies = {name: _Tally(run, name, self.details) for name in names if name in shares}
-        draws = self.samples or 1
-        parts = rows.split(max(1, min(_ROWS, _PAIRS // draws)))
+        tallies = {name: _Tally(run, name, self.details, bool(self.samples)) for name in names if name in shares}
+        parts = rows.split(max(1, min(_ROWS, _PAIRS // max(self._draws(model, unit) for unit in model.units))))
         for place, (batch, part) in enumerate(zip(metered_batches(run, split, self.kind, parts), parts, strict=True)):
             hidden = hiding.of(batch, place * len(parts[0]))
             observed, targets = hidden.observed(batch, run.modalities), hidden.targets(batch)
             q = model.infer_all(observed)
-            z = point_of(q)
-            if self.samples:
-                z = q.rsample(torch.randn(draws, *z.shape, generator=generator, device=run.device)).flatten(0, 1)
+            z = self._latents(model, q, generator)
+            decoded: dict[str, Mapping[str, Distribution]] = {}
             itself = part if split == "train" else None
             by_neighbours = near.predict(observed, targets, itself) if near else {}
             truths = {}
@@ -144,16 +142,36 @@ class Imputation(Evaluator):
                 places = targets[:, batch.names.index(name)].nonzero().squeeze(1)
                 if not len(places):
                     continue
-                z_rows = (torch.arange(draws).unsqueeze(1) * batch.size + places).flatten()
-                p = model.decode(z.index_select(0, sent(z_rows, z.device)), observed.take(places), [name])[name]
+                (unit,) = model.touched([name])
+                if unit not in decoded:
+                    decoded[unit] = model.decode(z[unit], observed, [unit])
                 x = truths[name] = hidden.truth(batch, name, run.modalities[name])
-                tally.update(p, x, draws, by_neighbours.get(name))
+                tally.update(decoded[unit][name], x, places, len(z[unit]) // batch.size, by_neighbours.get(name))
             if forests is not None:
                 forests.add(observed, targets, truths, itself)
         for name, point, x in forests.predictions() if forests is not None else ():
             tallies[name].scores.compare("forest", point, x)
         notes.append(hiding.note())
         return Scores([result for tally in tallies.values() for result in tally.results()], notes=notes)
+
+    def _draws(self, model: Network, unit: str) -> int:
+        return self.samples or model.draws(unit)
+
+    def _latents(self, model: Network, q: Posterior, generator: torch.Generator) -> dict[str, Tensor]:
+        """What each unit is decoded from: z (K B, D), draw-major, K draws for each row, or the point of q."""
+        point = point_of(q)
+        drawn: dict[int, Tensor] = {}
+        z = {}
+        for unit in model.units:
+            draws = self._draws(model, unit)
+            if not self.samples and draws == 1:
+                z[unit] = point
+                continue
+            if draws not in drawn:
+                noise = torch.randn(draws, *point.shape, generator=generator, device=point.device)
+                drawn[draws] = q.rsample(noise).flatten(0, 1)
+            z[unit] = drawn[draws]
+        return z
 
     def _cannot(self, name: str, model: Network) -> str:
         """Why a model cannot fill in a modality, in words; empty if it can."""
@@ -180,15 +198,25 @@ def _shuffled(n: int, generator: torch.Generator) -> Tensor:
 class _Tally:
     """The scores of one modality's hidden cells, batch by batch."""
 
-    def __init__(self, run: Run, name: str, details: bool) -> None:
+    def __init__(self, run: Run, name: str, details: bool, by_draw: bool) -> None:
         model, names = run.model, tuple(run.model.modalities)
         given = {*model.inputs, *model.conditions, *model.flat([u for of in model.subsets() or () for u in of])}
         self.entry = Entry(target=(name,), given=in_order(given - {name} or given, names))
         self.scores = PointScores(run.modalities[name], run.baselines[name], details)
+        self.by_draw = by_draw
 
-    def update(self, p: Distribution, x: Tensor, draws: int, by_neighbours: Tensor | None) -> None:
-        """Add predictions of x (n, *event), in which only what was hidden is known; p is over draws * n rows."""
-        self.scores.add(p, x, torch.arange(len(x), device=x.device), draws)
+    def update(self, p: Distribution, x: Tensor, places: Tensor, draws: int, by_neighbours: Tensor | None) -> None:
+        """Add predictions of x (n, *event), in which only what was hidden is known.
+
+        Args:
+            p: over draws * B rows, draw-major.
+            x: the values of n of the B rows.
+            places: of these rows (n,).
+            draws: their number.
+            by_neighbours: what the nearest rows predict (n, *event).
+        """
+        predict: Literal["point", "pooled"] = "point" if self.by_draw or draws == 1 else "pooled"
+        self.scores.add(p, x, sent(places, x.device), draws, predict)
         if by_neighbours is not None:
             self.scores.compare("neighbours", by_neighbours.to(x.device), x)
 

@@ -40,7 +40,7 @@ class PointScores:
         x: Tensor,
         rows: Tensor,
         draws: int = 1,
-        predict: Literal["point", "sample"] = "point",
+        predict: Literal["point", "sample", "pooled"] = "point",
     ) -> None:
         """Add the predictions of some rows.
 
@@ -49,10 +49,13 @@ class PointScores:
             x: (n, *event), the true values of n of the B rows.
             rows: (n,) int64, the places of these rows, on the device.
             draws: the number of draws; the score of a row is the mean over them.
-            predict: whether to predict the point of p, or a sample.
+            predict: whether to predict the point of p, or a sample, or one point of all draws together.
         """
-        point = self.modality.point(p) if predict == "point" else p.sample()
-        by_draw = [self._score(draw.index_select(0, rows), x) for draw in point.unflatten(0, (draws, -1))]
+        if predict == "pooled":
+            points = self.modality.pooled(p, draws).unsqueeze(0)
+        else:
+            points = (self.modality.point(p) if predict == "point" else p.sample()).unflatten(0, (draws, -1))
+        by_draw = [self._score(point.index_select(0, rows), x) for point in points]
         _add(self.means, {name: torch.stack([scores[name] for scores in by_draw]).mean(0) for name in by_draw[0]})
         _add(self.baselines, self._score(self.baseline.to(x.device).expand(len(x), *self.baseline.shape), x))
         self.rows += len(x)

@@ -20,7 +20,7 @@ _NOTES = {
     "subsets": "random subsets of a row's modalities in each training step, besides all together and each alone",
     "epochs": "more may give a better model; each ends with a validation",
     "sampling": "rows in an epoch; the rows of a small table repeat",
-    "beta": "the weight of the KL divergence, which rises over the share `warmup` of the steps",
+    "beta": "the weight of the KL divergence, after it has risen in the epochs of the warm-up",
     "hide": "known cells that the model does not see while it learns to fill them in",
     "early_stopping": "epochs without a better validation, after which training stops",
 }

@@ -12,7 +12,6 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.distributions import Distribution
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.seeds import seed_for
@@ -205,14 +204,30 @@ class Imputer:
             size = min(size, max(_PAIRS // self.samples, 1))
         for piece in self.table.pieces(size, names, blank=True, lines=lines):
             q = run.model.infer_all(piece.batch)
-            z = point_of(q).unsqueeze(0)
-            if self.samples:
-                shape = (self.samples, piece.batch.size, run.model.latent_dim)
-                z = q.rsample(torch.randn(shape, generator=generator, device=run.device))
-            yield self._filling(piece, z)
+            point = point_of(q).unsqueeze(0)
+            most = max([self._draws(unit) for unit in self._units], default=1)
+            draws = point
+            if self.samples or most > 1:
+                shape = (most, piece.batch.size, run.model.latent_dim)
+                draws = q.rsample(torch.randn(shape, generator=generator, device=run.device))
+            drawn = {unit for unit in self._units if self.samples or self._draws(unit) > 1}
+            yield self._filling(piece, {unit: draws if unit in drawn else point for unit in self._units})
 
-    def _filling(self, piece: Piece, z: Tensor) -> Filling:
-        """Predict the missing cells of a piece from z (K, B, D)."""
+    def _draws(self, unit: str) -> int:
+        """How many draws of z each prediction of a unit pools."""
+        return self.samples or self.run.model.draws(unit)
+
+    @property
+    def _units(self) -> dict[str, list[_Target]]:
+        """The units of the model, with what each fills."""
+        units: dict[str, list[_Target]] = {}
+        for target in self._targets:
+            (unit,) = self.run.model.touched([target.name])
+            units.setdefault(unit, []).append(target)
+        return units
+
+    def _filling(self, piece: Piece, z: Mapping[str, Tensor]) -> Filling:
+        """Predict the missing cells of a piece from z (K, B, D) for each unit."""
         present = piece.batch.present
         names = list(self.run.model.modalities)
         ready = present[:, [names.index(name) for name in self.run.model.conditions]].all(1).numpy()
@@ -221,12 +236,10 @@ class Imputer:
         spread = {name: np.full(len(present), np.nan) for name in self.spread}
         has_filled = np.zeros(len(present), dtype=bool)
         handled: set[str] = set()
-        for target in self._targets:
-            gaps = self._find_gaps(target, piece)
-            blank = {
-                column: self._fillable(column, _with(piece.blank[target.name][column], gaps[column]), piece)
-                for column in target.columns
-            }
+        for unit, targets in self._units.items():
+            gaps = {target.name: self._find_gaps(target, piece) for target in targets}
+            holes_of = {c: _with(piece.blank[t.name][c], gaps[t.name][c]) for t in targets for c in t.columns}
+            blank = {column: self._fillable(column, holes, piece) for column, holes in holes_of.items()}
             handled |= blank.keys()
             has_holes = np.logical_or.reduce(list(blank.values())) if blank else np.zeros(len(present), dtype=bool)
             rows = np.flatnonzero(has_holes & ready)
@@ -235,22 +248,24 @@ class Imputer:
             if not len(rows):
                 continue
             has_filled[rows] = True
-            predictions, p = self._predict(target, piece.batch, z, torch.from_numpy(rows))
-            for column in target.columns:
-                places, style = np.flatnonzero(blank[column][rows]), self._styles[column]
-                new = [plain(style(predictions[column][place])) for place in places.tolist()]
-                # An empty text would look like a hole in every format.
-                cells[column] = self._without_signs(
-                    column,
-                    *self._without_misfits(column, rows[places].tolist(), new, gaps[column]),
-                    signs_of(("", *piece.rows.missing, *(target.modality.missing or ()), *self.signs)),
-                )
-            measures = target.modality.spread(target.name, p, self.samples) if target.spread else {}
-            for column, by_measure in measures.items():
-                for measure, values in by_measure.items() if column in target.spread else ():
-                    holes = blank[column][rows]
-                    numbers = values.double().cpu().numpy()[holes].tolist()
-                    spread[target.spread[column][measure]][rows[holes]] = [plain(number) for number in numbers]
+            predictions = self._predict(targets, piece.batch, z[unit], torch.from_numpy(rows))
+            for target in targets:
+                values, measures = predictions[target.name]
+                places = np.flatnonzero(np.logical_or.reduce([blank[c][rows] for c in target.columns]))
+                made = [target.modality.cell(values[place]) for place in places.tolist()]
+                by_column = target.modality.by_column(target.name, made)
+                for column in target.columns:
+                    own, style = np.flatnonzero(blank[column][rows[places]]), self._styles[column]
+                    new = [plain(style(by_column[column][place])) for place in own.tolist()]
+                    # An empty text would look like a hole in every format.
+                    cells[column] = self._without_signs(
+                        column,
+                        *self._without_misfits(column, rows[places[own]].tolist(), new, gaps[target.name][column]),
+                        signs_of(("", *piece.rows.missing, *(target.modality.missing or ()), *self.signs)),
+                    )
+                    for measure, new_column in target.spread.get(column, {}).items():
+                        numbers = measures[column][measure].double().cpu().numpy()
+                        spread[new_column][rows] = np.where(blank[column][rows], numbers, spread[new_column][rows])
         self.uninformed += int((has_filled & ~informed).sum())
         for name in names:  # columns that the model does not decode stay as they are
             for column, holes in piece.blank[name].items():
@@ -292,19 +307,29 @@ class Imputer:
         return blank & ~computed
 
     def _predict(
-        self, target: _Target, batch: Batch, z: Tensor, rows: Tensor
-    ) -> tuple[Mapping[str, Sequence[Any]], Distribution]:
-        """Predict the cells of a modality's columns in some rows: the cells, and the distribution they come from."""
-        model, modality = self.run.model, target.modality
-        part = batch.only({target.name, *model.conditions}).take(rows)
-        p = model.decode(z.index_select(1, rows.to(z.device)).flatten(0, 1), part, [target.name])[target.name]
-        values = list((modality.pooled(p, self.samples) if self.samples else modality.point(p)).cpu())
-        if len(known := part.rows(target.name)):  # rows that know some parts of a value
-            predictions = torch.stack([values[place] for place in known.tolist()])
-            vectors = modality.filled(part.value(target.name).cpu(), predictions)
-            for place, value in zip(known.tolist(), vectors, strict=True):
-                values[place] = value
-        return modality.by_column(target.name, [modality.cell(value) for value in values]), p
+        self, targets: Sequence[_Target], batch: Batch, z: Tensor, rows: Tensor
+    ) -> dict[str, tuple[Tensor, Mapping[str, Mapping[str, Tensor]]]]:
+        """Predict the modalities of one unit in some rows, by one pass of its decoder.
+
+        Returns:
+            For each modality, its values (n, *event), in which known parts stay, and measures of their spread.
+        """
+        model, names = self.run.model, [target.name for target in targets]
+        part, draws = batch.only({*names, *model.conditions}).take(rows), len(z)
+        values: dict[str, list[Tensor]] = {name: [] for name in names}
+        spreads: dict[str, list[Mapping[str, Mapping[str, Tensor]]]] = {name: [] for name in names}
+        size = max(_PAIRS // draws, 1)
+        for place, some in enumerate(part.split(size)):
+            own = rows[place * size : (place + 1) * size].to(z.device)
+            decoded = model.decode(z.index_select(1, own).flatten(0, 1), some, names)
+            for target in targets:
+                modality, p = target.modality, decoded[target.name]
+                value = (modality.pooled(p, draws) if draws > 1 or self.samples else modality.point(p)).cpu()
+                if len(known := some.rows(target.name)):
+                    value[known] = modality.filled(some.value(target.name).cpu(), value[known])
+                values[target.name].append(value)
+                spreads[target.name].append(modality.spread(target.name, p, draws) if target.spread else {})
+        return {name: (torch.cat(values[name]), _joined(spreads[name])) for name in names}
 
     def _without_signs(
         self, column: str, places: Sequence[int], cells: Sequence[Any], signs: Signs
@@ -361,3 +386,11 @@ def _with(mask: NDArray[np.bool_], places: Collection[int]) -> NDArray[np.bool_]
     more = mask.copy()
     more[list(places)] = True
     return more
+
+
+def _joined(parts: Sequence[Mapping[str, Mapping[str, Tensor]]]) -> dict[str, dict[str, Tensor]]:
+    """Measures of spread of rows in parts, one after the other."""
+    return {
+        column: {measure: torch.cat([part[column][measure].cpu() for part in parts]) for measure in by_measure}
+        for column, by_measure in parts[0].items()
+    }
