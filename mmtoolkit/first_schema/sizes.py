@@ -20,6 +20,7 @@ _MANY_ROWS = 5000  # beyond, more rows have more to learn from
 _MOST_STEPS = 15_000
 _EPOCHS = 30  # of as many steps each: a validation ends each
 _WARM_UP = 0.4  # the share of the epochs in which β rises
+_FEW_ROWS, _RATE_OF_FEW, _RATE = 500, 0.7, 0.4  # of the cells, at most, hidden in a row
 _BETA_ROWS, _LEAST_BETA, _MOST_BETA = 150, 0.1, 0.5  # β is 150 / rows within these bounds
 _MINUTES = 3.0  # for pictures and texts, unless the user sets a budget
 _MILLISECONDS = 3.0  # of a step over a record of few columns, on two cores
@@ -81,7 +82,7 @@ def train(used: Sequence[Choice], rows: int, minutes: float | None = None) -> di
         "schedule": "cosine",
         "beta": round(beta, 2),
         "warmup_epochs": round(_WARM_UP * _EPOCHS),
-        "hide": {"rate": round(0.325 + 0.75 * beta, 2), "whole": 0.2},  # 0.4 to 0.7
+        "hide": {"rate": _RATE_OF_FEW if rows < _FEW_ROWS else _RATE, "whole": 0.2},
         "select": "imputation",
         "early_stopping": 10,
     }
