@@ -43,6 +43,14 @@ EVERYTHING = """
   early_stopping: 20
   warmup: 0.3
   gradient_clip: 10
+  hide: {rate: 0.6, whole: 0.3}
+  select: imputation
+"""
+RECORD = """
+  words:
+    kind: record
+    columns: {label: {kind: label}, again: {kind: label, column: label}}
+    network: {kind: mlp, width: 16, dropout: 0.2}
 """
 BATCHES = 11  # an epoch, in 4 steps
 
@@ -66,7 +74,10 @@ def undisturbed(schema: Path) -> Path:
 def everything(schema: Path) -> Path:
     """A schema with every option of training that has a state."""
     path = schema.parent / "everything.yaml"
-    path.write_text(re.sub(r"(?m)^train: .*$", f"train:{EVERYTHING.rstrip()}", SCHEMA))
+    labels = "  label: {kind: label}\n  again: {kind: label, column: label}\n"
+    assert labels in SCHEMA
+    text = SCHEMA.replace(labels, RECORD.lstrip("\n")).replace("subsets: {k: 1}", "subsets: {k: 0}")
+    path.write_text(re.sub(r"(?m)^train: .*$", f"train:{EVERYTHING.rstrip()}", text))
     return path
 
 
