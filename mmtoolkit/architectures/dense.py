@@ -48,7 +48,7 @@ class Dropout(nn.Module):
             return x
         draws = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device).random_(_LEAST_INT64, None)
         keeps = (draws.view(torch.uint8)[: x.numel()] >= self.least).view(x.shape)
-        return torch.where(keeps, x * (256 / (256 - self.least)), 0.0)
+        return x * keeps.to(x.dtype).mul_(256 / (256 - self.least))
 
 
 def activated(width: int, norm: Norm, dropout: float) -> list[nn.Module]:

@@ -200,11 +200,10 @@ class MVAENetwork(Network):
         plan = self._planned(self.there(batch), self.there(visible), subsets, batch.device)
         experts = self._experts(visible)
         product = product_of_experts(self._stacked(experts, plan.slots, size), plan.members, self._prior_expert)
-        alone = _selected(experts, plan.alone)
-        q = _joined(
-            _selected(Gaussian(product.mean.flatten(0, 1), product.logvar.flatten(0, 1)), plan.kept),
-            product_with_prior(alone) if self._prior_expert else product_alone(alone),
-        )
+        q = _selected(Gaussian(product.mean.flatten(0, 1), product.logvar.flatten(0, 1)), plan.kept)
+        if len(plan.alone):
+            alone = _selected(experts, plan.alone)
+            q = _joined(q, product_with_prior(alone) if self._prior_expert else product_alone(alone))
         noise = noise.flatten(0, 1).index_select(0, plan.noise)
         z = q.rsample(noise)
 
