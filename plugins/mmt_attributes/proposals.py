@@ -15,13 +15,9 @@ from mmt_attributes.spellings import Spellings
 from mmtoolkit import ColumnSummary, Marks, NumberModality, Proposal
 
 _FEW, _MANY = 100, 1000  # classes that are written into the schema, and that a label may have
-_CODES = 12  # the most whole numbers that may be names of classes rather than counts
+_CODES = 12  # the most numbers that may be classes
 _PLAINLY_CODES = 5
 _ONE_VALUE = 0.95  # of the cells: the others are rare counts rather than classes
-_EVEN = 0.85  # of the largest entropy: classes are more even than counts
-_CLASS_NAMES = re.compile(
-    r"(^|[\W_])(class|classe|label|target|category|type|group|kind|species|code|digit|cluster|segment)s?($|[\W_])", re.I
-)
 _ID_NAMES = re.compile(r"(^|[\W_])(ids?|uu?id|guid|index|idx|key|row|rownum|number|no|nr|num)($|[\W_])|^unnamed", re.I)
 _MOST_ODD = 0.01  # the share of codes from which a column has no numbers
 _FEWEST_COUNTS, _LEAST_ZEROS, _LARGEST_MEAN, _SKEWED = 4, 0.02, 1000.0, 0.5
@@ -55,14 +51,15 @@ def _few_classes(column: ColumnSummary, spellings: Spellings, codes: bool) -> Pr
     if column.more or not 2 <= classes <= _MANY or not all(isinstance(cell, _SCALARS) for cell in column.cells):
         return None
     numbers = [_number(name, column.marks) for name in counts]
-    if not codes and any(number is not None and not number.is_integer() for number in numbers):
+    fractions = any(number is not None and not number.is_integer() for number in numbers)
+    if not codes and fractions and classes > _CODES:
         return None
     least = 2 if classes <= (_FEW if codes else _PLAINLY_CODES) else 5 if classes <= _FEW else 10
     if column.counted / classes < least:
         return None
     sure = 0.85 if classes <= _FEW else 0.65
     if not codes and all(number is not None for number in numbers):
-        sure = _sure_of_codes(column.name, np.array(list(counts.values())))
+        sure = _sure_of_codes(np.array(list(counts.values())))
     elif classes > _CODES and np.average([len(name.split()) for name in counts], weights=list(counts.values())) >= 2.5:
         sure = 0.55  # phrases
     most = sorted(counts.items(), key=lambda pair: -pair[1])[:4]
@@ -72,15 +69,13 @@ def _few_classes(column: ColumnSummary, spellings: Spellings, codes: bool) -> Pr
     return Proposal(sure, options, about, cost=_COST + _COST_OF_CLASSES * classes)
 
 
-def _sure_of_codes(name: str, counts: NDArray[np.int64]) -> float:
-    """Whether whole numbers are names of classes rather than counts."""
-    classes, total = len(counts), counts.sum()
-    if classes > _CODES or counts.max() > _ONE_VALUE * total:
-        return 0.3
-    if classes <= _PLAINLY_CODES or _CLASS_NAMES.search(name):
-        return 0.75
-    shares = counts / total
-    return 0.75 if -(shares * np.log(shares)).sum() >= _EVEN * np.log(classes) else 0.5
+def _sure_of_codes(counts: NDArray[np.int64]) -> float:
+    """Whether numbers are read as classes: few of them, that come back.
+
+    Even if they are marks or counts, a cell is then filled with the most probable of the column's numbers, where a mean
+    such as 1.7 is none of them.
+    """
+    return 0.3 if len(counts) > _CODES or counts.max() > _ONE_VALUE * counts.sum() else 0.75
 
 
 def _names_things(column: ColumnSummary) -> str:
@@ -140,8 +135,7 @@ def numeric_proposal(modality: NumberModality, column: ColumnSummary, marks: Mar
     if weights.sum() >= _ROWS_FOR_TAILS and _excess_kurtosis(values[known], weights) > _HEAVY:
         options["likelihood"] = "student_t"
         about += "; some lie far out"
-    whole = bool((values[known] == np.round(values[known])).all())
-    sure = 0.6 if whole and distinct <= _CODES else 0.8
+    sure = 0.6 if distinct <= _CODES else 0.8  # few numbers that come back are classes
     return Proposal(sure * share, options, about, cost=_COST)
 
 
