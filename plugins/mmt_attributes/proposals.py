@@ -15,6 +15,7 @@ from mmt_attributes.spellings import Spellings
 from mmtoolkit import ColumnSummary, Marks, NumberModality, Proposal
 
 _FEW, _MANY = 100, 1000  # classes that are written into the schema, and that a label may have
+_REPEATED = 10  # how often phrases come back that are certainly classes
 _CODES = 12  # the most numbers that may be classes
 _PLAINLY_CODES = 5
 _ONE_VALUE = 0.95  # of the cells: the others are rare counts rather than classes
@@ -60,8 +61,9 @@ def _few_classes(column: ColumnSummary, spellings: Spellings, codes: bool) -> Pr
     sure = 0.85 if classes <= _FEW else 0.65
     if not codes and all(number is not None for number in numbers):
         sure = _sure_of_codes(np.array(list(counts.values())))
-    elif classes > _CODES and np.average([len(name.split()) for name in counts], weights=list(counts.values())) >= 2.5:
-        sure = 0.55  # phrases
+    elif classes > _CODES and column.counted / classes < _REPEATED:
+        words = np.average([len(name.split()) for name in counts], weights=list(counts.values()))
+        sure = 0.55 if words >= 2.5 else sure  # phrases
     most = sorted(counts.items(), key=lambda pair: -pair[1])[:4]
     shown = ", ".join(f"{column.example(name)} ({count})" for name, count in most) + (", …" if classes > 4 else "")
     about = "; ".join([f"{classes} classes: {shown}", *spellings.notes()])
