@@ -192,14 +192,14 @@ _FAMILIES = {
 
 def components() -> str:
     """A section for each family of components, and in it one for each component that ships with mmtoolkit."""
-    from mmtoolkit.components import FAMILIES
+    from mmtoolkit.components import FAMILIES, Modality, Unit
     from mmtoolkit.components.plugins import load_plugins
 
     plugins = load_plugins()
     if plugins.broken:
         raise PluginError("; ".join(plugins.broken))
     parts = []
-    for family in FAMILIES:
+    for family in (Modality if family is Unit else family for family in FAMILIES):
         heading, place = _FAMILIES[family.family]
         parts += [_anchor(family.family), f"## {heading}", _first_paragraph(family), place]
         if shared := [name for name in family.model_fields if name != "kind"]:
@@ -213,7 +213,7 @@ def components() -> str:
                 _docstring(cls),
                 *_forms(cls),
                 f"In Python: `{cls.__module__.partition('.')[0]}.{cls.__qualname__}`.",
-                options_table(cls, {"kind", *(() if _differs(cls, family) else shared)}),
+                options_table(cls, {"kind", *(shared if _shares(cls, family) else ())}),
             ]
     return "\n\n".join(parts)
 
@@ -228,9 +228,12 @@ def _forms(cls: type[BaseModel]) -> Iterator[str]:
         yield f"It scores {', '.join(form.name for form in cls.scores)}."
 
 
-def _differs(cls: type[BaseModel], family: type[BaseModel]) -> bool:
-    """Whether a class gives an option of its family another default, so that its own table must show them."""
-    return any(
+def _shares(cls: type[BaseModel], family: type[BaseModel]) -> bool:
+    """Whether a class has the options of its family with their defaults, so that its own table need not show them.
+
+    A record is no modality and has none of them.
+    """
+    return issubclass(cls, family) and not any(
         default_words(cls.model_fields[name]) != default_words(field)
         for name, field in family.model_fields.items()
         if name != "kind"
@@ -249,14 +252,15 @@ def top_level() -> str:
         "evaluate": ("list of mappings", "See [Evaluators](#evaluator)."),
     }
     rows, texts = [], descriptions(Schema)
-    for name, field in Schema.model_fields.items():
+    for attribute, field in Schema.model_fields.items():
+        name = field.alias or attribute
         kind, link = words.get(name, ("text", ""))
         default = default_words(field)
         if name == "evaluate":
             default = f"`{_yaml(DEFAULT_EVALUATE)}`"
         elif name == "train":
             default = "all defaults"
-        rows.append((f"`{name}`", kind, default, f"{_plain(texts.get(name))} {link}".strip()))
+        rows.append((f"`{name}`", kind, default, f"{_plain(texts[attribute])} {link}".strip()))
     return _table(_HEAD, rows)
 
 
@@ -341,7 +345,7 @@ def _examples(command: Any) -> str:
 # The public names.
 
 
-_MODALITIES = ("mmt_image", "mmt_series", "mmt_text", "mmt_attributes", "mmt_binary")
+_MODALITIES = ("mmt_image", "mmt_series", "mmt_text", "mmt_attributes", "mmt_binary", "mmt_record")
 
 
 def names() -> str:

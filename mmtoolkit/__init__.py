@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from mmtoolkit.components.support import belongs as belongs
     from mmtoolkit.components.support import in_words as in_words
     from mmtoolkit.core.batch import Batch as Batch
+    from mmtoolkit.core.batch import Block as Block
     from mmtoolkit.core.batch import Observed as Observed
     from mmtoolkit.core.keyed import keyed_uniform as keyed_uniform
     from mmtoolkit.core.posterior import Gaussian as Gaussian
@@ -137,6 +138,7 @@ if TYPE_CHECKING:
     from mmtoolkit.schema.schema import parse_schema as parse_schema
     from mmtoolkit.schema.schema import read_schema as read_schema
     from mmtoolkit.schema.train import EpochSampling as EpochSampling
+    from mmtoolkit.schema.train import HideOptions as HideOptions
     from mmtoolkit.schema.train import TrainOptions as TrainOptions
     from mmtoolkit.sources import MNIST as MNIST
     from mmtoolkit.sources import Arrays as Arrays

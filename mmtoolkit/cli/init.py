@@ -54,7 +54,10 @@ def init(
     minutes: Annotated[
         float | None,
         typer.Option(
-            min=0.01, metavar="M", help="The time that training may take on two cores. Default: what the table needs."
+            min=0.01,
+            max=10_000,
+            metavar="M",
+            help="The time that training may take on two cores. Default: what the table needs.",
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing schema.")] = False,

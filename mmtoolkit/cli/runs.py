@@ -132,11 +132,17 @@ def _print_check(report: dict[str, Any]) -> None:
         console.print(rows)
         for note in [*report["notes"], *notes_on_signs(report["signs"])]:
             say(note)
-    networks = table("networks", "modality", "kind", "shape", "encoder parameters ", "decoder parameters ")
-    for name, facts in report["modalities"].items():
-        shape = "x".join(map(str, facts["shape"])) or "single value"
-        sizes = [f"{facts[part]:,}" if facts["modelled"] else "not modelled" for part in ("encoder", "decoder")]
-        networks.add_row(escape(name), facts["kind"], shape, *sizes)
+    networks = table("parameters of the networks", "modality", "kind", "shape", "encoder ", "decoder ")
+    for name, unit in report["units"].items():
+        sizes = [f"{unit[part]:,}" for part in ("encoder", "decoder")]
+        if name not in report["modalities"]:
+            networks.add_row(escape(name), unit["kind"], f"{len(unit['modalities'])} columns", *sizes)
+        for modality in unit["modalities"]:
+            facts = report["modalities"][modality]
+            shape = "x".join(map(str, facts["shape"])) or "single value"
+            own = sizes if modality == name else ["", ""]
+            own = own if facts["modelled"] else ["not modelled"] * 2
+            networks.add_row(escape(modality if modality == name else f"  {modality}"), facts["kind"], shape, *own)
     console.print(networks)
     counts = report["parameters"]
     console.print(

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from mmtoolkit.base.words import error_with_class, one_line
 from mmtoolkit.components import ColumnSummary, Modality, Proposal, Unit
 from mmtoolkit.components.plugins import Plugins
-from mmtoolkit.first_schema.remarks import all_remarks
+from mmtoolkit.first_schema.remarks import remarks_on
 
 _MOST = 32  # modalities; every one is an expert with networks of its own
 
@@ -153,5 +153,5 @@ def _no_information(column: ColumnSummary) -> str:
 
 
 def _with_remarks(choice: Choice) -> Choice:
-    about = "; ".join([choice.proposal.about, *all_remarks((choice.column,), choice.used)])
+    about = "; ".join([choice.proposal.about, *remarks_on(choice.column, choice.used)])
     return replace(choice, proposal=replace(choice.proposal, about=about))

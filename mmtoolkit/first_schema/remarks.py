@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from decimal import Decimal
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -124,12 +123,3 @@ def _is_far(group: Sequence[tuple[float, int]], rest: Sequence[tuple[float, int]
     return bool(
         outside and len(rest) >= _ALIKE and gap >= np.median(steps) and rarest >= max(_TWICE * count, _OFTEN + 2)
     )
-
-
-def all_remarks(columns: Sequence[ColumnSummary], used: bool) -> list[str]:
-    """The remarks on the columns of a modality; with several columns each names its column."""
-    if len(columns) == 1:
-        return remarks_on(columns[0], used)
-    remarks = list(chain.from_iterable((f"{c.name}: {text}" for text in remarks_on(c, used)) for c in columns))
-    more = len(remarks) - _MOST_SHOWN
-    return [*remarks[:_MOST_SHOWN], *([f"{more} more such remarks"] if more > 0 else [])]

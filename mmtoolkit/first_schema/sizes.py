@@ -72,10 +72,10 @@ def train(used: Sequence[Choice], rows: int, minutes: float | None = None) -> di
         steps = round(minutes * 60_000 / cost)
     elif any(not choice.gathered for choice in used):
         steps = min(steps, round(_MINUTES * 60_000 / cost))
-    epochs = max(round(max(steps, _LEAST_STEPS) / _EPOCHS), 1)
+    epoch = round(max(steps, _LEAST_STEPS) / _EPOCHS)  # in steps
     return {
         "epochs": _EPOCHS,
-        "sampling": {"rows": epochs * _BATCH},
+        "sampling": {"rows": epoch * _BATCH},
         "batch_size": _BATCH,
         "learning_rate": 0.003,
         "optimizer": {"kind": "adamw", "weight_decay": 0.01},

@@ -29,7 +29,7 @@ def _unreadable(fault: UserError) -> Iterator[list[Any]]:
 
 
 def _size(networks: ByName, name: str) -> int:
-    """The number of parameters of a modality's network; 0 if the model has none for it."""
+    """The number of parameters of a unit's network; 0 if the model has none for it."""
     return sum(p.numel() for p in networks.of(name).parameters()) if name in networks.names else 0
 
 
@@ -80,10 +80,17 @@ def check(schema: Schema, report: Callable[[str], None]) -> tuple[dict[str, Any]
             "kind": modality.kind,
             "modelled": name in network.modalities,
             "shape": list(modality.event_shape()),
+        }
+        for name, modality in schema.modalities.items()
+    }
+    answer["units"] = {
+        name: {
+            "kind": unit.kind,
+            "modalities": list(unit.members(name)),
             "encoder": _size(network.encoders, name),
             "decoder": _size(network.decoders, name),
         }
-        for name, modality in schema.modalities.items()
+        for name, unit in schema.units.items()
     }
     answer["latent_dim"] = network.latent_dim
     answer["terms"] = list(terms)

@@ -69,7 +69,7 @@ def test_a_table_without_a_head_is_read_with_the_option(tmp_path: Path) -> None:
     schema = read_schema(tmp_path / "t.yaml")
     assert [*schema.modalities] == ["column_1", "column_2", "column_3"]
     assert read_yaml((tmp_path / "t.yaml").read_text(), "t").data["data"]["head"] == 0
-    assert len(schema.data.load("train")) == round(0.8 * len(CROPS))
+    assert len(schema.data.load("train")) == round(0.9 * len(CROPS))
     done = mmt("init", path, "--head", "1", "--overwrite")
     assert next(iter(read_schema(tmp_path / "t.yaml").modalities)) == "oats"
 

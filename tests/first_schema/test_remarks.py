@@ -13,7 +13,7 @@ from facts import assert_facts
 from mmtoolkit.components import ColumnSummary
 from mmtoolkit.components.plugins import load_plugins
 from mmtoolkit.first_schema import first_schema
-from mmtoolkit.first_schema.remarks import all_remarks, far_numbers, remarks_on
+from mmtoolkit.first_schema.remarks import far_numbers, remarks_on
 from mmtoolkit.tables import Reading
 from own_tables import holed
 
@@ -89,7 +89,6 @@ def test_the_remark_names_the_number_the_others_and_the_option() -> None:
     (remark,) = remarks_on(column, used=True)
     assert_facts(remark, "-99 occurs 10 times", "0.7 to 7.7", "missing: [-99]")
     assert remarks_on(column, used=False) == []
-    assert all_remarks([column, column], used=True) == [f"height: {remark}"] * 2
 
 
 @pytest.mark.parametrize(("numbers", "kind"), [(14, "text"), (18, "numeric")])

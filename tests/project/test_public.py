@@ -21,7 +21,16 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
-PACKAGES = ("mmtoolkit", "mmtoolkit.testing", "mmt_attributes", "mmt_binary", "mmt_image", "mmt_series", "mmt_text")
+PACKAGES = (
+    "mmtoolkit",
+    "mmtoolkit.testing",
+    "mmt_attributes",
+    "mmt_binary",
+    "mmt_image",
+    "mmt_record",
+    "mmt_series",
+    "mmt_text",
+)
 PUBLIC = {
     f"{package}.{name}": getattr(import_module(package), name)
     for package in PACKAGES

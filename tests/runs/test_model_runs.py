@@ -174,7 +174,7 @@ def test_check_and_run_count_the_inference_networks(kind: str, run: Callable[[st
     summary = json.loads(done.out)
     assert summary["parameters"]["inference"] == COUNTS[kind]
     assert summary["parameters"] == run(kind).results["parameters"]
-    assert summary["modalities"]["label"]["decoder"] == 0 or kind in ("bivcca", "jmvae")
+    assert summary["units"]["label"]["decoder"] == 0 or kind in ("bivcca", "jmvae")
     assert summary["notes"] == []
 
 

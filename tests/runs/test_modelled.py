@@ -193,8 +193,9 @@ def test_check_shows_it(runs: Runs, tmp_path: Path) -> None:
     shown = mmt("check", path)
     assert shown.status == 0, shown.err
     assert "not modelled" in shown.out
-    answer = json.loads(mmt("check", path, "--json").out)["modalities"]
-    assert [(name, facts["modelled"], facts["encoder"] > 0) for name, facts in answer.items()] == [
+    answer = json.loads(mmt("check", path, "--json").out)
+    units = answer["units"]
+    assert [(name, facts["modelled"], units[name]["encoder"] > 0) for name, facts in answer["modalities"].items()] == [
         ("digit", False, False),
         ("label", True, True),
         ("again", True, True),

@@ -197,7 +197,7 @@ evaluate:
   - {samples: 3}
   - {kind: prediction, predict: pint}
 """
-    train = "epochs, sampling, batch_size, accumulate, optimizer, learning_rate, schedule, beta, warmup_epochs, "
+    train = "epochs, sampling, batch_size, accumulate, hide, optimizer, learning_rate, schedule, beta, warmup_epochs, "
     assert_lines(
         faults(text, plugins),
         ("s.yaml:1: name: ", "folder", "no slash", "200 bytes", "change it"),
