@@ -97,12 +97,20 @@ class OptimizerOptions(Described):
             if not _is_like(value, defaults[name]):
                 text = f"must be {_words(defaults[name])}, not {shorten(repr(_plain(value)), _LONGEST)}; change it"
                 raise fault(text, (name,), value)
+        if not self.arguments.keys() <= {"weight_decay"} or self.arguments.get("weight_decay", 0.0) < 0:
+            self._try()
+        return self
+
+    def _try(self) -> None:
+        """Raise if the class refuses the arguments.
+
+        To build an optimiser imports more than a second's worth of PyTorch, which no class needs for a weight decay.
+        """
         if cause := self._refusal(self.arguments):
             # The place is the argument that is at fault whatever the others are, if there is one.
             alone = (name for name, value in self.arguments.items() if self._refusal({name: value}) == cause)
             place = tuple(islice(alone, 1))
             raise fault(f"{self.kind} does not take it: {cause}; change it", place, self.arguments)
-        return self
 
     def _refusal(self, arguments: Mapping[str, Any]) -> str:
         """Why the class refuses to take a step with one weight; empty if it does not."""

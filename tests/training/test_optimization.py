@@ -311,7 +311,7 @@ def test_the_step_size_falls_on_a_plateau_after_the_warm_up(
     loop = trainer(tmp_path, data, epochs=9, warmup_epochs=2, schedule={"kind": "plateau", "patience": 2})
     bounds = iter([-1.0, -2.0, -5.0, -6.0, -7.0, -4.0, -4.5, -4.4, -9.0])
     assert loop.validation is not None
-    monkeypatch.setattr(loop.validation, "bound", lambda _: next(bounds))
+    monkeypatch.setattr(loop.validation, "measure", lambda _: next(bounds))
     loop.run()
     rates = [line["learning_rate"] for line in loop.history]
     assert rates == pytest.approx([1e-3] * 5 + [1e-4] * 3 + [1e-5])

@@ -29,14 +29,14 @@ def bounds(loop: Trainer) -> list[tuple[int, float]]:
     """A list that receives the step and the bound of each validation."""
     assert loop.validation is not None
     seen: list[tuple[int, float]] = []
-    compute = loop.validation.bound
+    compute = loop.validation.measure
 
     def bound(network: mmtoolkit.Network) -> float:
         value = compute(network)
         seen.append((loop._steps_done(), value))
         return value
 
-    loop.validation.bound = bound  # type: ignore[method-assign]
+    loop.validation.measure = bound  # type: ignore[method-assign]
     return seen
 
 
