@@ -63,11 +63,13 @@ def dense(sizes: Sequence[int], norm: Norm = "none", dropout: float = 0.0, resid
     Args:
         sizes: the features before and after each layer, two or more.
         norm: before each SiLU.
-        dropout: the share of hidden features that training drops.
+        dropout: the share of hidden features that training drops; with `residual`, of those that a layer adds.
         residual: whether a hidden layer that keeps its size adds its input to its output.
     """
     layers: list[nn.Module] = []
     for before, after in pairwise(sizes[:-1]):
-        hidden = [nn.Linear(before, after), *activated(after, norm, dropout)]
-        layers += [Residual(nn.Sequential(*hidden))] if residual and before == after else hidden
+        adds = residual and before == after
+        # What a residual network passes on is never dropped, only what its layers add.
+        hidden = [nn.Linear(before, after), *activated(after, norm, dropout if adds or not residual else 0.0)]
+        layers += [Residual(nn.Sequential(*hidden))] if adds else hidden
     return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))

@@ -43,7 +43,8 @@ class MLP(Architecture):
     norm: Literal["none", "batch", "layer"] = "none"
     """The normalisation before each SiLU: none, batch (Ioffe & Szegedy 2015) or layer (Ba et al. 2016)."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """The share of hidden features that each step of training drops (Srivastava et al. 2014)."""
+    """The share of hidden features that each step of training drops (Srivastava et al. 2014); with `residual`, of those
+    that a hidden layer adds."""
     residual: bool = False
     """Whether each hidden layer after the first adds its input to its output."""
 
@@ -58,7 +59,8 @@ class MLP(Architecture):
         Of a grid or a series there are many numbers, and the first layer reads the condition beside them.
         """
         if isinstance(form, (Numbers, Classes, Tokens)):
-            first = nn.Sequential(_first(form, self.width), *activated(self.width, self.norm, self.dropout))
+            dropout = 0.0 if self.residual else self.dropout
+            first = nn.Sequential(_first(form, self.width), *activated(self.width, self.norm, dropout))
             hidden = [self.width] * (max(self.depth, 2) - 1 if extra else self.depth - 1)
             return Conditioned(first, self._dense([self.width + extra, *hidden, width]))
         sizes = [math.prod(form.shape) + extra, *[self.width] * self.depth, width]

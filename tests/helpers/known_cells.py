@@ -202,11 +202,7 @@ def untrained_run(table: Path, reading: Reading) -> TrainedRun:
     text = first_schema(table, table.with_name("schema.yaml"), reading, PLUGINS).text
     schema = parse_schema(read_yaml(text, "schema.yaml").data, folder=table.parent, plugins=PLUGINS)
     data = prepare(schema.data, schema.units)
-    schema = schema.model_copy(update={"data": data.source, "modalities": data.units})
-    network = build(schema.model, data.units, seed=0).eval()
-    baselines = {name: m.baseline(data.splits["train"].values(name)) for name, m in data.units.items()}
-    device = next(network.parameters()).device
-    return TrainedRun(table.parent / "run", schema, network, device, baselines, PLUGINS, prepared=data)
+    return TrainedRun.of_network(schema, build(schema.model, data.units, seed=0), data, PLUGINS)
 
 
 class Format(ABC):

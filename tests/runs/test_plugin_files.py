@@ -52,13 +52,16 @@ COMMANDS = ("sample", "evaluate", "impute", "embed")
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Path:
     """A folder with the plugin, the schema and a run of both."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "narrow.py").write_text(PLUGIN)
     (folder / "tiny.yaml").write_text(SCHEMA)
     (folder / "table.csv").write_text("label\nSandal\n")
-    ended = mmt("run", folder / "tiny.yaml", "--out", folder / "run", "--plugin", folder / "narrow.py", "--no-figures")
+    words = ["run", folder / "tiny.yaml", "--out", folder / "run", "--plugin", folder / "narrow.py", "--no-figures"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMT_CACHE", str(session_cache))  # of the tests, which find the columns prepared
+        ended = mmt(*words)
     assert ended.status == 0, ended.err
     return folder
 

@@ -31,12 +31,12 @@ def bounds(loop: Trainer) -> list[tuple[int, float]]:
     seen: list[tuple[int, float]] = []
     compute = loop.validation.measure
 
-    def bound(network: mmtoolkit.Network) -> float:
+    def measure(network: mmtoolkit.Network) -> float:
         value = compute(network)
         seen.append((loop._steps_done(), value))
         return value
 
-    loop.validation.measure = bound  # type: ignore[method-assign]
+    loop.validation.measure = measure  # type: ignore[method-assign]
     return seen
 
 

@@ -17,7 +17,7 @@ from mmtoolkit import load
 from runs import mmt, sets
 
 ROWS = 90
-FEW = sets("train.epochs=1", "train.warmup_epochs=1", "train.sampling=null")
+FEW = sets("train.epochs=1", "train.sampling=null")
 KINDS = {"day": "date", "seen": "date", "opens": "time", "visits": "count", "quality": "ordinal"}
 
 

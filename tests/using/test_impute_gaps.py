@@ -243,8 +243,8 @@ def test_gaps_that_cannot_be_filled_are_counted(run: TrainedRun) -> None:
 
 
 def _with(run: TrainedRun, readings: Readings) -> TrainedRun:
-    modalities = {**run.modalities, "readings": readings}
-    return dataclasses.replace(run, schema=run.schema.model_copy(update={"modalities": modalities}))
+    units = {**run.schema.units, "readings": readings}
+    return dataclasses.replace(run, schema=run.schema.model_copy(update={"units": units}))
 
 
 def test_an_element_that_cannot_be_read_stays(run: TrainedRun) -> None:
