@@ -26,6 +26,7 @@ _SIZES = (6.5, 5.5, 5.0, 4.5)  # of words, in points
 _TITLE = 7.5
 _MOST_LINES = 5
 _MOST_WORDS = 6
+_MOST_SHOWN = 40
 # Names are often words joined by underscores. A line may break there, but `textwrap` breaks only after hyphens.
 _BREAKABLE = str.maketrans({"_": "-", "-": "\ue000"})
 _WRITTEN = str.maketrans({"-": "_", "\ue000": "-"})
@@ -54,6 +55,8 @@ class Line:
 def groups(modalities: Mapping[str, Modality], names: Iterable[str], together: bool = False) -> list[tuple[str, ...]]:
     """Group modalities that share a line: each picture alone, then words, which share one line if they are many.
 
+    Of very many words the first ones are shown, since nobody reads a picture of hundreds.
+
     Args:
         modalities: name -> modality.
         names: names of some of them, in schema order.
@@ -61,7 +64,7 @@ def groups(modalities: Mapping[str, Modality], names: Iterable[str], together: b
     """
     names = tuple(names)
     pictures = [(name,) for name in names if modalities[name].picture]
-    words = tuple(name for name in names if not modalities[name].picture)
+    words = tuple(name for name in names if not modalities[name].picture)[:_MOST_SHOWN]
     shared = together or len(words) > _MOST_WORDS
     return pictures + ([words] if words and shared else [(name,) for name in words])
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from mmtoolkit import MLP, Classes, Form, Grid, Numbers, Series, Tokens
+from mmtoolkit.architectures.dense import Dropout
 
 FORMS: dict[str, Form] = {
     "numbers": Numbers(3),
@@ -124,8 +125,8 @@ def test_dropout_drops_hidden_features_in_training_only() -> None:
     assert not torch.equal(encoder(x), encoder(x))
     encoder.eval()
     assert torch.equal(encoder(x), encoder(x))
-    assert len(layers(MLP(depth=2, dropout=0.25).raw(Numbers(3), 5, 1), nn.Dropout)) == 3
-    assert not layers(MLP().raw(Numbers(3), 5, 1), nn.Dropout)
+    assert len(layers(MLP(depth=2, dropout=0.25).raw(Numbers(3), 5, 1), Dropout)) == 3
+    assert not layers(MLP().raw(Numbers(3), 5, 1), Dropout)
 
 
 @pytest.mark.parametrize(
