@@ -30,6 +30,7 @@ from mmtoolkit.components import (
     Model,
     Prior,
     Source,
+    Unit,
     Watcher,
 )
 from mmtoolkit.tables.cells import Cells
@@ -47,6 +48,7 @@ from mmtoolkit.testing import (
     parts,
     predictions,
     priors,
+    records,
     sampling,
     sources,
     subjects,
@@ -63,6 +65,7 @@ __all__ = [
     "check_modality",
     "check_model",
     "check_prior",
+    "check_record",
     "check_source",
     "check_watcher",
     "examine",
@@ -81,6 +84,18 @@ def check_modality(modality: Modality, cells: Cells | None = None, bad: Sequence
         AssertionError: it breaks a promise; a line for each.
     """
     assert_no_faults(_modality(modality, cells, bad))
+
+
+def check_record(record: Unit) -> None:
+    """Check a unit of several modalities: its columns, networks and likelihoods, unknown cells, and a model over it.
+
+    Args:
+        record: as a schema would make it; its columns have `example_cells`, from which they learn their open options.
+
+    Raises:
+        AssertionError: it breaks a promise; a line for each.
+    """
+    assert_no_faults(_record(record))
 
 
 def check_model(model: Model, modalities: Mapping[str, Modality] | None = None) -> None:
@@ -178,6 +193,8 @@ def examine(component: Component) -> Iterator[Outcome]:
     """
     if isinstance(component, Modality):
         return _modality(component)
+    if isinstance(component, Unit):
+        return _record(component)
     if isinstance(component, Architecture):
         return _architecture(component)
     if isinstance(component, Likelihood):
@@ -192,7 +209,7 @@ def examine(component: Component) -> Iterator[Outcome]:
         return run_checks(evaluators.Subject(component), evaluators.CHECKS)
     if isinstance(component, Watcher):
         return run_checks(watchers.Subject(component), watchers.CHECKS)
-    families = "modality, architecture, likelihood, prior, model, source, evaluator or watcher"
+    families = "modality, record, architecture, likelihood, prior, model, source, evaluator or watcher"
     raise TypeError(f"{component!r} is of no known family; pass a {families}")
 
 
@@ -206,6 +223,11 @@ def _likelihood(likelihood: Likelihood, forms: Sequence[Form] | None = None) -> 
 
 def _model(model: Model, modalities: Mapping[str, Modality] | None = None) -> Iterator[Outcome]:
     return run_checks(models.Subject(model, modalities), (*models.CHECKS, *inference.CHECKS))
+
+
+def _record(record: Unit) -> Iterator[Outcome]:
+    checks = (*records.CHECKS, *encoders.CHECKS, networks.saved_weights_can_be_loaded)
+    return run_checks(records.Subject(record), checks, (*records.REQUIRED, *encoders.REQUIRED))
 
 
 def _modality(modality: Modality, cells: Cells | None = None, bad: Sequence[Any] = ()) -> Iterator[Outcome]:

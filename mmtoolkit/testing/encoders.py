@@ -1,4 +1,4 @@
-"""Checks of a modality's encoders: features, rows and gradients."""
+"""Checks of encoders, of a modality or of a record: features, rows and gradients."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from mmtoolkit.testing.promises import close, finite, gradient_faults, networks_of, shape
-from mmtoolkit.testing.subjects import EXTRA, WIDTH, Subject
+from mmtoolkit.testing.subjects import EXTRA, WIDTH, Networked
 
 
-def _condition(subject: Subject) -> Tensor:
+def _condition(subject: Networked) -> Tensor:
     return torch.randn(len(subject.x), EXTRA, generator=torch.Generator().manual_seed(2))
 
 
-def _encoders(subject: Subject) -> Iterator[tuple[str, nn.Module, tuple[Tensor, ...]]]:
+def _encoders(subject: Networked) -> Iterator[tuple[str, nn.Module, tuple[Tensor, ...]]]:
     """The calls that return encoders, the modules that they return, and the inputs of these."""
     x, c = subject.x, _condition(subject)
     yield "encoder(width)", subject.encoder(), (x,)
     yield f"encoder(width, extra={EXTRA})", subject.encoder(EXTRA), (x, c)
-    yield "branch(width)", networks_of(lambda: subject.modality.branch(WIDTH)), (x,)
+    yield "branch(width)", networks_of(lambda: subject.unit.branch(WIDTH)), (x,)
 
 
-def encoders_return_features(subject: Subject) -> Iterator[str]:
+def encoders_return_features(subject: Networked) -> Iterator[str]:
     """`encoder` and `branch` return finite features (N, width)."""
     expected = (len(subject.x), WIDTH)
     for where, network, inputs in _encoders(subject):
@@ -36,7 +36,7 @@ def encoders_return_features(subject: Subject) -> Iterator[str]:
             yield f"{where}: must return finite features, but got NaN or infinity; scale its input"
 
 
-def encoders_read_rows(subject: Subject) -> Iterator[str]:
+def encoders_read_rows(subject: Networked) -> Iterator[str]:
     """`encoder` and `branch` read each row on its own, one row or many, and all their parameters learn."""
     for where, network, inputs in _encoders(subject):
         with torch.no_grad():
@@ -65,10 +65,10 @@ def _projected(inputs: Sequence[Tensor], network: nn.Module) -> Tensor:
     return (features * torch.randn(features.shape)).sum()
 
 
-def conditions_have_their_size(subject: Subject) -> Iterator[str]:
+def conditions_have_their_size(subject: Networked) -> Iterator[str]:
     """`condition` returns (N, condition_size) finite numbers."""
-    condition = subject.modality.condition(subject.x)
-    expected = (len(subject.x), subject.modality.condition_size)
+    condition = subject.unit.condition(subject.x)
+    expected = (len(subject.x), subject.unit.condition_size)
     if tuple(condition.shape) != expected or not condition.is_floating_point() or not finite(condition):
         yield (
             f"condition: must return (N, condition_size) finite floats, {expected}, but got {condition.dtype} "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import torch
@@ -10,23 +10,23 @@ from torch import Tensor, nn
 
 from mmtoolkit.components import NumberModality
 from mmtoolkit.testing.promises import double, networks_of, read_back
-from mmtoolkit.testing.subjects import SIZE, WIDTH, Subject
+from mmtoolkit.testing.subjects import SIZE, WIDTH, Networked, Subject
 
 
-def saved_weights_can_be_loaded(subject: Subject) -> Iterator[str]:
+def saved_weights_can_be_loaded(subject: Networked) -> Iterator[str]:
     """Networks built from saved options load saved weights and return the same results."""
-    modality = read_back(subject.modality)
+    unit = read_back(subject.unit)
     pairs: list[tuple[str, nn.Module, nn.Module, Callable[[nn.Module], Tensor]]] = [
         (
             "encoder(width)",
             subject.encoder(),
-            networks_of(lambda: modality.encoder(WIDTH), seed=1),
+            networks_of(lambda: unit.encoder(WIDTH), seed=1),
             lambda network: network(subject.x),
         ),
         (
             "decoder(size)",
             subject.decoder(),
-            networks_of(lambda: modality.decoder(SIZE), seed=1),
+            networks_of(lambda: unit.decoder(SIZE), seed=1),
             lambda network: network(subject.z).log_prob(subject.x),
         ),
     ]
@@ -57,18 +57,23 @@ def unknown_entries_do_not_matter(subject: Subject) -> Iterator[str]:
     fewer = known & (torch.rand(known.shape) < 0.5)
     known = torch.where(fewer.any(1, keepdim=True), fewer, known)
     x[:, 0], x[:, 1] = torch.where(known, x[:, 0], 0.0), known.to(x)
+    yield from unknown_faults(subject, x, (torch.nan, torch.inf, -1e30, 1.0))
+
+
+def unknown_faults(subject: Networked, x: Tensor, fillers: Sequence[float]) -> Iterator[str]:
+    """A sentence for each network that a value in an unknown entry of x (N, 2, K) changes."""
     calls: dict[str, tuple[Callable[[], nn.Module], Callable[[Tensor, nn.Module], Tensor]]] = {
         "encoder(width)": (subject.encoder, lambda values, network: network(values)),
         "decoder(size)": (subject.decoder, lambda values, network: network(subject.z).log_prob(values)),
     }
     for where, (make, out) in calls.items():
         clean = _results(make(), partial(out, x))
-        for garbage in (torch.nan, torch.inf, -1e30, 1.0):
+        for filler in fillers:
             y = x.clone()
-            y[:, 0] = torch.where(x[:, 1] > 0.5, x[:, 0], garbage)
+            y[:, 0] = torch.where(x[:, 1] > 0.5, x[:, 0], filler)
             if not all(map(torch.equal, clean, _results(make(), partial(out, y)))):
                 yield (
-                    f"{where}: the value in an unknown entry must change nothing, but {garbage} did; read values with "
+                    f"{where}: the value in an unknown entry must change nothing, but {filler} did; read values with "
                     "split_entries"
                 )
                 break

@@ -1,7 +1,8 @@
-"""A modality under test, with its cells read, prepared and encoded for the checks."""
+"""A modality under test, with its cells read, prepared and encoded for the checks; and what any unit has."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from mmtoolkit.base.words import one_line, shorten
-from mmtoolkit.components import Modality, Parsed
+from mmtoolkit.components import Modality, Parsed, Unit
 from mmtoolkit.tables.cells import Cells
 from mmtoolkit.testing.promises import networks_of
 
@@ -21,7 +22,41 @@ SIZE = 4
 EXTRA = 3
 
 
-class Subject:
+class Networked(ABC):
+    """A unit under test, and its networks."""
+
+    @property
+    @abstractmethod
+    def unit(self) -> Unit:
+        """The unit, with nothing left open."""
+
+    @property
+    @abstractmethod
+    def x(self) -> Tensor:
+        """The input of its networks, (N, *event)."""
+
+    def encoder(self, extra: int = 0) -> nn.Module:
+        """An encoder to 6 features, with the same weights each time."""
+        return networks_of(lambda: self.unit.encoder(WIDTH, extra))
+
+    def decoder(self) -> nn.Module:
+        """A decoder of z (N, 4), with the same weights each time."""
+        return networks_of(lambda: self.unit.decoder(SIZE))
+
+    @cached_property
+    def z(self) -> Tensor:
+        """Latent variables (N, 4), a row for each of x."""
+        return torch.randn(len(self.x), SIZE, generator=torch.Generator().manual_seed(1))
+
+    @cached_property
+    def p(self) -> Distribution:
+        """The decoder's distribution at z."""
+        with torch.no_grad():
+            p: Distribution = self.decoder()(self.z)
+        return p
+
+
+class Subject(Networked):
     """A modality, cells that it reads, and cells that it must reject.
 
     Args:
@@ -79,6 +114,11 @@ class Subject:
         """(N,) int64."""
         return torch.arange(len(self.stored)) + 2**40
 
+    @property
+    def unit(self) -> Unit:
+        """The modality."""
+        return self.modality
+
     @cached_property
     def x(self) -> Tensor:
         """The input of networks, (N, *event)."""
@@ -108,28 +148,6 @@ class Subject:
             fault = parsed.faults.get(row, "it counts as missing")
             raise ValueError(f"cell returns {quote(cells[row])}, which parse_column cannot read: {fault}")
         return self.modality.prepare(parsed.stored, None, torch.arange(len(values)))
-
-    # Networks.
-
-    def encoder(self, extra: int = 0) -> nn.Module:
-        """An encoder to 6 features, with the same weights each time."""
-        return networks_of(lambda: self.modality.encoder(WIDTH, extra))
-
-    def decoder(self) -> nn.Module:
-        """A decoder of z (N, 4), with the same weights each time."""
-        return networks_of(lambda: self.modality.decoder(SIZE))
-
-    @cached_property
-    def z(self) -> Tensor:
-        """Latent variables (N, 4), a row for each of x."""
-        return torch.randn(len(self.x), SIZE, generator=torch.Generator().manual_seed(1))
-
-    @cached_property
-    def p(self) -> Distribution:
-        """The decoder's distribution at z."""
-        with torch.no_grad():
-            p: Distribution = self.decoder()(self.z)
-        return p
 
 
 class Untouchable:

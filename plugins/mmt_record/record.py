@@ -68,8 +68,17 @@ class Record(Unit):
 
     @classmethod
     def examples(cls) -> Iterable[Self]:
-        """None: its columns are those of other plugins."""
-        return ()
+        """Columns of each form and likelihood that share heads or have their own, for a narrow network."""
+        columns = {
+            "height": {"kind": "numeric"},
+            "weight": {"kind": "numeric", "likelihood": "student_t"},
+            "town": {"kind": "label", "classes": ["Bonn", "Kiel", "Ulm"]},
+            "smokes": {"kind": "binary"},
+            "visits": {"kind": "count"},
+            "born": {"kind": "date"},
+        }
+        network = {"kind": "mlp", "width": 16, "depth": 1, "norm": "layer", "residual": True}
+        return (cls.model_validate({"columns": columns, "network": network}),)
 
     def members(self, name: str) -> Mapping[str, Modality]:
         """The columns."""

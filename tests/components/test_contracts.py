@@ -13,13 +13,13 @@ from mmt_image import Image
 from mmt_series import SeriesModality
 from mmt_text import Text
 from mmtoolkit.catalogue.shipped import find_data_set
-from mmtoolkit.components import Component, Evaluator, Modality, Model, Prior
+from mmtoolkit.components import Component, Evaluator, Modality, Model, Prior, Unit
 from mmtoolkit.components.plugins import load_plugins
 from mmtoolkit.evaluators import Prediction
 from mmtoolkit.models import CVAE, JMVAE, MVAE, VAE, BiVCCA
 from mmtoolkit.priors import FlowPrior, LaplacePrior, MixturePrior, StudentTPrior
 from mmtoolkit.sources import FashionMini, TableSource
-from mmtoolkit.testing import check_evaluator, check_modality, check_model, check_prior, check_source
+from mmtoolkit.testing import check_evaluator, check_modality, check_model, check_prior, check_record, check_source
 from mmtoolkit.testing.stand_ins import stand_in_modalities
 
 PLUGINS = load_plugins()
@@ -52,7 +52,11 @@ def examples(family: type[Component]) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("modality", examples(Modality))
+def modalities() -> list[Any]:
+    return [example for example in examples(Unit) if isinstance(example.values[0], Modality)]
+
+
+@pytest.mark.parametrize("modality", modalities())
 def test_modalities(modality: Modality) -> None:
     one, several = BAD[modality.kind]
     check_modality(modality, bad=several if len(modality.source_columns("it")) > 1 else one)
@@ -72,6 +76,11 @@ def test_modalities(modality: Modality) -> None:
 @pytest.mark.slow
 def test_modalities_of_other_options(modality: Modality) -> None:
     check_modality(modality)
+
+
+@pytest.mark.parametrize("record", [e for e in examples(Unit) if e not in modalities()])
+def test_records(record: Unit) -> None:
+    check_record(record)
 
 
 @pytest.mark.parametrize("model", examples(Model))
@@ -119,7 +128,7 @@ def test_evaluators(evaluator: Evaluator) -> None:
     check_evaluator(evaluator)
 
 
-@pytest.mark.parametrize("family", [Modality, Model, Evaluator])
+@pytest.mark.parametrize("family", [Unit, Model, Evaluator])
 def test_each_kind_has_an_example(family: type[Component]) -> None:
     kinds = {example.values[0].kind for example in examples(family)}
     assert kinds == set(PLUGINS.of_family(family.family))
