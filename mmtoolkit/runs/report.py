@@ -30,6 +30,7 @@ from mmtoolkit.runs.scores import score_columns
 
 _QUALITY = 90
 _FEW_COLOURS = 256
+_LARGEST_WEBP = 16_383  # pixels a side
 
 
 def _with_relative(score: dict[str, Any]) -> dict[str, Any]:
@@ -54,6 +55,8 @@ def _source(folder: Path, file: str) -> str:
     path, packed = folder / "figures" / file, io.BytesIO()
     try:
         with Image.open(path) as picture:
+            if max(picture.size) > _LARGEST_WEBP:
+                return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
             colours = picture.convert("RGB")
             if colours.getcolors(_FEW_COLOURS):
                 colours.save(packed, format="webp", lossless=True, quality=0, method=0)
