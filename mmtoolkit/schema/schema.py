@@ -54,7 +54,7 @@ class Schema(Described):
     """The name of the run. Its folder is runs/NAME unless you give --out."""
     data: Part[Source]
     """The source of the rows."""
-    units: Annotated[dict[str, Part[Unit]], Field(min_length=1, alias="modalities")]
+    units: Annotated[dict[str, Part[Unit]], Field(min_length=1)] = Field(alias="modalities")
     """Name -> modality or record. `each: [a, b]` in a modality makes one such modality for each name."""
     model: Part[Model]
     """The model over the modalities."""

@@ -13,7 +13,7 @@ from facts import assert_facts
 from lines import assert_lines
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.catalogue.shipped import find_data_set
-from mmtoolkit.components import Evaluator, Modality, Model, Network, Part
+from mmtoolkit.components import Evaluator, Model, Network, Part, Unit
 from mmtoolkit.components.plugins import Plugins, load_plugins
 from mmtoolkit.evaluators import Elbo, Prediction
 from mmtoolkit.schema.schema import Schema, json_schema, parse_schema, read_schema
@@ -34,7 +34,7 @@ class Nest(Model):
     named: Mapping[str, Part[Evaluator]] = Field(default_factory=dict)
     nested: Options = Options()
 
-    def build(self, modalities: Mapping[str, Modality]) -> Network:
+    def build(self, modalities: Mapping[str, Unit]) -> Network:
         raise NotImplementedError
 
 

@@ -8,7 +8,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mmtoolkit import Batch, Component, Gaussian, Modality, Model, Network, UserError, hookimpl, product_of_experts
+from mmtoolkit import (
+    Batch,
+    Component,
+    Gaussian,
+    Model,
+    Network,
+    Unit,
+    UserError,
+    hookimpl,
+    product_of_experts,
+)
 
 MOST = 10  # modalities of a MoPoE, which has 2^M - 1 products: 1,023 of them
 
@@ -116,7 +126,7 @@ class MixtureNetwork(Network):
         sets: (S, M) bool, the members of each set.
     """
 
-    def __init__(self, modalities: Mapping[str, Modality], latent_dim: int, sets: Tensor) -> None:
+    def __init__(self, modalities: Mapping[str, Unit], latent_dim: int, sets: Tensor) -> None:
         super().__init__(modalities, latent_dim)
         self.sets = sets
 
@@ -143,7 +153,12 @@ class MixtureNetwork(Network):
         """K, how many draws of z a row takes."""
 
     def forward(
-        self, batch: Batch, beta: float = 1.0, subsets: Tensor | None = None, noise: Tensor | None = None
+        self,
+        batch: Batch,
+        beta: float = 1.0,
+        subsets: Tensor | None = None,
+        noise: Tensor | None = None,
+        visible: Batch | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The negative ELBO of everything a row has; noise (K, B, D), no subsets are drawn.
 
@@ -151,7 +166,8 @@ class MixtureNetwork(Network):
         """
         if noise is None:
             noise = torch.randn(self.terms, batch.size, self.latent_dim, device=batch.device)
-        z, weight, kl = self.draws(self.posterior(batch, frozenset(self.modalities)), noise)
+        seen = batch if visible is None else visible
+        z, weight, kl = self.draws(self.posterior(seen, frozenset(self.modalities)), noise)
         number = max(int(batch.present.any(1).sum()), 1)
         divergence = kl.sum() / number
         loss = beta * divergence
@@ -177,7 +193,7 @@ class MMVAE(Model):
 
     kind: Literal["mmvae"] = "mmvae"
 
-    def build(self, modalities: Mapping[str, Modality]) -> Network:
+    def build(self, modalities: Mapping[str, Unit]) -> Network:
         """Encoders and decoders for these modalities."""
         return MMVAENetwork(modalities, self.latent_dim, torch.eye(len(modalities), dtype=torch.bool))
 
@@ -210,7 +226,7 @@ class MoPoE(Model):
 
     kind: Literal["mopoe"] = "mopoe"
 
-    def build(self, modalities: Mapping[str, Modality]) -> Network:
+    def build(self, modalities: Mapping[str, Unit]) -> Network:
         """Encoders and decoders for these modalities."""
         m = len(modalities)
         if m > MOST:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from mmtoolkit import MVAE, Batch, Modality, MVAENetwork, hookimpl
+from mmtoolkit import MVAE, Batch, MVAENetwork, Unit, hookimpl
 
 
 def die(place: str) -> None:
@@ -51,16 +51,21 @@ class DataNetwork(MVAENetwork):
             die(place)
 
     def forward(
-        self, batch: Batch, beta: float = 1.0, subsets: Tensor | None = None, noise: Tensor | None = None
+        self,
+        batch: Batch,
+        beta: float = 1.0,
+        subsets: Tensor | None = None,
+        noise: Tensor | None = None,
+        visible: Batch | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         assert self.shift.any(), "this process has the outcome of begin"
         die("step")
         self.steps += 1
-        loss, parts = super().forward(batch, beta, subsets, noise)
+        loss, parts = super().forward(batch, beta, subsets, noise, visible)
         return loss + (self.shift - 1).square().sum(), parts
 
-    def bound(self, batch: Batch, noise: Tensor) -> Tensor:
-        return super().bound(batch, noise) - self.worse * self.steps
+    def bound(self, batch: Batch, noise: Tensor, visible: Batch | None = None) -> Tensor:
+        return super().bound(batch, noise, visible) - self.worse * self.steps
 
 
 class DataMVAE(MVAE):
@@ -70,7 +75,7 @@ class DataMVAE(MVAE):
     worse: float = 0.0
     """By how much each step makes the validation bound worse."""
 
-    def build(self, modalities: Mapping[str, Modality]) -> DataNetwork:
+    def build(self, modalities: Mapping[str, Unit]) -> DataNetwork:
         return DataNetwork(modalities, self.latent_dim, self.subsets, self.prior, worse=self.worse)
 
 

@@ -27,7 +27,7 @@ def summary(cells: list[Any], counts: list[int] | None = None, name: str = "x", 
 
 
 def test_the_order_is_that_of_the_list_or_of_size() -> None:
-    assert Ordinal().fit(iter([[10, "9", 2.0], [1]])).names == ("1", "2", "9", "10")
+    assert Ordinal().fit([[10, "9", 2.0], [1]]).names == ("1", "2", "9", "10")
     assert GRADES.fit(iter([["fair"]])) is GRADES
     with pytest.raises(ValueError, match="'high' is no number; list them from the lowest to the highest"):
         Ordinal().fit(iter([["low", "high", "3"]]))

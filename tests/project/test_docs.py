@@ -20,7 +20,7 @@ import torch
 import mmtoolkit
 from mmtoolkit import MVAE, Batch, Observed, build, load_plugins, parse_schema, read_schema
 from mmtoolkit.base.yaml12 import read_yaml
-from mmtoolkit.components import FAMILIES, Modality
+from mmtoolkit.components import FAMILIES, Component, Modality
 from toys import seeded
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -292,11 +292,12 @@ def test_the_schema_page_has_every_option() -> None:
     page = (DOCS / "schema.md").read_text(encoding="utf-8")
     section = re.compile(r'^<a id="([\w-]+)"></a>\n\n### \w+\n(.*?)(?=^<a id|^<!-- end)', re.MULTILINE | re.DOTALL)
     sections = dict(section.findall(page))
-    plugins, bases = load_plugins(), [Modality, *FAMILIES[1:]]
+    plugins = load_plugins()
+    bases: list[type[Component]] = [Modality, *FAMILIES[1:]]
     assert set(sections) == {f"{family}-{kind}" for family, kind in plugins.components}
     for (family, kind), cls in plugins.components.items():
         base = next(base for base in bases if base.family == family)
-        shared = base.model_fields if issubclass(cls, base) else {"kind"}
+        shared = {*base.model_fields} if issubclass(cls, base) else {"kind"}
         for name in cls.model_fields.keys() - shared:
             assert f"| `{name}` |" in sections[f"{family}-{kind}"]
     assert "| `weight` |" not in sections["modality-record"]  # which is no modality

@@ -58,7 +58,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Pa
     (folder / "narrow.py").write_text(PLUGIN)
     (folder / "tiny.yaml").write_text(SCHEMA)
     (folder / "table.csv").write_text("label\nSandal\n")
-    words = ["run", folder / "tiny.yaml", "--out", folder / "run", "--plugin", folder / "narrow.py", "--no-figures"]
+    words: list[str | Path] = [
+        "run",
+        folder / "tiny.yaml",
+        "--out",
+        folder / "run",
+        "--plugin",
+        folder / "narrow.py",
+        "--no-figures",
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMT_CACHE", str(session_cache))  # of the tests, which find the columns prepared
         ended = mmt(*words)

@@ -120,7 +120,7 @@ class KeepsAll(Record):
 class RefusesCounts(Record):
     @classmethod
     def gathers(cls, column: Any) -> bool:
-        return column.kind != "count"
+        return bool(column.kind != "count")
 
 
 def decodes(distribution: type[RecordDistribution]) -> type[Record]:

@@ -29,6 +29,7 @@ from mmtoolkit.components import (
     Scores,
     Source,
     Table,
+    Unit,
     split_entries,
 )
 from mmtoolkit.core.batch import Batch
@@ -644,7 +645,7 @@ def model(network: type[MVAENetwork]) -> Model:
     """An MVAE whose networks are others."""
 
     class Broken(MVAE):
-        def build(self, modalities: Mapping[str, Modality]) -> MVAENetwork:
+        def build(self, modalities: Mapping[str, Unit]) -> MVAENetwork:
             return network(modalities, self.latent_dim, SubsetOptions())
 
     return Broken(latent_dim=2)
@@ -842,7 +843,7 @@ def test_a_model_that_builds_no_network() -> None:
     class Nothing(Model):
         kind: Literal["nothing"] = "nothing"
 
-        def build(self, modalities: Mapping[str, Modality]) -> Network:
+        def build(self, modalities: Mapping[str, Unit]) -> Network:
             return nn.Linear(1, 1)  # type: ignore[return-value]
 
     (line,) = broken_promises(check_model, Nothing())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def columns() -> dict[str, list[Any]]:
     """The columns, every fifth cell of each a hole."""
     start = datetime(2022, 1, 3, 6, 30)
     visits = [0, 0, 1, 0, 2, 7, 0, 1, 3, 12, 0, 4, 1, 25, 5, 0, 6, 9, 15, 33, 0, 2, 8]
-    whole = {
+    whole: dict[str, list[Any]] = {
         "day": [(start + timedelta(days=11 * n)).date() for n in range(ROWS)],
         "seen": [start + timedelta(hours=29 * n) for n in range(ROWS)],
         "opens": [time((5 * n) % 24, 15 * (n % 4)) for n in range(ROWS)],
@@ -38,14 +39,14 @@ def columns() -> dict[str, list[Any]]:
     }
 
 
-WRITTEN = {
+WRITTEN: dict[str, Callable[[Any], str]] = {
     "day": lambda cell: cell.strftime("%d.%m.%Y"),
     "seen": lambda cell: f"{cell.month}/{cell.day}/{cell.year} {cell.strftime('%I:%M %p')}",
     "opens": lambda cell: cell.strftime("%H:%M"),
     "visits": str,
     "quality": str,
 }
-READ = {
+READ: dict[str, Callable[[str], Any]] = {
     "day": lambda text: datetime.strptime(text, "%d.%m.%Y").date(),
     "seen": lambda text: datetime.strptime(text, "%m/%d/%Y %I:%M %p"),
     "opens": lambda text: datetime.strptime(text, "%H:%M").time(),
@@ -57,7 +58,9 @@ READ = {
 def trained(table: Path) -> Path:
     """`mmt init`, `check` and `run`, with nothing edited."""
     schema, run = table.with_suffix(".yaml"), table.parent / "run"
-    for words in (("init", table, "--out", schema), ("check", schema), ("run", schema, "--out", run, *FEW)):
+    commands: list[list[str | Path]] = [["init", table, "--out", schema], ["check", schema]]
+    commands.append(["run", schema, "--out", run, *FEW])
+    for words in commands:
         done = mmt(*words)
         assert done.status == 0, done.err
     assert {name: modality.kind for name, modality in load(run).modalities.items()} == KINDS

@@ -52,7 +52,9 @@ def columns(folder: Path) -> dict[str, list[Any]]:
 def trained(table: Path) -> TrainedRun:
     """`mmt init`, `check` and `run` of a table; it trains for an epoch."""
     schema, run = table.with_suffix(".yaml"), table.parent / "run"
-    for words in (("init", table), ("check", schema), ("run", schema, "--out", run, "--no-figures", *FEW)):
+    commands: list[list[str | Path]] = [["init", table], ["check", schema]]
+    commands.append(["run", schema, "--out", run, "--no-figures", *FEW])
+    for words in commands:
         done = mmt(*words)
         assert done.status == 0, done.err
     return load(run)
