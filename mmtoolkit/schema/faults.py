@@ -183,7 +183,8 @@ def _own_part(cls: type[BaseModel], key: str) -> str:
 
 def _unknown_kind(family: str, kind: str, plugins: Plugins) -> str:
     kinds = list(plugins.of_family(family))
-    hint = install_hint(family, kind) or f"the kinds are {', '.join(kinds)}"
+    install = install_hint(family, kind)
+    remedy = f"; {install}" if install else f"{did_you_mean(kind, kinds)}; the kinds are {', '.join(kinds)}"
     other = next((of for of, known in plugins.components if known == kind), None)
     which = f" ({kind} is a kind of {other})" if other else ""
-    return f"there is no {family} of kind {shorten(repr(kind), _LONGEST)}{which}{did_you_mean(kind, kinds)}; {hint}"
+    return f"there is no {family} of kind {shorten(repr(kind), _LONGEST)}{which}{remedy}"
