@@ -230,7 +230,7 @@ class Network(nn.Module, ABC):
     def _is_modality(self, unit: str) -> bool:
         return self.members[unit] == (unit,)
 
-    def draws(self, unit: str) -> int:
+    def pooled_draws(self, unit: str) -> int:
         """How many draws of z a prediction of a unit averages, where nobody says how many; 1 for q's point alone.
 
         The columns of a record average some, since a mean or a probability over draws errs less; an average of pictures

@@ -155,7 +155,7 @@ class Imputation(Evaluator):
         return Scores([result for tally in tallies.values() for result in tally.results()], notes=notes)
 
     def _draws(self, model: Network, unit: str) -> int:
-        return self.samples or model.draws(unit)
+        return self.samples or model.pooled_draws(unit)
 
     def _latents(self, model: Network, q: Posterior, generator: torch.Generator) -> dict[str, Tensor]:
         """What each unit is decoded from: z (K B, D), draw-major, K draws for each row, or the point of q."""

@@ -215,7 +215,7 @@ class Imputer:
 
     def _draws(self, unit: str) -> int:
         """How many draws of z each prediction of a unit pools."""
-        return self.samples or self.run.model.draws(unit)
+        return self.samples or self.run.model.pooled_draws(unit)
 
     @property
     def _units(self) -> dict[str, list[_Target]]:

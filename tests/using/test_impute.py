@@ -676,7 +676,7 @@ def test_a_table_that_changes_while_it_is_read(run: TrainedRun, new: Path, monke
 
     fill = imputing.Imputer._filling
 
-    def changed(self: Imputer, piece: Any, z: torch.Tensor) -> Any:
+    def changed(self: Imputer, piece: Any, z: Any) -> Any:
         new.write_text(new.read_text() + "x\n")
         return fill(self, piece, z)
 
@@ -708,7 +708,7 @@ def test_an_interruption_leaves_nothing(run: TrainedRun, new: Path, monkeypatch:
 
     fill = imputing.Imputer._filling
 
-    def interrupted(self: Imputer, piece: Any, z: torch.Tensor) -> Any:
+    def interrupted(self: Imputer, piece: Any, z: Any) -> Any:
         if piece.start:
             raise KeyboardInterrupt
         return fill(self, piece, z)
