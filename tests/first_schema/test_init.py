@@ -66,7 +66,8 @@ KINDS: dict[str, tuple[list[Any], str, tuple[str, ...]]] = {
     "names that read as numbers": (["Nan", "Inf", "Bob"] * 20, "label", ("3 classes", "Nan (20)")),
     "three codes": ([1, 2, 3] * 20, "label", ("3 classes",)),
     "ten digits, even": (list(range(10)) * 6, "label", ("10 classes",)),
-    "counts, uneven": ([0] * 30 + [1] * 15 + [2] * 7 + [3] * 4 + [4, 5, 6, 8], "count", ("0, 1, 2, 3",)),
+    "few counts": ([0] * 30 + [1] * 15 + [2] * 7 + [3] * 4 + [4, 5, 6, 8], "label", ("8 classes", "0 (30)")),
+    "counts, uneven": ([0] * 30 + [1] * 14 + [*range(2, 34, 2)], "count", ("0, 1, 2, 4", "50% are 0")),
     "forty whole numbers": ([n % 40 for n in range(60)], "numeric", ("0, 1, 2, 3",)),
     "dates": ([f"2024-01-{n % 28 + 1:02d}" for n in range(60)], "date", ("dates", "2024-01-01")),
     "dates in words": ([f"{n % 28 + 1:02d} Feb 2024" for n in range(60)], "date", ("dates", "01 Feb 2024")),
@@ -83,7 +84,8 @@ KINDS: dict[str, tuple[list[Any], str, tuple[str, ...]]] = {
     "real numbers": (NORMAL, "numeric", (NORMAL[0],)),
     "numbers of four digits": ([f"{1000 + 97 * n}.25" for n in range(60)], "numeric", ("1000.25",)),
     "decimal comma": ([f"{n},5" for n in range(60)], "numeric", ("0,5", "',' is the decimal mark")),
-    "few numbers with a decimal comma": ([f"{n % 3},5" for n in range(60)], "numeric", ("0,5", "',' is the decimal")),
+    "few numbers with a decimal comma": ([f"{n % 3},5" for n in range(60)], "label", ("3 classes", "0,5 (20)")),
+    "numbers with a decimal comma": ([f"{n % 30},5" for n in range(60)], "numeric", ("0,5", "',' is the decimal")),
     "seconds since 1970": ([1_750_464_000 + 86_400 * n for n in range(60)][::-1], "numeric", ("1755561600",)),
     "numbers far out": ([f"{n / 10:.1f}" for n in range(57)] + ["900", "1200", "1"], "numeric", ("far out",)),
     "numbers and a word": ([*NORMAL[:55], *["varies"] * 5], "numeric", ("92%", "numbers", "varies", "missing")),
@@ -616,7 +618,7 @@ def test_a_table_with_everything(tmp_path: Path) -> None:
         "colour": "label",
         "weight": "numeric",
         "price": "numeric",
-        "stars": "count",
+        "stars": "label",
         "fragile": "binary",
         "added": "date",
         "currency": None,
@@ -926,7 +928,7 @@ def test_the_command_names_its_file_and_the_next_commands(tmp_path: Path, monkey
     assert (done.status, done.err) == (0, "")
     assert "in/t.yaml" in done.out
     assert done.out.endswith("  mmt check in/t.yaml\n  mmt run in/t.yaml\n")
-    assert re.search(r"^ size +numeric +0% +1.5, 2.5, 3.5", done.out, re.MULTILINE)
+    assert re.search(r"^ size +label +0% +3 classes: 1.5", done.out, re.MULTILINE)
     done = mmt("init", "in/t.csv", "--out", "new folder/s.yaml")
     assert done.out.endswith("  mmt run 'new folder/s.yaml'\n")
     assert read_yaml((tmp_path / "new folder/s.yaml").read_text(), "s").data["data"]["path"] == "../in/t.csv"
