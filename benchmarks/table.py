@@ -76,7 +76,7 @@ def prepare_table(folder: Path, modalities: dict[str, dict[str, object]]) -> flo
         folder=folder,
     )
     started = time.perf_counter()
-    prepare(schema.data, schema.modalities)
+    prepare(schema.data, schema.units)
     return time.perf_counter() - started
 
 

@@ -33,7 +33,7 @@ def ours(model: str, data_set: str) -> int:
     """The parameters of our inference networks."""
     name = data_set + model.removeprefix("jmvae").removeprefix("mvae") if model.endswith("19") else data_set
     schema = read_schema(name, [f"model.kind={model.removesuffix('19')}"], PLUGINS)
-    return parameter_counts(build(schema.model, schema.modalities, seed=0))["inference"]
+    return parameter_counts(build(schema.model, schema.units, seed=0))["inference"]
 
 
 PLUGINS = load_plugins()
