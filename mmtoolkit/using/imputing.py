@@ -252,8 +252,8 @@ class Imputer:
             for target in targets:
                 values, measures = predictions[target.name]
                 places = np.flatnonzero(np.logical_or.reduce([blank[c][rows] for c in target.columns]))
-                made = [target.modality.cell(values[place]) for place in places.tolist()]
-                by_column = target.modality.by_column(target.name, made)
+                whole = [target.modality.cell(values[place]) for place in places.tolist()]
+                by_column = target.modality.by_column(target.name, whole)
                 for column in target.columns:
                     own, style = np.flatnonzero(blank[column][rows[places]]), self._styles[column]
                     new = [plain(style(by_column[column][place])) for place in own.tolist()]
