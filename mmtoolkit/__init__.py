@@ -89,8 +89,8 @@ if TYPE_CHECKING:
     from mmtoolkit.core.subsets import draw_subsets as draw_subsets
     from mmtoolkit.core.subsets import supports as supports
     from mmtoolkit.data.dataset import Dataset as Dataset
-    from mmtoolkit.data.dataset import Split as Split
     from mmtoolkit.data.dataset import prepare as prepare
+    from mmtoolkit.data.split import Split as Split
     from mmtoolkit.evaluators import Classifier as Classifier
     from mmtoolkit.evaluators import Elbo as Elbo
     from mmtoolkit.evaluators import Imputation as Imputation

@@ -19,7 +19,8 @@ from mmt_binary import Binary
 from mmt_image import DCGAN, Image
 from mmt_text import Text
 from mmtoolkit import MLP, Modality
-from mmtoolkit.data.dataset import Dataset, Split
+from mmtoolkit.data.dataset import Dataset
+from mmtoolkit.data.split import Split
 from mmtoolkit.models import MVAE
 from mmtoolkit.models.mvae import SubsetOptions
 from mmtoolkit.sources import CelebA

@@ -2,6 +2,7 @@
 
 from mmtoolkit.base.better import Better
 from mmtoolkit.components.architecture import Architecture, Conditioned, WrittenDecoder
+from mmtoolkit.components.by_name import ByName
 from mmtoolkit.components.component import Component, DataPath
 from mmtoolkit.components.evaluator import Evaluator, Run, Scores
 from mmtoolkit.components.faults import Faults
@@ -10,7 +11,7 @@ from mmtoolkit.components.known_numbers import Entries, split_entries
 from mmtoolkit.components.likelihood import Feedback, Likelihood, Writer
 from mmtoolkit.components.modality import Modality, Parsed
 from mmtoolkit.components.model import Model
-from mmtoolkit.components.network import ByName, Network
+from mmtoolkit.components.network import Network
 from mmtoolkit.components.number_codec import NumberCodec
 from mmtoolkit.components.numbers import NumberModality
 from mmtoolkit.components.part import Part

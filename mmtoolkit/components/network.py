@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.components.by_name import ByName
 from mmtoolkit.components.known_numbers import packed_entries
 from mmtoolkit.components.modality import members_of
 from mmtoolkit.components.prior import Prior
@@ -21,25 +22,6 @@ from mmtoolkit.core.prior import OrPrior, PriorModule, StandardNormal
 from mmtoolkit.core.subsets import informed, supports
 
 _DRAWS = 20  # of z, for a prediction of a record's column
-
-
-class ByName(nn.ModuleList):
-    """One network for each modality, stored by position, so that a modality may have any name.
-
-    Args:
-        modules: name of the modality -> its network, in schema order.
-    """
-
-    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
-        super().__init__(modules.values())
-        self.names = tuple(modules)
-        self._places = {name: str(place) for place, name in enumerate(modules)}
-
-    def of(self, name: str) -> nn.Module:
-        """The network of a modality."""
-        network = self._modules[self._places[name]]  # many times quicker than by an index
-        assert network is not None
-        return network
 
 
 class Network(nn.Module, ABC):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Evaluator
-from mmtoolkit.data.dataset import Dataset, Split
+from mmtoolkit.data.dataset import Dataset
+from mmtoolkit.data.split import Split
 from mmtoolkit.using.table_split import IN_MEMORY, split_in_memory, split_of_file
 from mmtoolkit.using.user_table import UserFile, UserFrame
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Network
 from mmtoolkit.core.batch import Batch
-from mmtoolkit.data.dataset import Split
+from mmtoolkit.data.split import Split
 from mmtoolkit.training.contexts import deterministic
 from mmtoolkit.training.devices import seed_generators
 from mmtoolkit.training.weights import to_bytes

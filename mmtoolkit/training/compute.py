@@ -11,7 +11,7 @@ import torch
 
 from mmtoolkit.base.processor import available_cores, processor_facts
 from mmtoolkit.components import Network
-from mmtoolkit.data.dataset import Split
+from mmtoolkit.data.split import Split
 from mmtoolkit.training.work import Product, products_of_step, typical_flops
 
 Kernels = Literal["torch", "onednn"]

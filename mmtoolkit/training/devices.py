@@ -16,7 +16,7 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.importing import quick_imports
 from mmtoolkit.base.processor import processor_facts
 from mmtoolkit.base.words import error_text
-from mmtoolkit.data.dataset import Split
+from mmtoolkit.data.split import Split
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -11,7 +11,8 @@ from torch import Tensor
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Modality, Network
 from mmtoolkit.core.batch import Batch, sent
-from mmtoolkit.data.dataset import Dataset, Split
+from mmtoolkit.data.dataset import Dataset
+from mmtoolkit.data.split import Split
 from mmtoolkit.schema.train import HideOptions, TrainOptions
 from mmtoolkit.training.devices import resident
 from mmtoolkit.training.validation import VALIDATION_ROWS, Validation, validation_rows

@@ -13,7 +13,8 @@ from mmtoolkit.components import Model, Network, Unit
 from mmtoolkit.components.modality import members_of, modelled_units
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.normalisation import guard_normalisation
-from mmtoolkit.data.dataset import Dataset, Split
+from mmtoolkit.data.dataset import Dataset
+from mmtoolkit.data.split import Split
 
 
 def build(model: Model, modalities: Mapping[str, Unit], seed: int | None = None) -> Network:

@@ -12,7 +12,8 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Network
 from mmtoolkit.core.batch import Batch
-from mmtoolkit.data.dataset import Dataset, Split
+from mmtoolkit.data.dataset import Dataset
+from mmtoolkit.data.split import Split
 from mmtoolkit.schema.train import HideOptions, TrainOptions
 from mmtoolkit.training.hiding import draw_visible, visible_part
 

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from mmtoolkit.components import Network
-from mmtoolkit.data.dataset import Split
+from mmtoolkit.data.split import Split
 
 _ATEN = torch.ops.aten
 _RIGHT = {_ATEN.mm: 1, _ATEN.addmm: 2, _ATEN.bmm: 1, _ATEN.baddbmm: 2}

@@ -10,7 +10,8 @@ from torch import Tensor
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Parsed, Run
 from mmtoolkit.data.columns import ColumnStore, Portion
-from mmtoolkit.data.dataset import Split, bad_cells, columns_text
+from mmtoolkit.data.dataset import bad_cells, columns_text
+from mmtoolkit.data.split import Split
 from mmtoolkit.tables import TableFile
 from mmtoolkit.tables.cells import Cells
 from mmtoolkit.tables.parts import files_of

@@ -20,7 +20,8 @@ from mmt_attributes import Numeric
 from mmtoolkit import TrainedRun
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.core.batch import Batch
-from mmtoolkit.data.dataset import Dataset, Split
+from mmtoolkit.data.dataset import Dataset
+from mmtoolkit.data.split import Split
 from mmtoolkit.figures import direction, rows_with, samples
 from mmtoolkit.figures.lines import Line, cell_text, draw_lines, groups, title_of
 from mmtoolkit.runs.pictures import samples_given

@@ -7,7 +7,8 @@ import torch
 from safetensors import safe_open
 
 from mmtoolkit import Trainer, TrainOptions, build, load_plugins, new_fabric, read_schema
-from mmtoolkit.data.dataset import Dataset, Split
+from mmtoolkit.data.dataset import Dataset
+from mmtoolkit.data.split import Split
 from mmtoolkit.training.networks import generated_batch
 from table1 import EXPLAINED, paper
 

@@ -13,7 +13,7 @@ from mmt_attributes import Label
 from mmt_image import Image
 from mmtoolkit import MVAE, build
 from mmtoolkit.components import Network
-from mmtoolkit.data.dataset import Split
+from mmtoolkit.data.split import Split
 from mmtoolkit.training import compute
 from mmtoolkit.training.compute import Compute, applied, available_threads, compute_for, current_compute
 from mmtoolkit.training.work import Product

@@ -9,7 +9,7 @@ from mmt_attributes import Label, Numeric
 from mmt_record import Record
 from mmtoolkit import JMVAE, MVAE
 from mmtoolkit.core.batch import Batch, Observed
-from mmtoolkit.data.dataset import Split
+from mmtoolkit.data.split import Split
 from mmtoolkit.schema.train import HideOptions
 from mmtoolkit.training.hiding import draw_visible, visible_part
 from mmtoolkit.training.validation import Validation

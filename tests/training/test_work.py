@@ -8,7 +8,7 @@ from torch import nn
 from mmt_attributes import Label
 from mmt_image import Image
 from mmtoolkit import MVAE, build
-from mmtoolkit.data.dataset import Split
+from mmtoolkit.data.split import Split
 from mmtoolkit.training.work import Product, products_of_step, typical_flops
 
 WIDTH, LATENT, BATCH = 32, 3, 10
