@@ -265,7 +265,9 @@ class StandardisedNumbers(Measured):
 
     @classmethod
     def together(cls, columns: Mapping[str, Parted]) -> Parted | None:
-        """One modality of several numbers, if the likelihoods are equal."""
+        """One modality of several numbers, if the likelihoods are equal and the class reads several."""
+        if "columns" not in cls.model_fields:
+            return None
         numbers = [column for column in columns.values() if isinstance(column, cls)]
         likelihood = numbers[0].likelihood
         if any(column.likelihood != likelihood for column in numbers) or likelihood.misfit(numbers[0].outline()):

@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 import mmtoolkit
-from mmt_attributes import Label, Numeric
+from mmt_attributes import Count, Label, Numeric
 from mmt_binary import Binary
 from mmt_record import Record
 from mmtoolkit import MLP, MVAE, VAE, Batch, Observed
@@ -289,6 +289,19 @@ def _orders(record, turned):
 
     mine = outputs(record)
     return read, [mine.index(label) for label in outputs(turned)]
+
+
+def test_columns_of_a_class_that_reads_one_number_are_read_one_by_one():
+    columns = {name: Count(mean=(mean,), std=(0.7,)) for name, mean in (("visits", 1.0), ("rings", 2.0))}
+    record = Record(columns=columns, network=NETWORK)
+    x = torch.tensor([[[3.0, 0.0], [1.0, 1.0]], [[5.0, 8.0], [1.0, 0.0]]], dtype=torch.float64)
+    features = record.encoder(2).reader(x)
+    for place, count in enumerate(columns.values()):
+        alone = count.reader()(x[:, 0, place]).squeeze(1)
+        assert torch.equal(features[:, place], torch.where(x[:, 1, place] > 0, alone, 0.0))
+    log_probs = record.decoder(D).double()(randn(2, D)).log_probs(x)
+    assert log_probs[1, 1] == 0
+    assert (log_probs[0] < 0).all()
 
 
 # Models over a record and a photo, by explicit loops.
