@@ -88,8 +88,8 @@ def _result(names: Sequence[str], records: Sequence[Record], quick: bool) -> dic
     """The summary with its date and versions."""
     tables = [load(name, 100 if quick else None) for name in names]
     packages = {name: v for method in {r.method for r in records} for name, v in METHODS[method].versions.items()}
-    found = versions()
-    ours = {"mmtoolkit": f"{found['mmtoolkit']} at {found['commit']}", "python": found["python"]}
+    installed = versions()
+    ours = {"mmtoolkit": f"{installed['mmtoolkit']} at {installed['commit']}", "python": installed["python"]}
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "versions": {**dict(sorted(packages.items())), **ours},

@@ -100,13 +100,13 @@ def _measure(
         for ours, theirs in pairs
         if ours in views and theirs in methods
     }
-    found = versions()
+    installed = versions()
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "versions": {
-            "mmtoolkit": f"{found['mmtoolkit']} at {found['commit']}",
+            "mmtoolkit": f"{installed['mmtoolkit']} at {installed['commit']}",
             **{package: version(package) for package in ("torch", "scikit-learn")},
-            "python": found["python"],
+            "python": installed["python"],
         },
         "rows": len(table.texts),
         "masks": len(efforts),

@@ -100,8 +100,8 @@ class CVAENetwork(ListedNetwork):
         for name in self.given:
             part = self.blank(batch, batch.size, self.units[name].condition_size)
             if len(rows := self.rows(name, batch)):
-                told = self.units[name].condition(self.value(name, batch)).to(part.dtype)
-                part = part.index_copy(0, sent(rows, batch.device), told)
+                features = self.units[name].condition(self.value(name, batch)).to(part.dtype)
+                part = part.index_copy(0, sent(rows, batch.device), features)
             parts.append(part)
         return torch.cat(parts, dim=1)
 

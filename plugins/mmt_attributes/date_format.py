@@ -71,12 +71,13 @@ class DateFormat:
         Raises:
             ValueError: a directive is not known, or one stands for what another has already said.
         """
-        names = [_PATTERNS[found[1]][0] if found[1] in _PATTERNS else found[1] for found in self._directives]
-        for found, name in zip(self._directives, names, strict=True):
-            if found[1] != "%" and found[1] not in _PATTERNS:
-                raise ValueError(f"{self.text!r} has {found[0]}, which no format has; use %Y, %m, %d, %H, %M, …")
-            if found[1] != "%" and names.count(name) > 1:
-                raise ValueError(f"{self.text!r} has two directives for one part, such as {found[0]}; keep one")
+        letters = [directive[1] for directive in self._directives]
+        names = [_PATTERNS[letter][0] if letter in _PATTERNS else letter for letter in letters]
+        for directive, name in zip(self._directives, names, strict=True):
+            if directive[1] != "%" and directive[1] not in _PATTERNS:
+                raise ValueError(f"{self.text!r} has {directive[0]}, which no format has; use %Y, %m, %d, %H, %M, …")
+            if directive[1] != "%" and names.count(name) > 1:
+                raise ValueError(f"{self.text!r} has two directives for one part, such as {directive[0]}; keep one")
         return frozenset(names) - {"%"}
 
     @property
@@ -102,10 +103,10 @@ class DateFormat:
     def _pattern(self) -> re.Pattern[str]:
         """A pattern of the texts of this format."""
         pattern, end = "", 0
-        for found in self._directives:
-            pattern += re.escape(self.text[end : found.start()])
-            pattern += "%" if found[1] == "%" else "(?P<{}>{})".format(*_PATTERNS[found[1]])
-            end = found.end()
+        for directive in self._directives:
+            pattern += re.escape(self.text[end : directive.start()])
+            pattern += "%" if directive[1] == "%" else "(?P<{}>{})".format(*_PATTERNS[directive[1]])
+            end = directive.end()
         return re.compile(pattern + re.escape(self.text[end:]), re.ASCII)
 
     def read(self, text: str) -> datetime | None:
@@ -129,7 +130,7 @@ class DateFormat:
 
     def write(self, moment: datetime) -> str:
         """A time as text. One with a zone is written in this zone; %z of a naive one is +0000."""
-        return _DIRECTIVE.sub(lambda found: _written(found[1], moment), self.text)
+        return _DIRECTIVE.sub(lambda directive: _written(directive[1], moment), self.text)
 
     def in_zone(self, zone: tzinfo | None) -> Callable[[datetime], str]:
         """A function that writes times in UTC in a zone; with None, times as they are."""
