@@ -125,6 +125,11 @@ class Network(nn.Module, ABC):
         return self.flat(self.decoders.names)
 
     @property
+    def shared(self) -> slice:
+        """The places in z of the part that all units share, which embeddings and probes read. Default: all of them."""
+        return slice(0, self.latent_dim)
+
+    @property
     def conditions(self) -> tuple[str, ...]:
         """The modalities that `decode` reads from the batch besides z. Default: none."""
         return ()
