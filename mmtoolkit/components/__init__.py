@@ -10,10 +10,11 @@ from mmtoolkit.components.form import Classes, Form, Grid, Numbers, Series, Toke
 from mmtoolkit.components.known_numbers import Entries, split_entries
 from mmtoolkit.components.likelihood import Feedback, Likelihood, Writer
 from mmtoolkit.components.modality import Modality, Parsed
-from mmtoolkit.components.model import Model
+from mmtoolkit.components.model import ManyDraws, Model
 from mmtoolkit.components.network import Network
 from mmtoolkit.components.number_codec import NumberCodec
 from mmtoolkit.components.numbers import NumberModality
+from mmtoolkit.components.pairs import Pairs, plan_pairs
 from mmtoolkit.components.part import Part
 from mmtoolkit.components.parted import Parted
 from mmtoolkit.components.picture import Picture
@@ -23,6 +24,8 @@ from mmtoolkit.components.records import Records
 from mmtoolkit.components.source import Columns, Source, Table
 from mmtoolkit.components.supervision import Supervision
 from mmtoolkit.components.symbols import lengths, stopped
+from mmtoolkit.components.terms import Divergence, Step, Terms
+from mmtoolkit.components.terms_network import Gradient, TermsNetwork
 from mmtoolkit.components.unit import JointDistribution, Unit
 from mmtoolkit.components.watcher import BasicListener, Listener, RunEnd, RunSchema, TrainingStart, Watcher
 from mmtoolkit.tables.cells import Cells
@@ -52,21 +55,25 @@ __all__ = [
     "Component",
     "Conditioned",
     "DataPath",
+    "Divergence",
     "Entries",
     "Evaluator",
     "Faults",
     "Feedback",
     "Form",
+    "Gradient",
     "Grid",
     "JointDistribution",
     "Likelihood",
     "Listener",
+    "ManyDraws",
     "Modality",
     "Model",
     "Network",
     "NumberCodec",
     "NumberModality",
     "Numbers",
+    "Pairs",
     "Parsed",
     "Part",
     "Parted",
@@ -80,8 +87,11 @@ __all__ = [
     "Scores",
     "Series",
     "Source",
+    "Step",
     "Supervision",
     "Table",
+    "Terms",
+    "TermsNetwork",
     "Tokens",
     "TrainingStart",
     "Unit",
@@ -89,6 +99,7 @@ __all__ = [
     "Writer",
     "WrittenDecoder",
     "lengths",
+    "plan_pairs",
     "split_entries",
     "stopped",
 ]

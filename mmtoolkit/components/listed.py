@@ -5,16 +5,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from mmtoolkit.components import Network
+from mmtoolkit.components.terms_network import TermsNetwork
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian, Posterior
 from mmtoolkit.core.subsets import largest_supported
 
 
-class ListedNetwork(Network):
+class ListedNetwork(TermsNetwork):
     """Networks with one inference network for each set of units in a list, `subsets`.
 
     A row that lacks some of the given uses the largest supported set that it has.
@@ -49,7 +48,3 @@ class ListedNetwork(Network):
             mean = mean.to(q.mean.dtype).index_copy(0, places, q.mean)
             logvar = logvar.to(q.mean.dtype).index_copy(0, places, q.logvar)
         return Gaussian(mean, logvar)
-
-    def blank(self, batch: Batch, *shape: int) -> Tensor:
-        """Zeros of this shape, with the weights' type, on the batch's device."""
-        return torch.zeros(shape, dtype=next(self.parameters()).dtype, device=batch.device)

@@ -11,20 +11,17 @@ from torch.distributions import Distribution
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.components.by_name import ByName
-from mmtoolkit.components.known_numbers import packed_entries
-from mmtoolkit.components.modality import members_of
 from mmtoolkit.components.prior import Prior
-from mmtoolkit.components.unit import JointDistribution, Unit
+from mmtoolkit.components.unit import Unit
+from mmtoolkit.components.unit_network import UnitNetwork
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.normalisation import guard_normalisation
 from mmtoolkit.core.posterior import Gaussian, Posterior
 from mmtoolkit.core.prior import OrPrior, PriorModule, StandardNormal
 from mmtoolkit.core.subsets import informed, supports
 
-_DRAWS = 20  # of z, for a prediction of a record's column
 
-
-class Network(nn.Module, ABC):
+class Network(UnitNetwork, ABC):
     """The base class of a model's networks over modalities in schema order.
 
     What one expert infers z from is a **unit**: a modality, or a record, whose columns are modalities. A model joins
@@ -54,13 +51,7 @@ class Network(nn.Module, ABC):
         decoders: Mapping[str, nn.Module] | None = None,
         prior: Prior | None = None,
     ) -> None:
-        super().__init__()
-        self.units = dict(units)
-        self.modalities = members_of(units)
-        self.members = {unit: tuple(of.members(unit)) for unit, of in units.items()}
-        self._unit_of = {name: unit for unit, names in self.members.items() for name in names}
-        places = {name: m for m, name in enumerate(self.modalities)}
-        self._columns = [[places[name] for name in names] for names in self.members.values()]
+        super().__init__(units)
         self.latent_dim = latent_dim
         if encoders is None:
             encoders = {name: unit.encoder(2 * latent_dim) for name, unit in units.items()}
@@ -176,54 +167,7 @@ class Network(nn.Module, ABC):
         """
         return self._informed(present, given)
 
-    # Units and their modalities.
-
-    def flat(self, names: Collection[str]) -> tuple[str, ...]:
-        """The modalities of these units, in schema order; a name may also be that of a modality itself.
-
-        A name that is neither stands last, as it is.
-        """
-        strangers = [name for name in names if name not in self.modalities and name not in self.units]
-        members = (name for name, unit in self._unit_of.items() if name in names or unit in names)
-        return (*members, *strangers)
-
-    def touched(self, names: Collection[str]) -> frozenset[str]:
-        """The units that have any of these modalities."""
-        return frozenset(unit for name, unit in self._unit_of.items() if name in names or unit in names)
-
-    def there(self, batch: Batch | Tensor) -> Tensor:
-        """Which rows have something of which unit, of a batch or presence (B, M) bool: (B, U) bool, on the host."""
-        present = batch if isinstance(batch, Tensor) else batch.present
-        if len(self.units) == len(self.modalities):
-            return present
-        return torch.stack([present[:, columns].any(1) for columns in self._columns], dim=1)
-
-    def rows(self, unit: str, batch: Batch) -> Tensor:
-        """The rows that have something of a unit: (N,) int64, ascending, on the host."""
-        if self._is_modality(unit):
-            return batch.rows(unit)
-        return batch.block(self.members[unit]).known.any(1).nonzero().squeeze(1)
-
-    def value(self, unit: str, batch: Batch) -> Tensor:
-        """What the networks of a unit read, for the rows that have something of it: (N, *event)."""
-        if self._is_modality(unit):
-            return batch.value(unit)
-        block = batch.block(self.members[unit])
-        known = sent(block.known, block.values.device)
-        value = packed_entries(block.values, known, single=False)
-        rows = self.rows(unit, batch)
-        return value if len(rows) == batch.size else value.index_select(0, sent(rows, value.device))
-
-    def _is_modality(self, unit: str) -> bool:
-        return self.members[unit] == (unit,)
-
-    def pooled_draws(self, unit: str) -> int:
-        """How many draws of z a prediction of a unit averages, where nobody says how many; 1 for q's point alone.
-
-        The columns of a record average some, since a mean or a probability over draws errs less; an average of pictures
-        would be a blur.
-        """
-        return 1 if self._is_modality(unit) else _DRAWS
+    # These follow from the methods above.
 
     def supports(self, given: Collection[str]) -> bool:
         """Whether z can be inferred from these modalities: of each unit that they touch, any part will do."""
@@ -234,8 +178,6 @@ class Network(nn.Module, ABC):
         names = set(self.flat(given))
         asked = torch.tensor([name in names for name in self.modalities])
         return informed(self.there(present & asked), tuple(self.units), self.touched(given), self.subsets())
-
-    # These follow from the methods above.
 
     def infer(self, batch: Batch, given: Collection[str]) -> Posterior:
         """q(z | given) for each row: (B, D).
@@ -265,11 +207,6 @@ class Network(nn.Module, ABC):
         """q(z | the given modalities that each row has): (B, D)."""
         return self.posterior(self.limited(batch, given), self.touched(given))
 
-    def limited(self, batch: Batch, given: Collection[str]) -> Batch:
-        """The batch, with no columns of the records that are touched but those that are given."""
-        hidden = {name for unit in self.touched(given) for name in self.members[unit]}.difference(given)
-        return batch.only(set(self.modalities) - hidden) if hidden else batch
-
     def infer_all(self, batch: Batch) -> Posterior:
         """q(z | all that a row has and the model supports) for each row: (B, D)."""
         return self.infer(batch, self.inputs)
@@ -288,19 +225,6 @@ class Network(nn.Module, ABC):
             if names := [name for name in self.members[unit] if name in targets or unit in targets]:
                 decoded |= self.columns(unit, self.unit_distribution(unit, z, batch), names)
         return decoded
-
-    def columns(self, unit: str, p: Distribution, names: Sequence[str]) -> dict[str, Distribution]:
-        """The distribution of each of these modalities, from that of their unit."""
-        return {name: p.column(name) for name in names} if isinstance(p, JointDistribution) else {unit: p}
-
-    def unit_log_probs(self, p: Distribution, value: Tensor) -> Tensor:
-        """Log p of each modality of a unit, 0 where it is unknown, for values as `value` gives them: (N, members)."""
-        return p.log_probs(value) if isinstance(p, JointDistribution) else p.log_prob(value).unsqueeze(1)
-
-    def weighted(self, unit: str, log_probs: Tensor) -> Tensor:
-        """The sum of the log-probabilities (members,) of a unit, each times the weight λ of its modality."""
-        weights = log_probs.new_tensor([self.modalities[name].weight for name in self.members[unit]])
-        return (weights * log_probs).sum()
 
     def log_prob(
         self, z: Tensor, batch: Batch, targets: Collection[str], visible: Batch | None = None
@@ -368,24 +292,44 @@ class Network(nn.Module, ABC):
         mean, logvar = self.encoders.of(unit)(self.value(unit, batch)).chunk(2, dim=-1)
         return Gaussian(mean, logvar)
 
+    def packed_experts(self, batch: Batch) -> tuple[Gaussian, Tensor]:
+        """The experts of just the (unit, row) pairs that are there, each unit encoded once.
+
+        Returns:
+            The n experts (n, D), unit after unit in schema order; and their places among all (unit, row) pairs,
+            (n,) int64, ascending, on the host.
+        """
+        experts = [expert for unit in self.encoders.names if (expert := self.expert(unit, batch)) is not None]
+        there = self.there(batch)[:, [place for place, unit in enumerate(self.units) if unit in self.encoders.names]]
+        if not experts:
+            blank = next(self.parameters()).new_zeros(0, self.latent_dim).to(batch.device)
+            experts = [Gaussian(blank, blank)]
+        return Gaussian.joined(experts), there.T.flatten().nonzero().squeeze(1)
+
     def experts(self, batch: Batch) -> Gaussian:
         """The experts of all units that have an encoder, for all rows: (U, B, D), in schema order.
 
         If a row has nothing of the unit, its expert is N(0, I). `there(batch)` shows which rows do.
         """
-        blank = next(self.parameters()).new_zeros(batch.size, self.latent_dim)
-        means, logvars = [], []
-        for unit in self.encoders.names:
-            mean = logvar = blank
-            if (expert := self.expert(unit, batch)) is not None:
-                rows = sent(self.rows(unit, batch), batch.device)
-                mean, logvar = (blank.to(x.dtype).index_copy(0, rows, x) for x in (expert.mean, expert.logvar))
-            means.append(mean)
-            logvars.append(logvar)
-        return Gaussian(torch.stack(means), torch.stack(logvars))
+        return self.spread(*self.packed_experts(batch), batch.size)
 
-    def check_names(self, names: Collection[str]) -> None:
-        """Raise a `UserError` if a name is neither a modality nor a record of this model."""
-        for name in names:
-            if name not in self.modalities and name not in self.units:
-                raise UserError(f"there is no modality {name!r} here; the modalities: {', '.join(self.modalities)}")
+    def spread(self, experts: Gaussian, slots: Tensor, rows: int) -> Gaussian:
+        """Experts (n, D) at their places among all (unit, row) pairs: (U, B, D); N(0, I) stands elsewhere.
+
+        Args:
+            experts: as `packed_experts` gives them.
+            slots: their places, (n,).
+            rows: B.
+        """
+        size = experts.mean.shape[-1]
+        shape = (len(self.encoders.names), rows, size)
+        if len(slots) == shape[0] * rows:
+            return Gaussian(experts.mean.view(shape), experts.logvar.view(shape))
+        blank = experts.mean.new_zeros(shape).flatten(0, 1)
+        slots = sent(slots, blank.device)
+        mean, logvar = (blank.index_copy(0, slots, x).view(shape) for x in (experts.mean, experts.logvar))
+        return Gaussian(mean, logvar)
+
+    def blank(self, batch: Batch, *shape: int) -> Tensor:
+        """Zeros of this shape, with the weights' type, on the batch's device."""
+        return torch.zeros(shape, dtype=next(self.parameters()).dtype, device=batch.device)

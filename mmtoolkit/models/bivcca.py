@@ -10,14 +10,14 @@ from pydantic import Field
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Model, Network, Part, Prior, Unit
+from mmtoolkit.components import Gradient, ManyDraws, Network, Part, Prior, Step, Terms, Unit, plan_pairs
 from mmtoolkit.components.listed import ListedNetwork
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian
 from mmtoolkit.priors import NormalPrior
 
 
-class BiVCCA(Model):
+class BiVCCA(ManyDraws):
     """BiVCCA: two modalities x and y, each with its own posterior, but no joint posterior.
 
     Training maximises
@@ -43,14 +43,22 @@ class BiVCCA(Model):
         """Encoders and decoders of two modalities."""
         if len(modalities) != 2:
             raise UserError(f"model: bivcca joins exactly two modalities, and there are {len(modalities)}; use mvae")
-        return BiVCCANetwork(modalities, self.latent_dim, self.mu, self.prior)
+        return BiVCCANetwork(modalities, self.latent_dim, self.mu, self.prior, self.draws, self.gradient)
 
 
 class BiVCCANetwork(ListedNetwork):
     """The networks of a BiVCCA."""
 
-    def __init__(self, modalities: Mapping[str, Unit], latent_dim: int, mu: float, prior: Prior) -> None:
-        super().__init__(modalities, latent_dim, prior=prior)
+    def __init__(
+        self,
+        modalities: Mapping[str, Unit],
+        latent_dim: int,
+        mu: float,
+        prior: Prior,
+        draws: int = 1,
+        gradient: Gradient = "standard",
+    ) -> None:
+        super().__init__(modalities, latent_dim, prior=prior, draws=draws, gradient=gradient)
         self.mu = mu
 
     def subsets(self) -> list[frozenset[str]]:
@@ -70,52 +78,36 @@ class BiVCCANetwork(ListedNetwork):
 
     def bound(self, batch: Batch, noise: Tensor, visible: Batch | None = None) -> Tensor:
         """The mixture of the two bounds of each row, λ = β = 1, both with the same noise (B, D): (B,), nats."""
-        kl, log_probs = self._mixture(batch, visible or batch, noise.expand(2, *noise.shape))
-        return sum(log_probs.values(), start=-kl)
-
-    def forward(
-        self,
-        batch: Batch,
-        beta: float = 1.0,
-        subsets: Tensor | None = None,
-        noise: Tensor | None = None,
-        visible: Batch | None = None,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The negative mixture of bounds; noise (2, B, D), for q(z | x) and q(z | y), no subsets are drawn."""
-        if noise is None:
-            noise = torch.randn(2, batch.size, self.latent_dim, device=batch.device)
-        kl, log_probs = self._mixture(batch, visible or batch, noise)
-        count = max(int(batch.present.any(1).sum()), 1)
-        loss = beta * kl.sum() / count
-        parts = {}
-        for name, log_prob in log_probs.items():
-            loss = loss - self.modalities[name].weight * log_prob.sum() / count
-            parts[f"log p({name})"] = log_prob.detach().sum() / count
-        return loss, {**parts, "KL": kl.detach().sum() / count}
-
-    def _mixture(self, batch: Batch, visible: Batch, noise: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The KL divergence and log p of each modality, a row (B,), each averaged over the posteriors a row has."""
-        present = self.there(visible)
-        weights = present * torch.tensor([self.mu, 1 - self.mu], dtype=torch.float64)
-        weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-300)  # a row with one has that one's alone
-        kl = self.blank(batch, batch.size)
-        log_probs = dict.fromkeys(self.modalities, kl)
+        seen = batch if visible is None else visible
+        total = torch.zeros_like(noise[:, 0])
         for i, name in enumerate(self.units):
-            if not len(rows := self.rows(name, visible)):
+            if not len(rows := self.rows(name, seen)):
                 continue
             own = batch.take(rows)
-            q = self.posterior(own if visible is batch else visible.take(rows), frozenset([name]))
+            q = self.posterior(own if seen is batch else seen.take(rows), frozenset([name]))
             places = sent(rows, batch.device)
-            weight = sent(weights[rows, i].to(q.mean.dtype), batch.device)
-            own_noise = noise[i].index_select(0, places)
-            kl = _added(kl, places, weight * self.prior.kl(q, own_noise))
-            z = q.rsample(own_noise)
-            for target, log_prob in self.log_prob(z, own, self.targets).items():
-                log_probs[target] = _added(log_probs[target], places, weight * log_prob)
-        return kl, log_probs
+            own_noise = noise.index_select(0, places)
+            log_probs = self.log_prob(q.rsample(own_noise), own, self.targets)
+            bound = sum(log_probs.values(), start=-self.prior.kl(q, own_noise))
+            weight = self._weights(self.there(seen))[i].index_select(0, rows)
+            total = total.to(bound.dtype).index_add(0, places, sent(weight, batch.device).to(bound.dtype) * bound)
+        return total
 
+    def noise_terms(self, subsets: int) -> int:
+        """Two, for q(z | x) and q(z | y)."""
+        return 2
 
-def _added(total: Tensor, places: Tensor, part: Tensor) -> Tensor:
-    """Numbers added at some places, in the finer of the two number formats."""
-    dtype = torch.promote_types(total.dtype, part.dtype)
-    return total.to(dtype).index_add(0, places, part.to(dtype))
+    def terms(self, step: Step) -> Terms:
+        """q(z | x) of the rows that show x, and q(z | y) of those that show y; each reconstructs both."""
+        drawn = step.seen.T
+        pairs = step.plan(
+            lambda: plan_pairs(torch.ones(2, *step.present.shape).bool(), step.present, step.batch.device, drawn)
+        )
+        weights = sent(self._weights(step.seen)[drawn], step.batch.device)
+        q = step.packed[0]
+        return Terms(q, pairs, weights.to(q.mean.dtype))
+
+    def _weights(self, seen: Tensor) -> Tensor:
+        """The weights of the two posteriors of each row; a row that shows one has that alone: (2, B) float64."""
+        weights = seen.T * torch.tensor([[self.mu], [1 - self.mu]], dtype=torch.float64)
+        return weights / weights.sum(0).clamp(min=1e-300)

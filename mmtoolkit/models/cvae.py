@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Model, Network, Part, Prior, Unit
+from mmtoolkit.components import Gradient, ManyDraws, Network, Part, Prior, Step, Terms, Unit
 from mmtoolkit.components.listed import ListedNetwork
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian
@@ -20,7 +20,7 @@ from mmtoolkit.models.names import known
 from mmtoolkit.priors import NormalPrior
 
 
-class CVAE(Model):
+class CVAE(ManyDraws):
     """The conditional variational autoencoder p(x | y): one modality x given others y, which it does not model.
 
     Training maximises E_q(z | x, y)[λ log p(x | z, y)] - β KL(q(z | x, y) || p(z)) over the rows that have x and all of
@@ -49,14 +49,21 @@ class CVAE(Model):
         given = tuple(name for name in modalities if name != target and (self.given is None or name in chosen))
         if not given:
             raise UserError("model: cvae needs a modality to be given beside the target; add one, or use vae")
-        return CVAENetwork(modalities, self.latent_dim, target, given, self.prior)
+        return CVAENetwork(modalities, self.latent_dim, target, given, self.prior, self.draws, self.gradient)
 
 
 class CVAENetwork(ListedNetwork):
     """The networks of p(target | given)."""
 
     def __init__(
-        self, modalities: Mapping[str, Unit], latent_dim: int, target: str, given: tuple[str, ...], prior: Prior
+        self,
+        modalities: Mapping[str, Unit],
+        latent_dim: int,
+        target: str,
+        given: tuple[str, ...],
+        prior: Prior,
+        draws: int = 1,
+        gradient: Gradient = "standard",
     ) -> None:
         x = modalities[target]
         extra = sum(modalities[name].condition_size for name in given)
@@ -68,7 +75,7 @@ class CVAENetwork(ListedNetwork):
                 f"model.target: the encoder of {target} ({x.kind}) takes no condition, which cvae needs; its plugin's "
                 "encoder(width, extra) must give a module of (x, c) where extra > 0"
             ) from None
-        super().__init__(modalities, latent_dim, {target: encoder}, {target: decoder}, prior)
+        super().__init__(modalities, latent_dim, {target: encoder}, {target: decoder}, prior, draws, gradient)
         self.target, self.given = target, given
 
     def subsets(self) -> list[frozenset[str]]:
@@ -119,28 +126,7 @@ class CVAENetwork(ListedNetwork):
         p: Distribution = self.decoders.of(unit)(torch.cat([z, condition], dim=1))
         return p
 
-    def forward(
-        self,
-        batch: Batch,
-        beta: float = 1.0,
-        subsets: Tensor | None = None,
-        noise: Tensor | None = None,
-        visible: Batch | None = None,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The negative bound of log p(x | y), of rows that have both; noise (1, B, D), no subsets are drawn."""
-        if noise is None:
-            noise = torch.randn(1, batch.size, self.latent_dim, device=batch.device)
-        rows = self.usable(batch.present).nonzero().squeeze(1)
-        if not len(rows):
-            zero = self.blank(batch)
-            return zero, {**{f"log p({name})": zero for name in self.targets}, "KL": zero}
-        whole, seen = (x if len(rows) == batch.size else x.take(rows) for x in (batch, visible or batch))
-        q = self.posterior(seen, frozenset((self.target, *self.given)))
-        noise = noise[0].index_select(0, sent(rows, batch.device))
-        z = q.rsample(noise)
-        p = self.unit_distribution(self.target, z, seen)
-        log_probs = self.unit_log_probs(p, self.value(self.target, whole)).mean(0)
-        kl = self.prior.kl(q, noise).mean()
-        loss = beta * kl - self.weighted(self.target, log_probs)
-        parts = zip(self.targets, log_probs.detach().unbind(), strict=True)
-        return loss, {**{f"log p({name})": part for name, part in parts}, "KL": kl.detach()}
+    def terms(self, step: Step) -> Terms:
+        """One, of q(z | x, y), which reconstructs x."""
+        q = self.posterior(step.visible, frozenset((self.target, *self.given)))
+        return Terms(q, step.once([self.target]))

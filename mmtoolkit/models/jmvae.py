@@ -10,9 +10,9 @@ from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Model, Network, Part, Prior, Unit
+from mmtoolkit.components import Divergence, Gradient, ManyDraws, Network, Part, Prior, Step, Terms, Unit
 from mmtoolkit.components.listed import ListedNetwork
-from mmtoolkit.core.batch import Batch, sent
+from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import Gaussian
 from mmtoolkit.models.names import known
 from mmtoolkit.priors import NormalPrior
@@ -20,7 +20,7 @@ from mmtoolkit.priors import NormalPrior
 _HIDDEN = 512
 
 
-class JMVAE(Model):
+class JMVAE(ManyDraws):
     """The JMVAE: a joint inference network, and one for each modality, which training pulls towards it.
 
     Training maximises, over the rows that have all modalities,
@@ -62,7 +62,9 @@ class JMVAE(Model):
                     "and be listed once; correct or remove it"
                 )
             listed.append(subset)
-        return JMVAENetwork(modalities, self.latent_dim, self.alpha, self.width, listed, self.prior)
+        return JMVAENetwork(
+            modalities, self.latent_dim, self.alpha, self.width, listed, self.prior, self.draws, self.gradient
+        )
 
 
 class JointEncoder(nn.Module):
@@ -104,8 +106,10 @@ class JMVAENetwork(ListedNetwork):
         width: int,
         listed: list[frozenset[str]],
         prior: Prior,
+        draws: int = 1,
+        gradient: Gradient = "standard",
     ) -> None:
-        super().__init__(modalities, latent_dim, prior=prior)
+        super().__init__(modalities, latent_dim, prior=prior, draws=draws, gradient=gradient)
         self.alpha = alpha
         self.sets = [frozenset(modalities), *listed]
         self.joint = nn.ModuleList(
@@ -134,43 +138,18 @@ class JMVAENetwork(ListedNetwork):
         assert q is not None  # all rows have it
         return q
 
-    def forward(
-        self,
-        batch: Batch,
-        beta: float = 1.0,
-        subsets: Tensor | None = None,
-        noise: Tensor | None = None,
-        visible: Batch | None = None,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of the rows that have something of every unit; noise (1, B, D), no subsets are drawn.
+    def divergences(self) -> tuple[str, ...]:
+        """`KL`, and that to the network of each subset, `KL(joint, NAME)` or `KL(joint; [NAMES])`."""
+        return ("KL", *(self._part(subset) for subset in self.subsets()[1:]))
 
-        Returns:
-            The loss, and its parts: `log p(NAME)`, `KL`, and the divergence to the network of each subset,
-            `KL(joint, NAME)` or `KL(joint; [NAMES])`.
-        """
-        if noise is None:
-            noise = torch.randn(1, batch.size, self.latent_dim, device=batch.device)
+    def terms(self, step: Step) -> Terms:
+        """One, of the joint network, which all other networks should agree with."""
         everything, *rest = self.subsets()
-        named = {s: _part([name for name in self.units if name in s]) for s in rest}
-        rows = self.usable(batch.present).nonzero().squeeze(1)
-        if not len(rows):
-            names = [*(f"log p({name})" for name in self.modalities), "KL", *named.values()]
-            return self.blank(batch), dict.fromkeys(names, self.blank(batch))
-        whole, seen = (x if len(rows) == batch.size else x.take(rows) for x in (batch, visible or batch))
-        q = self.posterior(seen, everything)
-        noise = noise[0].index_select(0, sent(rows, batch.device))
-        z = q.rsample(noise)
-        kl = self.prior.kl(q, noise).mean()
-        loss = beta * kl
-        parts: dict[str, Tensor] = {}
-        for unit, decoder in zip(self.units, self.decoders, strict=True):
-            log_probs = self.unit_log_probs(decoder(z), self.value(unit, whole)).mean(0)
-            loss = loss - self.weighted(unit, log_probs)
-            named_parts = zip(self.members[unit], log_probs.detach().unbind(), strict=True)
-            parts |= {f"log p({name})": part for name, part in named_parts}
-        parts["KL"] = kl.detach()
-        for subset, part in named.items():
-            apart = q.kl_to(self.posterior(seen, subset)).mean()
-            loss = loss + self.alpha * apart
-            parts[part] = apart.detach()
-        return loss, parts
+        apart = [
+            Divergence(self._part(subset), self.posterior(step.visible, subset), self.alpha, annealed=False)
+            for subset in rest
+        ]
+        return Terms(self.posterior(step.visible, everything), step.once(), divergences=[Divergence(), *apart])
+
+    def _part(self, subset: frozenset[str]) -> str:
+        return _part([name for name in self.units if name in subset])

@@ -8,11 +8,10 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 import torch
 from pydantic import ConfigDict, Field, ValidationInfo, model_validator
 from torch import Tensor
-from torch.nn import functional as F
 
 from mmtoolkit.base.described import Described
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Model, Network, Part, Prior, Unit
+from mmtoolkit.components import Gradient, ManyDraws, Pairs, Part, Prior, Step, Terms, TermsNetwork, Unit, plan_pairs
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian, product_alone, product_of_experts, product_with_prior
 from mmtoolkit.core.prior import StandardNormal
@@ -32,7 +31,7 @@ class SubsetOptions(Described):
     draws the size first, as its authors' code does."""
 
 
-class MVAE(Model):
+class MVAE(ManyDraws):
     """The MVAE: one Gaussian expert for each modality, joined by a product of experts with the prior.
 
     Training maximises the sum, over distinct subsets Y of the modalities that a row has (all of them, each alone, and
@@ -79,67 +78,44 @@ class MVAE(Model):
                 f"model.subsets.k: is {self.subsets.k}, but {len(modalities)} modalities have no subset between one "
                 "and all of them; set it to 0"
             )
-        return MVAENetwork(modalities, self.latent_dim, self.subsets, self.prior)
+        return MVAENetwork(modalities, self.latent_dim, self.subsets, self.prior, self.draws, self.gradient)
 
 
 class _Plan(NamedTuple):
-    """The (term, row) pairs of a step and where their parts stand: a function of presence and subsets alone.
+    """What a step does: a function of presence and subsets alone.
 
-    Of M units, B rows and S = 1 + k products, all and the cuts. Pairs are those of the products that see anything
-    first, then those of each unit alone. A term that sees nothing of its units is left out.
+    Of U units, B rows and S = 1 + k products, all and the cuts. The terms are those of the products, then those of
+    each unit alone. A term that sees nothing of its units is left out.
     """
 
-    scored: int  # rows that show anything
-    members: Tensor  # (S, M, B) bool, who enters each product
-    slots: Tensor  # the visible (unit, row) pairs in (M B), ascending
-    kept: Tensor  # the products' pairs in (S B)
-    alone: Tensor  # the pairs of one alone, among the slots
-    noise: Tensor  # every pair in (terms B)
-    targets: Tensor  # the pairs whose term reconstructs a unit, those of each unit in turn
-    counts: list[int]  # how many there are of each unit
-    places: Tensor  # where the row of each target stands among those that have the unit
+    pairs: Pairs
+    members: Tensor  # (S, U, B) bool, who enters each product
+    products: Tensor  # the pairs of products in (S B)
+    alone: Tensor  # the pairs of one alone, among the packed experts
 
 
 def _plan(present: Tensor, visible: Tensor, subsets: Tensor, device: torch.device) -> _Plan:
-    """Plan on the host, from what rows have and show, (B, M) each, and subsets (k, M); indices lie on the device."""
-    size, m = present.shape
+    """Plan on the host, from what rows have and show, (B, U) each, and subsets (k, U); indices lie on the device."""
+    size, units = present.shape
     terms = distinct_terms(present, subsets)
-    scored = torch.cat([present.unsqueeze(0), terms.cuts])  # (S, B, M)
+    scored = torch.cat([present.unsqueeze(0), terms.cuts])  # (S, B, U)
     members = scored & visible
-    kept = members.any(2).flatten().nonzero().squeeze(1)
-    pairs = scored.flatten(0, 1)[kept]
+    drawn = members.any(2)
+    alone = (terms.alone & visible).T  # (U, B)
+    each = torch.eye(units, dtype=torch.bool).unsqueeze(1).expand(units, size, units)
+    noise = [0, *range(1 + units, units + len(scored)), *range(1, 1 + units)]
+    pairs = plan_pairs(torch.cat([scored, each]), present, device, torch.cat([drawn, alone]), noise)
     slots = visible.T.flatten().nonzero().squeeze(1)
-    alone = terms.alone.T.flatten()[slots].nonzero().squeeze(1)
-    rows = torch.cat([kept, slots[alone]]) % size
-    noise = torch.cat([torch.where(kept < size, kept, kept + m * size), size + slots[alone]])
-    # Each pair of one alone reconstructs the modality of its slot.
-    owners = slots.index_select(0, alone).div(size, rounding_mode="floor")
-    reconstructs = torch.cat([pairs, F.one_hot(owners, m).bool()]).T  # (M, pairs)
-    owners, targets = reconstructs.nonzero().unbind(1)
-    ranks = (present.cumsum(0) - 1).flatten()  # of (B M)
-    places = ranks.index_select(0, rows.index_select(0, targets) * m + owners)
     return _Plan(
-        scored=int(visible.any(1).sum()),
+        pairs=pairs,
         members=sent(members.permute(0, 2, 1), device),
-        slots=sent(slots, device),
-        kept=sent(kept, device),
-        alone=sent(alone, device),
-        noise=sent(noise, device),
-        targets=sent(targets, device),
-        counts=reconstructs.sum(1).tolist(),
-        places=sent(places, device),
+        products=sent(drawn.flatten().nonzero().squeeze(1), device),
+        alone=sent(alone.flatten()[slots].nonzero().squeeze(1), device),
     )
 
 
-class MVAENetwork(Network):
-    """The networks of an MVAE.
-
-    Each unit is encoded once a step, all products are taken at once, and each decoder runs once over just the
-    (subset, row) pairs whose subset holds its unit.
-    """
-
-    weights: Tensor
-    """λ of each modality, (M,) float64."""
+class MVAENetwork(TermsNetwork):
+    """The networks of an MVAE."""
 
     def __init__(
         self,
@@ -147,13 +123,12 @@ class MVAENetwork(Network):
         latent_dim: int,
         subsets: SubsetOptions,
         prior: Prior | None = None,
+        draws: int = 1,
+        gradient: Gradient = "standard",
     ) -> None:
-        super().__init__(modalities, latent_dim, prior=prior)
+        super().__init__(modalities, latent_dim, prior=prior, draws=draws, gradient=gradient)
         self._prior_expert = isinstance(self.prior, StandardNormal)
-        weights = torch.tensor([modality.weight for modality in self.modalities.values()], dtype=torch.float64)
-        self.register_buffer("weights", weights, persistent=False)
         self.subset_options = subsets
-        self._last_plan: tuple[object, _Plan] | None = None
 
     def subsets(self) -> None:
         """Any subset."""
@@ -162,106 +137,28 @@ class MVAENetwork(Network):
     def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
         """The product of the experts of the given units that a row has, and of a normal prior: (B, D)."""
         visible = batch.only(self.flat(given))
-        there = self.there(visible).T
-        present = sent(there.unsqueeze(0), batch.device)  # (1, M, B)
-        slots = there.flatten().nonzero().squeeze(1)
-        experts = self._stacked(self._experts(visible), sent(slots, batch.device), batch.size)
-        joint = product_of_experts(experts, present, self._prior_expert)
+        members = sent(self.there(visible).T.unsqueeze(0), batch.device)  # (1, U, B)
+        joint = product_of_experts(self.experts(visible), members, self._prior_expert)
         return Gaussian(joint.mean[0], joint.logvar[0])
 
-    def forward(
-        self,
-        batch: Batch,
-        beta: float = 1.0,
-        subsets: Tensor | None = None,
-        noise: Tensor | None = None,
-        visible: Batch | None = None,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of Wu & Goodman 2018, section 2.4, for rows that lack any modalities.
+    def noise_terms(self, subsets: int) -> int:
+        """One for all units, one for each alone in schema order, and one for each subset.
 
-        Args:
-            batch: B rows of M units.
-            beta: the weight β of the KL divergence.
-            subsets: (k, M) bool; by default the model draws them.
-            noise: (1 + M + k, B, D), for all units, each alone in schema order, then the subsets; by default the
-                model draws it. A cut that repeats a subset of its row uses the noise of the first.
-            visible: the same rows with what z is inferred from. By default `batch`.
-
-        Returns:
-            The loss in nats, and its parts: `log p(NAME)` for each modality and `KL`, unweighted, each summed over
-            the terms of a row and averaged over the rows that have anything.
+        A cut that repeats a subset of its row uses the noise of the first.
         """
-        m, size = len(self.units), batch.size
-        visible = batch if visible is None else visible
-        if subsets is None:
-            subsets = draw_subsets(m, self.subset_options.k, sampling=self.subset_options.sampling)
-        if noise is None:
-            noise = torch.randn(1 + m + len(subsets), size, self.latent_dim, device=batch.device)
-        plan = self._planned(self.there(batch), self.there(visible), subsets, batch.device)
-        experts = self._experts(visible)
-        product = product_of_experts(self._stacked(experts, plan.slots, size), plan.members, self._prior_expert)
-        q = _selected(Gaussian(product.mean.flatten(0, 1), product.logvar.flatten(0, 1)), plan.kept)
+        return 1 + len(self.units) + subsets
+
+    def draw_subsets(self) -> Tensor:
+        """As `model.subsets` says: (k, U) bool."""
+        return draw_subsets(len(self.units), self.subset_options.k, sampling=self.subset_options.sampling)
+
+    def terms(self, step: Step) -> Terms:
+        """The terms of Wu & Goodman 2018, section 2.4, for rows that lack any units."""
+        plan = step.plan(lambda: _plan(step.present, step.seen, step.subsets, step.batch.device))
+        product = product_of_experts(step.experts, plan.members, self._prior_expert)
+        q = Gaussian(product.mean.flatten(0, 1), product.logvar.flatten(0, 1)).take(plan.products)
         if len(plan.alone):
-            alone = _selected(experts, plan.alone)
-            q = _joined(q, product_with_prior(alone) if self._prior_expert else product_alone(alone))
-        noise = noise.flatten(0, 1).index_select(0, plan.noise)
-        z = q.rsample(noise)
-
-        count = max(plan.scored, 1)
-        kl = self.prior.kl(q, noise).sum() / count
-        log_probs = self._log_probs(batch, plan, z) / count
-        loss = beta * kl - (self.weights.to(log_probs.dtype) * log_probs).sum()
-        names = [f"log p({name})" for name in self.modalities]
-        return loss, {**dict(zip(names, log_probs.detach().unbind(), strict=True)), "KL": kl.detach()}
-
-    def _log_probs(self, batch: Batch, plan: _Plan, z: Tensor) -> Tensor:
-        """Log p(x | z) of each modality, summed over the pairs whose term reconstructs it: (M,); 0 if there is none."""
-        # One selection for all modalities: its gradient is one sum, not a sum of M as large as z.
-        draws = z.index_select(0, plan.targets).split(plan.counts)
-        places = plan.places.split(plan.counts)
-        sums = []
-        for unit, drawn, place in zip(self.units, draws, places, strict=True):
-            if len(place):
-                value = self.value(unit, batch).index_select(0, place)
-                sums.append(self.unit_log_probs(self.decoders.of(unit)(drawn), value).sum(0))
-            else:
-                sums.append(z.new_zeros(len(self.members[unit])))
-        return torch.cat(sums)
-
-    def _planned(self, present: Tensor, visible: Tensor, subsets: Tensor, device: torch.device) -> _Plan:
-        """The plan of a step; the last one where nothing changed, as in every step on complete data."""
-        rows = (rows.numpy().tobytes() for rows in (present, visible))
-        key = (present.shape, *rows, subsets.cpu().numpy().tobytes(), device)
-        if self._last_plan is None or self._last_plan[0] != key:
-            self._last_plan = key, _plan(present, visible, subsets.cpu(), device)
-        return self._last_plan[1]
-
-    def _experts(self, batch: Batch) -> Gaussian:
-        """The experts of the present (unit, row) pairs, each unit encoded once: (n, D)."""
-        there = (unit for unit in self.units if len(self.rows(unit, batch)))
-        parameters = [self.encoders.of(unit)(self.value(unit, batch)) for unit in there]
-        if parameters:
-            mean, logvar = torch.cat(parameters).chunk(2, dim=-1)
-            return Gaussian(mean, logvar)
-        blank = next(self.parameters()).new_zeros(0, self.latent_dim).to(batch.device)
-        return Gaussian(blank, blank)
-
-    def _stacked(self, experts: Gaussian, slots: Tensor, size: int) -> Gaussian:
-        """The experts (n, D) at their slots among all (unit, row) pairs: (M, B, D); zeros stand elsewhere."""
-        shape = (len(self.units), size, self.latent_dim)
-        if len(slots) == shape[0] * size:
-            return Gaussian(experts.mean.view(shape), experts.logvar.view(shape))
-        blank = experts.mean.new_zeros(shape).flatten(0, 1)
-        mean, logvar = (blank.index_copy(0, slots, x).view(shape) for x in (experts.mean, experts.logvar))
-        return Gaussian(mean, logvar)
-
-
-def _joined(*parts: Gaussian) -> Gaussian:
-    return Gaussian(torch.cat([q.mean for q in parts]), torch.cat([q.logvar for q in parts]))
-
-
-def _selected(q: Gaussian, places: Tensor) -> Gaussian:
-    """The rows at the given places (n,), ascending."""
-    if len(places) == len(q.mean):
-        return q
-    return Gaussian(q.mean.index_select(0, places), q.logvar.index_select(0, places))
+            alone = step.packed[0].take(plan.alone)
+            alone = product_with_prior(alone) if self._prior_expert else product_alone(alone)
+            q = Gaussian.joined([q, alone])
+        return Terms(q, plan.pairs)

@@ -166,7 +166,7 @@ def watched(network):
         ("vae of c", {"encoder 0": [4], "decoder 0": [4]}),
         ("cvae of b given c", {"encoder 0": [3], "decoder 0": [3]}),
         # q(z | a) of the rows 0, 1, 2, of which 0 and 2 have b; q(z | b) of the rows 0, 2, 3.
-        ("bivcca", {"encoder 0": [3], "encoder 1": [3], "decoder 0": [3, 2], "decoder 1": [2, 3]}),
+        ("bivcca", {"encoder 0": [3], "encoder 1": [3], "decoder 0": [5], "decoder 1": [5]}),
         (
             "jmvae",
             {f"{kind} {place}": [2] for kind in ("encoder", "decoder", "joint 0") for place in range(3)},
