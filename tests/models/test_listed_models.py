@@ -134,7 +134,9 @@ def test_a_bivcca_without_its_second_modality_is_the_vae_of_the_first():
     present[:, 1] = False
     batch = batch_of(values, present)
     loss, parts = network(batch, 0.3, noise=noise)
-    expected, expected_parts = vae(batch, 0.3, noise=noise[:1])
+    third = case(MODELS["vae"])[1]["c"]
+    alone = batch_of({**values, "c": third}, torch.cat([present, torch.zeros(B, 1, dtype=torch.bool)], dim=1))
+    expected, expected_parts = vae(alone, 0.3, noise=noise[:1])
     assert_close(loss, expected)
     assert parts.pop("log p(b)") == 0
     assert_close(parts, expected_parts)
