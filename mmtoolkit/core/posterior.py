@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -55,15 +55,45 @@ class Posterior(Protocol):
         """The same q, whose parameters get no gradient."""
 
 
+class Independent(Posterior, Protocol):
+    """A `Posterior` with independent dimensions, a KL divergence in closed form, and rows that you can select.
+
+    Shapes: (..., D), with any leading dimensions. `Gaussian` and `Laplace` are the two families.
+    """
+
+    def take(self, places: Tensor) -> Self:
+        """The distributions at `places`: (*places.shape, D), counted over the flattened leading dimensions."""
+
+    def __getitem__(self, index: int | slice) -> Self:
+        """Those at an index, or a slice, of the first dimension; they share memory with these."""
+
+    def where(self, members: Tensor) -> Self:
+        """The same where `members` (...,) bool, and of location 0 and scale 1 elsewhere, whatever stands there."""
+
+    def detached(self) -> Self:
+        """The same distributions, whose parameters get no gradient."""
+
+
 def point_of(q: Posterior) -> Tensor:
     """The point of q: (B, D); the mean where the class of q is from a plugin for 0.1, which had no points."""
     point: Tensor = q.point if hasattr(q, "point") else q.mean
     return point
 
 
+def mean_over_draws(x: Tensor) -> Tensor:
+    """The mean over all but the last dimension: (..., B) to (B,)."""
+    return x if x.ndim == 1 else x.flatten(0, -2).mean(0)
+
+
 def at_least_float32(x: Tensor) -> Tensor:
     """Raise x from half precision to float32; float64 stays float64. Densities need this precision."""
     return x if x.dtype in _LEAST_LOGVAR else x.float()
+
+
+def rows_at(x: Tensor, places: Tensor) -> Tensor:
+    """The rows of x (..., D) at `places`, counted over the flattened leading dimensions: (*places.shape, D)."""
+    # Its gradient is one sum, quick on a GPU too; that of an index would sort.
+    return x.flatten(0, -2).index_select(0, places.flatten()).view(*places.shape, x.shape[-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +152,24 @@ class Gaussian:
         """The same distribution, whose mean and variance get no gradient."""
         return Gaussian(self.mean.detach(), self.logvar.detach())
 
+    def take(self, places: Tensor) -> Gaussian:
+        """The distributions at `places`: (*places.shape, D), counted over the flattened leading dimensions."""
+        return Gaussian(rows_at(self.mean, places), rows_at(self.logvar, places))
+
+    def __getitem__(self, index: int | slice) -> Gaussian:
+        """Those at an index, or a slice, of the first dimension; they share memory with these."""
+        return Gaussian(self.mean[index], self.logvar[index])
+
+    def where(self, members: Tensor) -> Gaussian:
+        """The same where `members` (...,) bool, and N(0, I) elsewhere, whatever stands there."""
+        members = members.unsqueeze(-1)
+        return Gaussian(torch.where(members, self.mean, 0.0), torch.where(members, self.logvar, 0.0))
+
+    @staticmethod
+    def joined(parts: Sequence[Gaussian]) -> Gaussian:
+        """Those of all parts, one after the other along the first dimension."""
+        return Gaussian(torch.cat([q.mean for q in parts]), torch.cat([q.logvar for q in parts]))
+
     def kl_to(self, other: Gaussian) -> Tensor:
         """KL(q || other) in closed form: (...,), nats. It bounds the other's precision as a product does."""
         logvar = other.logvar.clamp(min=_LEAST_LOGVAR[other.logvar.dtype])
@@ -148,27 +196,45 @@ def product_of_experts(experts: Gaussian, present: Tensor, prior: bool = True) -
     Returns:
         (S, B, D), in float32 or float64, even under autocast.
     """
-    mean, logvar = experts.mean, experts.logvar
-    # x - x is 0 for every finite x, else NaN: a third of the work of two calls of isfinite.
-    m, v = mean.detach(), logvar.detach()
-    finite = ((m - m) + (v - v)).sum(-1) == 0  # (M, B)
-    broken = (present & ~finite).any(1)  # (S, B)
-    enters = (present.any(0) & finite).unsqueeze(-1)  # (M, B, 1)
-    # Mask before exp: a mask after it would let the NaN of an absent expert reach the gradient.
-    least = _LEAST_LOGVAR[logvar.dtype]
-    logvar = torch.where(enters, logvar, 0.0).clamp(min=least, max=None if prior else -least)
-    precision = torch.where(enters, torch.exp(-logvar), 0.0)
-    natural = torch.cat([precision, precision * torch.where(enters, mean, 0.0)], dim=-1)  # (M, B, 2D)
-    if len(present) == 1:  # `enters` is already the mask of the only product
-        total = natural.sum(0, keepdim=True)
-    else:
-        mask = present.permute(2, 0, 1).to(natural.dtype)  # (B, S, M)
-        with torch.autocast(device_type=mean.device.type, enabled=False):  # it would round to half precision
-            total = torch.bmm(mask, natural.transpose(0, 1)).transpose(0, 1)  # (S, B, 2D)
+    experts, entering, broken = usable_experts(experts, present, above=prior)
+    enters = entering.any(0).unsqueeze(-1)
+    precision = torch.where(enters, torch.exp(-experts.logvar), 0.0)
+    total = sums_of_members(torch.cat([precision, precision * experts.mean], dim=-1), entering)  # (S, B, 2D)
     precision, weighted = total.chunk(2, dim=-1)
-    precision = precision + (1.0 if prior else ~(present & finite).any(1).unsqueeze(-1))
+    precision = precision + (1.0 if prior else ~entering.any(1).unsqueeze(-1))
     mean = torch.where(broken.unsqueeze(-1), torch.nan, weighted / precision)
     return Gaussian(mean, -torch.log(precision))
+
+
+def usable_experts(experts: Gaussian, members: Tensor, above: bool = False) -> tuple[Gaussian, Tensor, Tensor]:
+    """What a pooling function reads of Gaussian experts.
+
+    Args:
+        experts: (M, B, D).
+        members: (S, M, B) bool, the experts of each of S sets.
+        above: whether the log-variances may be arbitrarily large.
+
+    Returns:
+        The experts, N(0, I) where none of the sets reads them or they are not finite, with log-variances in bounds;
+        which finite experts enter each set, (S, M, B); and which sets have a member that is not finite, (S, B).
+    """
+    # x - x is 0 for every finite x, else NaN: a third of the work of two calls of isfinite.
+    m, v = experts.mean.detach(), experts.logvar.detach()
+    finite = ((m - m) + (v - v)).sum(-1) == 0  # (M, B)
+    # Mask before exp: a mask after it would let the NaN of an absent expert reach the gradient.
+    masked = experts.where(members.any(0) & finite)
+    least = _LEAST_LOGVAR[masked.logvar.dtype]
+    bounded = Gaussian(masked.mean, masked.logvar.clamp(min=least, max=None if above else -least))
+    return bounded, members & finite, (members & ~finite).any(1)
+
+
+def sums_of_members(x: Tensor, members: Tensor) -> Tensor:
+    """The sums over the members of each set: (S, B, K), of x (M, B, K) that is 0 where an expert is in no set."""
+    if len(members) == 1:
+        return x.sum(0, keepdim=True)
+    mask = members.permute(2, 0, 1).to(x.dtype)  # (B, S, M)
+    with torch.autocast(device_type=x.device.type, enabled=False):  # it would round to half precision
+        return torch.bmm(mask, x.transpose(0, 1)).transpose(0, 1)
 
 
 def product_alone(expert: Gaussian) -> Gaussian:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mmtoolkit.core.posterior import Gaussian, Posterior, at_least_float32
+from mmtoolkit.core.posterior import Gaussian, Posterior, at_least_float32, mean_over_draws
 
 _DRAWS = 4096  # behind moments that have no closed form
 
@@ -57,7 +57,7 @@ class PriorModule(nn.Module, ABC):
             noise: (..., B, D) standard normal.
         """
         z = q.rsample(noise)
-        return _mean_over_draws(q.log_prob(z) - self.log_prob(z))
+        return mean_over_draws(q.log_prob(z) - self.log_prob(z))
 
     @torch.no_grad()
     def _moments(self) -> tuple[Tensor, Tensor]:
@@ -142,7 +142,7 @@ class OrPrior:
         z = self.prior.sample(noise)
         zeros = torch.zeros_like(z)
         ratio = self.prior.log_prob(z) - Gaussian(zeros, zeros).log_prob(z)
-        return torch.where(self.informed, self.q.kl(noise), _mean_over_draws(ratio))
+        return torch.where(self.informed, self.q.kl(noise), mean_over_draws(ratio))
 
     def detached(self) -> OrPrior:
         """The same, where q gets no gradient."""
@@ -150,8 +150,3 @@ class OrPrior:
 
     def _either(self, of_q: Tensor, of_prior: Tensor) -> Tensor:
         return torch.where(self.informed.unsqueeze(-1), of_q, of_prior)
-
-
-def _mean_over_draws(x: Tensor) -> Tensor:
-    """The mean over all but the last dimension: (..., B) to (B,)."""
-    return x if x.ndim == 1 else x.flatten(0, -2).mean(0)

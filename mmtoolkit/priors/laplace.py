@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import torch
 from pydantic import PositiveFloat
 from torch import Tensor
 
 from mmtoolkit.components import Prior
+from mmtoolkit.core.laplace import Laplace
 from mmtoolkit.core.posterior import at_least_float32
 from mmtoolkit.core.prior import PriorModule
 
@@ -24,25 +24,27 @@ class LaplacePrior(Prior):
 
     def build(self, latent_dim: int) -> PriorModule:
         """The distribution over D latent variables."""
-        return Laplace(latent_dim, self.scale)
+        return CentredLaplace(latent_dim, self.scale)
 
 
-class Laplace(PriorModule):
+class CentredLaplace(PriorModule):
     """D independent Laplace distributions around zero with one scale."""
 
     def __init__(self, latent_dim: int, scale: float) -> None:
         super().__init__(latent_dim)
-        self.scale = scale
+        self._logscale = math.log(scale)
+
+    @property
+    def _laplace(self) -> Laplace:
+        return Laplace(self.mean, self.mean + self._logscale)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """-sum(|z| / b + log 2b): (...,)."""
-        return -(at_least_float32(z).abs() / self.scale + math.log(2 * self.scale)).sum(-1)
+        return self._laplace.log_prob(at_least_float32(z))
 
     def sample(self, noise: Tensor) -> Tensor:
         """The quantile of each number: the tail beyond z holds as much as the normal tail beyond the noise."""
-        noise = at_least_float32(noise)
-        tail: Tensor = torch.special.log_ndtr(-noise.abs()) + math.log(2)  # log P(|z| > it)
-        return torch.sign(noise) * -self.scale * tail
+        return self._laplace.rsample(noise)
 
     @property
     def mean(self) -> Tensor:
@@ -52,4 +54,4 @@ class Laplace(PriorModule):
     @property
     def variance(self) -> Tensor:
         """2 b²: (D,)."""
-        return torch.full_like(self.mean, 2 * self.scale**2)
+        return self._laplace.variance

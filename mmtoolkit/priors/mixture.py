@@ -9,10 +9,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mmtoolkit.components import Prior
+from mmtoolkit.core.mixtures import Mixture
 from mmtoolkit.core.posterior import Gaussian, at_least_float32
 from mmtoolkit.core.prior import PriorModule
-
-_AT_ONCE = 16
 
 
 class MixturePrior(Prior):
@@ -30,10 +29,10 @@ class MixturePrior(Prior):
 
     def build(self, latent_dim: int) -> PriorModule:
         """The mixture over D latent variables."""
-        return Mixture(latent_dim, self.components)
+        return LearnedMixture(latent_dim, self.components)
 
 
-class Mixture(PriorModule):
+class LearnedMixture(PriorModule):
     """A mixture of C Gaussians.
 
     Attributes:
@@ -57,39 +56,26 @@ class Mixture(PriorModule):
         """(C,), with sum 1."""
         return at_least_float32(self.logits).softmax(0)
 
+    @property
+    def _mixture(self) -> Mixture:
+        """The mixture of one row."""
+        parts = Gaussian(self.means.unsqueeze(1), self.logvars.unsqueeze(1))
+        return Mixture(parts, self.weights.unsqueeze(1))
+
     def log_prob(self, z: Tensor) -> Tensor:
         """The logarithm of the weighted sum of densities: (...,)."""
-        z = at_least_float32(z).unsqueeze(-2)
-        # A few components at a time: all of them at once would take C times the memory of many draws.
-        parts = zip(self.means.split(_AT_ONCE), self.logvars.split(_AT_ONCE), strict=True)
-        each = torch.cat([Gaussian(mean, logvar).log_prob(z) for mean, logvar in parts], dim=-1)  # (..., C)
-        return (each + at_least_float32(self.logits).log_softmax(0)).logsumexp(-1)
+        return self._mixture.log_prob(at_least_float32(z).unsqueeze(-2)).squeeze(-1)
 
     def sample(self, noise: Tensor) -> Tensor:
-        """A draw from the component that the first number of each noise chooses.
-
-        u = Φ(the first number) is uniform over (0, 1). Component c has the part of it from the sum of the weights
-        before it to that sum with its own. Where u lies in that part, from 0 to 1, is uniform too and independent of
-        the choice, so Φ⁻¹ of it is standard normal again.
-        """
-        noise = at_least_float32(noise)
-        weights = self.weights.double()
-        ends = torch.ones(len(weights), len(weights)).to(weights).tril() @ weights  # deterministic on a GPU too
-        u = torch.special.ndtr(noise[..., 0].double())
-        place = torch.searchsorted(ends.detach(), u.detach(), right=True).clamp(max=len(ends) - 1)
-        rest = (u - (ends - weights)[place]) / weights[place]
-        tiny = torch.finfo(torch.float64).eps
-        first = torch.special.ndtri(rest.clamp(tiny, 1 - tiny)).to(noise.dtype)
-        noise = torch.cat([first.unsqueeze(-1), noise[..., 1:]], dim=-1)
-        return Gaussian(self.means[place], self.logvars[place]).rsample(noise)
+        """A draw from the component that the first number of each noise chooses."""
+        return self._mixture.rsample(at_least_float32(noise).unsqueeze(-2)).squeeze(-2)
 
     @property
     def mean(self) -> Tensor:
         """(D,). It may lie where the density is low, between the components."""
-        return self.weights @ at_least_float32(self.means)
+        return self._mixture.mean.squeeze(0)
 
     @property
     def variance(self) -> Tensor:
         """(D,), within the components and between their means."""
-        parts = Gaussian(self.means, self.logvars)
-        return self.weights @ (parts.variance + (parts.mean - self.mean).square())
+        return self._mixture.variance.squeeze(0)
