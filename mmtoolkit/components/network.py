@@ -304,7 +304,7 @@ class Network(UnitNetwork, ABC):
         if not experts:
             blank = next(self.parameters()).new_zeros(0, self.latent_dim).to(batch.device)
             experts = [Gaussian(blank, blank)]
-        return Gaussian.joined(experts), there.T.flatten().nonzero().squeeze(1)
+        return experts[0] if len(experts) == 1 else Gaussian.joined(experts), there.T.flatten().nonzero().squeeze(1)
 
     def experts(self, batch: Batch) -> Gaussian:
         """The experts of all units that have an encoder, for all rows: (U, B, D), in schema order.

@@ -122,19 +122,6 @@ class Gaussian:
         """The mean: (..., D)."""
         return self.mean
 
-    def take(self, rows: Tensor) -> Gaussian:
-        """The rows of (N, D) at the given places, ascending (n,) int64, on their device; all of them as they are."""
-        if len(rows) == len(self.mean):
-            return self
-        return Gaussian(self.mean.index_select(0, rows), self.logvar.index_select(0, rows))
-
-    @staticmethod
-    def joined(parts: Sequence[Gaussian]) -> Gaussian:
-        """The rows (N, D) of all parts, one after the other."""
-        if len(parts) == 1:
-            return parts[0]
-        return Gaussian(torch.cat([q.mean for q in parts]), torch.cat([q.logvar for q in parts]))
-
     def rsample(self, noise: Tensor) -> Tensor:
         """Draws mean + exp(logvar / 2) * noise, noise (..., D) standard normal (Kingma & Welling 2013)."""
         return torch.addcmul(self.mean, torch.exp(0.5 * self.logvar), noise)

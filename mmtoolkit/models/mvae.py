@@ -156,9 +156,14 @@ class MVAENetwork(TermsNetwork):
         """The terms of Wu & Goodman 2018, section 2.4, for rows that lack any units."""
         plan = step.plan(lambda: _plan(step.present, step.seen, step.subsets, step.batch.device))
         product = product_of_experts(step.experts, plan.members, self._prior_expert)
-        q = Gaussian(product.mean.flatten(0, 1), product.logvar.flatten(0, 1)).take(plan.products)
+        q = _selected(Gaussian(product.mean.flatten(0, 1), product.logvar.flatten(0, 1)), plan.products)
         if len(plan.alone):
-            alone = step.packed[0].take(plan.alone)
+            alone = _selected(step.packed[0], plan.alone)
             alone = product_with_prior(alone) if self._prior_expert else product_alone(alone)
             q = Gaussian.joined([q, alone])
         return Terms(q, plan.pairs)
+
+
+def _selected(q: Gaussian, places: Tensor) -> Gaussian:
+    """The rows of q (N, D) at ascending places (n,); q itself if these are all."""
+    return q if len(places) == len(q.mean) else q.take(places)
