@@ -22,21 +22,25 @@ if TYPE_CHECKING:
     from mmtoolkit.components import Component as Component
     from mmtoolkit.components import Conditioned as Conditioned
     from mmtoolkit.components import DataPath as DataPath
+    from mmtoolkit.components import Divergence as Divergence
     from mmtoolkit.components import Entries as Entries
     from mmtoolkit.components import Evaluator as Evaluator
     from mmtoolkit.components import Faults as Faults
     from mmtoolkit.components import Feedback as Feedback
     from mmtoolkit.components import Form as Form
+    from mmtoolkit.components import Gradient as Gradient
     from mmtoolkit.components import Grid as Grid
     from mmtoolkit.components import JointDistribution as JointDistribution
     from mmtoolkit.components import Likelihood as Likelihood
     from mmtoolkit.components import Listener as Listener
+    from mmtoolkit.components import ManyDraws as ManyDraws
     from mmtoolkit.components import Modality as Modality
     from mmtoolkit.components import Model as Model
     from mmtoolkit.components import Network as Network
     from mmtoolkit.components import NumberCodec as NumberCodec
     from mmtoolkit.components import NumberModality as NumberModality
     from mmtoolkit.components import Numbers as Numbers
+    from mmtoolkit.components import Pairs as Pairs
     from mmtoolkit.components import Parsed as Parsed
     from mmtoolkit.components import Part as Part
     from mmtoolkit.components import Parted as Parted
@@ -50,8 +54,11 @@ if TYPE_CHECKING:
     from mmtoolkit.components import Scores as Scores
     from mmtoolkit.components import Series as Series
     from mmtoolkit.components import Source as Source
+    from mmtoolkit.components import Step as Step
     from mmtoolkit.components import Supervision as Supervision
     from mmtoolkit.components import Table as Table
+    from mmtoolkit.components import Terms as Terms
+    from mmtoolkit.components import TermsNetwork as TermsNetwork
     from mmtoolkit.components import Tokens as Tokens
     from mmtoolkit.components import TrainingStart as TrainingStart
     from mmtoolkit.components import Unit as Unit
@@ -59,6 +66,7 @@ if TYPE_CHECKING:
     from mmtoolkit.components import Writer as Writer
     from mmtoolkit.components import WrittenDecoder as WrittenDecoder
     from mmtoolkit.components import lengths as lengths
+    from mmtoolkit.components import plan_pairs as plan_pairs
     from mmtoolkit.components import split_entries as split_entries
     from mmtoolkit.components import stopped as stopped
     from mmtoolkit.components.entries import Entry as Entry
@@ -77,7 +85,17 @@ if TYPE_CHECKING:
     from mmtoolkit.core.batch import Batch as Batch
     from mmtoolkit.core.batch import Block as Block
     from mmtoolkit.core.batch import Observed as Observed
+    from mmtoolkit.core.blocks import Blocks as Blocks
     from mmtoolkit.core.keyed import keyed_uniform as keyed_uniform
+    from mmtoolkit.core.laplace import Laplace as Laplace
+    from mmtoolkit.core.laplace import softmax_scale as softmax_scale
+    from mmtoolkit.core.mixtures import Mixture as Mixture
+    from mmtoolkit.core.mixtures import Stratum as Stratum
+    from mmtoolkit.core.pooling import Pooling as Pooling
+    from mmtoolkit.core.pooling import barycentre as barycentre
+    from mmtoolkit.core.pooling import hoelder as hoelder
+    from mmtoolkit.core.pooling import hoelder_mixture as hoelder_mixture
+    from mmtoolkit.core.pooling import weighted_product as weighted_product
     from mmtoolkit.core.posterior import Gaussian as Gaussian
     from mmtoolkit.core.posterior import Posterior as Posterior
     from mmtoolkit.core.posterior import at_least_float32 as at_least_float32

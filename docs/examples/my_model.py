@@ -4,18 +4,20 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from mmtoolkit import (
     Batch,
     Component,
     Evaluator,
     Gaussian,
-    Modality,
     Model,
     Network,
     Run,
     Scores,
+    Step,
+    Terms,
+    TermsNetwork,
+    Unit,
     hookimpl,
     product_of_experts,
     supports,
@@ -27,12 +29,12 @@ class Joint(Model):
 
     kind: Literal["joint"] = "joint"
 
-    def build(self, modalities: Mapping[str, Modality]) -> Network:
+    def build(self, modalities: Mapping[str, Unit]) -> Network:
         """Encoders and decoders for these modalities."""
         return JointNetwork(modalities, self.latent_dim)
 
 
-class JointNetwork(Network):
+class JointNetwork(TermsNetwork):
     """The networks of a `Joint` model."""
 
     def subsets(self) -> None:
@@ -40,26 +42,14 @@ class JointNetwork(Network):
         return
 
     def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
-        """The product of the prior and the experts of the given modalities that a row has: (B, D)."""
-        visible = batch.only(given)
-        present = visible.present.T[None].to(batch.device)  # (1, M, B)
-        product = product_of_experts(self.experts(visible), present)
-        return Gaussian(product.mean[0], product.logvar[0])
+        """The product of the prior and the experts of the given units that a row has: (B, D)."""
+        visible = batch.only(self.flat(given))
+        members = self.there(visible).T[None].to(batch.device)  # (1, U, B)
+        return product_of_experts(self.experts(visible), members)[0]
 
-    def forward(
-        self, batch: Batch, beta: float = 1.0, subsets: Tensor | None = None, noise: Tensor | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The negative ELBO, averaged over the rows that have anything, and its parts: nats."""
-        q = self.posterior(batch, frozenset(self.modalities))
-        z = q.rsample(torch.randn_like(q.mean) if noise is None else noise[0])
-        number = max(int(batch.present.any(1).sum()), 1)
-        kl = q.kl().sum() / number  # 0 where a row has nothing: there q is the prior
-        loss = beta * kl
-        parts = {f"log p({name})": torch.zeros_like(kl) for name in self.modalities}  # the same names in every step
-        for name, log_p in self.log_prob(z, batch, tuple(self.modalities)).items():  # zero where a row lacks it
-            loss = loss - self.modalities[name].weight * log_p.sum() / number
-            parts[f"log p({name})"] = log_p.detach().sum() / number
-        return loss, {**parts, "KL": kl.detach()}
+    def terms(self, step: Step) -> Terms:
+        """One: each row draws z once, and reconstructs everything that it has."""
+        return Terms(self.posterior(step.visible, frozenset(self.units)), step.once())
 
 
 class Density(Evaluator):
