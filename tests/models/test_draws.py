@@ -108,7 +108,7 @@ def test_equal_draws_are_one_draw_but_for_its_estimate_of_the_divergence(name: s
 def test_more_draws_bound_the_likelihood_more_tightly() -> None:
     losses = []
     for draws in (1, 10, 100):
-        network = network_of(several(MODELS["vae"], draws))
+        network = network_of(several(CASES["vae"], draws))
         values = some_values(network.modalities, B)
         batch = batch_of(values, torch.ones(B, 3, dtype=torch.bool))
         torch.manual_seed(0)
@@ -146,7 +146,7 @@ def test_dreg_weights_the_path_of_a_draw_by_the_square_of_its_importance() -> No
 
 
 def test_dreg_agrees_with_the_standard_gradient_on_average_and_varies_less() -> None:
-    model, values = MODELS["vae"], some_values(dict(list(TOYS.items())), B)
+    model, values = CASES["vae"], some_values(dict(list(TOYS.items())), B)
     batch = batch_of(values, torch.ones(B, 3, dtype=torch.bool))
     samples: dict[str, Tensor] = {}
     for gradient in ("standard", "dreg"):
@@ -175,7 +175,7 @@ def schema_with(model: dict[str, Any]) -> Any:
         {
             "name": "draws",
             "data": {"kind": "fashion_mini"},
-            "modalities": {"image": {"kind": "image", "size": 28}, "label": "label"},
+            "modalities": {"image": {"kind": "image", "shape": [1, 28, 28]}, "label": "label"},
             "model": model,
         }
     )
