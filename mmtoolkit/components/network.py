@@ -299,12 +299,14 @@ class Network(UnitNetwork, ABC):
             The n experts (n, D), unit after unit in schema order; and their places among all (unit, row) pairs,
             (n,) int64, ascending, on the host.
         """
-        experts = [expert for unit in self.encoders.names if (expert := self.expert(unit, batch)) is not None]
         there = self.there(batch)[:, [place for place, unit in enumerate(self.units) if unit in self.encoders.names]]
-        if not experts:
-            blank = next(self.parameters()).new_zeros(0, self.latent_dim).to(batch.device)
-            experts = [Gaussian(blank, blank)]
-        return experts[0] if len(experts) == 1 else Gaussian.joined(experts), there.T.flatten().nonzero().squeeze(1)
+        units = [unit for unit, any_row in zip(self.encoders.names, there.any(0).tolist(), strict=True) if any_row]
+        if units:
+            features = [self.encoders.of(unit)(self.value(unit, batch)) for unit in units]
+            mean, logvar = torch.cat(features).chunk(2, dim=-1)  # once for all of them
+        else:
+            mean = logvar = self.blank(batch, 0, self.latent_dim)
+        return Gaussian(mean, logvar), there.T.flatten().nonzero().squeeze(1)
 
     def experts(self, batch: Batch) -> Gaussian:
         """The experts of all units that have an encoder, for all rows: (U, B, D), in schema order.

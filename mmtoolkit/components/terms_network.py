@@ -114,11 +114,12 @@ class TermsNetwork(Network):
             shape = (self.noise_terms(len(subsets)), *draws, batch.size, self.latent_dim)
             noise = torch.randn(shape, device=batch.device)
         names = [f"log p({name})" for name in self.flat(self.decoders.names)]
-        rows = self.usable(batch.present).nonzero().squeeze(1)
-        if not len(rows):
+        usable = self.usable(batch.present)
+        if not usable.any():
             zero = self.blank(batch)
             return zero, dict.fromkeys([*names, *self.divergences()], zero)
-        if len(rows) < batch.size:
+        if not usable.all():
+            rows = usable.nonzero().squeeze(1)
             whole, batch = batch, batch.take(rows)
             visible = batch if visible is whole else visible.take(rows)
             noise = noise.index_select(-2, sent(rows, noise.device))
