@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from mmtoolkit.core.pooling import hoelder_mixture as hoelder_mixture
     from mmtoolkit.core.pooling import weighted_product as weighted_product
     from mmtoolkit.core.posterior import Gaussian as Gaussian
+    from mmtoolkit.core.posterior import Independent as Independent
     from mmtoolkit.core.posterior import Posterior as Posterior
     from mmtoolkit.core.posterior import at_least_float32 as at_least_float32
     from mmtoolkit.core.posterior import product_of_experts as product_of_experts

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmtoolkit.core.posterior import Independent, at_least_float32, mean_over_draws
 
-_NUMBERS_AT_ONCE = 2**20
+_NUMBERS_AT_ONCE = 2**18  # quickest on a CPU from 5 to 1,023 parts: what is between stays in the cache
 _WHOLE = 2.0**53  # shares are counted in units of 1/2^53
 
 

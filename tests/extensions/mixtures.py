@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -12,6 +11,7 @@ from mmtoolkit import (
     Batch,
     Component,
     Gaussian,
+    Mixture,
     Model,
     Network,
     Unit,
@@ -21,98 +21,6 @@ from mmtoolkit import (
 )
 
 MOST = 10  # modalities of a MoPoE, which has 2^M - 1 products: 1,023 of them
-
-
-@dataclass(frozen=True, eq=False)
-class Mixture:
-    """The mixture, in equal shares, of those of S Gaussians that a row has. It is a `Posterior`.
-
-    Args:
-        parts: (S, B, D), finite also where they do not count.
-        valid: (S, B) bool, which of them count; at least one for each row.
-    """
-
-    parts: Gaussian
-    valid: Tensor
-
-    @property
-    def shares(self) -> Tensor:
-        """The weight of each part: (S, B)."""
-        return self.valid.to(self.parts.mean.dtype) / self.valid.sum(0)
-
-    @property
-    def mean(self) -> Tensor:
-        """(B, D). It may lie where the density is low, between the parts."""
-        return (self.shares.unsqueeze(-1) * self.parts.mean).sum(0)
-
-    @property
-    def variance(self) -> Tensor:
-        """(B, D), within the parts and between their means."""
-        spread = self.parts.variance + (self.parts.mean - self.mean).square()
-        return (self.shares.unsqueeze(-1) * spread).sum(0)
-
-    @property
-    def point(self) -> Tensor:
-        """The mean of the first part that counts: (B, D)."""
-        first = self.valid.int().argmax(0)
-        return self.parts.mean[first, torch.arange(len(first), device=first.device)]
-
-    def detached(self) -> "Mixture":
-        """The same mixture, whose parts get no gradient."""
-        return Mixture(self.parts.detached(), self.valid)
-
-    def rsample(self, noise: Tensor) -> Tensor:
-        """Draws (..., B, D), each from one part; differentiable in the parts, whose shares are constant."""
-        return self._drawn(noise)[0]
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        """The log-density at z (..., B, D): (..., B), nats."""
-        # Part after part: all at once would take S times the memory of z, of which an evaluator may have many draws.
-        parts = zip(self.parts.mean, self.parts.logvar, strict=True)
-        each = torch.stack([Gaussian(mean, logvar).log_prob(z) for mean, logvar in parts], dim=-2)  # (..., S, B)
-        return torch.where(self.valid, each, -torch.inf).logsumexp(-2) - self.valid.sum(0).to(each.dtype).log()
-
-    def kl(self, noise: Tensor | None = None) -> Tensor:
-        """KL(q || N(0, I)), estimated: (B,), nats.
-
-        It is the mean of the parts' KL divergences, which have a closed form, less how much z tells of the part it
-        was drawn from, E[log q_part(z) - log q(z)], from 0 to log S. That alone is estimated; with one part it is 0.
-        """
-        noise = torch.randn_like(self.mean) if noise is None else noise
-        z, part = self._drawn(noise)
-        told = (part.log_prob(z) - self.log_prob(z)).reshape(-1, noise.shape[-2]).mean(0)
-        return (self.shares * self.parts.kl()).sum(0) - told
-
-    def _drawn(self, noise: Tensor) -> tuple[Tensor, Gaussian]:
-        """Draws made of noise, and the part that each is from: (..., B, D) both."""
-        rows = torch.arange(noise.shape[-2], device=noise.device)
-        place, noise = _split(noise, self.valid.sum(0))
-        counted = self.valid.int().argsort(dim=0, descending=True, stable=True)  # (S, B), those that count come first
-        index = counted[place, rows] * len(rows) + rows  # (..., B), among all parts of all rows
-
-        def chosen(x: Tensor) -> Tensor:
-            return x.flatten(0, 1).index_select(0, index.flatten()).view(noise.shape)
-
-        part = Gaussian(chosen(self.parts.mean), chosen(self.parts.logvar))
-        return part.rsample(noise), part
-
-
-def _split(noise: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-    """Of standard normal noise (..., B, D), which of `count` (B,) parts to take, (..., B), and noise to draw from it.
-
-    u = Φ(the first number) is uniform over (0, 1). So the whole part of u · count is uniform over the parts, and the
-    rest is uniform over (0, 1) whatever the whole part is: Φ⁻¹ of it is standard normal again, and independent of the
-    choice. Each draw is thus distributed as the whole mixture, and a function of its own noise alone. Going through the
-    parts draw after draw would be neither: a single draw would always be from the first part, and draws made in several
-    calls, as evaluators make them, would have too many of the first ones.
-    """
-    first = noise[..., 0].double()
-    spread = torch.special.ndtr(first) * count
-    place = torch.minimum(spread.long(), count - 1)  # Φ rounds to 1 far out
-    tiny = torch.finfo(torch.float64).eps
-    rest = torch.special.ndtri((spread - place).clamp(tiny, 1 - tiny))
-    first = torch.where(count > 1, rest, first).to(noise.dtype)
-    return place, torch.cat([first.unsqueeze(-1), noise[..., 1:]], dim=-1)
 
 
 class MixtureNetwork(Network):
@@ -141,7 +49,7 @@ class MixtureNetwork(Network):
         entering = (self.sets.unsqueeze(1) & valid.unsqueeze(2)).transpose(1, 2)  # (S, M, B)
         parts = product_of_experts(self.experts(visible), entering.to(batch.device), prior=False)
         valid[0] |= ~valid.any(0)  # nothing enters, so this part is the prior
-        return Mixture(parts, valid.to(batch.device))
+        return Mixture.equal(parts, valid.to(batch.device))
 
     @abstractmethod
     def draws(self, q: Mixture, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,9 +1,8 @@
-"""The mixtures of tests/extensions against explicit formulas in float64: densities, draws, bounds, missing cells."""
+"""The models of tests/extensions/mixtures.py against explicit formulas in float64: bounds, missing cells."""
 
 from __future__ import annotations
 
 import math
-import sys
 from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
 from torch.testing import assert_close
 
-from mmtoolkit import VAE, Batch, Gaussian, Observed, Posterior, UserError, build, load_plugins
+from mmtoolkit import VAE, Batch, Observed, UserError, build, load_plugins
 from mmtoolkit.evaluators.importance import estimate
 from toys import EXAMPLES, Category, Vector, batch_of, bools, randn, seeded, some_values
 
@@ -24,146 +23,8 @@ PLUGIN = Path(__file__).parents[1] / "extensions" / "mixtures.py"
 COMPONENTS = load_plugins([PLUGIN]).components
 MMVAE: Any = COMPONENTS["model", "mmvae"]
 MoPoE: Any = COMPONENTS["model", "mopoe"]
-MODULE = sys.modules[MMVAE.__module__]
-S, B, D = 3, 4, 2
-VALID = torch.tensor([[True, False, True, True], [False, True, True, True], [False, True, True, False]])
+D = 2
 MODALITIES = {"a": Vector(weight=0.7), "b": Vector(size=3), "c": Category(weight=2.0)}
-
-
-def mixture(d: int = D) -> Any:
-    """Rows of 1, 2, 3 and 2 parts."""
-    return MODULE.Mixture(Gaussian(2 * randn(S, B, d, seed=1), randn(S, B, d, seed=2)), VALID)
-
-
-def parts_of(q: Any, row: int) -> list[Normal]:
-    return [
-        Normal(q.parts.mean[s, row], (q.parts.logvar[s, row] / 2).exp()) for s in range(S) if q.valid[s, row].item()
-    ]
-
-
-def grid(n: int, rows: int = 1) -> Tensor:
-    """Noise (n, rows, 1) in equal steps of probability: a mean over it is an integral."""
-    steps = (torch.arange(n, dtype=torch.float64) + 0.5) / n
-    points: Tensor = torch.special.ndtri(steps)
-    return points.view(n, 1, 1).expand(n, rows, 1)
-
-
-# The posterior.
-
-
-def test_a_mixture_is_a_posterior() -> None:
-    assert isinstance(mixture(), Posterior)
-    assert not isinstance(mixture(), Gaussian)
-
-
-@pytest.mark.parametrize("leading", [(), (5,), (2, 3)])
-def test_the_density_is_the_mean_of_the_densities_of_the_parts(leading: tuple[int, ...]) -> None:
-    q = mixture()
-    z = 3 * randn(*leading, B, D, seed=3)
-    found = q.log_prob(z)
-    assert found.shape == (*leading, B)
-    for row in range(B):
-        densities = [part.log_prob(z[..., row, :]).sum(-1).exp() for part in parts_of(q, row)]
-        assert_close(found[..., row], (sum(densities) / len(densities)).log(), rtol=1e-12, atol=1e-12)
-
-
-def test_parts_that_do_not_count_leave_no_trace() -> None:
-    q, z, noise = mixture(), randn(5, B, D, seed=3), randn(5, B, D, seed=4)
-    other = torch.where(VALID.unsqueeze(-1), q.parts.mean, 9.0)
-    r = MODULE.Mixture(Gaussian(other, q.parts.logvar), VALID)
-    for a, b in (
-        (q.mean, r.mean),
-        (q.variance, r.variance),
-        (q.log_prob(z), r.log_prob(z)),
-        (q.rsample(noise), r.rsample(noise)),
-        (q.kl(noise), r.kl(noise)),
-    ):
-        assert torch.equal(a, b)
-
-
-def test_mean_and_variance_are_the_integrals() -> None:
-    q = mixture(1)
-    z = torch.linspace(-25, 25, 50_001, dtype=torch.float64).view(-1, 1, 1).expand(-1, B, 1)
-    density = q.log_prob(z).exp() * 0.001
-    mean = (density * z[..., 0]).sum(0)
-    assert_close(density.sum(0), torch.ones(B).double(), rtol=1e-9, atol=0)
-    assert_close(q.mean[:, 0], mean, rtol=1e-9, atol=1e-9)
-    assert_close(q.variance[:, 0], (density * (z[..., 0] - mean).square()).sum(0), rtol=1e-9, atol=0)
-
-
-def test_draws_are_distributed_as_the_density_says() -> None:
-    n = 60_000
-    q = mixture(1)
-    z = q.rsample(grid(n, B))[..., 0].sort(0).values  # (n, B)
-    for row in range(B):
-        cdfs = [part.cdf(z[:, row, None])[:, 0] for part in parts_of(q, row)]
-        steps = (torch.arange(n, dtype=torch.float64) + 0.5) / n
-        assert (sum(cdfs) / len(cdfs) - steps).abs().max() < 2 / n  # with draws at random it would be some 1/√n
-
-
-def test_the_part_is_independent_of_the_noise_that_draws_from_it() -> None:
-    place, noise = MODULE._split(torch.cat([grid(60_000), randn(60_000, 1, 1)], dim=-1), torch.tensor([3]))
-    for part in range(3):
-        own = noise[place[:, 0] == part, 0, 0]
-        assert len(own) == 20_000
-        assert_close(own, grid(20_000)[:, 0, 0], rtol=0, atol=1e-6)
-
-
-def test_a_draw_is_a_function_of_its_own_noise_alone() -> None:
-    q, noise = mixture(), randn(2, 3, B, D, seed=5)
-    z = q.rsample(noise)
-    assert torch.equal(q.rsample(noise[1, 2]), z[1, 2])
-    for row in range(B):
-        parts = Gaussian(q.parts.mean[:, row : row + 1], q.parts.logvar[:, row : row + 1])
-        alone = MODULE.Mixture(parts, VALID[:, row : row + 1])
-        assert torch.equal(alone.rsample(noise[:, :, row : row + 1]), z[:, :, row : row + 1])
-
-
-@pytest.mark.parametrize("value", [0.0, 40.0, -40.0, 9.0])
-def test_draws_are_finite_whatever_the_noise(value: float) -> None:
-    for dtype in (torch.float32, torch.float64):
-        q = MODULE.Mixture(Gaussian(mixture().parts.mean.to(dtype), mixture().parts.logvar.to(dtype)), VALID)
-        z = q.rsample(torch.full((B, D), value, dtype=dtype))
-        assert z.dtype == dtype
-        assert z.isfinite().all()
-
-
-def test_the_kl_divergence_is_the_integral() -> None:
-    q = mixture(1)
-    z = torch.linspace(-25, 25, 50_001, dtype=torch.float64).view(-1, 1, 1).expand(-1, B, 1)
-    log_q = q.log_prob(z)
-    integral = (log_q.exp() * (log_q - Normal(0.0, 1.0).log_prob(z).sum(-1))).sum(0) * 0.001
-    assert_close(q.kl(grid(20_000, B)), integral, rtol=0, atol=1e-3)
-    torch.manual_seed(0)
-    drawn = torch.stack([q.kl() for _ in range(3000)])  # of draws of its own
-    error = drawn.std(0) / 3000**0.5
-    assert ((drawn.mean(0) - integral).abs() < 4 * error + 1e-12).all()
-    assert (error[1:] > 0).all()
-    assert error[0] < 1e-12  # one part: nothing is estimated
-
-
-def test_gradients_through_draws_are_those_of_the_expectation() -> None:
-    mean, logvar = (2 * randn(S, B, 1, seed=1)).requires_grad_(), randn(S, B, 1, seed=2).requires_grad_()
-    q = MODULE.Mixture(Gaussian(mean, logvar), VALID)
-    drawn = torch.autograd.grad(q.rsample(grid(60_000, B)).sin().mean(0).sum(), [mean, logvar])
-    # E sin(z) = exp(-variance / 2) sin(mean) for a Gaussian z.
-    exact = (q.shares.unsqueeze(-1) * torch.exp(-logvar.exp() / 2) * mean.sin()).sum()
-    for found, expected in zip(drawn, torch.autograd.grad(exact, [mean, logvar]), strict=True):
-        assert_close(found, expected, rtol=0, atol=1e-3)
-
-
-def test_one_part_is_the_gaussian() -> None:
-    part = Gaussian(randn(1, B, D, seed=1), randn(1, B, D, seed=2))
-    alone, noise, z = Gaussian(part.mean[0], part.logvar[0]), randn(3, B, D, seed=3), randn(3, B, D, seed=4)
-    q = MODULE.Mixture(part, torch.ones(1, B, dtype=torch.bool))
-    assert torch.equal(q.rsample(noise), alone.rsample(noise))
-    assert_close(q.log_prob(z), alone.log_prob(z), rtol=1e-14, atol=0)
-    assert_close(q.kl(noise), alone.kl(), rtol=1e-14, atol=0)
-    assert_close(q.mean, alone.mean, rtol=0, atol=0)
-    assert_close(q.variance, alone.variance, rtol=1e-14, atol=0)
-
-
-# The models.
 
 
 def made(model: type, modalities: Any = MODALITIES) -> Any:
