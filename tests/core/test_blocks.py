@@ -20,7 +20,7 @@ B, SIZES = 4, (3, 1, 2)
 D = sum(SIZES)
 
 
-def parts() -> tuple[Mixture, Laplace, OrPrior]:
+def parts() -> tuple[Posterior, ...]:
     """Of 3, 1 and 2 columns."""
     mixture = Mixture(Gaussian(2 * randn(2, B, 3, seed=1), randn(2, B, 3, seed=2)), randn(2, B, seed=3).softmax(0))
     laplace = Laplace(randn(B, 1, seed=4), randn(B, 1, seed=5))

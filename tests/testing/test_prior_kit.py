@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from facts import assert_facts
 from mmtoolkit import MixturePrior, NormalPrior, Posterior, Prior, PriorModule
-from mmtoolkit.priors.mixture import Mixture
+from mmtoolkit.priors.mixture import LearnedMixture
 from mmtoolkit.testing import check_prior, examine
 
 
@@ -116,10 +116,10 @@ def test_a_prior_is_examined_with_its_promises() -> None:
 
 
 def test_a_mixture_that_forgets_its_weights_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def sample(self: Mixture, noise: Tensor) -> Tensor:
+    def sample(self: LearnedMixture, noise: Tensor) -> Tensor:
         return self.means[0] + noise
 
-    monkeypatch.setattr(Mixture, "sample", sample)
+    monkeypatch.setattr(LearnedMixture, "sample", sample)
     with pytest.raises(AssertionError, match="sample"):
         check_prior(MixturePrior(components=3))
 
