@@ -111,6 +111,7 @@ if TYPE_CHECKING:
     from mmtoolkit.data.dataset import prepare as prepare
     from mmtoolkit.data.split import Split as Split
     from mmtoolkit.evaluators import Classifier as Classifier
+    from mmtoolkit.evaluators import Coherence as Coherence
     from mmtoolkit.evaluators import Elbo as Elbo
     from mmtoolkit.evaluators import Imputation as Imputation
     from mmtoolkit.evaluators import LogLikelihood as LogLikelihood

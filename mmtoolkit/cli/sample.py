@@ -6,7 +6,7 @@ import itertools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     epilog="Examples:\n\n  mmt sample runs/demo -n 64 --out samples.png\n\n"
     "  mmt sample runs/demo --given label=Sandal -n 10 --out sandals.png\n\n"
     "  mmt sample runs/demo --given image=shoe.png -n 5 --out guesses.csv\n\n"
-    "  mmt sample runs/demo --given image --draws 3 --out from_images.png"
+    "  mmt sample runs/demo --given image --draws 3 --out from_images.png\n\n"
+    "  mmt sample runs/demo --sampler mixture --out samples.png"
 )
 def sample(
     ctx: typer.Context,
@@ -51,6 +52,16 @@ def sample(
     draws: Annotated[
         int, typer.Option(min=0, max=20, help="With --given NAME: draws of z to show beside its mean.")
     ] = 0,
+    sampler: Annotated[
+        Literal["mixture"] | None,
+        typer.Option(
+            help="Draw z from what is fitted to the z of the training rows, in place of the prior: a mixture of "
+            "Gaussians. It is fitted once and kept with the run; it needs scikit-learn."
+        ),
+    ] = None,
+    components: Annotated[
+        int | None, typer.Option(min=1, help="The number of Gaussians of --sampler mixture. Default: 10.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Fixes the draws.")] = 0,
     overwrite: OverwriteOption = False,
     device: DeviceOption = "auto",
@@ -63,13 +74,18 @@ def sample(
     check_samples_output(out_file, overwrite)
     loaded = load_run(ctx, run_folder, device)
     values, names = _givens(given or (), loaded.modalities)
+    if components is not None and sampler is None:
+        raise UserError("--components: goes with --sampler mixture; add it")
+    if names and sampler is not None:
+        raise UserError(f"--sampler: z is inferred from {names[0]} where it is given; leave out one of them")
     if names:
         write_direction(loaded, names, out_file, split or loaded.default_split(), n or COLUMNS, draws, seed, overwrite)
     elif split or draws:
         option = "--split" if split else "--draws"
         raise UserError(f"{option}: goes with --given NAME, which takes its values from rows of the data; add it")
     else:
-        write_samples(loaded.modalities, loaded.sample(n or 64, values, seed), out_file, overwrite)
+        drawn = loaded.sample(n or 64, values, seed, sampler, components or 10)
+        write_samples(loaded.modalities, drawn, out_file, overwrite)
     out().print(escape(str(out_file)), soft_wrap=True)
 
 

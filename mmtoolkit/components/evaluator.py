@@ -123,6 +123,13 @@ class Evaluator(Component):
             ValueError: they do not; the message states the fault and the remedy.
         """
 
+    def check_modalities(self, modalities: Mapping[str, Modality]) -> None:
+        """Check, before training, that the options fit the modalities, which have learned theirs from the data.
+
+        Raises:
+            UserError: they do not; the message states the fault and the remedy.
+        """
+
     def check_model(self, model: Network) -> None:
         """Check, before training, that the model supports what the options ask for.
 

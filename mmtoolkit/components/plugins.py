@@ -158,6 +158,7 @@ def _load_file(path: Path) -> tuple[ModuleType, Plugin]:
     name = f"mmt_plugin_{path.stem}_{digest[:12]}"
     plugin = Plugin(path.stem, str(path.resolve()), digest[:12], digest)
     if name in sys.modules:  # the same contents give the same classes
+        sys.modules[name].__file__ = str(path.resolve())  # where they were before, there may be no file any more
         return sys.modules[name], plugin
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

@@ -5,15 +5,16 @@ from collections.abc import Iterable
 from mmtoolkit.components.component import Component
 from mmtoolkit.components.hooks import hookimpl
 from mmtoolkit.evaluators.classifier import Classifier
+from mmtoolkit.evaluators.coherence import Coherence
 from mmtoolkit.evaluators.elbo import Elbo
 from mmtoolkit.evaluators.imputation import Imputation
 from mmtoolkit.evaluators.log_likelihood import LogLikelihood
 from mmtoolkit.evaluators.prediction import Prediction
 
-__all__ = ["Classifier", "Elbo", "Imputation", "LogLikelihood", "Prediction"]
+__all__ = ["Classifier", "Coherence", "Elbo", "Imputation", "LogLikelihood", "Prediction"]
 
 
 @hookimpl
 def mmt_components() -> Iterable[type[Component]]:
     """The evaluators that ship with mmtoolkit."""
-    return [Classifier, Elbo, Imputation, LogLikelihood, Prediction]
+    return [Classifier, Coherence, Elbo, Imputation, LogLikelihood, Prediction]

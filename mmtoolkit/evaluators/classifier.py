@@ -15,6 +15,7 @@ from mmtoolkit.components import ByName, Modality, Network, Run, Scores
 from mmtoolkit.components.entries import Entry, EntryEvaluator, described, in_order
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.normalisation import guard_normalisation
+from mmtoolkit.evaluators.complete import complete_rows, steps_of_rows
 from mmtoolkit.evaluators.points import PointScores
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ class Task(Entry):
     """The modalities to classify; each has a linear head."""
     given: tuple[str, ...]
     """The modalities to classify from; their features are concatenated."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The targets and the given."""
+        return (*self.target, *self.given)
 
     def check(self, names: Sequence[str]) -> None:
         """Raise a `ValueError` also if nothing is given, or if a target is given."""
@@ -92,11 +98,11 @@ class Classifier(EntryEvaluator[Task]):
             if fault := headless({name: run.modalities[name]}):  # the model knows no modality that it does not see
                 notes.append(f"left out: {task}: {fault}")
                 continue
-            rows = complete_rows(run, "train", task)
+            rows = complete_rows(run, "train", task.names)
             classifier, note = self._train(run, task, rows)
             notes.append(f"{task}: {note}")
             scores = PointScores(run.modalities[name], run.baselines[name])
-            test_rows = complete_rows(run, split, task)
+            test_rows = complete_rows(run, split, task.names)
             if classifier is not None and len(test_rows):
                 for batch in run.batches(split, test_rows.split(_SCORED_ROWS)):
                     _score(classifier, batch, scores)
@@ -119,7 +125,7 @@ class Classifier(EntryEvaluator[Task]):
     def _fit(self, classifier: LinearClassifier, run: Run, rows: Tensor) -> int | None:
         """Train, and load the weights of the best step. Returns that step; None if no score was finite."""
         split, choosing = "train", rows
-        if "valid" in run.present and len(valid_rows := complete_rows(run, "valid", classifier.task)):
+        if "valid" in run.present and len(valid_rows := complete_rows(run, "valid", classifier.task.names)):
             split, choosing = "valid", valid_rows
         choosing = choosing[:_CHOOSING_ROWS]
         optimizer = torch.optim.Adam(classifier.parameters(), lr=self.learning_rate, fused=True)
@@ -127,7 +133,8 @@ class Classifier(EntryEvaluator[Task]):
         every = max(1, self.steps // _LOOKS)
         run.say(f"{self.kind}: {classifier.task}: {self.steps:,} steps on {len(rows):,} training rows")
         meter = Meter(run.say, f"{self.kind}: {classifier.task}", self.steps, "steps")
-        for step, batch in enumerate(run.batches("train", _order(rows, self.batch_size, self.steps), redraw=True), 1):
+        order = steps_of_rows(rows, self.batch_size, self.steps)
+        for step, batch in enumerate(run.batches("train", order, redraw=True), 1):
             classifier.train()
             optimizer.zero_grad()
             classifier.loss(batch).backward()
@@ -173,21 +180,6 @@ class LinearClassifier(nn.Module):
         """The mean negative log-probability of the target over B complete rows, in nats."""
         p: Distribution = self(batch)
         return -p.log_prob(batch.value(self.task.target[0])).mean()
-
-
-def complete_rows(run: Run, split: str, task: Task) -> Tensor:
-    """The rows of a split that have the target and all of the given: (n,) int64, ascending, on the host."""
-    places = [place for place, name in enumerate(run.modalities) if name in (*task.target, *task.given)]
-    return run.present[split][:, places].all(1).nonzero().squeeze(1)
-
-
-def _order(rows: Tensor, size: int, steps: int) -> Iterator[Tensor]:
-    """The rows of each step: all rows in a new random order, again and again."""
-    remaining = steps
-    while remaining:
-        parts = rows[torch.randperm(len(rows))].split(size)[:remaining]
-        yield from parts
-        remaining -= len(parts)
 
 
 @torch.no_grad()

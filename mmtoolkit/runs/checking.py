@@ -56,6 +56,7 @@ def check(schema: Schema, report: Callable[[str], None]) -> tuple[dict[str, Any]
         answer |= summary(dataset)
     network = build(schema.model, schema.units, schema.train.seed)
     for evaluator in schema.evaluate:
+        evaluator.check_modalities(schema.modalities)
         evaluator.check_model(network)
     if dataset is not None:
         usable_rows(network, dataset.splits["train"])

@@ -153,6 +153,7 @@ def _network(schema: Schema, dataset: Dataset, say: Callable[[str], None]) -> Ne
         )
     network = build(schema.model, schema.units, train.seed)
     for evaluator in schema.evaluate:
+        evaluator.check_modalities(schema.modalities)
         evaluator.check_model(network)
     for note in unused_rows(network, dataset):
         say(note)

@@ -51,6 +51,7 @@ def score(run: Run, evaluators: Sequence[Evaluator], split: str) -> Scored:
         UserError: there is no such split, it has no rows, or an evaluator returns something that is not a result.
     """
     for evaluator in evaluators:
+        evaluator.check_modalities(run.modalities)
         evaluator.check_model(run.model)
     if not len(run.present[split]):
         raise UserError(f"the split {split!r} has no rows; choose another with --split")

@@ -21,6 +21,7 @@ from mmtoolkit.components.reading import known_cells
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import Posterior
 from mmtoolkit.data.dataset import Dataset, Presence, prepare
+from mmtoolkit.priors.samplers import Sampler, sampler_of
 from mmtoolkit.runs.folder import holds_run, read_data, read_history, read_results
 from mmtoolkit.runs.plugin_files import given_files
 from mmtoolkit.runs.scoring import score
@@ -242,24 +243,41 @@ class TrainedRun:
             raise UserError(f"{fault}; give a value of {unmet[0]} too")
 
     @torch.no_grad()
-    def sample(self, n: int, given: Mapping[str, Any] | None = None, seed: int = 0) -> dict[str, Tensor]:
-        """Draw z n times, from the prior or from q(z | given), and decode every modality.
+    def sample(
+        self,
+        n: int,
+        given: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        sampler: Literal["mixture"] | None = None,
+        components: int = 10,
+    ) -> dict[str, Tensor]:
+        """Draw z n times, from the prior, from a sampler or from q(z | given), and decode every modality.
 
         Args:
             n: how many draws.
             given: name -> cell.
             seed: fixes the draws.
+            sampler: what stands for the prior: `mixture` is a mixture of Gaussians, fitted to the z of the training
+                rows the first time and kept in the run folder. By default the prior itself.
+            components: the number of Gaussians of the sampler.
 
         Returns:
             name -> (n, *event): the point prediction of p(x | z) for each draw. A given modality keeps its value, but
             unknown entries of a given vector are predicted.
+
+        Raises:
+            UserError: a cell cannot be read; or there is a sampler, and z is inferred from something given, the model
+                has no p(z), the data cannot be read, or scikit-learn is not installed.
         """
         given = dict(given or {})
         batch = self.batch([given])
         self._check_conditions(batch)
         generator = torch.Generator(self.device).manual_seed(seed_for("sample", seed))
         noise = torch.randn(n, 1, self.model.latent_dim, generator=generator, device=self.device)
-        z = self.model.infer(batch, tuple(given)).rsample(noise).flatten(0, 1)
+        if sampler is None:
+            z = self.model.infer(batch, tuple(given)).rsample(noise).flatten(0, 1)
+        else:
+            z = self._sampler(sampler, components, given).sample(noise.flatten(0, 1))
         decoded = self.model.decode(z, batch, self.model.targets)
         values = {}
         for name, modality in self.model.modalities.items():
@@ -270,6 +288,14 @@ class TrainedRun:
             if value is not None:
                 values[name] = value
         return values
+
+    def _sampler(self, kind: Literal["mixture"], components: int, given: Collection[str]) -> Sampler:
+        """The sampler, fitted or read, with a warning of what its fit says."""
+        if known := [name for name in given if name not in self.model.conditions]:
+            raise UserError(f"sampler {kind}: z is inferred from {known[0]} where it is given; leave out one of them")
+        fitted = sampler_of(self, kind, components, f"sampler {kind}")
+        warn(fitted.notes)
+        return fitted
 
     def impute(
         self,

@@ -45,6 +45,7 @@ class Subject:
     def score(self, run: StandInRun) -> Scores:
         """Score the test split of a run, as `mmt evaluate` does."""
         self.evaluator.check(tuple(run.modalities))
+        self.evaluator.check_modalities(run.modalities)
         self.evaluator.check_model(run.model)
         protocol: Run = run
         with torch.no_grad():

@@ -70,6 +70,10 @@ class Choice(Modality):
             raise ValueError(f"{cell!r} is no class; give a whole number below {self.classes}")
         return torch.tensor(int(cell))
 
+    def fixed_cells(self) -> list[str]:
+        """The numbers of the classes."""
+        return [str(number) for number in range(self.classes)]
+
     def example_cells(self) -> list[Any]:
         """All classes."""
         return list(range(self.classes))

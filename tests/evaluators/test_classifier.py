@@ -24,7 +24,8 @@ from mmtoolkit import GaussianLikelihood, Modality, TrainedRun, UserError
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.evaluators import Classifier
-from mmtoolkit.evaluators.classifier import LinearClassifier, Task, _order
+from mmtoolkit.evaluators.classifier import LinearClassifier, Task
+from mmtoolkit.evaluators.complete import steps_of_rows
 from rows import parameters
 from runs import SMALL, mmt, sets
 from toys import EXAMPLES, Vector, randn
@@ -360,7 +361,7 @@ def test_progress_names_the_task_and_its_rows(own_cache: Path, tmp_path: Path) -
 @given(st.integers(1, 12), st.integers(1, 5), st.integers(1, 30))
 def test_every_row_comes_once_before_any_again(count: int, size: int, steps: int) -> None:
     rows = torch.arange(count) * 3
-    parts = [part.tolist() for part in _order(rows, size, steps)]
+    parts = [part.tolist() for part in steps_of_rows(rows, size, steps)]
     assert len(parts) == steps
     assert all(0 < len(part) <= size for part in parts)
     seen = list(itertools.chain.from_iterable(parts))

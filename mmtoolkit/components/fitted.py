@@ -1,0 +1,48 @@
+"""Files of what is fitted after training, such as classifiers for scores, kept in the run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.files import make_folder, replacing
+
+_KEY = "fingerprint"
+
+
+def read_fitted(path: Path, fingerprint: str) -> dict[str, Tensor] | None:
+    """The tensors of a file, on the host; None if it is not there, is damaged, or was fitted to something else."""
+    try:
+        with safe_open(path, "pt") as file:
+            if (file.metadata() or {}).get(_KEY) != fingerprint:
+                return None
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return None
+
+
+def keep_fitted(folder: Path, path: Path, tensors: Mapping[str, Tensor], fingerprint: str) -> list[str]:
+    """Write tensors to a file whole or not at all, if the folder holds a run; a note if it cannot be written.
+
+    Args:
+        folder: the run folder.
+        path: the file in it.
+        tensors: by name.
+        fingerprint: a digest of all that they follow from; `read_fitted` asks for it.
+    """
+    if not (folder / "schema.yaml").exists():
+        return []
+    try:
+        make_folder(path.parent)
+        with replacing(path) as new:
+            new.write_bytes(
+                save({key: value.cpu().contiguous() for key, value in tensors.items()}, {_KEY: fingerprint})
+            )
+    except UserError as error:
+        return [f"what was fitted is not kept, and is fitted again next time: {error}"]
+    return []
