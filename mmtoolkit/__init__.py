@@ -113,10 +113,15 @@ if TYPE_CHECKING:
     from mmtoolkit.evaluators import Classifier as Classifier
     from mmtoolkit.evaluators import Coherence as Coherence
     from mmtoolkit.evaluators import Elbo as Elbo
+    from mmtoolkit.evaluators import Frechet as Frechet
     from mmtoolkit.evaluators import Imputation as Imputation
+    from mmtoolkit.evaluators import Latent as Latent
     from mmtoolkit.evaluators import LogLikelihood as LogLikelihood
+    from mmtoolkit.evaluators import Prdc as Prdc
     from mmtoolkit.evaluators import Prediction as Prediction
     from mmtoolkit.evaluators.classifier import Task as Task
+    from mmtoolkit.evaluators.generated import GeneratedEntry as GeneratedEntry
+    from mmtoolkit.evaluators.latent import ProbeEntry as ProbeEntry
     from mmtoolkit.evaluators.log_likelihood import LikelihoodEntry as LikelihoodEntry
     from mmtoolkit.likelihoods import BernoulliLikelihood as BernoulliLikelihood
     from mmtoolkit.likelihoods import CategoricalLikelihood as CategoricalLikelihood

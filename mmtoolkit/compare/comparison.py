@@ -51,6 +51,8 @@ class Cell:
     stderr: float | None
     better: Better | None = None
     standing: Standing = "alone"
+    nominal: float | None = None
+    """The value that it should be near, such as the probability of an interval, if neither high nor low is better."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ def _rows(runs: Sequence[ComparedRun]) -> Iterator[Row]:
                 examples = result.get("examples")
                 key, none = _key(entry, examples), (None,) * len(runs)
                 row = group.get(key) or Row(score["kind"], score["split"], options, entry, examples, none)
-                cell = Cell(value, result.get("stderr"), result.get("better"))
+                cell = Cell(value, result.get("stderr"), result.get("better"), nominal=result.get("nominal"))
                 group[key] = replace(row, cells=(*row.cells[:place], cell, *row.cells[place + 1 :]))
     for group in groups.values():
         order = list(dict.fromkeys(_key(row.entry) for row in group.values()))
@@ -220,7 +222,9 @@ def _notes(runs: Sequence[ComparedRun], differences: Sequence[str], rows: Sequen
         )
     if len({_key(row.kind, row.split, row.entry) for row in rows}) < len(rows):
         yield "scores with different options or numbers of rows have separate rows; do not compare them with each other"
-    unranked = [row for row in rows if any(cell and cell.standing == "unranked" for cell in row.cells)]
+    unranked = [
+        row for row in rows if any(cell and cell.standing == "unranked" and cell.nominal is None for cell in row.cells)
+    ]
     if unstated := _metrics(row for row in unranked if not row.stated):
         yield (
             f"no run states whether high or low is better ({listing(unstated, _MOST_KEYS)}), so none is marked as the "

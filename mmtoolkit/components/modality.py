@@ -266,6 +266,15 @@ class Modality(Unit):
         """Observed values (N, *event), with their unknown parts taken from `made` (N, *event). Default: as observed."""
         return value
 
+    def part_numbers(self, x: Tensor) -> Tensor | None:
+        """The parts of values x (N, *event) as numbers: (N, P) float64, 0 where unknown, in the order of `known_parts`.
+
+        If the modality has `fixed_cells`, they are the numbers of classes, else quantities whose differences say how
+        far apart two are. Probes of z predict them, and quantities get intervals. Default: the values themselves if a
+        value is one number; else None, they are no such numbers.
+        """
+        return x.double().unsqueeze(1) if self.event_shape() == () else None
+
     def average(self, p: Distribution, draws: int) -> Any:
         """Average p, with draws * N rows in draw-major order, over draws; the input of `metrics`.
 

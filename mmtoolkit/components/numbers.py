@@ -272,6 +272,10 @@ class NumberModality(Modality):
 
     # Parts: the numbers.
 
+    def part_numbers(self, x: Tensor) -> Tensor | None:
+        """The numbers, 0 if unknown: (N, K)."""
+        return self.codec.split(x)[0].double()
+
     def known_parts(self, x: Tensor) -> Tensor:
         """Which numbers are known: (N, K) bool."""
         _, known = self.codec.split(x)

@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.meter import Meter
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Modality, Run
 from mmtoolkit.components.evaluator import seen_by_model
 from mmtoolkit.core.batch import Batch
+from mmtoolkit.evaluators.classes import has_classes
+from mmtoolkit.evaluators.scikit_learn import import_sklearn
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -32,15 +33,7 @@ def import_forests() -> ModuleType:
     Raises:
         UserError: scikit-learn is not installed.
     """
-    try:
-        from sklearn import ensemble
-    except ImportError:
-        raise UserError(
-            "evaluate, imputation: baselines: forest needs the package scikit-learn; install it with pip install "
-            "'mmtoolkit[sklearn]', or remove forest"
-        ) from None
-    module: ModuleType = ensemble
-    return module
+    return import_sklearn("ensemble", "evaluate, imputation: baselines: forest", "remove forest")
 
 
 class Forests:
@@ -99,13 +92,9 @@ class Forests:
 
     def _count_classes(self, name: str) -> int:
         """The number of classes that the training rows have; 0 if the values are numbers."""
-        if not self._has_classes(name):
+        if not has_classes(self.run, name):
             return 0
         return len(torch.cat([torch.empty(0), *self._values[name]]).unique())
-
-    def _has_classes(self, name: str) -> bool:
-        """Whether values are classes: their cells are of a fixed list, or predictions are whole numbers."""
-        return bool(self.modalities[name].fixed_cells()) or not self.run.baselines[name].is_floating_point()
 
     def _read_features(self, batch: Batch) -> NDArray[np.float32]:
         """The features of a batch: (B, F)."""
@@ -166,7 +155,7 @@ class Forests:
         others = self._owners != name
         options: dict[str, Any] = {"n_estimators": _TREES, "n_jobs": 1}
         options["random_state"] = seed_for("forest", name, self._seed) % 2**32
-        if self._has_classes(name):
+        if has_classes(self.run, name):
             classes: Tensor
             classes, places = values.unique(return_inverse=True)
             forest = self.ensemble.RandomForestClassifier(**options, max_features="sqrt")

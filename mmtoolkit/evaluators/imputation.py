@@ -17,13 +17,16 @@ from pydantic import (
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Evaluator, Network, Run, Scores
 from mmtoolkit.components.entries import Entry, described, in_order, undecoded, unseen
 from mmtoolkit.components.evaluator import seen_by_model, unmodelled_notes
 from mmtoolkit.core.batch import sent
 from mmtoolkit.core.posterior import Posterior, point_of
+from mmtoolkit.evaluators.classes import has_classes
 from mmtoolkit.evaluators.forest import Forests, import_forests
 from mmtoolkit.evaluators.hiding import Hiding, count_parts
+from mmtoolkit.evaluators.intervals import FINE, IntervalScores
 from mmtoolkit.evaluators.neighbours import Neighbours
 from mmtoolkit.evaluators.points import PointScores
 from mmtoolkit.evaluators.progress import metered_batches
@@ -54,7 +57,8 @@ class Imputation(Evaluator):
     rows: PositiveInt = 2000
     """The number of rows to use; drawn at random if the split has more."""
     samples: PositiveInt | None = None
-    """Draws of z a row; by default the posterior mean."""
+    """Draws of z a row; by default the posterior mean. With two or more, quantities are also drawn themselves, one for
+    each z, and scored by the coverage of the central 50 % and 90 % intervals, for which 19 are enough, and the CRPS."""
     neighbours: NonNegativeInt = 10
     """The number of nearest training rows; 0 for no such baseline."""
     neighbour_rows: PositiveInt = 2000
@@ -104,7 +108,8 @@ class Imputation(Evaluator):
     def evaluate(self, run: Run, split: str) -> Scores:
         """One result for each modality and metric.
 
-        {target, given, metric, better, value, stderr, examples, baseline, neighbours, forest}.
+        {target, given, metric, better, value, stderr, examples, baseline, neighbours, forest}. Coverage also
+        has `nominal`, the value of a distribution that is right.
         `given` lists all modalities that the model infers z from or is conditioned on, except the target; if there is
         no other, the target, of which a part is known. A row uses what is neither missing nor hidden, which may be
         a part of the target itself.
@@ -127,7 +132,7 @@ class Imputation(Evaluator):
         if "forest" in self.baselines:
             forests = Forests(run, shares.keys(), self.forest_rows)
             notes += forests.notes
-        tallies = {name: _Tally(run, name, self.details, bool(self.samples)) for name in names if name in shares}
+        tallies = {name: _Tally(run, name, self.details, self.samples or 0) for name in names if name in shares}
         parts = rows.split(max(1, min(_ROWS, _PAIRS // max(self._draws(model, unit) for unit in model.units))))
         for place, (batch, part) in enumerate(zip(metered_batches(run, split, self.kind, parts), parts, strict=True)):
             hidden = hiding.of(batch, place * len(parts[0]))
@@ -152,6 +157,8 @@ class Imputation(Evaluator):
         for name, point, x in forests.predictions() if forests is not None else ():
             tallies[name].scores.compare("forest", point, x)
         notes.append(hiding.note())
+        if self.samples and self.samples < FINE and any(tally.intervals for tally in tallies.values()):
+            notes.append(f"coverage_90 tells little with fewer than {FINE} draws; raise samples")
         return Scores([result for tally in tallies.values() for result in tally.results()], notes=notes)
 
     def _draws(self, model: Network, unit: str) -> int:
@@ -198,12 +205,16 @@ def _shuffled(n: int, generator: torch.Generator) -> Tensor:
 class _Tally:
     """The scores of one modality's hidden cells, batch by batch."""
 
-    def __init__(self, run: Run, name: str, details: bool, by_draw: bool) -> None:
+    def __init__(self, run: Run, name: str, details: bool, samples: int) -> None:
         model, names = run.model, tuple(run.model.modalities)
         given = {*model.inputs, *model.conditions, *model.flat([u for of in model.subsets() or () for u in of])}
         self.entry = Entry(target=(name,), given=in_order(given - {name} or given, names))
         self.scores = PointScores(run.modalities[name], run.baselines[name], details)
-        self.by_draw = by_draw
+        self.samples, self.modality = samples, run.modalities[name]
+        self.baseline = run.baselines[name]
+        self.intervals = IntervalScores() if samples > 1 and not has_classes(run, name) else None
+        self._seed = seed_for("hidden values", name, run.generator.initial_seed())
+        self._batches = 0
 
     def update(self, p: Distribution, x: Tensor, places: Tensor, draws: int, by_neighbours: Tensor | None) -> None:
         """Add predictions of x (n, *event), in which only what was hidden is known.
@@ -215,11 +226,24 @@ class _Tally:
             draws: their number.
             by_neighbours: what the nearest rows predict (n, *event).
         """
-        predict: Literal["point", "pooled"] = "point" if self.by_draw or draws == 1 else "pooled"
+        predict: Literal["point", "pooled"] = "point" if self.samples or draws == 1 else "pooled"
         self.scores.add(p, x, sent(places, x.device), draws, predict)
         if by_neighbours is not None:
             self.scores.compare("neighbours", by_neighbours.to(x.device), x)
+        if self.intervals is not None and (numbers := self.modality.part_numbers(x)) is not None:
+            with torch.random.fork_rng():
+                # Distributions sample from the default generator; what they draw depends on no other modality.
+                torch.manual_seed(seed_for(self._seed, self._batches))
+                drawn = p.sample().unflatten(0, (draws, -1))[:, sent(places, x.device)]
+            of_draws = self.modality.part_numbers(drawn.flatten(0, 1))
+            baseline = self.modality.part_numbers(self.baseline.to(x.device)[None])
+            assert of_draws is not None, "its values have numbers"
+            assert baseline is not None, "its values have numbers"
+            known = self.modality.known_parts(x)
+            self.intervals.add(of_draws.unflatten(0, (draws, -1)), numbers, known, baseline[0])
+        self._batches += 1
 
     def results(self) -> Iterable[dict[str, Any]]:
         """One result for each metric; one without a metric if no cell was hidden."""
-        return [described(self.entry, **scores) for scores in self.scores.results()]
+        intervals = self.intervals.results() if self.intervals is not None else []
+        return [described(self.entry, **scores) for scores in [*self.scores.results(), *intervals]]

@@ -14,6 +14,12 @@ from mmtoolkit.testing.subjects import Subject
 def parts_are_known(subject: Subject) -> Iterator[str]:
     """`known_parts` says which parts of each value are known: all of them in predictions, some in every cell."""
     modality, x = subject.modality, subject.x
+    numbers = modality.part_numbers(x)
+    if numbers is not None and (numbers.shape != modality.known_parts(x).shape or numbers.dtype != torch.float64):
+        yield (
+            f"part_numbers: must be float64 with the shape of known_parts, {shape(modality.known_parts(x))}, but got "
+            f"{numbers.dtype} {shape(numbers)}; return a number a part, or None"
+        )
     known, none = modality.known_parts(x), modality.known_parts(x[:0])
     if known.dtype != torch.bool or known.ndim != 2 or len(known) != len(x):
         yield f"known_parts: must be bool ({len(x)}, P), but got {known.dtype} {shape(known)}; return a flag a part"

@@ -169,6 +169,9 @@ class TimeOfDay(Moment):
         """`std`: the standard deviation around the clock, in hours; at most that of times spread evenly."""
         return {self.source_columns(name)[0]: {"std": self.average(p, draws)[1]}}
 
+    def part_numbers(self, x: Tensor) -> None:
+        """None: times shortly before and after midnight are near, and their numbers are not."""
+
     def baseline(self, chunks: Iterable[Tensor]) -> Tensor:
         """The mean direction, to the resolution: ()."""
         vector = sum((ClockReader()(x.cpu()).sum(0) for x in chunks), torch.zeros(2, dtype=torch.float64))

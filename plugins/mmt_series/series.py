@@ -327,6 +327,10 @@ class SeriesModality(Parted):
         """Which numbers are known: (N, C L) bool."""
         return split_known(x)[1].flatten(1)
 
+    def part_numbers(self, x: Tensor) -> Tensor | None:
+        """The numbers, 0 if unknown: (N, C L)."""
+        return split_known(x)[0].flatten(1).double()
+
     def without_parts(self, x: Tensor, parts: Tensor) -> Tensor:
         """The values x (N, *event) with the numbers of a mask (N, C L) bool unknown too."""
         return torch.where(parts.reshape(x[:, :1].shape), torch.zeros_like(x), x)

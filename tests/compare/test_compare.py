@@ -445,3 +445,10 @@ def test_neither_pytorch_nor_a_plugin_is_loaded(runs: Runs) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_a_score_that_should_be_near_a_value_is_not_ranked_and_not_warned_of(runs: Runs) -> None:
+    covered = [{**result(value, 0.01, "coverage_90", better=None), "nominal": 0.9} for value in (0.85, 0.93)]
+    comparison = compare([runs(name, score(one)) for name, one in zip(("first", "second"), covered, strict=True)])
+    assert {cell.standing for row in comparison.rows for cell in row.cells if cell} == {"unranked"}
+    assert not [note for note in comparison.notes if "states whether" in note]

@@ -78,6 +78,7 @@ def test_gaussian_blocks_are_one_gaussian() -> None:
 
 def test_without_noise_the_divergence_is_drawn_and_detached_blocks_get_no_gradient() -> None:
     mixture, laplace, _ = parts()
+    assert isinstance(laplace, Laplace)
     mean = laplace.mean.clone().requires_grad_()
     q = Blocks([mixture, Laplace(mean, laplace.logscale)])
     torch.manual_seed(0)
