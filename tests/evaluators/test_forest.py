@@ -140,7 +140,7 @@ def test_forests_change_no_other_score(options: dict[str, Any], run: TrainedRun)
     plain, _ = scored(run, baselines=[], **options)
     results, _ = scored(run, **options)
     assert all("forest" not in result for result in plain.values())
-    compared = {key: result["forest"] for key, result in results.items() if result["baseline"] is not None}
+    compared = {key: result["forest"] for key, result in results.items() if result.get("baseline") is not None}
     assert all(0 <= value < 1000 for value in compared.values())
     assert {key: {k: v for k, v in result.items() if k != "forest"} for key, result in results.items()} == plain
     assert scored(run, **options)[0] == results  # the same forests again

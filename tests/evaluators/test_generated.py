@@ -44,14 +44,16 @@ from untrained import untrained
 
 def _square_root(matrix: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(matrix)
-    return vectors @ torch.diag(values.clamp(min=0).sqrt()) @ vectors.T
+    root: Tensor = vectors @ torch.diag(values.clamp(min=0).sqrt()) @ vectors.T
+    return root
 
 
 def _with_moments(x: Tensor, mean: Tensor, root: Tensor) -> Tensor:
     """Points with exactly this mean and the covariance root root'."""
     centred = x - x.mean(0)
     whitened = centred @ torch.linalg.inv(torch.linalg.cholesky(centred.T @ centred / (len(x) - 1))).T
-    return whitened @ root.T + mean
+    points: Tensor = whitened @ root.T + mean
+    return points
 
 
 def test_the_distance_of_two_known_gaussians_is_their_closed_form() -> None:
@@ -177,8 +179,8 @@ def copying(run: TrainedRun) -> TrainedRun:
     network = Copy(run.modalities, 2)
     with torch.no_grad():
         for decoder in (network.decoders.of("point"), network.decoders.of("pair")):
-            decoder.weight.copy_(torch.eye(2))  # type: ignore[operator, union-attr]
-            decoder.bias.zero_()  # type: ignore[operator, union-attr]
+            decoder.weight.copy_(torch.eye(2))  # type: ignore[operator]
+            decoder.bias.zero_()  # type: ignore[operator]
     return replace(run, model=network.eval())
 
 
@@ -352,7 +354,7 @@ def test_a_model_without_a_prior_draws_nothing_from_it(run: TrainedRun) -> None:
 
 def test_training_that_diverged_has_no_scores(run: TrainedRun) -> None:
     with torch.no_grad():
-        run.model.decoders.of("point").bias.fill_(math.nan)  # type: ignore[operator, union-attr]
+        run.model.decoders.of("point").bias.fill_(math.nan)  # type: ignore[operator]
     results, notes = scores_of(run, Frechet(features="values", entries=(GeneratedEntry(target=("point",)),)))
     (result,) = results.values()
     assert result["value"] is None

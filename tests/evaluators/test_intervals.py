@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +27,7 @@ from toys import EXAMPLES, seeded
 from untrained import untrained
 
 
-def _cover_by_hand(draws: list[float], x: float, share: float, parts: int = 2000) -> float:
+def _cover_by_hand(draws: Sequence[float], x: float, share: float, parts: int = 2000) -> float:
     """The share of ranks of x among its equals, and of places within a rank, that lie in the interval."""
     hits = []
     for rank in range(sum(d < x for d in draws), sum(d <= x for d in draws) + 1):
@@ -36,7 +37,7 @@ def _cover_by_hand(draws: list[float], x: float, share: float, parts: int = 2000
     return float(np.mean(hits))
 
 
-def _crps_by_hand(draws: list[float], x: float) -> float:
+def _crps_by_hand(draws: Sequence[float], x: float) -> float:
     count = len(draws)
     pairs = sum(abs(draws[i] - draws[j]) for i in range(count) for j in range(count) if i != j)
     return sum(abs(d - x) for d in draws) / count - pairs / (count * (count - 1)) / 2

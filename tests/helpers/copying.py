@@ -59,7 +59,7 @@ class Copying(Network):
         k = len(CLASSES)
         parts = [slice(k * m, k * m + k) if apart else slice(0, k) for m in range(len(modalities))]
         biases = [bias * torch.eye(k)[m % k] for m in range(len(modalities))]
-        decoders = {name: Decoder(*of) for name, *of in zip(modalities, parts, biases, strict=True)}
+        decoders = {name: Decoder(part, own) for name, part, own in zip(modalities, parts, biases, strict=True)}
         size = parts[-1].stop + private
         super().__init__(modalities, size, encoders={name: nn.Identity() for name in modalities}, decoders=decoders)
         self.reads, self.private, self.supported, self._conditions = reads, private, supported, told
