@@ -138,9 +138,12 @@ if TYPE_CHECKING:
     from mmtoolkit.likelihoods import VonMisesLikelihood as VonMisesLikelihood
     from mmtoolkit.models import CVAE as CVAE
     from mmtoolkit.models import JMVAE as JMVAE
+    from mmtoolkit.models import MMJSD as MMJSD
+    from mmtoolkit.models import MMVAE as MMVAE
     from mmtoolkit.models import MVAE as MVAE
     from mmtoolkit.models import VAE as VAE
     from mmtoolkit.models import BiVCCA as BiVCCA
+    from mmtoolkit.models import MoPoE as MoPoE
     from mmtoolkit.models.mvae import MVAENetwork as MVAENetwork
     from mmtoolkit.models.mvae import SubsetOptions as SubsetOptions
     from mmtoolkit.priors import FlowPrior as FlowPrior

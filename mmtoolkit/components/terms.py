@@ -28,6 +28,7 @@ class Divergence:
         coefficient: a number, or one for each pair (N,).
         counts: (E, N) bool, which of the E Gaussians count; by default all.
         q: by default that of the terms, of N pairs; any other is of any N rows, and no draw of the step is from it.
+        weight: of each row of such a q, (N,), as `Terms.weight` is that of each pair. By default 1.
         annealed: whether β weights it too.
     """
 
@@ -36,7 +37,15 @@ class Divergence:
     coefficient: Tensor | float = 1.0
     counts: Tensor | None = None
     q: Posterior | None = None
+    weight: Tensor | None = None
     annealed: bool = True
+
+    @property
+    def times(self) -> Tensor | int:
+        """How many Gaussians count, for all pairs or each of them (N,)."""
+        if self.counts is not None:
+            return self.counts.sum(0)
+        return 1 if self.to is None or self.to.mean.ndim == 2 else len(self.to.mean)
 
     def summed(self, each: Tensor) -> Tensor:
         """The sum over the Gaussians that count: (..., E, N) to (..., N); without E, as it is."""

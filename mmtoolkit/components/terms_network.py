@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from mmtoolkit.components.dreg import dreg_bound
 from mmtoolkit.components.network import Network
 from mmtoolkit.components.prior import Prior
 from mmtoolkit.components.terms import Divergence, Step, Terms
@@ -32,9 +33,9 @@ class TermsNetwork(Network):
         exp(reconstruction sum_i λ_i log p(x_i | z) - β sum coefficient (log q(z) - log to(z)))
 
     (Burda, Grosse & Salakhutdinov 2016; Mattei & Frellsen 2019 with missing values). It covers the annealed divergences
-    of the terms' own q; the others are added as they are. The gradient `dreg` (Tucker et al. 2019) leaves out the score
-    function of q, and weights the path through each draw by the square of its importance; it is unbiased too, and the
-    encoders go on learning where K is large.
+    of the terms' own q; the others are added as they are. The gradient `dreg` (Tucker et al. 2019) replaces the score
+    function of q by another path through each draw; it is unbiased too, and the encoders go on learning where K is
+    large. See `dreg_bound`.
 
     Args:
         units: name -> modality or record, in schema order.
@@ -155,7 +156,8 @@ class TermsNetwork(Network):
         self, step: Step, terms: Terms, beta: float, noise: Tensor
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """The same from K draws a pair; log-probabilities and divergences are averages over them."""
-        z = terms.q.rsample(noise)
+        drawn = terms.q.rsample(noise)
+        z = drawn.view_as(drawn)  # gradients of the draws and of what is computed from them differ
         pair_weight = z.new_ones(z.shape[1]) if terms.weight is None else terms.weight
         sums, at, scored = [], 0, z.new_zeros(z.shape[:2])
         for targets, log_probs in self._log_probs(step, terms, z):
@@ -170,35 +172,30 @@ class TermsNetwork(Network):
         log_q = q.log_prob(z)
         divergences: dict[str, Tensor] = {}
         others = []
+        times: Tensor | float = 0.0
         for divergence in terms.divergences:
             if divergence.q is not None or not divergence.annealed:
                 others.append(divergence)
                 continue
             ratios = divergence.summed(self._ratios(divergence, log_q, z))
             log_weights = log_weights - beta * divergence.coefficient * ratios
+            times = times + beta * divergence.coefficient * divergence.times
             _add(divergences, divergence.name, (pair_weight * ratios.mean(0)).sum())
-        total = (pair_weight * self._bound(log_weights, z)).sum()
+        if self.gradient == "dreg":
+            bound = dreg_bound(log_weights, drawn, z, q, times)
+        else:
+            bound = log_weights.logsumexp(0) - math.log(self.draws)
+        total = (pair_weight * bound).sum()
         for divergence in others:
             total = total - self._added(divergence, terms, beta, noise, divergences)
         return total, torch.cat(sums), divergences
-
-    def _bound(self, log_weights: Tensor, z: Tensor) -> Tensor:
-        """The logarithm of the mean of the weights (K, N), with the gradient that was asked for: (N,)."""
-        bound = log_weights.logsumexp(0) - math.log(len(log_weights))
-        if self.gradient == "standard" or not z.requires_grad:
-            return bound
-        importance = log_weights.detach().softmax(0)
-        path = importance.to(z.dtype).unsqueeze(-1)
-        z.register_hook(lambda gradient: gradient * path)
-        mean = (importance * log_weights).sum(0)
-        return bound.detach() + mean - mean.detach()
 
     def _added(
         self, divergence: Divergence, terms: Terms, beta: float, noise: Tensor, parts: dict[str, Tensor]
     ) -> Tensor:
         """One divergence with its coefficient, in closed form or from the draws of q, summed; adds it to the parts."""
         q: Posterior = terms.q if divergence.q is None else divergence.q
-        weight = terms.weight if divergence.q is None else None
+        weight = terms.weight if divergence.q is None else divergence.weight
         each = divergence.summed(self._kl(q, divergence, noise))
         weighted = each if weight is None else weight * each
         _add(parts, divergence.name, weighted.sum())

@@ -61,6 +61,10 @@ class Mixture:
 
     def log_prob(self, z: Tensor) -> Tensor:
         """The log-density at z (..., B, D): (..., B), nats."""
+        return self.joint_log_prob(z).logsumexp(-2)
+
+    def joint_log_prob(self, z: Tensor) -> Tensor:
+        """Log share_s q_s(z) of each part at z (..., B, D): (..., S, B), nats; minus infinity where its share is 0."""
         # Some parts at a time: all at once would take S times the memory of z, of which an evaluator may have many
         # draws; and one at a time is slow where z is small.
         at_once = max(1, _NUMBERS_AT_ONCE // max(1, z.numel()))
@@ -69,7 +73,7 @@ class Mixture:
         each = torch.cat([self.parts[i : i + at_once].log_prob(z) for i in starts], dim=-2)  # (..., S, B)
         # Mask before log: the infinite gradient of log 0 would be NaN.
         each = each + torch.where(self.counts, self.shares, 1.0).log()
-        return torch.where(self.counts, each, -torch.inf).logsumexp(-2)
+        return torch.where(self.counts, each, -torch.inf)
 
     def kl(self, noise: Tensor | None = None) -> Tensor:
         """KL(q || N(0, I)), estimated: (B,), nats.
@@ -107,9 +111,9 @@ class Mixture:
             places: (N,), the place s · B + b of each pair of part s and row b; by default all S · B of them, also those
                 of share 0, whose weight `shares` is 0.
         """
-        size = self.shares.shape[1]
-        places = torch.arange(self.shares.numel(), device=self.shares.device) if places is None else places
-        return Stratum(self.parts.take(places), self.take(places % size))
+        if places is None:
+            return Stratum(self.parts.take(torch.arange(self.shares.numel(), device=self.shares.device)), self)
+        return Stratum(self.parts.take(places), self, places)
 
     def _drawn(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Draws made of noise, (..., B, D), and the place of the part that each is from among all S · B: (..., B)."""
@@ -124,11 +128,13 @@ class Stratum:
 
     Args:
         part: of each of N pairs of a part and a row, (N, D).
-        whole: the mixture of the row of each pair, N rows.
+        whole: the mixture, of S parts and B rows.
+        places: (N,), the place s · B + b of each pair; by default all of them, N = S · B.
     """
 
     part: Independent
     whole: Mixture
+    places: Tensor | None = None
 
     @property
     def mean(self) -> Tensor:
@@ -151,7 +157,30 @@ class Stratum:
 
     def log_prob(self, z: Tensor) -> Tensor:
         """The log-density of the whole mixture at z (..., N, D): (..., N), nats."""
-        return self.whole.log_prob(z)
+        return self._joint_log_prob(z).logsumexp(-2)
+
+    def origins(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Which part of the mixture z (..., N, D) may come from.
+
+        Returns:
+            The logarithm of the probability of each part given z, (..., S, N), minus infinity where its share is 0; and
+            which of the N pairs is of that part and the same row, (S, N), any where its share is 0.
+        """
+        joint = self._joint_log_prob(z)
+        parts, size = self.whole.shares.shape
+        pairs = torch.arange(parts * size, device=joint.device)
+        if self.places is None:
+            return joint.log_softmax(-2), pairs.view(parts, 1, size).expand(-1, parts, -1).reshape(parts, -1)
+        of_place = torch.zeros_like(pairs).index_copy(0, self.places, pairs[: len(self.places)]).view(parts, size)
+        return joint.log_softmax(-2), of_place.index_select(1, self.places % size)
+
+    def _joint_log_prob(self, z: Tensor) -> Tensor:
+        """`Mixture.joint_log_prob` of the row of each pair: (..., S, N)."""
+        parts, size = self.whole.shares.shape
+        if self.places is None:  # each row has its part of z from each part, so that the mixture need not be copied
+            each = self.whole.joint_log_prob(z.unflatten(-2, (parts, size)))  # (..., parts of z, S, B)
+            return each.transpose(-3, -2).flatten(-2)
+        return self.whole.take(self.places % size).joint_log_prob(z)
 
     def kl(self, noise: Tensor | None = None) -> Tensor:
         """E_part[log q(z) - log N(z; 0, I)] with the whole mixture q, estimated: (N,), nats.
@@ -165,7 +194,7 @@ class Stratum:
 
     def detached(self) -> Stratum:
         """The same, whose part and mixture get no gradient."""
-        return Stratum(self.part.detached(), self.whole.detached())
+        return Stratum(self.part.detached(), self.whole.detached(), self.places)
 
 
 def choose(shares: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import listing
-from mmtoolkit.components import Modality, Model, Network
+from mmtoolkit.components import ManyDraws, Modality, Model, Network
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.prior import StandardNormal
 from mmtoolkit.testing.promises import close, double, finite, read_back, round_trip, shape
@@ -231,8 +231,9 @@ def draws_come_from_one_generator(subject: Subject) -> Iterator[str]:
 
 
 def beta_weights_the_divergence(subject: Subject) -> Iterator[str]:
-    """The loss is linear in beta and grows with it."""
+    """The loss is linear in beta and grows with it; that of several draws is concave in it, and not constant."""
     network = subject.network()
+    several = isinstance(subject.model, ManyDraws) and subject.model.draws > 1
     # One draw may estimate a small divergence from another prior as negative.
     seeds = range(5, 6) if isinstance(network.prior, StandardNormal) else range(_SEEDS)
     losses = torch.stack(
@@ -243,7 +244,13 @@ def beta_weights_the_divergence(subject: Subject) -> Iterator[str]:
     )
     zero, one, two = losses.mean(1)
     error = (losses[1] - losses[0]).std() / len(seeds) ** 0.5 if len(seeds) > 1 else 0.0
-    if not close(two - one, one - zero, 1e-3) or not one + _ERRORS * error > zero:
+    if several:  # minus the logarithm of a mean of exp(a - beta b)
+        if one == zero or not 2 * one >= zero + two - 1e-3 * (zero - one).abs():
+            yield (
+                f"forward: the loss of several draws must be concave in beta, but at beta 0, 1, 2 it is {zero:.4g}, "
+                f"{one:.4g}, {two:.4g}; multiply the log-ratios of each draw by beta, and nothing else"
+            )
+    elif not close(two - one, one - zero, 1e-3) or not one + _ERRORS * error > zero:
         yield (
             f"forward: beta must be the weight of the KL divergence, but the loss at beta 0, 1, 2 is {zero:.4g}, "
             f"{one:.4g}, {two:.4g}; multiply the divergence by beta, and nothing else"

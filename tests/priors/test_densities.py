@@ -18,7 +18,10 @@ from toys import randn
 
 PRIORS: dict[str, Prior] = {
     "normal": NormalPrior(),
+    "normal of a scale": NormalPrior(scale=1.7),
+    "normal of learned scales": NormalPrior(scale="learned"),
     "laplace": LaplacePrior(scale=0.7),
+    "laplace of learned scales": LaplacePrior(scale="learned"),
     "student_t": StudentTPrior(degrees=4.5, scale=1.3),
     "one component": MixturePrior(components=1),
     "mixture": MixturePrior(components=3),

@@ -116,9 +116,9 @@ def _log_likelihood(run: mmtoolkit.TrainedRun) -> Tensor:
 
 def test_a_model_without_the_option_says_so(tmp_path: Path) -> None:
     mixtures = Path(__file__).parents[1] / "extensions" / "mixtures.py"
-    changes = sets("model={kind: mmvae, latent_dim: 3, prior: mixture}")
+    changes = sets("model={kind: alone_or_all, latent_dim: 3, prior: mixture}")
     ended = mmt("--plugin", mixtures, "run", "fashion_mini", "--out", tmp_path / "x", *changes)
-    assert_refused(ended, ["--set model.prior: ", "mmvae", "remove it"])
+    assert_refused(ended, ["--set model.prior: ", "alone_or_all", "remove it"])
 
 
 @pytest.mark.slow

@@ -34,8 +34,7 @@ COMPONENTS = load_plugins(PLUGINS).components
 Angle: Any = COMPONENTS["modality", "angle"]
 SQLite: Any = COMPONENTS["source", "sqlite"]
 Retrieval: Any = COMPONENTS["evaluator", "retrieval"]
-MMVAE: Any = COMPONENTS["model", "mmvae"]
-MoPoE: Any = COMPONENTS["model", "mopoe"]
+AloneOrAll: Any = COMPONENTS["model", "alone_or_all"]
 
 
 def with_plugins(*words: str | Path) -> Ended:
@@ -72,7 +71,7 @@ def test_extensions_import_public_names_alone(path: Path) -> None:
 
 def test_none_of_our_files_knows_of_them() -> None:
     kinds = {kind for (_, kind), cls in COMPONENTS.items() if cls.__module__.startswith("mmt_plugin_")}
-    assert kinds == {"angle", "sqlite", "mmvae", "mopoe", "retrieval"}
+    assert kinds == {"angle", "sqlite", "alone_or_all", "retrieval"}
     assert not kinds & {kind for _, kind in load_plugins().components}
 
 
@@ -199,8 +198,7 @@ def test_the_angle_keeps_the_contract_of_modalities(turn: float) -> None:
 
 
 def test_the_others_keep_the_contracts_of_their_families(weather: Path) -> None:
-    check_model(MMVAE(latent_dim=3))
-    check_model(MoPoE(latent_dim=3))
+    check_model(AloneOrAll(latent_dim=3))
     check_source(SQLite(path=weather / "weather.db", tables={"train": "past", "test": "new"}))
     check_evaluator(Retrieval(candidates=3))
 
@@ -208,7 +206,7 @@ def test_the_others_keep_the_contracts_of_their_families(weather: Path) -> None:
 # All of it together.
 
 
-BOTH = pytest.mark.parametrize("kind", ["mmvae", pytest.param("mopoe", marks=pytest.mark.slow)])
+BOTH = pytest.mark.parametrize("kind", ["alone_or_all", pytest.param("mopoe", marks=pytest.mark.slow)])
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +226,7 @@ def run_of(weather: Path) -> Callable[[str], Path]:
 
 @pytest.fixture
 def run_folder(run_of: Callable[[str], Path]) -> Path:
-    return run_of("mmvae")
+    return run_of("alone_or_all")
 
 
 def scores_of(folder: Path) -> dict[str, list[dict[str, Any]]]:
@@ -336,7 +334,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(kind: str, weather: Path, tmp_pa
 @pytest.mark.slow
 def test_the_command_line_resumes_what_has_ended(run_folder: Path, weather: Path) -> None:
     before = (run_folder / "weights.safetensors").read_bytes()
-    ended = with_plugins("run", weather / "weather.yaml", "--out", run_folder, "--set", "model.kind=mmvae", "--resume")
+    ended = with_plugins("run", weather / "weather.yaml", "--out", run_folder, "--set", "model.kind=alone_or_all", "--resume")
     assert ended.status == 0, ended.err
     assert (run_folder / "weights.safetensors").read_bytes() == before
 
