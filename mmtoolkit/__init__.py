@@ -136,13 +136,20 @@ if TYPE_CHECKING:
     from mmtoolkit.likelihoods import StudentTLikelihood as StudentTLikelihood
     from mmtoolkit.likelihoods import TokensDistribution as TokensDistribution
     from mmtoolkit.likelihoods import VonMisesLikelihood as VonMisesLikelihood
+    from mmtoolkit.models import CRMVAE as CRMVAE
     from mmtoolkit.models import CVAE as CVAE
+    from mmtoolkit.models import HELVAE as HELVAE
     from mmtoolkit.models import JMVAE as JMVAE
+    from mmtoolkit.models import MCVAE as MCVAE
     from mmtoolkit.models import MMJSD as MMJSD
     from mmtoolkit.models import MMVAE as MMVAE
     from mmtoolkit.models import MVAE as MVAE
+    from mmtoolkit.models import MVTCAE as MVTCAE
     from mmtoolkit.models import VAE as VAE
+    from mmtoolkit.models import Barycentre as Barycentre
     from mmtoolkit.models import BiVCCA as BiVCCA
+    from mmtoolkit.models import GPoE as GPoE
+    from mmtoolkit.models import Holder as Holder
     from mmtoolkit.models import MoPoE as MoPoE
     from mmtoolkit.models.mvae import MVAENetwork as MVAENetwork
     from mmtoolkit.models.mvae import SubsetOptions as SubsetOptions

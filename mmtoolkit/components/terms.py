@@ -27,7 +27,8 @@ class Divergence:
         to: a Gaussian (N, D), or E of them for each pair (E, N, D), whose divergences add up; by default the prior.
         coefficient: a number, or one for each pair (N,).
         counts: (E, N) bool, which of the E Gaussians count; by default all.
-        q: by default that of the terms, of N pairs; any other is of any N rows, and no draw of the step is from it.
+        q: by default that of the terms, of N pairs; any other is of any N rows. Where its divergence is estimated,
+            row j takes the noise of pair j, or of pair j mod the number of pairs.
         weight: of each row of such a q, (N,), as `Terms.weight` is that of each pair. By default 1.
         annealed: whether β weights it too.
     """

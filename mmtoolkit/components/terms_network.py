@@ -204,6 +204,8 @@ class TermsNetwork(Network):
     def _kl(self, q: Posterior, divergence: Divergence, noise: Tensor) -> Tensor:
         """KL(q || to): (N,) or (E, N)."""
         to = divergence.to
+        if divergence.q is not None:  # of other rows: each takes the noise of a pair
+            noise = _cycled(noise, len(q.mean))
         if to is None:
             return self.prior.kl(q, noise)
         if isinstance(q, Gaussian):
@@ -244,3 +246,9 @@ class TermsNetwork(Network):
 
 def _add(parts: dict[str, Tensor], name: str, part: Tensor) -> None:
     parts[name] = parts[name] + part if name in parts else part
+
+
+def _cycled(noise: Tensor, rows: int) -> Tensor:
+    """The noise (..., N, D) of the first rows, and from the start again if there are more: (..., rows, D)."""
+    places = torch.arange(rows, device=noise.device)
+    return noise if rows == noise.shape[-2] else noise.index_select(-2, places % noise.shape[-2])

@@ -4,19 +4,58 @@ from collections.abc import Iterable
 
 from mmtoolkit.components.component import Component
 from mmtoolkit.components.hooks import hookimpl
+from mmtoolkit.models.barycentre import Barycentre
 from mmtoolkit.models.bivcca import BiVCCA
+from mmtoolkit.models.crmvae import CRMVAE
 from mmtoolkit.models.cvae import CVAE
+from mmtoolkit.models.gpoe import GPoE
+from mmtoolkit.models.helvae import HELVAE
+from mmtoolkit.models.holder import Holder
 from mmtoolkit.models.jmvae import JMVAE
+from mmtoolkit.models.mcvae import MCVAE
 from mmtoolkit.models.mmjsd import MMJSD
 from mmtoolkit.models.mmvae import MMVAE
 from mmtoolkit.models.mopoe import MoPoE
 from mmtoolkit.models.mvae import MVAE
+from mmtoolkit.models.mvtcae import MVTCAE
 from mmtoolkit.models.vae import VAE
 
-__all__ = ["CVAE", "JMVAE", "MMJSD", "MMVAE", "MVAE", "VAE", "BiVCCA", "MoPoE"]
+__all__ = [
+    "CRMVAE",
+    "CVAE",
+    "HELVAE",
+    "JMVAE",
+    "MCVAE",
+    "MMJSD",
+    "MMVAE",
+    "MVAE",
+    "MVTCAE",
+    "VAE",
+    "Barycentre",
+    "BiVCCA",
+    "GPoE",
+    "Holder",
+    "MoPoE",
+]
 
 
 @hookimpl
 def mmt_components() -> Iterable[type[Component]]:
     """The models that ship with mmtoolkit."""
-    return [MVAE, VAE, CVAE, BiVCCA, JMVAE, MMVAE, MoPoE, MMJSD]
+    return [
+        MVAE,
+        VAE,
+        CVAE,
+        BiVCCA,
+        JMVAE,
+        MMVAE,
+        MoPoE,
+        MMJSD,
+        MVTCAE,
+        CRMVAE,
+        GPoE,
+        MCVAE,
+        Barycentre,
+        HELVAE,
+        Holder,
+    ]

@@ -102,7 +102,7 @@ def test_the_posterior_mixes_what_is_given_and_there(weights: dict[str, float], 
 def js_of(experts: list[Normal], **options: Any) -> Tensor:
     """The divergence of one row whose experts are these."""
     names = list(MODALITIES)[: len(experts)]
-    modalities: dict[str, Unit] = {name: MODALITIES["a"] for name in names}
+    modalities: dict[str, Unit] = dict.fromkeys(names, MODALITIES["a"])
     network = network_of(MMJSD(latent_dim=D, **options), modalities)
     with torch.no_grad():
         for name, expert in zip(names, experts, strict=True):

@@ -334,7 +334,9 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(kind: str, weather: Path, tmp_pa
 @pytest.mark.slow
 def test_the_command_line_resumes_what_has_ended(run_folder: Path, weather: Path) -> None:
     before = (run_folder / "weights.safetensors").read_bytes()
-    ended = with_plugins("run", weather / "weather.yaml", "--out", run_folder, "--set", "model.kind=alone_or_all", "--resume")
+    ended = with_plugins(
+        "run", weather / "weather.yaml", "--out", run_folder, "--set", "model.kind=alone_or_all", "--resume"
+    )
     assert ended.status == 0, ended.err
     assert (run_folder / "weights.safetensors").read_bytes() == before
 
