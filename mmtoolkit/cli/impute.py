@@ -76,6 +76,9 @@ def embed(
         list[str] | None,
         typer.Option(metavar="COLUMN", help="Copy a column of the table, such as an id; may be repeated."),
     ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Write all of z, also what is private to a modality, not the shared part.")
+    ] = False,
     on_bad_cell: BadCellOption = None,
     set_: ReadOption = None,
     overwrite: OverwriteOption = False,
@@ -89,5 +92,5 @@ def embed(
         run = load_run(ctx, run_folder, device)
         user_file = file_as_set(run, streams.table, set_, on_bad_cell, streams.folder)
         with row_meter() as meter:
-            notes = embed_table(run, user_file, streams.out, keep or (), overwrite, meter)
+            notes = embed_table(run, user_file, streams.out, keep or (), overwrite, private, meter)
         _print_end(streams, out_file, notes)

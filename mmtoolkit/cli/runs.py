@@ -145,9 +145,10 @@ def _print_check(report: dict[str, Any]) -> None:
             networks.add_row(escape(modality if modality == name else f"  {modality}"), facts["kind"], shape, *own)
     console.print(networks)
     counts = report["parameters"]
+    of_these = "" if report["shared_dim"] == report["latent_dim"] else f", {report['shared_dim']} of them shared"
     console.print(
         f"{counts['total']:,} parameters, {counts['inference']:,} of them in inference networks; "
-        f"z has {report['latent_dim']} numbers. One step works."
+        f"z has {report['latent_dim']} numbers{of_these}. One step works."
     )
 
 

@@ -19,6 +19,7 @@ from mmtoolkit.components.part import Part
 from mmtoolkit.components.parted import Parted
 from mmtoolkit.components.picture import Picture
 from mmtoolkit.components.prior import Prior
+from mmtoolkit.components.private import PrivateLatents, PrivateNetwork
 from mmtoolkit.components.proposal import Proposal
 from mmtoolkit.components.records import Records
 from mmtoolkit.components.source import Columns, Source, Table
@@ -79,6 +80,8 @@ __all__ = [
     "Parted",
     "Picture",
     "Prior",
+    "PrivateLatents",
+    "PrivateNetwork",
     "Proposal",
     "Records",
     "Run",

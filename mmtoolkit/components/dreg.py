@@ -8,10 +8,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from mmtoolkit.core.blocks import Blocks
 from mmtoolkit.core.mixtures import Stratum
 from mmtoolkit.core.posterior import Posterior
 
 _LARGEST = 80.0  # logarithm of a factor, at which the weight that it multiplies is nothing in float32
+
+
+def without_score(q: Posterior) -> Posterior:
+    """Q for `dreg_bound`: without gradient, but for a stratum among blocks."""
+    if not isinstance(q, Blocks):
+        return q.detached()
+    return Blocks([part if isinstance(part, Stratum) else part.detached() for part in q.parts])
 
 
 def dreg_bound(log_weights: Tensor, drawn: Tensor, z: Tensor, q: Posterior, times: Tensor | float) -> Tensor:
@@ -27,11 +35,14 @@ def dreg_bound(log_weights: Tensor, drawn: Tensor, z: Tensor, q: Posterior, time
     also has that of the responsibilities. With the own share alone, as in the code of Shi et al. 2019, the gradient is
     biased. The formula is derived here; the tests compare it with long averages.
 
+    A stratum among blocks keeps its score, and its columns have the path through w alone: what the weight of another
+    part would be also depends on the other blocks, and cannot be known without decoding again.
+
     Args:
         log_weights: (K, N); the parameters of q get no gradient through them but along z.
         drawn: (K, N, D), the draws.
         z: what the weights are computed from, equal to `drawn` and a function of nothing else.
-        q: what the draws are from, without gradient.
+        q: what the draws are from, as `without_score` gives it.
         times: c, how often log w has -log q(z): a number, or one for each pair (N,).
     """
     bound = log_weights.logsumexp(0) - math.log(len(log_weights))
@@ -49,6 +60,9 @@ def dreg_bound(log_weights: Tensor, drawn: Tensor, z: Tensor, q: Posterior, time
     others = origins.detach() + logsigmoid(above) + logsigmoid(-above) - log_share.unsqueeze(1)
     factor = 1 - times * others.clamp(max=_LARGEST).exp().sum(1)
     factor = factor.to(z.dtype).unsqueeze(-1)
+    if isinstance(q, Blocks):
+        scored = [torch.full_like(part.mean[0], isinstance(part, Stratum), dtype=torch.bool) for part in q.parts]
+        factor = torch.where(torch.cat(scored), 1.0, factor)
     z.register_hook(lambda gradient: gradient * factor)
     path = (log_share.exp() * log_weights).sum(0)
     if isinstance(q, Stratum):

@@ -79,7 +79,14 @@ def uninferred(names: Sequence[str], model: Network) -> str:
     """A sentence if a model does not infer z from the names; empty if it does."""
     if model.supports(names):
         return ""
+    if not names:
+        return priorless(model)
     return f"the model does not infer z from {', '.join(names)} {'together' if names[1:] else 'alone'}"
+
+
+def priorless(model: Network) -> str:
+    """A sentence if a model has no p(z); empty if it has."""
+    return "the model has no p(z)" if model.prior is None else ""
 
 
 def unconditioned(given: Collection[str], model: Network) -> str:

@@ -34,13 +34,13 @@ class Network(UnitNetwork, ABC):
         latent_dim: D, the size of z.
         encoders: name of a unit -> encoder with 2 D features. Default: each unit's own.
         decoders: name of a unit -> decoder of z. Default: each unit's own.
-        prior: p(z). Default: N(0, I).
+        prior: p(z), over all D latent variables if it is built. Default: N(0, I).
 
     Attributes:
         units: name -> modality or record, in schema order.
         modalities: name -> modality, in schema order, with the columns of each record in its place.
         members: name of a unit -> the names of its modalities.
-        prior: p(z), as the prior's `build` returns it.
+        prior: p(z), as the prior's `build` returns it; None in a model without p(z).
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Network(UnitNetwork, ABC):
         latent_dim: int,
         encoders: Mapping[str, nn.Module] | None = None,
         decoders: Mapping[str, nn.Module] | None = None,
-        prior: Prior | None = None,
+        prior: Prior | PriorModule | None = None,
     ) -> None:
         super().__init__(units)
         self.latent_dim = latent_dim
@@ -59,7 +59,11 @@ class Network(UnitNetwork, ABC):
             decoders = {name: unit.decoder(latent_dim) for name, unit in units.items()}
         self.encoders = ByName(encoders)
         self.decoders = ByName(decoders)
-        self.prior: PriorModule = StandardNormal(latent_dim) if prior is None else prior.build(latent_dim)
+        self.prior: PriorModule | None
+        if prior is None:
+            self.prior = StandardNormal(latent_dim)
+        else:
+            self.prior = prior.build(latent_dim) if isinstance(prior, Prior) else prior
         guard_normalisation(self)
 
     # What a model defines.
@@ -95,7 +99,7 @@ class Network(UnitNetwork, ABC):
     def posterior(self, batch: Batch, given: frozenset[str]) -> Posterior:
         """q(z | given) for each row, from those of the given that it has: (B, D).
 
-        A row that has none of them gets N(0, I). If the prior is another, `infer` puts that in its place.
+        A row that has none of them gets N(0, I). If there is another prior, `infer` puts that in its place.
 
         Args:
             batch: B rows; of a record, only what is given is present.
@@ -119,6 +123,11 @@ class Network(UnitNetwork, ABC):
     def shared(self) -> slice:
         """The places in z of the part that all units share, which embeddings and probes read. Default: all of them."""
         return slice(0, self.latent_dim)
+
+    @property
+    def expert_dim(self) -> int:
+        """How many latent variables the expert of a unit describes. Default: all of them."""
+        return self.latent_dim
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -170,8 +179,24 @@ class Network(UnitNetwork, ABC):
     # These follow from the methods above.
 
     def supports(self, given: Collection[str]) -> bool:
-        """Whether z can be inferred from these modalities: of each unit that they touch, any part will do."""
-        return supports(self.subsets(), self.touched(given))
+        """Whether z can be inferred from these modalities: of each unit that they touch, any part will do.
+
+        From none of them it can if the model has a prior.
+        """
+        return supports(self.subsets(), self.touched(given)) if given else self.prior is not None
+
+    def need_prior(self) -> PriorModule:
+        """p(z).
+
+        Raises:
+            UserError: the model has none.
+        """
+        if self.prior is None:
+            raise UserError(
+                "the model has no p(z), so it draws nothing and knows no likelihood unless modalities are given; give "
+                "some, or take a model with a prior, such as mvae"
+            )
+        return self.prior
 
     def _informed(self, present: Tensor, given: Collection[str]) -> Tensor:
         """The rows that have any of the given, or a supported set of the units that these touch: (B,) bool."""
@@ -183,12 +208,14 @@ class Network(UnitNetwork, ABC):
         """q(z | given) for each row: (B, D).
 
         A row that lacks some of the given uses those that it has, or the largest supported set of them. A row that has
-        none has the prior.
+        none has the prior; N(0, I) stands in its place if the model has no prior.
 
         Raises:
-            UserError: z cannot be inferred from `given`.
+            UserError: z cannot be inferred from `given`; nothing is given and the model has no prior.
         """
         self.check_names(given)
+        if not given:
+            self.need_prior()
         if not self.supports(given):
             asked = ", ".join(name for name in dict.fromkeys((*self.units, *self.modalities)) if name in given)
             known = (", ".join(unit for unit in self.units if unit in names) for names in self.subsets() or ())
@@ -198,7 +225,7 @@ class Network(UnitNetwork, ABC):
     def _inferred(self, batch: Batch, given: frozenset[str]) -> Posterior:
         """The posterior, with the prior in the rows that have nothing of the given."""
         q = self._of_rows(batch, given)
-        if isinstance(self.prior, StandardNormal):  # which such rows have already
+        if self.prior is None or isinstance(self.prior, StandardNormal):  # such rows have N(0, I) already
             return q
         rows = self.told(batch.present, given)
         return q if rows.all() else OrPrior(q, sent(rows, batch.device), self.prior)
@@ -283,7 +310,7 @@ class Network(UnitNetwork, ABC):
         """
         posterior = self.infer_all(batch if visible is None else visible)
         log_probs = self.log_prob(posterior.rsample(noise), batch, self.targets, visible)
-        return sum(log_probs.values(), start=-self.prior.kl(posterior, noise))
+        return sum(log_probs.values(), start=-self.need_prior().kl(posterior, noise))
 
     def expert(self, unit: str, batch: Batch) -> Gaussian | None:
         """The Gaussian expert q(z | x) of the N rows that have something of a unit: (N, D); None if no row has."""
@@ -305,7 +332,7 @@ class Network(UnitNetwork, ABC):
             features = [self.encoders.of(unit)(self.value(unit, batch)) for unit in units]
             mean, logvar = torch.cat(features).chunk(2, dim=-1)  # once for all of them
         else:
-            mean = logvar = self.blank(batch, 0, self.latent_dim)
+            mean = logvar = self.blank(batch, 0, self.expert_dim)
         return Gaussian(mean, logvar), there.T.flatten().nonzero().squeeze(1)
 
     def experts(self, batch: Batch) -> Gaussian:

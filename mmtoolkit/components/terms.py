@@ -24,7 +24,8 @@ class Divergence:
 
     Attributes:
         name: of the part of the loss that training reports, which leaves out the coefficient.
-        to: a Gaussian (N, D), or E of them for each pair (E, N, D), whose divergences add up; by default the prior.
+        to: a posterior (N, D), or E Gaussians for each pair (E, N, D), whose divergences add up; by default the prior.
+            Between Gaussians they have a closed form; others are estimated from the draws.
         coefficient: a number, or one for each pair (N,).
         counts: (E, N) bool, which of the E Gaussians count; by default all.
         q: by default that of the terms, of N pairs; any other is of any N rows. Where its divergence is estimated,
@@ -34,7 +35,7 @@ class Divergence:
     """
 
     name: str = "KL"
-    to: Gaussian | None = None
+    to: Posterior | None = None
     coefficient: Tensor | float = 1.0
     counts: Tensor | None = None
     q: Posterior | None = None
@@ -71,6 +72,7 @@ class Terms:
         weight: of each pair, (N,). By default 1.
         reconstruction: a further weight of the log-probabilities of each pair, (N,). By default 1.
         divergences: by default KL(q || p(z)).
+        scale: (N, D) or less, what the draws are multiplied by before they are decoded. By default 1.
     """
 
     q: Posterior
@@ -78,6 +80,11 @@ class Terms:
     weight: Tensor | None = None
     reconstruction: Tensor | None = None
     divergences: Sequence[Divergence] = (Divergence(),)
+    scale: Tensor | None = None
+
+    def decoder_input(self, z: Tensor) -> Tensor:
+        """What decoders read of draws z (..., N, D)."""
+        return z if self.scale is None else z * self.scale
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,13 +10,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mmtoolkit.components.dreg import dreg_bound
+from mmtoolkit.components.dreg import dreg_bound, without_score
 from mmtoolkit.components.network import Network
 from mmtoolkit.components.prior import Prior
 from mmtoolkit.components.terms import Divergence, Step, Terms
 from mmtoolkit.components.unit import Unit
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian, Posterior
+from mmtoolkit.core.prior import PriorModule
 
 Gradient = Literal["standard", "dreg"]
 """How the bound of several draws reaches the encoders; see `TermsNetwork`."""
@@ -56,7 +57,7 @@ class TermsNetwork(Network):
         latent_dim: int,
         encoders: Mapping[str, nn.Module] | None = None,
         decoders: Mapping[str, nn.Module] | None = None,
-        prior: Prior | None = None,
+        prior: Prior | PriorModule | None = None,
         draws: int = 1,
         gradient: Gradient = "standard",
     ) -> None:
@@ -139,7 +140,7 @@ class TermsNetwork(Network):
         """The sum over pairs, that of the log-probability of each target, and that of each divergence."""
         weight, scale = terms.weight, terms.reconstruction
         sums, scaled = [], []
-        for targets, log_probs in self._log_probs(step, terms, terms.q.rsample(noise)):
+        for targets, log_probs in self._log_probs(step, terms, terms.decoder_input(terms.q.rsample(noise))):
             if weight is not None:
                 log_probs = weight.index_select(0, targets).unsqueeze(1) * log_probs
             sums.append(log_probs.sum(0))
@@ -160,7 +161,7 @@ class TermsNetwork(Network):
         z = drawn.view_as(drawn)  # gradients of the draws and of what is computed from them differ
         pair_weight = z.new_ones(z.shape[1]) if terms.weight is None else terms.weight
         sums, at, scored = [], 0, z.new_zeros(z.shape[:2])
-        for targets, log_probs in self._log_probs(step, terms, z):
+        for targets, log_probs in self._log_probs(step, terms, terms.decoder_input(z)):
             members = log_probs.shape[1]
             weights = self.weights[at : at + members].to(log_probs.dtype)
             at += members
@@ -168,7 +169,7 @@ class TermsNetwork(Network):
             sums.append((pair_weight.index_select(0, targets).unsqueeze(1) * log_probs.mean(0)).sum(0))
             scored = scored.to(log_probs.dtype).index_add(1, targets, (log_probs * weights).sum(-1))
         log_weights = scored if terms.reconstruction is None else terms.reconstruction * scored
-        q = terms.q.detached() if self.gradient == "dreg" else terms.q
+        q = without_score(terms.q) if self.gradient == "dreg" else terms.q
         log_q = q.log_prob(z)
         divergences: dict[str, Tensor] = {}
         others = []
@@ -207,8 +208,8 @@ class TermsNetwork(Network):
         if divergence.q is not None:  # of other rows: each takes the noise of a pair
             noise = _cycled(noise, len(q.mean))
         if to is None:
-            return self.prior.kl(q, noise)
-        if isinstance(q, Gaussian):
+            return self.need_prior().kl(q, noise)
+        if isinstance(q, Gaussian) and isinstance(to, Gaussian):
             return q.kl_to(to)
         z = q.rsample(noise)
         ratios = self._ratios(divergence, q.log_prob(z), z)
@@ -218,7 +219,7 @@ class TermsNetwork(Network):
         """Log q(z) - log to(z) at z (..., N, D), of which q has the log-density `log_q`: (..., N) or (..., E, N)."""
         to = divergence.to
         if to is None:
-            return log_q - self.prior.log_prob(z)
+            return log_q - self.need_prior().log_prob(z)
         if to.mean.ndim == 2:
             return log_q - to.log_prob(z)
         return log_q.unsqueeze(-2) - to.log_prob(z.unsqueeze(-3))

@@ -116,7 +116,7 @@ class Classifier(EntryEvaluator[Task]):
         with torch.random.fork_rng(), torch.enable_grad():
             # Weights, order, dropout and modalities' draws do not depend on the other entries.
             torch.manual_seed(run.generator.initial_seed())
-            classifier = LinearClassifier(run.modalities, task, 2 * run.model.latent_dim).to(run.device)
+            classifier = LinearClassifier(run.modalities, task, 2 * run.model.expert_dim).to(run.device)
             step = self._fit(classifier, run, rows)
         if step is None:
             return None, f"training on {len(rows):,} rows diverged; lower learning_rate"

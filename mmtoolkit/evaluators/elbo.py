@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from pydantic import PositiveInt
 
-from mmtoolkit.components import Run, Scores
-from mmtoolkit.components.entries import Entry, EntryEvaluator, described, scored_rows
+from mmtoolkit.components import Network, Run, Scores
+from mmtoolkit.components.entries import Entry, EntryEvaluator, described, priorless, scored_rows
 from mmtoolkit.components.means import MeanWithError
 from mmtoolkit.evaluators.progress import metered_batches
 
@@ -46,7 +46,7 @@ class Elbo(EntryEvaluator[Entry]):
                 bound = torch.zeros(batch.size, device=run.device)
                 for draw in noise:  # one at a time: memory does not grow with samples
                     log_probs = run.model.log_prob(q.rsample(draw), batch, entry.target)
-                    bound = bound + sum(log_probs.values(), start=-run.model.prior.kl(q, draw)) / self.samples
+                    bound = bound + sum(log_probs.values(), start=-run.model.need_prior().kl(q, draw)) / self.samples
                 means[place].update(bound[scored.to(bound.device)])
         return Scores(
             [
@@ -55,3 +55,7 @@ class Elbo(EntryEvaluator[Entry]):
             ],
             notes=notes,
         )
+
+    def cannot(self, entry: Entry, model: Network) -> str:
+        """Why a model cannot be scored by an entry; empty if it can."""
+        return priorless(model) or super().cannot(entry, model)

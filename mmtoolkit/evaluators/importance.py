@@ -116,7 +116,7 @@ def _log_weights(
     at_once: int,
 ) -> Tensor:
     """Log-weights, in float64: (S, K, B)."""
-    q = model.infer(batch, proposal)
+    prior, q = model.need_prior(), model.infer(batch, proposal)
     mean = q.mean
     union = {name for names in targets for name in names}
     log_weights = torch.empty(len(targets), samples, batch.size, dtype=torch.float64, device=batch.device)
@@ -124,7 +124,7 @@ def _log_weights(
         chunk = slice(start, min(start + at_once, samples))
         shape = (chunk.stop - start, *mean.shape)
         z = q.rsample(torch.randn(shape, generator=generator, dtype=mean.dtype, device=batch.device))
-        log_weights[:, chunk] = model.prior.log_prob(z) - q.log_prob(z)
+        log_weights[:, chunk] = prior.log_prob(z) - q.log_prob(z)
         log_probs = model.log_prob(z.flatten(0, 1), batch, union)
         for place, names in enumerate(targets):
             for name in names:
@@ -141,11 +141,12 @@ def _bytes_a_draw(model: Network, batch: Batch, targets: Collection[str]) -> int
         nonlocal size
         size += sum(x.nbytes for x in (output if isinstance(output, tuple) else (output,)) if isinstance(x, Tensor))
 
-    z = model.prior.mean.unsqueeze(0)
+    prior = model.need_prior()
+    z = prior.mean.unsqueeze(0)
     leaves = [module for module in model.modules() if next(module.children(), None) is None]
     handles = [module.register_forward_hook(count) for module in leaves]
     try:
-        model.prior.log_prob(z)
+        prior.log_prob(z)
         total = size * batch.size
         for name in targets:
             if len(rows := batch.rows(name)):

@@ -17,6 +17,7 @@ from mmtoolkit.components.entries import (
     all_in_order,
     described,
     in_order,
+    priorless,
     scored_rows,
     unconditioned,
     undecoded,
@@ -153,7 +154,7 @@ class LogLikelihood(EntryEvaluator[LikelihoodEntry]):
 
     def cannot(self, entry: LikelihoodEntry, model: Network) -> str:
         """Why a model cannot be scored by an entry; empty if it can."""
-        if fault := super().cannot(entry, model):
+        if fault := priorless(model) or super().cannot(entry, model):
             return fault
         if self.marginal != "posterior" or set(entry.given) <= set(model.conditions):
             return ""

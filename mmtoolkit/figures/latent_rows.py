@@ -26,11 +26,13 @@ _UMAP_ROWS = 3  # too few for UMAP
 def latent_rows(run: Run, split: str) -> dict[str, Any]:
     """Compute the mean of q(z | all that a row has), and the shades of its point, for up to 2,000 rows of a split.
 
-    The rows are drawn at random. Rows with nothing to infer z from are left out.
+    The mean is that of the part of z that all modalities share. The rows are drawn at random. Rows with nothing to
+    infer z from are left out.
 
     Returns:
-        The content of latent.json: `split`; `rows`, their places in the split; `means`, D numbers a row; `shades`,
-        column -> the shades of all rows, None where missing, for columns with any shade (see `Modality.shades`).
+        The content of latent.json: `split`; `rows`, their places in the split; `means`, a number a row for each latent
+        variable; `shades`, column -> the shades of all rows, None where missing, for columns with any shade (see
+        `Modality.shades`).
     """
     model = run.model
     rows = model.informed(seen_by_model(run, split)).nonzero().squeeze(1)
@@ -45,7 +47,8 @@ def latent_rows(run: Run, split: str) -> dict[str, Any]:
                 for column, shade in modality.shades(name, value).items():
                     if (plain := _plain(shade)) is not None:
                         by_column.setdefault((name, column), {})[len(means) + row] = plain
-        means += [[float(f"{x:.{_DIGITS}g}") for x in mean] for mean in model.infer_all(batch).mean.tolist()]
+        shared = model.infer_all(batch).mean[:, model.shared].tolist()
+        means += [[float(f"{x:.{_DIGITS}g}") for x in mean] for mean in shared]
     columns = [column for _, column in by_column]
     shades = {
         f"{name}: {column}" if columns.count(column) > 1 else column: [of_row.get(row) for row in range(len(means))]

@@ -6,21 +6,30 @@ from mmtoolkit.components.component import Component
 from mmtoolkit.components.hooks import hookimpl
 from mmtoolkit.models.barycentre import Barycentre
 from mmtoolkit.models.bivcca import BiVCCA
+<<<<<<< HEAD
 from mmtoolkit.models.crmvae import CRMVAE
 from mmtoolkit.models.cvae import CVAE
 from mmtoolkit.models.gpoe import GPoE
 from mmtoolkit.models.helvae import HELVAE
 from mmtoolkit.models.holder import Holder
+=======
+from mmtoolkit.models.cmvae import CMVAE
+from mmtoolkit.models.cvae import CVAE
+from mmtoolkit.models.dmvae import DMVAE
+>>>>>>> privmodels
 from mmtoolkit.models.jmvae import JMVAE
 from mmtoolkit.models.mcvae import MCVAE
 from mmtoolkit.models.mmjsd import MMJSD
 from mmtoolkit.models.mmvae import MMVAE
+from mmtoolkit.models.mmvaeplus import MMVAEPlus
+from mmtoolkit.models.mmvm import MMVM
 from mmtoolkit.models.mopoe import MoPoE
 from mmtoolkit.models.mvae import MVAE
 from mmtoolkit.models.mvtcae import MVTCAE
 from mmtoolkit.models.vae import VAE
 
 __all__ = [
+<<<<<<< HEAD
     "CRMVAE",
     "CVAE",
     "HELVAE",
@@ -35,6 +44,19 @@ __all__ = [
     "BiVCCA",
     "GPoE",
     "Holder",
+=======
+    "CMVAE",
+    "CVAE",
+    "DMVAE",
+    "JMVAE",
+    "MMJSD",
+    "MMVAE",
+    "MMVM",
+    "MVAE",
+    "VAE",
+    "BiVCCA",
+    "MMVAEPlus",
+>>>>>>> privmodels
     "MoPoE",
 ]
 
@@ -42,6 +64,7 @@ __all__ = [
 @hookimpl
 def mmt_components() -> Iterable[type[Component]]:
     """The models that ship with mmtoolkit."""
+<<<<<<< HEAD
     return [
         MVAE,
         VAE,
@@ -59,3 +82,6 @@ def mmt_components() -> Iterable[type[Component]]:
         HELVAE,
         Holder,
     ]
+=======
+    return [MVAE, VAE, CVAE, BiVCCA, JMVAE, MMVAE, MoPoE, MMJSD, DMVAE, MMVAEPlus, CMVAE, MMVM]
+>>>>>>> privmodels

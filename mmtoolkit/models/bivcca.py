@@ -88,7 +88,7 @@ class BiVCCANetwork(ListedNetwork):
             places = sent(rows, batch.device)
             own_noise = noise.index_select(0, places)
             log_probs = self.log_prob(q.rsample(own_noise), own, self.targets)
-            bound = sum(log_probs.values(), start=-self.prior.kl(q, own_noise))
+            bound = sum(log_probs.values(), start=-self.need_prior().kl(q, own_noise))
             weight = self._weights(self.there(seen))[i].index_select(0, rows)
             total = total.to(bound.dtype).index_add(0, places, sent(weight, batch.device).to(bound.dtype) * bound)
         return total

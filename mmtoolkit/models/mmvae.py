@@ -108,7 +108,7 @@ class MMVAENetwork(TermsNetwork):
         q = Mixture(experts, sent(shares_of(there), batch.device).to(experts.mean.dtype))
         some = there.any(0)
         # Where nothing enters, the part is N(0, I) or the standard Laplace distribution.
-        return q if self.family == "gaussian" or some.all() else OrPrior(q, sent(some, batch.device), self.prior)
+        return q if self.family == "gaussian" or some.all() else OrPrior(q, sent(some, batch.device), self.need_prior())
 
     def noise_terms(self, subsets: int) -> int:
         """One for each expert, in schema order."""

@@ -94,6 +94,7 @@ def check(schema: Schema, report: Callable[[str], None]) -> tuple[dict[str, Any]
         for name, unit in schema.units.items()
     }
     answer["latent_dim"] = network.latent_dim
+    answer["shared_dim"] = network.shared.stop - network.shared.start
     answer["terms"] = list(terms)
     answer["parameters"] = parameter_counts(network)
     return answer, fault

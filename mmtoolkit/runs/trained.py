@@ -341,9 +341,12 @@ class TrainedRun:
         data: Any,
         keep: Sequence[str] = (),
         on_bad_cell: Literal["error", "missing"] | None = None,
+        private: bool = False,
         **reading: Any,
     ) -> Any:
         """Return mean_0 … and logvar_0 … of each row: mean and log of the variance of q(z | all that the row has).
+
+        In a model with private latent variables these are of the part of z that all modalities share.
 
         A `DataWarning` names all that changes results: bad cells, lacking columns, rows that get the prior.
 
@@ -351,6 +354,7 @@ class TrainedRun:
             data: as in `impute`; the answer is a table of the same kind.
             keep: columns to copy, before the others.
             on_bad_cell: as in `impute`.
+            private: whether to return all of z, also what is private to a modality, in schema order after the shared.
             reading: as in `impute`.
 
         Raises:
@@ -358,7 +362,7 @@ class TrainedRun:
         """
         from mmtoolkit.using.frames import embed_frame
 
-        answer, notes = embed_frame(self, UserFrame.for_run(self, reading, on_bad_cell, data=data), keep)
+        answer, notes = embed_frame(self, UserFrame.for_run(self, reading, on_bad_cell, data=data), keep, private)
         warn(notes)
         return answer
 

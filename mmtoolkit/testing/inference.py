@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import Posterior
-from mmtoolkit.core.prior import PriorModule
+from mmtoolkit.core.prior import PriorModule, StandardNormal
 from mmtoolkit.testing.models import ROWS, Subject
 from mmtoolkit.testing.promises import close, finite, shape, user_error
 from mmtoolkit.testing.stand_ins import batch_of
@@ -64,8 +64,8 @@ def posteriors_are_posteriors(subject: Subject) -> Iterator[str]:
             yield from _draws_agree(where, few, network.prior)
 
 
-def _draws_agree(where: str, q: Posterior, prior: PriorModule) -> Iterator[str]:
-    """Whether moments, log_prob and the divergence from the prior agree with the draws."""
+def _draws_agree(where: str, q: Posterior, prior: PriorModule | None) -> Iterator[str]:
+    """Whether moments, log_prob and the divergence from the prior, if there is one, agree with the draws."""
     rows, size = q.mean.shape
     generator = torch.Generator().manual_seed(23)
     noise = torch.randn(_DRAWS, rows, size, generator=generator)
@@ -76,8 +76,9 @@ def _draws_agree(where: str, q: Posterior, prior: PriorModule) -> Iterator[str]:
     spread = (z - z.mean(0)).square()
     if ((spread.mean(0) - q.variance).abs() / (spread.std(0) / _DRAWS**0.5 + 1e-6)).max() > _ERRORS:
         yield f"{where}: variance must be that of its draws, but is not; make variance and rsample agree"
-    ratio = (q.log_prob(z.float()) - prior.log_prob(z.float())).double()
-    if ((ratio.mean(0) - prior.kl(q, noise)).abs() / (ratio.std(0) / _DRAWS**0.5 + 1e-3)).max() > _ERRORS:
+    against = StandardNormal(size) if prior is None else prior
+    ratio = (q.log_prob(z.float()) - against.log_prob(z.float())).double()
+    if ((ratio.mean(0) - against.kl(q, noise)).abs() / (ratio.std(0) / _DRAWS**0.5 + 1e-3)).max() > _ERRORS:
         yield (
             f"{where}: kl must be the mean over draws of log_prob minus that of the prior, but is not; make rsample, "
             "log_prob and kl agree"
@@ -116,7 +117,7 @@ def missing_values_are_left_out(subject: Subject) -> Iterator[str]:
     network = subject.network()
     names = tuple(subject.modalities)
     with torch.no_grad():
-        prior = network.infer(subject.complete, ())
+        nothing = network.infer_all(subject.complete.only(()))
         for given in subject.sets:
             q = network.infer_all(subject.complete.only(set(given)))
             expected = network.infer(subject.complete, given)
@@ -126,11 +127,15 @@ def missing_values_are_left_out(subject: Subject) -> Iterator[str]:
                     f"under infer(batch, [{', '.join(given)}]), but differs; leave out missing modalities"
                 )
                 break
-        if not (finite(prior.mean) and prior.mean.shape == (ROWS, network.latent_dim)):
+        if not (finite(nothing.mean) and nothing.mean.shape == (ROWS, network.latent_dim)):
             yield (
-                "infer: must return a posterior even if nothing is given, in most models the prior, but did not; "
+                "infer: must return a posterior even if rows have nothing, in most models the prior, but did not; "
                 "return N(0, I) from posterior(batch, given)"
             )
+    if network.prior is None and user_error(lambda: network.infer(subject.complete, ())) is None:
+        yield (
+            "infer: must raise UserError if nothing is given and there is no p(z), but did not; call self.need_prior()"
+        )
     if user_error(lambda: network.infer(subject.complete, ["no such modality"])) is None:
         yield "infer: must raise UserError for an unknown name, but did not; call self.check_names(given)"
     listed = network.subsets()

@@ -52,19 +52,28 @@ class Subject:
 
     @cached_property
     def sets(self) -> list[tuple[str, ...]]:
-        """Up to eight sets of modalities that z can be inferred from, each in schema order; the first is empty."""
+        """Up to eight sets of modalities that z can be inferred from, each in schema order.
+
+        The first is empty if the model has a prior.
+        """
         names = tuple(self.modalities)
         listed = self.network().subsets()
         if listed is None:
             sets = [c for n in range(1, len(names) + 1) for c in itertools.combinations(names, n)]
         else:
             sets = [tuple(name for name in names if name in subset) for subset in listed]
-        return [(), *sets[: _MOST_SETS - 2], *sets[-1:]]
+        nothing: list[tuple[str, ...]] = [()] if self.network().supports(()) else []
+        return [*nothing, *sets[: _MOST_SETS - 2], *sets[-1:]]
 
     def noise(self, *leading: int, seed: int = 3) -> Tensor:
         """Standard normal (..., B, D)."""
         generator = torch.Generator().manual_seed(seed)
-        return torch.randn(*leading, ROWS, self.model.latent_dim, generator=generator)
+        return torch.randn(*leading, ROWS, self.latent_dim, generator=generator)
+
+    @cached_property
+    def latent_dim(self) -> int:
+        """D, the size of the whole of z."""
+        return self.network().latent_dim
 
     def loss(
         self, network: Network, batch: Batch, beta: float = 1.0, seed: int = 5
@@ -99,10 +108,12 @@ def network_is_built(subject: Subject) -> Iterator[str]:
     if not isinstance(network, Network):
         raise TypeError(f"build returns {type(network).__name__}, which is no mmtoolkit.Network")
     names = tuple(subject.modalities)
-    if tuple(network.modalities) != names or network.latent_dim != subject.model.latent_dim:
+    shared = range(network.latent_dim)[network.shared]
+    if tuple(network.modalities) != names or len(shared) != subject.model.latent_dim:
         yield (
-            f"build: its network must have all modalities in schema order and latent_dim {subject.model.latent_dim}, "
-            f"but has {tuple(network.modalities)} and {network.latent_dim}; pass them on to Network"
+            "build: its network must have all modalities in schema order, and share latent_dim "
+            f"{subject.model.latent_dim} of its latent variables, but has {tuple(network.modalities)} and shares "
+            f"{len(shared)}; pass both on to Network, and correct `shared` if there are private ones"
         )
     if not all(map(torch.equal, network.state_dict().values(), again.state_dict().values())):
         yield (

@@ -63,7 +63,9 @@ def generated_batch(network: Network, rows: int) -> Batch:
     device = next(network.parameters()).device
     values: dict[str, Tensor] = {}
     for name, unit in network.units.items():  # new decoders, since a model may lack some
-        z = network.prior.sample(torch.randn(rows, network.latent_dim, device=device))
+        z = torch.randn(rows, network.latent_dim, device=device)
+        if network.prior is not None:
+            z = network.prior.sample(z)
         p = unit.decoder(network.latent_dim).to(device)(z)
         event = tuple(unit.event_shape())
         if tuple(p.batch_shape) != (rows,) or tuple(p.event_shape) != event:

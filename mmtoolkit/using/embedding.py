@@ -12,7 +12,7 @@ from torch import Tensor
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.meter import Meter
 from mmtoolkit.base.words import did_you_mean
-from mmtoolkit.components import Run
+from mmtoolkit.components import Network, Run
 from mmtoolkit.tables import Rows, RowTable
 from mmtoolkit.tables.output import check_output
 from mmtoolkit.tables.rows import Raw
@@ -22,9 +22,15 @@ from mmtoolkit.using.run_table import RunTable
 from mmtoolkit.using.user_table import UserFile
 
 
-def embedding_columns(latent_dim: int) -> list[str]:
-    """The names of the new columns: mean_0 … and logvar_0 …, D of each."""
-    return [f"{what}_{k}" for what in ("mean", "logvar") for k in range(latent_dim)]
+def embedding_columns(model: Network, private: bool = False) -> list[str]:
+    """The names of the new columns: mean_0 … and logvar_0 …, one of each for a latent variable.
+
+    Args:
+        model: infers z.
+        private: whether to write all of z, also what is private to a modality; the shared part comes first.
+    """
+    size = model.latent_dim if private else model.shared.stop - model.shared.start
+    return [f"{what}_{k}" for what in ("mean", "logvar") for k in range(size)]
 
 
 def read_by(run: Run) -> list[str]:
@@ -40,16 +46,18 @@ class Embedder:
     Args:
         run: infers z.
         table: the rows, as the run reads them.
+        private: whether to compute all of z, or the part that modalities share.
     """
 
-    def __init__(self, run: Run, table: RunTable) -> None:
+    def __init__(self, run: Run, table: RunTable, private: bool = False) -> None:
         self.run, self.table = run, table
+        self._part = slice(None) if private else run.model.shared
         self.uninformed = 0
-        """How many rows have nothing to infer z from, and so get the prior."""
+        """How many rows have nothing to infer z from, and so get the prior, or N(0, I) in a model without one."""
 
     @torch.no_grad()
     def pieces(self, names: Sequence[str] = ()) -> Iterator[tuple[Rows, Tensor]]:
-        """Embed all rows in order, n at a time: the rows of the table, and (2 D, n) float32 on the host.
+        """Embed all rows in order, n at a time: the rows of the table, and the new columns (C, n) float32, on the host.
 
         Args:
             names: columns to read besides those of the modalities.
@@ -57,7 +65,8 @@ class Embedder:
         for piece in self.table.pieces(names=names):
             q = self.run.model.infer_all(piece.batch)
             self.uninformed += int((~self.run.model.informed(piece.batch.present)).sum())
-            yield piece.rows, torch.cat([q.mean.T, q.variance.log().T]).float().cpu()
+            moments = (q.mean[:, self._part].T, q.variance[:, self._part].log().T)
+            yield piece.rows, torch.cat(moments).float().cpu()
 
     def notes(self, lacking: Sequence[str]) -> list[str]:
         """Lines for the user about the rows, and about columns that the table lacks."""
@@ -67,7 +76,8 @@ class Embedder:
             notes.append(f"{self.table.table.called}: has no column {named}: z is inferred without it")
         if self.uninformed:
             rows = f"rows with nothing to infer z from: {self.uninformed:,}"
-            notes.append(f"{self.table.table.called}: {rows}; they get the prior")
+            prior = "N(0, I), as the model has no prior" if self.run.model.prior is None else "the prior"
+            notes.append(f"{self.table.table.called}: {rows}; they get {prior}")
         return notes
 
 
@@ -77,6 +87,7 @@ def embed_table(
     out: Path,
     keep: Sequence[str] = (),
     overwrite: bool = False,
+    private: bool = False,
     meter: Callable[[Callable[[str], None], str, int], Meter] = Meter,
 ) -> list[str]:
     """Write mean and log-variance of q(z | all that a row has) for each row of a table, some rows at a time.
@@ -87,6 +98,7 @@ def embed_table(
         out: the file to write.
         keep: columns of the table to copy, before the others.
         overwrite: whether to replace `out` if it exists.
+        private: whether to write all of z, or the part that modalities share.
         meter: creates a meter of the rows from `run.say`, the name of the task and the number of rows.
 
     Returns:
@@ -97,10 +109,10 @@ def embed_table(
     """
     table = user_file.rows
     check_output(out, overwrite, table.path)
-    names = embedding_columns(run.model.latent_dim)
+    names = embedding_columns(run.model, private)
     check_copied_columns(table, keep, names)
     run_table = RunTable.of(run, user_file, read_by(run))
-    embedder = Embedder(run, run_table)
+    embedder = Embedder(run, run_table, private)
     progress = meter(run.say, "embed", len(table))
     fields = pa.schema([fields_of(table).field(name) for name in keep] + [(name, pa.float32()) for name in names])
     lost = LostTexts(table, out)

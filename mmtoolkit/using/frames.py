@@ -97,13 +97,13 @@ def _pictures_in(run: Run, folder: Path, stack: contextlib.ExitStack) -> _SavePi
     return save_picture
 
 
-def embed_frame(run: Run, user_frame: UserFrame, keep: Sequence[str]) -> tuple[Any, list[str]]:
+def embed_frame(run: Run, user_frame: UserFrame, keep: Sequence[str], private: bool = False) -> tuple[Any, list[str]]:
     """Embed a table in memory, as a table of the same kind, with notes; see `TrainedRun.embed`."""
     frame = user_frame.rows
-    names = embedding_columns(run.model.latent_dim)
+    names = embedding_columns(run.model, private)
     check_copied_columns(frame, keep, names)
     run_table = RunTable.of(run, user_frame, read_by(run))
-    embedder = Embedder(run, run_table)
+    embedder = Embedder(run, run_table, private)
     parts = [values.numpy() for _, values in embedder.pieces()]
     numbers = np.concatenate([np.zeros((len(names), 0), dtype=np.float32), *parts], axis=1)
     return frame.alongside(keep, dict(zip(names, numbers, strict=True))), embedder.notes(run_table.absent)

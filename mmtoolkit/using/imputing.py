@@ -27,6 +27,7 @@ from mmtoolkit.tables.types import type_named
 from mmtoolkit.using.run_table import Piece, RunTable, rows_at_once
 
 _PAIRS = 1 << 13  # (draw, row) pairs to decode at once
+_NOTHING = "these rows have nothing to infer z from, and the model has no p(z)"
 
 
 class TypedRun(Run, Protocol):
@@ -232,6 +233,7 @@ class Imputer:
         names = list(self.run.model.modalities)
         ready = present[:, [names.index(name) for name in self.run.model.conditions]].all(1).numpy()
         informed = self.run.model.informed(present).numpy()
+        certain = informed if self.run.model.prior is None else np.ones(len(present), dtype=bool)
         cells: dict[str, tuple[Sequence[int], Sequence[Any]]] = {}
         spread = {name: np.full(len(present), np.nan) for name in self.spread}
         has_filled = np.zeros(len(present), dtype=bool)
@@ -242,9 +244,10 @@ class Imputer:
             blank = {column: self._fillable(column, holes, piece) for column, holes in holes_of.items()}
             handled |= blank.keys()
             has_holes = np.logical_or.reduce(list(blank.values())) if blank else np.zeros(len(present), dtype=bool)
-            rows = np.flatnonzero(has_holes & ready)
+            rows = np.flatnonzero(has_holes & ready & certain)
             for column, holes in blank.items():
                 self._count_unfilled(column, int((holes & ~ready).sum()), self._unready)
+                self._count_unfilled(column, int((holes & ready & ~certain).sum()), _NOTHING)
             if not len(rows):
                 continue
             has_filled[rows] = True
