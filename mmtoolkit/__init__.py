@@ -136,33 +136,25 @@ if TYPE_CHECKING:
     from mmtoolkit.likelihoods import StudentTLikelihood as StudentTLikelihood
     from mmtoolkit.likelihoods import TokensDistribution as TokensDistribution
     from mmtoolkit.likelihoods import VonMisesLikelihood as VonMisesLikelihood
-<<<<<<< HEAD
+    from mmtoolkit.models import CMVAE as CMVAE
     from mmtoolkit.models import CRMVAE as CRMVAE
     from mmtoolkit.models import CVAE as CVAE
+    from mmtoolkit.models import DMVAE as DMVAE
     from mmtoolkit.models import HELVAE as HELVAE
     from mmtoolkit.models import JMVAE as JMVAE
     from mmtoolkit.models import MCVAE as MCVAE
     from mmtoolkit.models import MMJSD as MMJSD
     from mmtoolkit.models import MMVAE as MMVAE
-=======
-    from mmtoolkit.models import CMVAE as CMVAE
-    from mmtoolkit.models import CVAE as CVAE
-    from mmtoolkit.models import DMVAE as DMVAE
-    from mmtoolkit.models import JMVAE as JMVAE
     from mmtoolkit.models import MMVM as MMVM
->>>>>>> privmodels
     from mmtoolkit.models import MVAE as MVAE
     from mmtoolkit.models import MVTCAE as MVTCAE
     from mmtoolkit.models import VAE as VAE
     from mmtoolkit.models import Barycentre as Barycentre
     from mmtoolkit.models import BiVCCA as BiVCCA
-<<<<<<< HEAD
     from mmtoolkit.models import GPoE as GPoE
     from mmtoolkit.models import Holder as Holder
-    from mmtoolkit.models import MoPoE as MoPoE
-=======
     from mmtoolkit.models import MMVAEPlus as MMVAEPlus
->>>>>>> privmodels
+    from mmtoolkit.models import MoPoE as MoPoE
     from mmtoolkit.models.mvae import MVAENetwork as MVAENetwork
     from mmtoolkit.models.mvae import SubsetOptions as SubsetOptions
     from mmtoolkit.priors import FlowPrior as FlowPrior
@@ -195,6 +187,7 @@ if TYPE_CHECKING:
     from mmtoolkit.sources import FashionMNIST as FashionMNIST
     from mmtoolkit.sources import HuggingFace as HuggingFace
     from mmtoolkit.sources import MultiMNIST as MultiMNIST
+    from mmtoolkit.sources import PolyMNIST as PolyMNIST
     from mmtoolkit.sources import TableSource as TableSource
     from mmtoolkit.tables import FilesBeside as FilesBeside
     from mmtoolkit.tables import Reading as Reading

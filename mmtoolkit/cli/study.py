@@ -22,10 +22,14 @@ if TYPE_CHECKING:
 
 @app.command(
     epilog="Examples:\n\n  mmt study figure4-mnist-small\n\n  mmt study my_study.yaml --jobs 4 --set train.epochs=20"
+    "\n\n  mmt study zoo --base my_schema.yaml"
 )
 def study(
     ctx: typer.Context,
     study: Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or a name from `mmt list studies`.")],
+    base: Annotated[
+        str | None, typer.Option(metavar="SCHEMA", help="A schema file, or a name, in place of the study's base.")
+    ] = None,
     out_folder: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="The study's folder. Default: runs/studies/NAME.")
     ] = None,
@@ -40,7 +44,7 @@ def study(
     from mmtoolkit.study.grid import read_study
     from mmtoolkit.study.running import run_study
 
-    read, cells = read_study(study, set_ or (), plugins)
+    read, cells = read_study(study, set_ or (), plugins, base)
     for note in dict.fromkeys(note for cell in cells for note in cell.schema.notes):
         say(note)
     folder = out_folder or Path("runs") / "studies" / read.name

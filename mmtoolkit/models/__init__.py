@@ -6,17 +6,13 @@ from mmtoolkit.components.component import Component
 from mmtoolkit.components.hooks import hookimpl
 from mmtoolkit.models.barycentre import Barycentre
 from mmtoolkit.models.bivcca import BiVCCA
-<<<<<<< HEAD
+from mmtoolkit.models.cmvae import CMVAE
 from mmtoolkit.models.crmvae import CRMVAE
 from mmtoolkit.models.cvae import CVAE
+from mmtoolkit.models.dmvae import DMVAE
 from mmtoolkit.models.gpoe import GPoE
 from mmtoolkit.models.helvae import HELVAE
 from mmtoolkit.models.holder import Holder
-=======
-from mmtoolkit.models.cmvae import CMVAE
-from mmtoolkit.models.cvae import CVAE
-from mmtoolkit.models.dmvae import DMVAE
->>>>>>> privmodels
 from mmtoolkit.models.jmvae import JMVAE
 from mmtoolkit.models.mcvae import MCVAE
 from mmtoolkit.models.mmjsd import MMJSD
@@ -29,14 +25,16 @@ from mmtoolkit.models.mvtcae import MVTCAE
 from mmtoolkit.models.vae import VAE
 
 __all__ = [
-<<<<<<< HEAD
+    "CMVAE",
     "CRMVAE",
     "CVAE",
+    "DMVAE",
     "HELVAE",
     "JMVAE",
     "MCVAE",
     "MMJSD",
     "MMVAE",
+    "MMVM",
     "MVAE",
     "MVTCAE",
     "VAE",
@@ -44,19 +42,7 @@ __all__ = [
     "BiVCCA",
     "GPoE",
     "Holder",
-=======
-    "CMVAE",
-    "CVAE",
-    "DMVAE",
-    "JMVAE",
-    "MMJSD",
-    "MMVAE",
-    "MMVM",
-    "MVAE",
-    "VAE",
-    "BiVCCA",
     "MMVAEPlus",
->>>>>>> privmodels
     "MoPoE",
 ]
 
@@ -64,7 +50,6 @@ __all__ = [
 @hookimpl
 def mmt_components() -> Iterable[type[Component]]:
     """The models that ship with mmtoolkit."""
-<<<<<<< HEAD
     return [
         MVAE,
         VAE,
@@ -81,7 +66,8 @@ def mmt_components() -> Iterable[type[Component]]:
         Barycentre,
         HELVAE,
         Holder,
+        DMVAE,
+        MMVAEPlus,
+        CMVAE,
+        MMVM,
     ]
-=======
-    return [MVAE, VAE, CVAE, BiVCCA, JMVAE, MMVAE, MoPoE, MMJSD, DMVAE, MMVAEPlus, CMVAE, MMVM]
->>>>>>> privmodels

@@ -10,6 +10,7 @@ from mmtoolkit.sources.celeba_vision import CelebAVision
 from mmtoolkit.sources.huggingface import HuggingFace
 from mmtoolkit.sources.idx import MNIST, FashionMini, FashionMNIST, IdxSource
 from mmtoolkit.sources.multimnist import MultiMNIST
+from mmtoolkit.sources.polymnist import PolyMNIST
 from mmtoolkit.sources.table import TableSource
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "HuggingFace",
     "IdxSource",
     "MultiMNIST",
+    "PolyMNIST",
     "TableSource",
 ]
 
@@ -30,4 +32,15 @@ __all__ = [
 @hookimpl
 def mmt_components() -> Iterable[type[Component]]:
     """The sources that ship with mmtoolkit."""
-    return [MNIST, FashionMNIST, FashionMini, MultiMNIST, CelebA, CelebAVision, TableSource, Arrays, HuggingFace]
+    return [
+        MNIST,
+        FashionMNIST,
+        FashionMini,
+        MultiMNIST,
+        PolyMNIST,
+        CelebA,
+        CelebAVision,
+        TableSource,
+        Arrays,
+        HuggingFace,
+    ]

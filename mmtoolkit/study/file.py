@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from mmtoolkit.base.described import Described
 from mmtoolkit.base.yaml12 import write_yaml
@@ -21,45 +29,82 @@ class _Part(Described):
 
 
 class Score(_Part):
-    """One number that the study takes from each run's results.json."""
+    """One number that the study takes from each run's results.json, or with `history` from its history.jsonl."""
 
     name: str
     """Name of its column in the table and of its line in the figure."""
-    kind: str
+    kind: str | None = None
     """Kind of the evaluator."""
-    target: tuple[str, ...] = ()
-    """Targets of the result."""
-    each: tuple[str, ...] = ()
+    history: str | None = None
+    """Instead of `kind`: key of a number that training reports each epoch, such as rows_per_second; the score is their
+    median."""
+    target: tuple[str, ...] | Literal["all"] = ()
+    """Targets of the result; `all` stands for all modalities that the model learns."""
+    each: tuple[str, ...] | Literal["all"] = ()
     """Instead of `target`: one score for each of these targets, with the name `NAME: TARGET`."""
-    given: tuple[str, ...] = ()
-    """The given modalities of the result; by default none."""
-    proposal: tuple[str, ...] | None = None
+    given: tuple[str, ...] | Literal["all", "others"] = ()
+    """The given modalities of the result; `others` stands for all but the targets. By default none."""
+    proposal: tuple[str, ...] | Literal["all"] | None = None
     """Proposal of the result, if it has one."""
     metric: str | None = None
     """Metric of the result, if there are several."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the evaluator, if several of one kind give such a result."""
     field: str = "value"
-    """Key of the number in the result."""
+    """Key of the number in the result. Or `skill`: 1 less the error relative to the baseline's, which is 1 for no error
+    and 0 for one as large as that of the mean or mode. It is of the first metric, if `metric` is not given."""
     reference: tuple[str, str] | None = None
     """Table and row of the published results to compare it with."""
 
+    @field_validator("target", "each", "given", "proposal", mode="wrap")
+    @classmethod
+    def _check_names(cls, names: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        """One line for a wrong value; pydantic would write one for each type."""
+        try:
+            return read(names)
+        except ValidationError:
+            raise ValueError(f"{names!r} is no list of modalities, nor the word all; write [NAME], or all") from None
+
     @model_validator(mode="after")
     def _check_target(self) -> Score:
-        if bool(self.target) == bool(self.each):
+        if (self.kind is None) == (self.history is None):
+            raise ValueError("needs kind, or history (a number that training reports); give one of the two")
+        if self.history is not None:
+            if others := sorted(self.model_fields_set - {"name", "history"}):
+                raise ValueError(f"history is a number of the whole run; remove {', '.join(others)}")
+        elif bool(self.target) == bool(self.each):
             raise ValueError("needs target, or each (one score for each target); give one of the two")
         return self
 
     @property
     def unit(self) -> str:
         """Label of the y axis of its panel."""
-        return (self.metric or self.kind if self.field == "value" else self.field).replace("_", " ")
+        if self.history is not None:
+            return self.history.replace("_", " ")
+        return (self.metric or self.kind or "" if self.field == "value" else self.field).replace("_", " ")
 
-    def expanded(self) -> list[Score]:
-        """One score for each target in `each`; the score itself if `each` is empty."""
-        if not self.each:
+    def expanded(self, modalities: Sequence[str] = ()) -> list[Score]:
+        """One score for each target in `each`, without words; the score itself if it has neither.
+
+        Args:
+            modalities: what the words `all` and `others` stand for. `read_study` replaces them.
+        """
+        words = any(isinstance(names, str) for names in (self.target, self.each, self.given, self.proposal))
+        if not self.each and not words:
             return [self]
-        return [self.model_copy(update={"name": f"{self.name}: {t}", "target": (t,), "each": ()}) for t in self.each]
+        names = {self.name: tuple(modalities) if isinstance(self.target, str) else self.target}
+        if self.each:
+            each = modalities if isinstance(self.each, str) else self.each
+            names = {f"{self.name}: {target}": (target,) for target in each}
+        scores = []
+        for name, target in names.items():
+            given = self.given
+            if isinstance(given, str):
+                given = tuple(other for other in modalities if given == "all" or other not in target)
+            proposal = tuple(modalities) if isinstance(self.proposal, str) else self.proposal
+            update = {"name": name, "target": target, "each": (), "given": given, "proposal": proposal}
+            scores.append(self.model_copy(update=update))
+        return scores
 
 
 class Seeds(_Part):

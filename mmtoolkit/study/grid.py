@@ -21,7 +21,7 @@ from mmtoolkit.components.plugins import Plugins, load_plugins
 from mmtoolkit.schema.faults import Origins, fault_lines, key_path
 from mmtoolkit.schema.overrides import parse_override
 from mmtoolkit.schema.schema import Schema, read_schema
-from mmtoolkit.study.file import COLUMNS, Study, axis_text, offers
+from mmtoolkit.study.file import COLUMNS, Score, Study, axis_text, offers
 
 _LONGEST_FOLDER = 80
 
@@ -86,7 +86,10 @@ def study_path(name: str | Path) -> Path:
 
 
 def read_study(
-    name: str | Path, overrides: Sequence[str] = (), plugins: Plugins | None = None
+    name: str | Path,
+    overrides: Sequence[str] = (),
+    plugins: Plugins | None = None,
+    base: str | Path | None = None,
 ) -> tuple[Study, list[Cell]]:
     """Read and check a study and the schemas of all its runs.
 
@@ -94,9 +97,11 @@ def read_study(
         name: a path, or a name in the catalogue.
         overrides: `key.path=value` each, with keys of the schema; they replace entries of the study's `set`.
         plugins: the components to build the schemas from; by default the installed ones.
+        base: a schema in place of the study's `base`, a path or a name in the catalogue.
 
     Returns:
-        The study, and its runs in the order of axes, then seeds.
+        The study, with its scores one by one and no words for modalities, and its runs in the order of axes, then
+        seeds.
 
     Raises:
         UserError: every fault at once, one line each: `FILE:LINE: key.path: fault; remedy`.
@@ -111,16 +116,16 @@ def read_study(
         study = Study.model_validate(document.data)
     except ValidationError as error:
         raise UserError(fault_lines(error, document.data, origins, plugins, Study)) from error
-    if (beside := path.parent / study.base).is_file():
-        study = study.model_copy(update={"base": str(beside.resolve())})
-    return _Reader(study, origins, plugins).read(overrides)
+    beside = path.parent / study.base if base is None else Path(base)
+    study = study.model_copy(update={"base": str(beside.resolve() if beside.is_file() else base or study.base)})
+    return _Reader(study, origins, plugins, origins.at(("base",)) if base is None else "--base").read(overrides)
 
 
 class _Reader:
     """Builds the grid of a study, and collects all faults instead of stopping at the first."""
 
-    def __init__(self, study: Study, origins: Origins, plugins: Plugins) -> None:
-        self.study, self.origins, self.plugins = study, origins, plugins
+    def __init__(self, study: Study, origins: Origins, plugins: Plugins, base_place: str) -> None:
+        self.study, self.origins, self.plugins, self.base_place = study, origins, plugins, base_place
         self.faults: list[str] = []
 
     def fault(self, path: KeyPath, text: str) -> None:
@@ -151,11 +156,11 @@ class _Reader:
         self.raise_faults()
         cells = list(self.cells(list(shared.values()), levels, seeds))
         self.raise_faults()
-        self.check_scores([cell.schema for cell in cells])
+        scores = self.scores([cell.schema for cell in cells])
         self.check_reference()
         self.raise_faults()
         settings = {change.key: change.value for change in shared.values()}
-        return self.study.model_copy(update={"set": settings} if settings else {}), cells
+        return self.study.model_copy(update={"scores": scores, **({"set": settings} if settings else {})}), cells
 
     # What varies.
 
@@ -245,36 +250,41 @@ class _Reader:
         """A fault of a run's schema, with the place in the study that causes it."""
         causes = [change for change in changes if change.explains(fault)]
         if not causes:
-            return f"{self.origins.at(('base',))}: {fault}"
+            return f"{self.base_place}: {fault}"
         return max(causes, key=lambda change: len(change.key)).place + fault.removeprefix("--set ")
 
     # Scores, figure and reference.
 
-    def check_scores(self, schemas: Sequence[Schema]) -> None:
+    def scores(self, schemas: Sequence[Schema]) -> tuple[Score, ...]:
+        """The scores, checked, one by one and without words for modalities."""
         names = list(dict.fromkeys(name for schema in schemas for name in schema.modalities))
+        learned = [name for name in names if any(_learns(schema, name) for schema in schemas)]
         evaluators = [evaluator for schema in schemas for evaluator in schema.evaluate]
         kinds = list(dict.fromkeys(evaluator.kind for evaluator in evaluators))
-        seen: set[str] = set()
+        scores: list[Score] = []
         for place, score in enumerate(self.study.scores):
             path: KeyPath = ("scores", place)
             for key in ("target", "each", "given", "proposal"):
-                for name in getattr(score, key) or ():
+                for name in () if isinstance(entry := getattr(score, key), str) else entry or ():
                     if name not in names:
                         hint = did_you_mean(name, names)
                         text = f"there is no modality {name!r}{hint}; the modalities are {', '.join(names)}"
                         self.fault((*path, key), text)
-            if score.kind not in kinds:
+            if score.kind is not None and score.kind not in kinds:
                 hint = did_you_mean(score.kind, kinds)
                 known = f"the evaluators are {', '.join(kinds) or 'none'}"
                 self.fault((*path, "kind"), f"no run has an evaluator {score.kind!r}{hint}; {known}; set evaluate")
-            elif not any(offers(e.kind, e.model_dump(mode="json"), score) for e in evaluators):
+            elif score.kind is not None and not any(
+                offers(e.kind, e.model_dump(mode="json"), score) for e in evaluators
+            ):
                 self.fault(
                     (*path, "options"), f"no {score.kind} of any run has these options; change them, or evaluate"
                 )
-            for one in score.expanded():
-                if one.name in seen:
+            for one in score.expanded(learned):
+                if one.name in {earlier.name for earlier in scores}:
                     self.fault((*path, "name"), f"{one.name!r} occurs twice; give each score its own name")
-                seen.add(one.name)
+                scores.append(one)
+        return tuple(scores)
 
     def check_figure(self, levels: Mapping[str, Any]) -> None:
         if self.study.figure.x is not None and self.study.figure.x not in levels:
@@ -304,6 +314,11 @@ class _Reader:
             elif reference.column not in rows["columns"]:
                 columns = ", ".join(rows["columns"])
                 self.fault(("reference", "column"), f"{table} has no column {reference.column!r}; it has {columns}")
+
+
+def _learns(schema: Schema, name: str) -> bool:
+    """Whether a run's model learns a modality."""
+    return name in schema.modalities and schema.modalities[name].modelled
 
 
 def _folder(words: Sequence[str], schema: Schema) -> str:

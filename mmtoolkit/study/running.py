@@ -13,7 +13,7 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import locked, sweep, write_text
 from mmtoolkit.catalogue import shipped
 from mmtoolkit.figures.files import save_figure
-from mmtoolkit.runs.folder import holds_run, read_record, read_results
+from mmtoolkit.runs.folder import holds_run, read_history, read_record, read_results
 from mmtoolkit.study.figure import study_figure
 from mmtoolkit.study.file import Study
 from mmtoolkit.study.grid import Cell
@@ -111,18 +111,20 @@ def _run(
 
     def end(cell: Cell, outcome: Outcome) -> Outcome:
         """Collect the scores or the faults of a run that has ended; remove the checkpoint of a finished run."""
-        run, results = folder / "runs" / cell.folder, None
+        run, results, history = folder / "runs" / cell.folder, None, []
         if not outcome.faults:
             try:
                 results = read_results(run)
+                history = read_history(run, results["training"]["epochs"])
             except UserError as error:
+                results = None
                 outcome = replace(outcome, faults=tuple(error.faults))
             else:
                 shutil.rmtree(run / "checkpoint", ignore_errors=True)
                 reason = results["training"]["reason"]  # it differs for almost every run, and the results have it
                 outcome = replace(outcome, notes=tuple(note for note in outcome.notes if note != reason))
         failed.extend(f"{cell.title}: {fault}" for fault in outcome.faults)
-        by_cell[cell.folder], reasons = numbers_of_run(study, cell, results, published)
+        by_cell[cell.folder], reasons = numbers_of_run(study, cell, results, history, published)
         for score_and_reason in reasons.items():
             absent.setdefault(score_and_reason, []).append(cell.title)
         return outcome

@@ -47,7 +47,11 @@ class Number:
 
 
 def numbers_of_run(
-    study: Study, cell: Cell, results: Mapping[str, Any] | None, published: Mapping[str, Any]
+    study: Study,
+    cell: Cell,
+    results: Mapping[str, Any] | None,
+    history: Sequence[Mapping[str, Any]],
+    published: Mapping[str, Any],
 ) -> tuple[list[Number], dict[str, str]]:
     """The scores of one run, and the missing scores: name -> reason.
 
@@ -57,33 +61,54 @@ def numbers_of_run(
         study: the study.
         cell: the run.
         results: the content of results.json; None if the run failed, so that its scores have no value.
+        history: the content of history.jsonl.
         published: the tables of published results.
     """
     numbers: list[Number] = []
     absent: dict[str, str] = {}
     declared = [(evaluator.kind, evaluator.model_dump(mode="json")) for evaluator in cell.schema.evaluate]
     for score in study.expanded_scores:
+        reference = _published(study.reference, score, cell, published)
+        if score.history is not None:
+            reported = [line.get(score.history) for line in history]
+            values = [float(value) for value in reported if isinstance(value, (int, float))]
+            if history and not values:
+                absent[score.name] = "no epoch reports such a number"
+                continue
+            value = statistics.median(values) if values else None
+            numbers.append(Number(cell.labels, (cell.seed,), score.name, value, None, None, reference))
+            continue
         if not any(offers(kind, options, score) for kind, options in declared):
             continue
         matches: list[Mapping[str, Any]] = [{}] if results is None else list(_matching(results["scores"], score))
+        if score.field == "skill":
+            matches = [match for match in matches if not match or match.get("baseline") is not None][:1]
         if len(matches) != 1:
             several = "several results match; name the metric, the proposal or options"
             absent[score.name] = several if matches else "no result matches"
             continue
         (result,) = matches
-        value = result.get(score.field)
-        numbers.append(
-            Number(
-                cell.labels,
-                (cell.seed,),
-                score.name,
-                float(value) if isinstance(value, (int, float)) else None,
-                result.get("stderr") if score.field == "value" else None,
-                result.get("examples"),
-                _published(study.reference, score, cell, published),
-            )
-        )
+        value, stderr = _skill(result) if score.field == "skill" else _number(result, score.field)
+        numbers.append(Number(cell.labels, (cell.seed,), score.name, value, stderr, result.get("examples"), reference))
     return numbers, absent
+
+
+def _number(result: Mapping[str, Any], field: str) -> tuple[float | None, float | None]:
+    """A number of a result, and its standard error if it is the value."""
+    value = result.get(field)
+    stderr = result.get("stderr") if field == "value" else None
+    return float(value) if isinstance(value, (int, float)) else None, stderr
+
+
+def _skill(result: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """1 less the error relative to the baseline's, and its standard error; None where the baseline has no error."""
+    if not result or result["value"] is None:
+        return None, None
+    high = result["better"] == "high"
+    error, base = (1 - result[key] if high else result[key] for key in ("value", "baseline"))
+    if base <= 0:
+        return None, None
+    return 1 - error / base, None if result["stderr"] is None else result["stderr"] / base
 
 
 def _matching(scores: Iterable[Mapping[str, Any]], score: Score) -> Iterator[Mapping[str, Any]]:

@@ -38,7 +38,9 @@ BAD: dict[str, tuple[list[Any], list[Any]]] = {
     "text": (["much too long a text", True], []),
 }
 # Sources whose data a test would have to write first; each has tests of its own.
-ELSEWHERE = {"mnist", "fashion_mnist", "multimnist", "celeba", "celeba_vision", "table", "huggingface", "arrays"}
+ELSEWHERE = {
+    *("mnist", "fashion_mnist", "multimnist", "polymnist", "celeba", "celeba_vision", "table", "huggingface", "arrays")
+}
 
 
 LONG = ("text", "numeric")  # their kits take seconds

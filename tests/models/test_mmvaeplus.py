@@ -77,10 +77,8 @@ def loop(network, batch, visible, beta: float, noise: Tensor) -> Tensor:
                 ratio = ratio + log_density(STANDARD, w) - log_density(own_of(expert), w)
                 log_w = beta * ratio
                 for other in has(batch, row):
-                    if other == name:
-                        v = w
-                    else:
-                        v = network.logscales[NAMES.index(other)].exp() * own[columns(other)]
+                    drawn = network.logscales[NAMES.index(other)].exp() * own[columns(other)]
+                    v = w if other == name else drawn
                     log_w = log_w + log_p(network, batch, row, other, torch.cat([z, v]))
                 logs.append(log_w)
             term = log_mean(logs)

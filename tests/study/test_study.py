@@ -255,7 +255,8 @@ def test_every_study_of_the_catalogue_is_read_with_all_its_runs(name: str) -> No
     assert len(shipped.about(shipped.studies()[name])) > 20
     assert len({cell.folder for cell in cells}) == len(cells)
     assert len({score.name for score in study.expanded_scores}) == len(study.expanded_scores)
-    assert (f"{name}-small" in shipped.studies()) != name.endswith("-small")
+    has_small_form = f"{name}-small" in shipped.studies()
+    assert has_small_form != (name.endswith("-small") or name == "zoo")  # what the zoo takes is up to its base
 
 
 def test_the_catalogue_lists_studies_and_results() -> None:
