@@ -19,7 +19,7 @@ from mmtoolkit.evaluators.complete import complete_rows
 from mmtoolkit.evaluators.cross_coherence import coherence_picture, cross_results, plan_cross, score_cross
 from mmtoolkit.evaluators.judges import Judge, Skill, check_label, skills, trained_judges
 from mmtoolkit.priors.fitted_mixture import import_mixtures
-from mmtoolkit.priors.samplers import check_sampler, prior_of, sampler_of
+from mmtoolkit.priors.samplers import check_sampler, sampler_of
 
 _ROWS_AT_ONCE = 500
 
@@ -132,7 +132,7 @@ class Coherence(Evaluator):
             return [], [f"left out: joint coherence: {', '.join(names) or 'nothing'} alone is judged"]
         if run.model.conditions:
             return [], [f"left out: joint coherence: the model decodes given {', '.join(run.model.conditions)} only"]
-        if prior_of(run.model) is None:
+        if (prior := run.model.prior) is None:
             return [], ["left out: joint coherence: the model has no p(z)"]
         places = _Places(self.label, judges)
         real = MeanWithError()
@@ -142,7 +142,7 @@ class Coherence(Evaluator):
         results: list[dict[str, Any]] = []
         notes: list[str] = []
         entry = {"target": list(names), "given": []}
-        priors = {"joint_coherence": run.model.prior.sample}
+        priors = {"joint_coherence": prior.sample}
         if self.sampler is not None:
             sampler = sampler_of(run, self.sampler, self.components, f"evaluate, {self.kind}: sampler")
             notes += sampler.notes

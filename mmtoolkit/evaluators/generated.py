@@ -17,7 +17,6 @@ from mmtoolkit.core.batch import Batch
 from mmtoolkit.evaluators.complete import complete_rows
 from mmtoolkit.evaluators.judges import check_label, skills, trained_judges
 from mmtoolkit.evaluators.progress import metered_batches
-from mmtoolkit.priors.samplers import prior_of
 
 _ROWS_AT_ONCE = 250
 
@@ -32,7 +31,7 @@ class GeneratedEntry(Entry):
 
     def cannot(self, model: Network) -> str:
         """Why a model cannot generate it; empty if it can."""
-        if not self.given and prior_of(model) is None:
+        if not self.given and model.prior is None:
             return "the model has no p(z) to draw from; name what is given"
         return super().cannot(model)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple, Self
 
 import torch
-from pydantic import PositiveFloat
+from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from mmtoolkit.components import Divergence, Model, Pairs, Step, Terms, TermsNetwork, Unit, plan_pairs
@@ -36,7 +36,7 @@ class MMJSD(Model):
 
     kind: Literal["mmjsd"] = "mmjsd"
 
-    weights: dict[str, PositiveFloat] = {}
+    weights: dict[str, PositiveFloat] = Field(default_factory=dict)
     """name of a modality -> π before it is divided by the sum; 1 for those not named. They are the shares of the
     mixture too."""
     prior_weight: PositiveFloat = 1.0

@@ -25,11 +25,6 @@ _MOST_ROWS = 20_000
 _ROWS_AT_ONCE = 500
 
 
-def prior_of(model: Network) -> PriorModule | None:
-    """The model's p(z); None if it has none."""
-    return model.prior
-
-
 def check_sampler(model: Network, place: str) -> None:
     """Raise if no sampler can draw for a model.
 
@@ -40,7 +35,7 @@ def check_sampler(model: Network, place: str) -> None:
     Raises:
         UserError: the model has no p(z) that the sampler could stand for.
     """
-    if prior_of(model) is None:
+    if model.prior is None:
         raise UserError(f"{place}: this model has no p(z), so there is nothing to draw without a given; remove it")
 
 
@@ -60,8 +55,9 @@ class Sampler:
 
     def sample(self, noise: Tensor) -> Tensor:
         """A draw for each of `noise` (..., D), standard normal: (..., D)."""
-        shared = self.model.shared
-        z = self.model.prior.sample(noise).clone()
+        shared, prior = self.model.shared, self.model.prior
+        assert prior is not None  # `check_sampler` sees to it
+        z = prior.sample(noise).clone()
         z[..., shared] = self.fitted.sample(noise[..., shared]).to(z.dtype)
         return z
 

@@ -77,8 +77,8 @@ def loop(network, batch, visible, beta: float, noise: Tensor) -> Tensor:
                 ratio = ratio + log_density(STANDARD, w) - log_density(own_of(expert), w)
                 log_w = beta * ratio
                 for other in has(batch, row):
-                    drawn = network.logscales[NAMES.index(other)].exp() * own[columns(other)]
-                    v = w if other == name else drawn
+                    auxiliary = network.logscales[NAMES.index(other)].exp() * own[columns(other)]
+                    v = w if other == name else auxiliary
                     log_w = log_w + log_p(network, batch, row, other, torch.cat([z, v]))
                 logs.append(log_w)
             term = log_mean(logs)
