@@ -170,7 +170,7 @@ def test_what_a_decoder_needs_is_always_given(folder: Path) -> None:
 
 def test_a_model_without_a_prior_has_no_joint_coherence(folder: Path) -> None:
     run = copying_run(folder)
-    run.model.prior = None  # type: ignore[assignment]
+    run.model.prior = None
     results, notes = scored(run)
     assert {metric for _, metric in results} == {"coherence_1_given", "coherence_2_given"}
     assert "left out: joint coherence: the model has no p(z)" in notes

@@ -113,7 +113,7 @@ def explicit_loss(
                 for part, coefficient, to in term.divergences:
                     log_q = log_density(term.q, z) if term.log_q is None else term.log_q(z)
                     from_prior = estimated and to is PRIOR
-                    apart = log_q - (network.prior.log_prob(z) if from_prior else log_density(to, z))
+                    apart = log_q - (network.need_prior().log_prob(z) if from_prior else log_density(to, z))
                     if len(draws) == 1 and not from_prior:
                         apart = kl_divergence(term.q, to).sum() if term.kl is None else term.kl(z)
                     parts[part] = parts.get(part, 0.0) + term.weight * apart / len(draws)

@@ -50,7 +50,7 @@ def test_the_schema_has_all_options_and_the_weights_have_the_prior(mixture: Path
 @pytest.mark.slow
 def test_samples_and_rows_that_have_nothing_have_the_prior(mixture: Path) -> None:
     run = mmtoolkit.load(mixture)
-    module = run.model.prior
+    module = run.model.need_prior()
     q = run.infer([{}, {"label": "Sandal"}])
     assert torch.equal(q.mean[0], module.mean)
     assert torch.equal(q.variance[0], module.variance)

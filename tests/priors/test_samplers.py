@@ -155,7 +155,7 @@ def test_a_run_samples_with_it(run: TrainedRun) -> None:
 
 
 def test_a_model_without_a_prior_has_none(run: TrainedRun) -> None:
-    run.model.prior = None  # type: ignore[assignment]
+    run.model.prior = None
     with pytest.raises(UserError) as error:
         run.sample(3, sampler="mixture")
     assert_facts(str(error.value), "sampler mixture: ", "no p(z)", "; remove")

@@ -77,7 +77,7 @@ class Truth:
 
     def rows(self, count: int) -> dict[str, Tensor]:
         with torch.no_grad():
-            z = self.network().prior.sample(randn(count, D, seed=1))
+            z = self.network().need_prior().sample(randn(count, D, seed=1))
         return {
             name: z @ w.T + self.offsets[name] + randn(count, len(w), seed=2 + place)
             for place, (name, w) in enumerate(self.weights.items())
@@ -183,11 +183,11 @@ def test_the_elbo_with_the_true_posterior_is_the_likelihood_less_its_gap() -> No
         batch = whole(values)
         drawn = q.rsample(noise)
         log_p = sum(network.log_prob(drawn.flatten(0, 1), batch, SIZES).values()).view(20_000, 6)  # type: ignore[union-attr]
-        bound = log_p.mean(0) - network.prior.kl(q, noise)
+        bound = log_p.mean(0) - network.need_prior().kl(q, noise)
         cell = float(axis[1] - axis[0]) ** 2
         log_q = q.log_prob(z.unsqueeze(1))
         joint = sum(network.log_prob(z.repeat_interleave(6, 0), batch, SIZES).values()).view(-1, 6)  # type: ignore[union-attr]
-        joint = joint + network.prior.log_prob(z).unsqueeze(1)
+        joint = joint + network.need_prior().log_prob(z).unsqueeze(1)
         exact = (log_q.exp() * (joint - log_q)).sum(0) * cell
         single = torch.stack([network.bound(batch, one) for one in noise[:500]]).mean(0)
     torch.testing.assert_close(bound, exact, rtol=0, atol=0.05)
@@ -288,8 +288,8 @@ def test_the_product_has_no_prior_expert() -> None:
         product = product_of_experts(network.experts(batch), PRESENT.T[None], prior=False)
     torch.testing.assert_close(q.mean[:4], product.mean[0, :4], rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(q.variance[:4], product.variance[0, :4], rtol=1e-12, atol=1e-12)
-    assert torch.equal(q.mean[4], network.prior.mean)
-    assert torch.equal(q.variance[4], network.prior.variance)
+    assert torch.equal(q.mean[4], network.need_prior().mean)
+    assert torch.equal(q.variance[4], network.need_prior().variance)
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -300,7 +300,7 @@ def test_rows_that_have_nothing_have_the_prior(name: str) -> None:
     batch, noise = batch_of(some_values(LINES, 5), PRESENT), randn(2, 5, D, seed=7)
     sets: list[tuple[str, ...]] = [tuple(sorted(s)) for s in network.subsets() or [frozenset(LINES)]]
     with torch.no_grad():
-        module = network.prior
+        module = network.need_prior()
         for given in [(), *sets]:
             q = network.infer(batch, given)
             for row in range(5):
@@ -330,7 +330,7 @@ def test_training_learns_the_prior(name: str) -> None:
     batch = batch_of(some_values(LINES, 5), PRESENT)
     torch.manual_seed(1)
     network(batch, 1.0)[0].backward()
-    for parameter in network.prior.parameters():
+    for parameter in network.need_prior().parameters():
         assert parameter.grad is not None
         assert parameter.grad.isfinite().all()
         assert parameter.grad.any()
