@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import error_text
 
-SHIPPED = ("coffee", "rocket", "astronaut", "hubble_deep_field", "chelsea")
+SHIPPED = ("coffee", "rocket", "hubble_deep_field", "chelsea", "astronaut")
 """Functions of `skimage.data`. By its documentation coffee and chelsea are CC0, and the others in the public domain."""
 
 
