@@ -34,6 +34,14 @@ class Mixture:
         """The mixture in equal shares of the parts (S, B, D) that are valid, (S, B) bool, at least one in each row."""
         return Mixture(parts, valid.to(parts.mean.dtype) / valid.sum(0))
 
+    @staticmethod
+    def of_finite(parts: Independent, shares: Tensor) -> Mixture:
+        """The same as the class, for parts that are finite even where their share is 0, such as products of experts."""
+        mixture = object.__new__(Mixture)
+        object.__setattr__(mixture, "parts", parts)
+        object.__setattr__(mixture, "shares", at_least_float32(shares))
+        return mixture
+
     @property
     def counts(self) -> Tensor:
         """Which parts a row has: (S, B) bool."""
@@ -83,23 +91,26 @@ class Mixture:
         Gradients are unbiased in parts and shares.
         """
         noise = torch.randn_like(self.mean) if noise is None else noise
-        z, places = self._drawn(noise)
-        about = self.parts.take(places).log_prob(z) - self.log_prob(z)
+        z, part = self._drawn(noise)
+        joint = self.joint_log_prob(z)
+        places = _places(part, self.shares.shape[1])
+        log_share = self.shares.flatten().index_select(0, places.flatten()).view(places.shape).log()
+        own = joint.gather(-2, part.unsqueeze(-2)).squeeze(-2) - log_share
+        about = own - joint.logsumexp(-2)
         if self.shares.requires_grad:
             # The choice of the part has no path to the shares; its score log share, of value 0 here, has.
-            log_share = self.shares.flatten().index_select(0, places.flatten()).view(places.shape).log()
             about = about + about.detach() * (log_share - log_share.detach())
         return (self.shares * self.parts.kl()).sum(0) - mean_over_draws(about)
 
     def detached(self) -> Mixture:
         """The same mixture, whose parts and shares get no gradient."""
-        return _unmasked(self.parts.detached(), self.shares.detach())
+        return Mixture.of_finite(self.parts.detached(), self.shares.detach())
 
     def take(self, rows: Tensor) -> Mixture:
         """The mixtures of these rows: from (S, B, D) to (S, N, D), rows (N,)."""
         parts = torch.arange(len(self.shares), device=rows.device).unsqueeze(1)
         places = _places(parts.expand(-1, len(rows)), self.shares.shape[1], rows)
-        return _unmasked(self.parts.take(places), self.shares.index_select(1, rows))
+        return Mixture.of_finite(self.parts.take(places), self.shares.index_select(1, rows))
 
     def strata(self, places: Tensor | None = None) -> Stratum:
         """The posterior of (part, row) pairs, whose draws come from that part: (N, D).
@@ -116,10 +127,9 @@ class Mixture:
         return Stratum(self.parts.take(places), self, places)
 
     def _drawn(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Draws made of noise, (..., B, D), and the place of the part that each is from among all S · B: (..., B)."""
+        """Draws made of noise, (..., B, D), and the part that each is from: (..., B)."""
         part, noise = choose(self.shares, noise)
-        places = _places(part, self.shares.shape[1])
-        return self.parts.take(places).rsample(noise), places
+        return self.parts.take(_places(part, self.shares.shape[1])).rsample(noise), part
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,11 +245,3 @@ def choose(shares: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
 def _places(parts: Tensor, size: int, rows: Tensor | None = None) -> Tensor:
     """The places among all S · B (part, row) pairs of parts (..., B), by default each of its own row."""
     return parts * size + (torch.arange(size, device=parts.device) if rows is None else rows)
-
-
-def _unmasked(parts: Independent, shares: Tensor) -> Mixture:
-    """A mixture of parts that are masked already."""
-    mixture = object.__new__(Mixture)
-    object.__setattr__(mixture, "parts", parts)
-    object.__setattr__(mixture, "shares", shares)
-    return mixture

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, PositiveFloat
 from torch import Tensor
 
-from mmtoolkit.components import Divergence, Model, Pairs, Step, Terms, TermsNetwork, Unit, plan_pairs
+from mmtoolkit.components import Divergence, Model, Network, Pairs, Step, Terms, TermsNetwork, Unit, plan_pairs
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.mixtures import Mixture
 from mmtoolkit.core.pooling import weighted_product
@@ -47,7 +47,7 @@ class MMJSD(Model):
         """Equal weights, and a small one of the prior."""
         return (cls(latent_dim=2), cls(latent_dim=2, prior_weight=0.1))
 
-    def build(self, modalities: Mapping[str, Unit]) -> MMJSDNetwork:
+    def build(self, modalities: Mapping[str, Unit]) -> Network:
         """Encoders and decoders for these modalities."""
         for name in self.weights:
             known(name, modalities, "weights")

@@ -8,7 +8,19 @@ from typing import Any, Literal, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from mmtoolkit.components import Gradient, ManyDraws, Pairs, Part, Prior, Step, Terms, TermsNetwork, Unit, plan_pairs
+from mmtoolkit.components import (
+    Gradient,
+    ManyDraws,
+    Network,
+    Pairs,
+    Part,
+    Prior,
+    Step,
+    Terms,
+    TermsNetwork,
+    Unit,
+    plan_pairs,
+)
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.laplace import Laplace, softmax_scale
 from mmtoolkit.core.mixtures import Mixture
@@ -16,8 +28,6 @@ from mmtoolkit.core.posterior import Gaussian, Independent, Posterior
 from mmtoolkit.core.prior import OrPrior
 from mmtoolkit.models.shares import shares_of
 from mmtoolkit.priors import NormalPrior
-
-Family = Literal["gaussian", "laplace"]
 
 
 class MMVAE(ManyDraws):
@@ -38,7 +48,7 @@ class MMVAE(ManyDraws):
 
     prior: Part[Prior] = NormalPrior()
     """p(z), the distribution of z before anything is known of a row."""
-    experts: Family = "gaussian"
+    experts: Literal["gaussian", "laplace"] = "gaussian"
     """The family of q(z | x_m). `laplace` has the scale of the authors' code: softmax over dimensions, times their
     number. Set `prior: {kind: laplace, scale: learned}` with it for the authors' model."""
 
@@ -52,7 +62,7 @@ class MMVAE(ManyDraws):
         )
         return (cls(latent_dim=2, **each) for each in options)
 
-    def build(self, modalities: Mapping[str, Unit]) -> MMVAENetwork:
+    def build(self, modalities: Mapping[str, Unit]) -> Network:
         """Encoders and decoders for these modalities."""
         return MMVAENetwork(modalities, self.latent_dim, self.experts, self.prior, self.draws, self.gradient)
 
@@ -88,7 +98,7 @@ class MMVAENetwork(TermsNetwork):
         self,
         modalities: Mapping[str, Unit],
         latent_dim: int,
-        family: Family = "gaussian",
+        family: Literal["gaussian", "laplace"] = "gaussian",
         prior: Prior | None = None,
         draws: int = 1,
         gradient: Gradient = "standard",

@@ -14,6 +14,7 @@ from mmtoolkit.components import (
     Divergence,
     Gradient,
     ManyDraws,
+    Network,
     Pairs,
     Part,
     Prior,
@@ -26,12 +27,9 @@ from mmtoolkit.components import (
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.mixtures import Mixture
 from mmtoolkit.core.posterior import Gaussian, product_of_experts
-from mmtoolkit.core.prior import StandardNormal
 from mmtoolkit.core.subsets import draw_subsets
 from mmtoolkit.models.shares import shares_of
 from mmtoolkit.priors import NormalPrior
-
-Form = Literal["mixture", "mean"]
 
 
 class MoPoE(ManyDraws):
@@ -53,9 +51,9 @@ class MoPoE(ManyDraws):
 
     prior: Part[Prior] = NormalPrior()
     """p(z), the distribution of z before anything is known of a row."""
-    divergence: Form = "mixture"
+    divergence: Literal["mixture", "mean"] = "mixture"
     """`mixture` is the KL divergence of the mixture, estimated by its draw; `mean` is what the authors' code computes,
-    the mean of those of the products, which is larger, has a closed form, and needs the normal prior."""
+    the mean of those of the products, which is larger, and has a closed form for a normal prior."""
     most_subsets: Annotated[int, Field(ge=1, le=65_535)] = 1023
     """The largest number of subsets in a step. Where there are more, which is from 11 modalities on by default, a step
     mixes all modalities, each alone, and random subsets of all others, in equal shares."""
@@ -78,7 +76,7 @@ class MoPoE(ManyDraws):
             )
         return self
 
-    def build(self, modalities: Mapping[str, Unit]) -> MoPoENetwork:
+    def build(self, modalities: Mapping[str, Unit]) -> Network:
         """Encoders and decoders for these modalities."""
         least = len(modalities) + 1
         if self.most_subsets < min(least, 2 ** len(modalities) - 1):
@@ -86,15 +84,9 @@ class MoPoE(ManyDraws):
                 f"model.most_subsets: is {self.most_subsets}, but all of the {len(modalities)} modalities and each "
                 f"alone are {least} subsets; set it to {least} or more"
             )
-        network = MoPoENetwork(
+        return MoPoENetwork(
             modalities, self.latent_dim, self.divergence, self.most_subsets, self.prior, self.draws, self.gradient
         )
-        if self.divergence == "mean" and not isinstance(network.prior, StandardNormal):
-            raise UserError(
-                f"model.divergence: mean has a closed form with the normal prior alone, and the prior is "
-                f"{self.prior.kind}; set it to mixture, or model.prior to normal"
-            )
-        return network
 
 
 class _Plan(NamedTuple):
@@ -129,7 +121,7 @@ class MoPoENetwork(TermsNetwork):
         self,
         modalities: Mapping[str, Unit],
         latent_dim: int,
-        form: Form = "mixture",
+        form: Literal["mixture", "mean"] = "mixture",
         most_subsets: int = 1023,
         prior: Prior | None = None,
         draws: int = 1,
@@ -161,7 +153,7 @@ class MoPoENetwork(TermsNetwork):
         plan = step.plan(lambda: _plan(step, torch.cat([self._listed, step.subsets])))
         parts = product_of_experts(step.experts, plan.members, prior=False)
         shares = plan.shares.to(parts.mean.dtype)
-        q = Mixture(parts, shares)
+        q = Mixture.of_finite(parts, shares)
         if self.form == "mixture":
             return Terms(q, plan.pairs)
         each = Gaussian(parts.mean.flatten(0, 1), parts.logvar.flatten(0, 1))

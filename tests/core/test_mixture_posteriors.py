@@ -304,3 +304,27 @@ def test_half_precision_is_raised_to_float32(dtype: torch.dtype) -> None:
         within = [q.mean, q.variance, q.log_prob(z), q.kl(z)]
     for a, b in zip(within, plain, strict=True):
         assert torch.equal(a, b)
+
+
+@FAMILIES
+@pytest.mark.parametrize("complete", [True, False])
+def test_origins_say_which_part_a_draw_may_come_from(complete: bool, family: Family) -> None:
+    q = mixture(family=family)
+    places = torch.arange(S * B)[q.counts.flatten()]
+    strata = q.strata(None if complete else places)
+    pairs = S * B if complete else len(places)
+    z = randn(2, pairs, D, seed=8)
+    log_odds, siblings = strata.origins(z)
+    assert log_odds.shape == (2, S, pairs)
+    assert_close(log_odds.exp().sum(1), torch.ones(2, pairs).double(), rtol=1e-12, atol=0)
+    for n in range(pairs):
+        row = (n if complete else int(places[n])) % B
+        for s in range(S):
+            if not q.counts[s, row]:
+                assert (log_odds[:, s, n] == -math.inf).all()
+                continue
+            part = q.parts[s].take(torch.tensor([row]))
+            joint = part.log_prob(z[:, n : n + 1])[:, 0] + q.shares[s, row].log()
+            assert_close(log_odds[:, s, n], joint - strata.log_prob(z)[:, n], rtol=1e-10, atol=1e-10)
+            other = int(siblings[s, n])
+            assert (other if complete else int(places[other])) == s * B + row

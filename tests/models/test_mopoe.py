@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import Laplace, Normal, kl_divergence
 from torch.testing import assert_close
 
 from mixture_cases import (
@@ -218,29 +218,25 @@ def test_ten_modalities_are_mixed_in_full_and_more_by_random_subsets() -> None:
     assert gradients_of(network, loss).isfinite().all()
 
 
-@pytest.mark.parametrize(
-    ("options", "text"),
-    [
-        (
-            {"most_subsets": 3},
-            "model.most_subsets: is 3, but all of the 3 modalities and each alone are 4 subsets; set it to 4 or more",
-        ),
-        (
-            {"divergence": "mean", "prior": LaplacePrior()},
-            "model.divergence: mean has a closed form with the normal prior alone, and the prior is laplace; set it "
-            "to mixture, or model.prior to normal",
-        ),
-        (
-            {"divergence": "mean", "prior": {"kind": "normal", "scale": 2}},
-            "model.divergence: mean has a closed form with the normal prior alone, and the prior is normal; set it "
-            "to mixture, or model.prior to normal",
-        ),
-    ],
-)
-def test_options_that_do_not_fit_are_refused(options: dict[str, Any], text: str) -> None:
+def test_too_few_subsets_are_refused() -> None:
     with pytest.raises(UserError) as caught:
-        MoPoE(latent_dim=D, **options).build(MODALITIES)
-    assert str(caught.value) == text
+        MoPoE(latent_dim=D, most_subsets=3).build(MODALITIES)
+    assert str(caught.value) == (
+        "model.most_subsets: is 3, but all of the 3 modalities and each alone are 4 subsets; set it to 4 or more"
+    )
+
+
+def test_the_mean_divergence_from_another_prior_is_a_long_average() -> None:
+    network = network_of(MoPoE(latent_dim=D, divergence="mean", prior=LaplacePrior(scale=0.8)))
+    one, rows = HOLES[:1], 20_000
+    values = {name: x.expand(rows, *x.shape[1:]) for name, x in some_values(MODALITIES, 1).items()}
+    with torch.no_grad():
+        found = network(batch_of(values, one.expand(rows, -1)), noise=noise_for(network, rows))[1]["KL"]
+        parts = cuts_of(experts_of(network, batch_of(values, one.expand(rows, -1)), 0), every_subset())
+        prior = Laplace(torch.zeros(D).double(), 0.8)
+        z = [part.mean + part.stddev * randn(rows, D, seed=9) for part in parts]
+        each = [(q.log_prob(x) - prior.log_prob(x)).sum(-1).mean() for q, x in zip(parts, z, strict=True)]
+    assert_close(found, torch.stack(each).mean(), rtol=0, atol=0.03)
 
 
 def test_the_mean_divergence_has_no_bound_of_several_draws() -> None:

@@ -354,7 +354,8 @@ def test_retrieval_of_what_is_known(weather: Path, run_folder: Path) -> None:
         p = run.decode(run.model.infer(batch, entry.given).mean, ["wind"])["wind"]
         x = batch.value("wind")
         of_all = torch.stack([p.log_prob(x[other]) for other in range(4)])  # (candidate, row of z)
-        expected += (of_all.argmax(0) == torch.arange(4)).float().tolist()
+        likeliest = of_all > of_all.max(0).values - 1e-3  # equals share the credit
+        expected += (likeliest.diagonal() / likeliest.sum(0)).tolist()
         found += evaluator.found(entry, run, batch).tolist()
     assert 0 < sum(expected) < len(expected)
     assert found == expected
