@@ -16,7 +16,20 @@ from mmtoolkit.catalogue.shipped import find_data_set
 from mmtoolkit.components import Component, Evaluator, Modality, Model, Prior, Unit
 from mmtoolkit.components.plugins import load_plugins
 from mmtoolkit.evaluators import Prediction
-from mmtoolkit.models import CVAE, JMVAE, MVAE, VAE, BiVCCA
+from mmtoolkit.models import (
+    CRMVAE,
+    CVAE,
+    HELVAE,
+    JMVAE,
+    MCVAE,
+    MVAE,
+    MVTCAE,
+    VAE,
+    Barycentre,
+    BiVCCA,
+    GPoE,
+    Holder,
+)
 from mmtoolkit.priors import FlowPrior, LaplacePrior, MixturePrior, StudentTPrior
 from mmtoolkit.sources import FashionMini, TableSource
 from mmtoolkit.testing import check_evaluator, check_modality, check_model, check_prior, check_record, check_source
@@ -141,7 +154,9 @@ def test_priors(prior: Prior) -> None:
     check_prior(prior)
 
 
-@pytest.mark.parametrize("model", [MVAE, VAE, CVAE, BiVCCA, JMVAE])
+@pytest.mark.parametrize(
+    "model", [MVAE, VAE, CVAE, BiVCCA, JMVAE, MVTCAE, CRMVAE, GPoE, MCVAE, Barycentre, HELVAE, Holder]
+)
 @pytest.mark.parametrize("prior", [StudentTPrior(), MixturePrior(components=3)], ids=lambda prior: prior.kind)
 @pytest.mark.slow
 def test_models_with_another_prior(model: type[Model], prior: Prior) -> None:
