@@ -36,8 +36,10 @@ def score_tables(score: dict[str, Any], width: int) -> list[Table]:
     """The first results of an evaluator; a narrow terminal gets several tables, each with the names and some columns.
 
     The tables omit columns of zeros, and the column `incomplete` if there is no room for it. A caption of the last
-    table counts the results after the first.
+    table counts the results after the first. Without results there is no table.
     """
+    if not score["results"]:  # notes say why
+        return []
     results, more = score["results"][:_MOST_RESULTS], len(score["results"][_MOST_RESULTS:])
     cells = {key: [number(result.get(key)) for result in results] for key in score_columns(results)}
     cells = {key: texts for key, texts in cells.items() if set(texts) - {"", "0"}}

@@ -177,7 +177,9 @@ def _own_part(cls: type[BaseModel], key: str) -> str:
     if issubclass(cls, Modality) and key in _CHOSEN:
         return f"{kind} brings its own {_CHOSEN[key]}, and you cannot choose another; remove it"
     if issubclass(cls, Model) and key == "prior":
-        return f"{kind} brings its own prior, and you cannot choose another; remove it"
+        return f"{kind} brings its own prior or has none, and you cannot choose one; remove it"
+    if issubclass(cls, Model) and key == "private_dim":
+        return f"{kind} has no private latent variables; remove it, or take a kind that has, such as mmvaeplus"
     return ""
 
 

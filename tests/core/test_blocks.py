@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from mmtoolkit.core.blocks import Blocks
+from mmtoolkit.core.blocks import BlockPrior, Blocks
 from mmtoolkit.core.laplace import Laplace
 from mmtoolkit.core.mixtures import Mixture
 from mmtoolkit.core.posterior import Gaussian, Posterior
 from mmtoolkit.core.prior import OrPrior, StandardNormal
+from mmtoolkit.priors import MixturePrior
+from mmtoolkit.priors.laplace import CentredLaplace
 from toys import randn
 
 B, SIZES = 4, (3, 1, 2)
@@ -87,3 +89,36 @@ def test_without_noise_the_divergence_is_drawn_and_detached_blocks_get_no_gradie
     assert ((drawn.mean(0) - many).abs() < 5 * drawn.std(0) / 300**0.5 + 0.01).all()
     assert q.kl().requires_grad
     assert not q.detached().kl().requires_grad
+
+
+# Priors.
+
+
+def block_prior() -> BlockPrior:
+    return BlockPrior([MixturePrior(components=2).build(3), CentredLaplace(1, 0.5), StandardNormal(2)]).double()
+
+
+def test_a_block_prior_is_its_parts_side_by_side() -> None:
+    prior, z, noise = block_prior(), randn(5, B, D, seed=8), randn(5, B, D, seed=9)
+    each = list(zip(prior.parts, columns(z), strict=True))
+    assert_close(prior.log_prob(z), sum(part.log_prob(own) for part, own in each))
+    assert_close(
+        prior.sample(noise),
+        torch.cat([part.sample(own) for part, own in zip(prior.parts, columns(noise), strict=True)], dim=-1),
+    )
+    assert_close(prior.mean, torch.cat([part.mean for part in prior.parts]))
+    assert_close(prior.variance, torch.cat([part.variance for part in prior.parts]))
+
+
+def test_the_divergence_from_a_block_prior_is_estimated_for_no_block_that_has_a_closed_form() -> None:
+    prior, noise = block_prior(), randn(B, D, seed=9)
+    q = Blocks([Gaussian(randn(B, size, seed=size), randn(B, size, seed=10 + size)) for size in SIZES])
+    each = [part.kl(own, x) for part, own, x in zip(prior.parts, q.parts, columns(noise), strict=True)]
+    assert_close(prior.kl(q, noise), sum(each))
+    assert_close(each[2], q.parts[2].kl())  # that of the normal block has no noise in it
+    z = q.rsample(noise)
+    whole = Gaussian(q.mean, q.variance.log())
+    assert_close(prior.kl(whole, noise), q.log_prob(z) - prior.log_prob(z))  # no blocks: all is estimated
+    informed = torch.tensor([True, False, True, True])
+    expected = torch.where(informed, prior.kl(q, noise), 0.0)
+    assert_close(prior.kl(OrPrior(q, informed, prior), noise), expected)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from mmtoolkit import MVAE, Schema, TrainedRun, build, load_plugins, prepare
-from mmtoolkit.components import Columns, Modality, Source, Table
+from mmtoolkit.components import Columns, Modality, Model, Source, Table
 
 
 class Tables(Source):
@@ -39,13 +39,14 @@ def untrained(
     modalities: Mapping[str, Modality],
     folder: Path,
     say: Callable[[str], None] = lambda line: None,
+    model: Model | None = None,
     /,
     **tables: dict[str, Any],
 ) -> TrainedRun:
-    """A run over the splits given as columns of cells."""
+    """A run over the splits given as columns of cells, by default of an MVAE."""
     source = type("Tables", (Tables,), {"tables": tables, "__module__": __name__})(digest=_digest(tables))
     data = prepare(source, modalities)
-    model = MVAE(latent_dim=3)
+    model = MVAE(latent_dim=3) if model is None else model
     schema = Schema(name="untrained", data=source, modalities=data.modalities, model=model)
     baselines = {name: m.baseline(data.splits["train"].values(name)) for name, m in data.modalities.items()}
     network = build(model, data.modalities, seed=0).eval()

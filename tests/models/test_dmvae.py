@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.distributions import Normal
 
-from mmtoolkit import DMVAE, VAE, UserError
+from facts import assert_facts
+from mmtoolkit import DMVAE, VAE, UserError, parse_schema
 from mmtoolkit.priors import LaplacePrior
 from private_cases import (
     NAMES,
@@ -177,3 +178,12 @@ def test_a_row_with_nothing_adds_nothing():
     some = PRESENT.any(1).nonzero().squeeze(1)
     loss, _ = network(rows_of(), noise=noise)
     assert_equal(network(rows_of().take(some), noise=noise[:, some])[0], loss)
+
+
+def test_a_model_without_private_latent_variables_refuses_them_by_name():
+    modalities = {"size": {"kind": "numeric"}, "sort": {"kind": "label"}}
+    schema = {"name": "x", "data": {"kind": "table", "path": "x.csv"}, "modalities": modalities}
+    with pytest.raises(UserError) as raised:
+        parse_schema({**schema, "model": {"kind": "mvae", "private_dim": 3}})
+    assert_facts(str(raised.value), "model.private_dim: ", "mvae has no private latent variables", "; ", "mmvaeplus")
+    assert parse_schema({**schema, "model": {"kind": "dmvae", "private_dim": 3}}).model.private_dim == 3

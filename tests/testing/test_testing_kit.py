@@ -34,6 +34,7 @@ from mmtoolkit.components import (
 )
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import Gaussian
+from mmtoolkit.core.prior import PriorModule, StandardNormal
 from mmtoolkit.models import MVAE
 from mmtoolkit.models.mvae import MVAENetwork, SubsetOptions
 from mmtoolkit.tables.cells import Cells
@@ -696,6 +697,20 @@ def _inferring(wrong: str) -> Any:
     return infer
 
 
+class _WithoutPrior(MVAENetwork):
+    """A network without p(z) that yet infers z from nothing."""
+
+    def __init__(self, *options: Any) -> None:
+        super().__init__(*options)
+        self.prior = None
+
+    def need_prior(self) -> PriorModule:
+        return StandardNormal(self.latent_dim)
+
+    def infer(self, batch: Batch, given: Collection[str]) -> Gaussian:
+        return _any_set(self, batch, self.flat(given))
+
+
 class _Spare(MVAENetwork):
     def __init__(self, *options: Any) -> None:
         super().__init__(*options)
@@ -730,6 +745,14 @@ def _zero_for_missing(self: MVAENetwork, batch: Batch, given: Collection[str]) -
 
 
 MODELS: dict[str, tuple[Model, tuple[str, ...]]] = {
+    "fewer shared latent variables": (
+        broken(shared=property(lambda self: slice(0, 1))),
+        ("build: ", "share latent_dim 2", "shares 1", "`shared`"),
+    ),
+    "nothing given without a prior": (
+        model(_WithoutPrior),
+        ("infer: ", "UserError", "nothing is given", "p(z)", "self.need_prior()"),
+    ),
     "a loss a row": (
         broken(forward=_loss(lambda self, batch, loss, parts: (loss.expand(batch.size), parts))),
         ("forward: ", "finite scalar loss", "(16,) ", "divide"),
