@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +52,12 @@ class MMVAEPlus(PrivateLatents):
 
     prior: Part[Prior] = NormalPrior()
     """p(z), the distribution of the shared latent variables before anything is known of a row."""
+
+    @classmethod
+    def examples(cls) -> Iterable[Self]:
+        """With one draw, and with three and the doubly reparametrised gradient."""
+        options: tuple[dict[str, Any], ...] = ({}, {"draws": 3, "gradient": "dreg"})
+        return (cls(latent_dim=2, private_dim=1, **each) for each in options)
 
     def build(self, modalities: Mapping[str, Unit]) -> Network:
         """Encoders and decoders of two modalities or more."""
