@@ -79,6 +79,8 @@ if TYPE_CHECKING:
     from mmtoolkit.components.plugins import Plugin as Plugin
     from mmtoolkit.components.plugins import Plugins as Plugins
     from mmtoolkit.components.plugins import load_plugins as load_plugins
+    from mmtoolkit.components.private import PrivateLatents as PrivateLatents
+    from mmtoolkit.components.private import PrivateNetwork as PrivateNetwork
     from mmtoolkit.components.support import Support as Support
     from mmtoolkit.components.support import belongs as belongs
     from mmtoolkit.components.support import in_words as in_words
