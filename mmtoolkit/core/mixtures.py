@@ -60,8 +60,9 @@ class Mixture:
 
     @property
     def point(self) -> Tensor:
-        """The mean of the part with the largest share, the first of equals: (B, D)."""
-        return self.parts.take(_places(self.shares.argmax(0), self.shares.shape[1])).mean
+        """Of the means of the parts, the one where the density of the mixture is highest: (B, D)."""
+        densities = torch.where(self.counts, self.log_prob(self.parts.mean), -torch.inf)  # (S, B)
+        return self.parts.take(_places(densities.argmax(0), self.shares.shape[1])).mean
 
     def rsample(self, noise: Tensor) -> Tensor:
         """Draws (..., B, D), each from one part; differentiable in the parts. The shares get no gradient."""
