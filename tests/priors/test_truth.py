@@ -339,7 +339,7 @@ def test_training_learns_the_prior(name: str) -> None:
 def test_the_normal_prior_adds_nothing_to_the_weights() -> None:
     for name, (cls, options) in EVERY.items():
         model = cls.model_validate({"latent_dim": D, **options})
-        assert model.model_dump()["prior"] == {"kind": "normal"}
+        assert model.model_dump()["prior"] == {"kind": "normal", "scale": 1.0}
         network = build(model, LINES, seed=0)
         learned = build(cls.model_validate({"latent_dim": D, "prior": "mixture", **options}), LINES, seed=0)
         assert not [key for key in network.state_dict() if key.startswith("prior")], name
