@@ -23,8 +23,9 @@ Draw = Callable[[Tensor], Tensor]
 class Floor(nn.Module):
     """Networks and steps of the floor for some work."""
 
-    def __init__(self, work: Work, device: str = "cpu") -> None:
+    def __init__(self, work: Work, device: str = "cpu", extra: nn.Parameter | None = None) -> None:
         super().__init__()
+        self.extra = extra  # what a model learns besides its networks
         pieces = work.pieces()
         split = work.dataset.splits["train"]
         self.encoders = nn.ModuleList(piece.encoder for piece in pieces.values())
@@ -35,7 +36,7 @@ class Floor(nn.Module):
         ]
         self.present = split.present
         self.complete = bool(split.present.all())
-        self.batch_size, self.k = work.batch_size, work.model.subsets.k
+        self.batch_size, self.k = work.batch_size, work.random_subsets
         self.to(device)
         self.optimizer = torch.optim.Adam(self.parameters(), lr=work.learning_rate, fused=True)
 
@@ -62,10 +63,15 @@ class Floor(nn.Module):
             return self._complete(x, subsets, draw) / len(rows)
         return self._with_holes(rows, self.present.index_select(0, rows), subsets, draw) / len(rows)
 
+    def _experts(self, x: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Means and log-variances of complete rows: (M, B, D) each."""
+        experts = torch.stack([encoder(v) for encoder, v in zip(self.encoders, x, strict=True)])
+        mean, logvar = experts.chunk(2, -1)
+        return mean, logvar
+
     def _complete(self, x: list[Tensor], subsets: Tensor, draw: Draw) -> Tensor:
         """The loss of complete rows; of random subsets there is at most one, which repeats no other term."""
-        experts = torch.stack([encoder(v) for encoder, v in zip(self.encoders, x, strict=True)])
-        mean, logvar = experts.chunk(2, -1)  # (M, B, D)
+        mean, logvar = self._experts(x)
         precision = torch.exp(-logvar)
         weighted = mean * precision
         cuts = [subset.nonzero().squeeze(1).tolist() for subset in subsets]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from bench.floor import Floor
+from bench.flat_models import new_floor
 from bench.same import check_floor
 from bench.work import WORKS, Work
 from mmtoolkit.training.networks import build
@@ -45,8 +45,8 @@ def print_table() -> None:
     print("      work  ms a step  times the floor  launches  of the floor  waits for the GPU")
     for name in _NAMES:
         work = WORKS[name](rows=1_000)
-        check_floor(work, Floor(work))
-        ours, floor = our_step(work, "cuda"), Floor(work, "cuda").step
+        check_floor(work, new_floor(work))
+        ours, floor = our_step(work, "cuda"), new_floor(work, "cuda").step
         batches = [torch.randperm(work.rows)[: work.batch_size] for _ in range(_STEPS)]
         seconds = [(_timed(ours, batches), _timed(floor, batches)) for _ in range(_PAIRS + 1)][1:]
         ratio = statistics.median(a / b for a, b in seconds)

@@ -20,11 +20,25 @@ _FACES = "19 modalities (images of 64x64 and 18 attributes), networks of `celeba
 _MISSING = "images of 28x28 and labels, 90 % of the labels missing, batch 100"
 _TABLE = "16 columns with 20 % holes, networks 64 wide, k = 3"
 
+_VIEWS = {
+    "mmvae": "MMVAE (evidence lower bound)",
+    "mopoe": "MoPoE",
+    "mopoe_mean": "MoPoE with the mean of the divergences",
+    "mvtcae": "MVTCAE",
+    "mmvaeplus": "MMVAE+ (one draw)",
+}
+_OF_VIEWS = "three images of 28x28, networks of `mnist`, batch 100"
+_STEP, _NOT_SLOWER = Target(most=1.15), 1.0
+
 _LINES = [
     Line("floor.bimodal", _BIMODAL, against_floor("bimodal", 5_000, 15)),
     Line("floor.faces", _FACES, against_floor("faces", 300, 7)),
     Line("floor.text", "images of 50x50 and texts, networks of `multimnist`, batch 100", against_floor("text", 400, 9)),
     Line("floor.missing", _MISSING, against_floor("missing", 5_000, 15)),
+    *(
+        Line(f"floor.{name}", f"{about}: {_OF_VIEWS}", against_floor(name, 2_000, 15, most=_STEP))
+        for name, about in _VIEWS.items()
+    ),
     Line("tables.32", f"{_TABLE}, batch 32", against_floor("table32", 1_000, 21, step=Target(most=12))),
     Line("tables.128", f"{_TABLE}, batch 128", against_floor("table128", 2_000, 15)),
     *(
@@ -38,6 +52,11 @@ _LINES = [
     Line("multivae.bimodal", _BIMODAL, against_multivae("bimodal", 5_000, 9, 2.4), peer=True),
     Line("multivae.faces", _FACES, against_multivae("faces", 200, 7, 2.2), peer=True),
     Line("multivae.missing", _MISSING, against_multivae("missing", 5_000, 9, 3.0), peer=True),
+    *(
+        Line(f"multivae.{name}", f"{about}: {_OF_VIEWS}", against_multivae(name, 2_000, 9, _NOT_SLOWER), peer=True)
+        for name, about in _VIEWS.items()
+        if name != "mopoe"  # MultiVae has the mean alone
+    ),
     Line(
         "multivae.likelihood",
         "log p(image, label) by K = 1000 draws, networks of `mnist`",

@@ -10,7 +10,7 @@ import importlib.util
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 from unittest import mock
@@ -34,14 +34,12 @@ if importlib.util.find_spec("torchvision") is None:
     sys.modules["torchvision.io"] = _Empty("torchvision.io")
 
 from multivae.data.datasets import IncompleteDataset, MultimodalBaseDataset
-from multivae.models import MVAE, MVAEConfig
-from multivae.models.base import ModelOutput
 from multivae.trainers import BaseTrainer, BaseTrainerConfig
-from pythae.models.nn import BaseDecoder, BaseEncoder
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from bench.networks import Piece
+from bench.peer_models import Decoder, Encoder, build_peer, compared, mean_loss
 from bench.same import check_close, copied, our_loss
 from bench.turns import Turns
 from bench.work import WORKS, Work
@@ -51,30 +49,6 @@ from mmtoolkit.components import Modality
 from mmtoolkit.training.networks import build
 
 _EPOCHS = 1_000_000  # the line ends training
-
-
-class _Encoder(BaseEncoder):  # type: ignore[misc]
-    """An encoder of the floor as MultiVae reads it."""
-
-    def __init__(self, module: nn.Module, latent: int, read: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.module, self.latent_dim, self.read = module, latent, read
-
-    def forward(self, x: Tensor) -> Any:
-        out = self.module(self.read(x))
-        # Two slices, since MultiVae changes the log-variances of missing rows in place.
-        return ModelOutput(embedding=out[:, : self.latent_dim], log_covariance=out[:, self.latent_dim :])
-
-
-class _Decoder(BaseDecoder):  # type: ignore[misc]
-    """A decoder of the floor as MultiVae reads it: it returns logits."""
-
-    def __init__(self, module: nn.Module, latent: int) -> None:
-        super().__init__()
-        self.module, self.latent_dim = module, latent
-
-    def forward(self, z: Tensor) -> Any:
-        return ModelOutput(reconstruction=self.module(z))
 
 
 def _unchanged(x: Tensor) -> Tensor:
@@ -89,7 +63,7 @@ def _as_indices(x: Tensor) -> Tensor:
     return x.squeeze(1).long()
 
 
-def _stored(modality: Modality, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor], str]:
+def stored(modality: Modality, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor], str]:
     """What MultiVae keeps of the floor's rows, how an encoder reads them, and their likelihood."""
     match modality:
         case Label():
@@ -98,6 +72,12 @@ def _stored(modality: Modality, x: Tensor) -> tuple[Tensor, Callable[[Tensor], T
             return x.float().unsqueeze(1), _as_indices, "bernoulli"
         case _:
             return x, _unchanged, "bernoulli"
+
+
+def dataset_of(data: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Any:
+    """MultiVae's dataset of rows, complete or with holes."""
+    complete = all(mask.all() for mask in present.values())
+    return MultimodalBaseDataset(dict(data)) if complete else IncompleteDataset(dict(data), dict(present))
 
 
 class _Theirs:
@@ -109,35 +89,32 @@ class _Theirs:
         data, reads, likelihoods = {}, {}, {}
         for name, modality in split.modalities.items():
             values = pieces[name].read(modality.prepare(split.stored[name], None, None))
-            data[name], reads[name], likelihoods[name] = _stored(modality, values)
+            data[name], reads[name], likelihoods[name] = stored(modality, values)
         self.work, self.data = work, data
         present = dict(zip(split.modalities, split.present.unbind(1), strict=True))
-        self.dataset = MultimodalBaseDataset(data) if split.present.all() else IncompleteDataset(data, present)
+        self.dataset = dataset_of(data, present)
         self.network = build(work.model, work.dataset.modalities, seed=0).eval()
         ordered = [*(piece.encoder for piece in pieces.values()), *(piece.decoder for piece in pieces.values())]
-        copied(self.network.parameters(), [p for module in ordered for p in module.parameters()])
-        self.model = MVAE(
-            MVAEConfig(
-                n_modalities=len(data),
-                latent_dim=latent,
-                input_dims={name: tuple(values.shape[1:]) for name, values in data.items()},
-                decoders_dist=likelihoods,
-                k=work.model.subsets.k,
-                warmup=0,
-                use_subsampling=True,
-                uses_likelihood_rescaling=False,
-            ),
-            encoders={name: _Encoder(piece.encoder, latent, reads[name]) for name, piece in pieces.items()},
-            decoders={name: _Decoder(piece.decoder.get_submodule("layers"), latent) for name, piece in pieces.items()},
+        ours = [*self.network.encoders.parameters(), *self.network.decoders.parameters()]
+        copied(ours, [p for module in ordered for p in module.parameters()])
+        private = getattr(work.model, "private_dim", 0)
+        self.model = build_peer(
+            work.model,
+            {name: Encoder(piece.encoder, latent, private, reads[name]) for name, piece in pieces.items()},
+            {name: Decoder(piece.decoder.get_submodule("layers"), latent + private) for name, piece in pieces.items()},
+            data,
+            likelihoods,
         )
 
     @property
     def parameters(self) -> int:
         """How many numbers the model learns."""
-        return sum(p.numel() for p in self.model.parameters())
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
 
     def check(self) -> dict[str, float]:
         """Compare the loss of one complete batch with ours, without noise and random subsets; return facts.
+
+        The models are changed for the comparison as `compared` says.
 
         Where rows lack a modality, MultiVae averages a term over the rows that have it and counts a row with one
         modality twice, so the losses differ; the batch is therefore compared as if it lacked nothing.
@@ -155,7 +132,7 @@ class _Theirs:
             task.pieces,
         )
         none = torch.zeros(0, len(split.modalities), dtype=torch.bool)
-        loss, rows = our_loss(task, self.network, none)
+        rows = min(size, len(split))
         batch = {name: values[:rows] for name, values in self.data.items()}
         masks = {name: torch.ones(rows, dtype=torch.bool) for name in batch}
         inputs = (
@@ -164,14 +141,21 @@ class _Theirs:
             else MultimodalBaseDataset(batch)
         )
         self.model.eval()
-        with mock.patch.object(torch.distributions.Normal, "rsample", lambda self, shape=(): self.loc), torch.no_grad():
-            theirs = self.model(inputs).loss
+        still = mock.patch.object(torch.distributions.Normal, "rsample", _mean)
+        with compared(task.model, self.network, self.model, rows) as noise, still, torch.no_grad():
+            loss, _ = our_loss(task, self.network, none, noise)
+            theirs = mean_loss(task.model, self.model(inputs).loss, rows)
         check_close("loss", loss.detach(), theirs, 1e-4)
         return {
             "parameters": self.parameters,
             "loss of one batch": loss.item(),
             "loss of the other side": theirs.item(),
         }
+
+
+def _mean(self: torch.distributions.Normal, shape: Sequence[int] = ()) -> Tensor:
+    """What `rsample` gives without noise."""
+    return self.loc.expand(*shape, *self.loc.shape)
 
 
 class _Timed(BaseTrainer):  # type: ignore[misc]

@@ -40,11 +40,12 @@ def first_batch(work: Work) -> tuple[Tensor, Batch]:
     return rows, split.batch(rows, torch.device("cpu"))
 
 
-def our_loss(work: Work, network: Network, subsets: Tensor) -> tuple[Tensor, int]:
-    """The loss of a first batch without noise, and how many rows it is averaged over."""
+def our_loss(work: Work, network: Network, subsets: Tensor, noise: Tensor | None = None) -> tuple[Tensor, int]:
+    """The loss of a first batch, by default without noise, and how many rows it is averaged over."""
     _, batch = first_batch(work)
-    terms = 1 + len(work.dataset.modalities) + len(subsets)
-    loss, _ = network(batch, subsets=subsets, noise=torch.zeros(terms, batch.size, network.latent_dim))
+    if noise is None:
+        noise = torch.zeros(network.noise_terms(len(subsets)), batch.size, network.latent_dim)
+    loss, _ = network(batch, subsets=subsets, noise=noise)
     return loss, batch.size
 
 
@@ -57,7 +58,7 @@ def check_floor(work: Work, floor: Floor) -> dict[str, float]:
     network = build(work.model, work.dataset.modalities, seed=0).eval()
     training, _ = floor.training, floor.eval()
     count = copied(network.parameters(), floor.parameters())
-    subsets = draw_subsets(len(work.dataset.modalities), work.model.subsets.k, torch.Generator().manual_seed(7))
+    subsets = draw_subsets(len(work.dataset.modalities), work.random_subsets, torch.Generator().manual_seed(7))
     rows, _ = first_batch(work)
     ours, _ = our_loss(work, network, subsets)
     theirs = floor.loss(rows, subsets, draw=torch.zeros_like)

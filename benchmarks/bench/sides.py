@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.floor import Floor
+from bench.flat_models import new_floor
 from bench.turns import Turns
 from bench.work import WORKS
 from mmtoolkit.components import Network, TrainingStart
@@ -56,7 +56,7 @@ def ours(turns: Turns, work: str, rows: int, threads: int | None = None, **optio
 
 def floor(turns: Turns, work: str, rows: int, compute: Mapping[str, Any], **options: Any) -> None:
     """The same training as a flat loop, with our threads and kernels; a turn is an epoch."""
-    flat = Floor(WORKS[work](rows=rows, **options))
+    flat = new_floor(WORKS[work](rows=rows, **options))
     with applied(Compute(**compute)):
         turns.ready(parameters=sum(p.numel() for p in flat.parameters()))
         for number in range(_EPOCHS):

@@ -18,10 +18,10 @@ from mmt_attributes import Label, Numeric
 from mmt_binary import Binary
 from mmt_image import DCGAN, Image
 from mmt_text import Text
-from mmtoolkit import MLP, Modality
+from mmtoolkit import MLP, Modality, Model
 from mmtoolkit.data.dataset import Dataset
 from mmtoolkit.data.split import Split
-from mmtoolkit.models import MVAE
+from mmtoolkit.models import MMVAE, MVAE, MVTCAE, MMVAEPlus, MoPoE
 from mmtoolkit.models.mvae import SubsetOptions
 from mmtoolkit.sources import CelebA
 
@@ -42,7 +42,7 @@ class Work:
     """
 
     dataset: Dataset
-    model: MVAE
+    model: Model
     batch_size: int
     pieces: Callable[[], Mapping[str, Piece]]
     learning_rate: float = 1e-3
@@ -51,6 +51,11 @@ class Work:
     def rows(self) -> int:
         """The number of training rows."""
         return len(self.dataset.splits["train"])
+
+    @property
+    def random_subsets(self) -> int:
+        """How many a step draws."""
+        return self.model.subsets.k if isinstance(self.model, MVAE) else 0
 
 
 def _split(name: str, modalities: Mapping[str, Modality], rows: int, missing: Mapping[str, float]) -> Split:
@@ -192,6 +197,23 @@ def binaries(rows: int, count: int) -> Work:
     )
 
 
+def views(rows: int, model: Model) -> Work:
+    """Three images of 28x28, each a modality, through the networks of the schema `mnist`."""
+    latent = model.latent_dim + getattr(model, "private_dim", 0)
+    names = [f"view {i}" for i in range(3)]
+    modalities: dict[str, Modality] = {name: Image(shape=(1, 28, 28), network=MLP()) for name in names}
+    return Work(_dataset(modalities, rows), model, 100, lambda: {name: networks.flat_image(latent) for name in names})
+
+
+VIEWS: Mapping[str, Model] = {
+    "mmvae": MMVAE(latent_dim=64),
+    "mopoe": MoPoE(latent_dim=64),
+    "mopoe_mean": MoPoE(latent_dim=64, divergence="mean"),
+    "mvtcae": MVTCAE(latent_dim=64),
+    "mmvaeplus": MMVAEPlus(latent_dim=32, private_dim=32),
+}
+"""The models of three images."""
+
 WORKS: Mapping[str, Callable[..., Work]] = {
     "bimodal": bimodal,
     "missing": missing,
@@ -200,5 +222,6 @@ WORKS: Mapping[str, Callable[..., Work]] = {
     "table32": partial(table, batch_size=32),
     "table128": partial(table, batch_size=128),
     **{f"binaries{count}": partial(binaries, count=count) for count in (2, 5, 10, 20, 50, 100)},
+    **{name: partial(views, model=model) for name, model in VIEWS.items()},
 }
 """Name -> what builds the work of some number of rows."""

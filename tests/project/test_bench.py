@@ -13,6 +13,7 @@ import torch
 
 from bench.against import PEER
 from bench.alternation import Side, SideError, alternate
+from bench.flat_models import new_floor
 from bench.floor import Floor
 from bench.gpu import our_step, print_table
 from bench.lines import LINES, chosen
@@ -31,7 +32,7 @@ SLOW = {"faces", "text", "binaries50", "binaries100"}
 )
 def test_the_floor_has_the_loss_and_the_gradients_of_ours(name: str) -> None:
     work = WORKS[name](rows=100)
-    floor = Floor(work)
+    floor = new_floor(work)
     before = [p.detach().clone() for p in floor.parameters()]
     facts = check_floor(work, floor)
     assert facts["loss of one batch"] == pytest.approx(facts["loss of the other side"], rel=1e-4)
@@ -39,13 +40,13 @@ def test_the_floor_has_the_loss_and_the_gradients_of_ours(name: str) -> None:
     assert any((a != b).any() for a, b in zip(before, floor.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("name", ["bimodal", "missing", "table32"])
+@pytest.mark.parametrize("name", ["bimodal", "missing", "table32", "mmvaeplus"])
 def test_a_floor_that_computes_something_else_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     right: Callable[..., torch.Tensor] = Floor.loss
     monkeypatch.setattr(Floor, "loss", lambda self, *rows, **more: 1.001 * right(self, *rows, **more))
     work = WORKS[name](rows=50)
     with pytest.raises(ValueError, match="the loss of the two sides differ"):
-        check_floor(work, Floor(work))
+        check_floor(work, new_floor(work))
 
 
 def test_a_floor_with_other_networks_is_refused() -> None:
@@ -148,3 +149,16 @@ def test_the_line_runs_to_its_end(name: str, tmp_path: Path) -> None:
     assert readings
     assert all(reading["median"] > 0 for reading in readings)
     assert f"{name}: " in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PEER.exists(), reason="MultiVae's environment is not there")
+def test_losses_are_those_of_multivae_where_nothing_differs() -> None:
+    done = subprocess.run([PEER, ROOT / "benchmarks/peers.py"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines()[2:]]
+    same = [row for row in rows if row[5] in ("", "mended")]
+    assert len(same) >= 20
+    for name, _, _, loss, gradient, _ in same:
+        assert float(loss) < 1e-8, name
+        assert float(gradient) < 1e-6, name
