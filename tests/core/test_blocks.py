@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -99,7 +100,8 @@ def block_prior() -> BlockPrior:
 
 
 def test_a_block_prior_is_its_parts_side_by_side() -> None:
-    prior, z, noise = block_prior(), randn(5, B, D, seed=8), randn(5, B, D, seed=9)
+    prior: Any = block_prior()
+    z, noise = randn(5, B, D, seed=8), randn(5, B, D, seed=9)
     each = list(zip(prior.parts, columns(z), strict=True))
     assert_close(prior.log_prob(z), sum(part.log_prob(own) for part, own in each))
     assert_close(
@@ -111,7 +113,8 @@ def test_a_block_prior_is_its_parts_side_by_side() -> None:
 
 
 def test_the_divergence_from_a_block_prior_is_estimated_for_no_block_that_has_a_closed_form() -> None:
-    prior, noise = block_prior(), randn(B, D, seed=9)
+    prior: Any = block_prior()
+    noise = randn(B, D, seed=9)
     q = Blocks([Gaussian(randn(B, size, seed=size), randn(B, size, seed=10 + size)) for size in SIZES])
     each = [part.kl(own, x) for part, own, x in zip(prior.parts, q.parts, columns(noise), strict=True)]
     assert_close(prior.kl(q, noise), sum(each))

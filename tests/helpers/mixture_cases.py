@@ -23,7 +23,7 @@ STANDARD = Normal(torch.zeros(D).double(), 1.0)
 FEW = settings(max_examples=12, deadline=None, derandomize=True)
 
 
-def network_of(model: Model, modalities: Mapping[str, Modality] = MODALITIES) -> Any:
+def network_of(model: Model, modalities: Mapping[str, Any] = MODALITIES) -> Any:
     """Networks in float64, whose experts differ more than those of new networks."""
     network = build(model, modalities, seed=0).double()
     assert isinstance(network, TermsNetwork)
@@ -33,7 +33,7 @@ def network_of(model: Model, modalities: Mapping[str, Modality] = MODALITIES) ->
     return network
 
 
-def some(present: Tensor, modalities: Mapping[str, Modality] = MODALITIES) -> Batch:
+def some(present: Tensor, modalities: Mapping[str, Any] = MODALITIES) -> Batch:
     """Rows with what is present (B, M)."""
     return batch_of(some_values(modalities, len(present)), present)
 
@@ -44,7 +44,7 @@ def seen_of(batch: Batch, hidden: Tensor) -> Batch:
     return batch_of(some_values(MODALITIES, batch.size), batch.present & (~hidden | last))
 
 
-def noise_for(network: TermsNetwork, rows: int, seed: int = 7) -> Tensor:
+def noise_for(network: Any, rows: int, seed: int = 7) -> Tensor:
     draws = (network.draws,) if network.draws > 1 else ()
     return randn(network.noise_terms(0), *draws, rows, network.latent_dim, seed=seed)
 
@@ -67,7 +67,7 @@ def weighted(network: Any, log_probs: Mapping[str, Tensor]) -> Tensor:
 
 def experts_of(network: Any, batch: Batch, row: int, laplace: bool = False) -> dict[str, Any]:
     """The experts of what a row has, as distributions over D places."""
-    experts = {}
+    experts: dict[str, Any] = {}
     for m, name in enumerate(network.modalities):
         if batch.present[row, m]:
             mean, raw = network.encoders.of(name)(value_of(batch, name, row))[0].chunk(2)

@@ -144,9 +144,10 @@ def check_loss(
     estimated: bool = False,
 ) -> None:
     """Check loss, parts and gradients of a step against the explicit loop, with what `seen` shows of the rows."""
-    network, values = network_of(model), some_values(TOYS, B)
+    network: Any = network_of(model)
+    values = some_values(TOYS, B)
     draws = getattr(model, "draws", 1)
-    noise = randn(network.noise_terms(0), *((draws,) if draws > 1 else ()), B, D, seed=4)  # type: ignore[attr-defined]
+    noise = randn(network.noise_terms(0), *((draws,) if draws > 1 else ()), B, D, seed=4)
     perturb(network)
     batch = batch_of(values, present)
     visible = None if seen is None else batch_of(values, seen)

@@ -80,11 +80,13 @@ def log_p(network: Any, batch: Batch, row: int, name: str, z: Tensor) -> Tensor:
     """λ log p(x | z) for what the decoder of a modality reads."""
     p = network.decoders.of(name)(z.unsqueeze(0))
     weight: float = TOYS[name].weight
-    return weight * p.log_prob(value_of(batch, name, row)).sum()
+    total: Tensor = weight * p.log_prob(value_of(batch, name, row)).sum()
+    return total
 
 
 def log_density(q: Normal, z: Tensor) -> Tensor:
-    return q.log_prob(z).sum(-1)
+    density: Tensor = q.log_prob(z).sum(-1)
+    return density
 
 
 def kl(q: Normal) -> Tensor:

@@ -34,7 +34,6 @@ from mixture_cases import (
     weighted,
 )
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Unit
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.models import MMJSD
 from toys import batch_of, bools, randn, some_values
@@ -50,7 +49,8 @@ def explicit(
     network: Any, batch: Batch, seen: Batch, noise: Tensor, beta: float, weights: dict[str, float], of_prior: float
 ) -> tuple[Tensor, dict[str, Any]]:
     """The loss and the sums of its parts (Sutter et al. 2020, section 3), by loops over rows and distributions."""
-    total, sums = torch.zeros((), dtype=torch.float64), dict.fromkeys(["JS", *(f"log p({n})" for n in NAMES)], 0.0)
+    total = torch.zeros((), dtype=torch.float64)
+    sums: dict[str, Any] = dict.fromkeys(["JS", *(f"log p({n})" for n in NAMES)], 0.0)
     for row in range(batch.size):
         experts = experts_of(network, seen, row)
         if not experts:
@@ -102,7 +102,7 @@ def test_the_posterior_mixes_what_is_given_and_there(weights: dict[str, float], 
 def js_of(experts: list[Normal], **options: Any) -> Tensor:
     """The divergence of one row whose experts are these."""
     names = list(MODALITIES)[: len(experts)]
-    modalities: dict[str, Unit] = dict.fromkeys(names, MODALITIES["a"])
+    modalities: dict[str, Any] = dict.fromkeys(names, MODALITIES["a"])
     network = network_of(MMJSD(latent_dim=D, **options), modalities)
     with torch.no_grad():
         for name, expert in zip(names, experts, strict=True):

@@ -34,7 +34,6 @@ from mixture_cases import (
     usable,
     weighted,
 )
-from mmtoolkit.components import Unit
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.models import MMVAE, VAE
 from mmtoolkit.priors import LaplacePrior, NormalPrior
@@ -46,7 +45,8 @@ def explicit(
     network: Any, batch: Batch, seen: Batch, noise: Tensor, beta: float, laplace: bool, prior: Any
 ) -> tuple[Tensor, dict[str, Any]]:
     """The loss and the sums of its parts (Shi et al. 2019, section 3), by loops over rows, experts and draws."""
-    total, sums = torch.zeros((), dtype=torch.float64), dict.fromkeys(["KL", *(f"log p({n})" for n in NAMES)], 0.0)
+    total = torch.zeros((), dtype=torch.float64)
+    sums: dict[str, Any] = dict.fromkeys(["KL", *(f"log p({n})" for n in NAMES)], 0.0)
     for row in range(batch.size):
         experts = experts_of(network, seen, row, laplace)
         for m, name in enumerate(NAMES):
@@ -111,7 +111,7 @@ def test_the_posterior_mixes_what_is_given_and_there(laplace: bool, asked: list[
 
 @pytest.mark.parametrize("draws", [1, 4])
 def test_one_modality_is_the_vae(draws: int) -> None:
-    one: dict[str, Unit] = {"b": MODALITIES["b"]}
+    one: dict[str, Any] = {"b": MODALITIES["b"]}
     batch = some(torch.tensor([[True], [False], [True]]), one)
     found = []
     for model in (VAE(latent_dim=D, draws=draws), MMVAE(latent_dim=D, draws=draws)):
@@ -145,7 +145,7 @@ def test_the_order_of_modalities_and_of_rows_changes_nothing(options: dict[str, 
 
 @pytest.mark.parametrize("draws", [1, 3])
 def test_an_absent_expert_does_not_count(draws: int) -> None:
-    two: dict[str, Unit] = {name: MODALITIES[name] for name in "ab"}
+    two: dict[str, Any] = {name: MODALITIES[name] for name in "ab"}
     whole, part = network_of(MMVAE(latent_dim=D, draws=draws)), network_of(MMVAE(latent_dim=D, draws=draws), two)
     for name in two:
         part.encoders.of(name).load_state_dict(whole.encoders.of(name).state_dict())
@@ -172,8 +172,8 @@ def test_the_doubly_reparametrised_gradient_is_unbiased_and_varies_less(beta: fl
 
 
 def test_many_draws_of_a_linear_model_find_its_likelihood() -> None:
-    linear: dict[str, Unit] = {"a": Vector(size=2), "b": Vector(size=3)}  # x = W z + bias + noise
-    network = build(MMVAE(latent_dim=D, draws=4000), linear, seed=0).double()
+    linear: dict[str, Any] = {"a": Vector(size=2), "b": Vector(size=3)}  # x = W z + bias + noise
+    network: Any = build(MMVAE(latent_dim=D, draws=4000), linear, seed=0).double()
     batch = some(torch.ones(6, 2, dtype=torch.bool), linear)
     weight = torch.cat([network.decoders.of(name).weight for name in linear]).detach()
     bias = torch.cat([network.decoders.of(name).bias for name in linear]).detach()
@@ -206,7 +206,7 @@ def test_memory_is_linear_in_the_batch_and_small_beside_decoders() -> None:
 
     def saved(rows: int, wide: bool) -> int:
         """The bytes that a step saves for its gradient."""
-        modalities: dict[str, Unit] = {f"m{i}": Wide(size=400) if wide else Vector(size=1) for i in range(5)}
+        modalities: dict[str, Any] = {f"m{i}": Wide(size=400) if wide else Vector(size=1) for i in range(5)}
         network, storages = network_of(MMVAE(latent_dim=16), modalities), {}
 
         def pack(x: Tensor) -> Tensor:

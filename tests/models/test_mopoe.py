@@ -38,7 +38,6 @@ from mixture_cases import (
     weighted,
 )
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.components import Unit
 from mmtoolkit.components.terms import Step
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.models import VAE, MoPoE
@@ -60,7 +59,8 @@ def explicit(
     network: Any, batch: Batch, seen: Batch, noise: Tensor, beta: float, mean: bool, subsets: list[set[str]]
 ) -> tuple[Tensor, dict[str, Any]]:
     """The loss and the sums of its parts (Sutter et al. 2021, section 3), by loops over rows, subsets and draws."""
-    total, sums = torch.zeros((), dtype=torch.float64), dict.fromkeys(["KL", *(f"log p({n})" for n in NAMES)], 0.0)
+    total = torch.zeros((), dtype=torch.float64)
+    sums: dict[str, Any] = dict.fromkeys(["KL", *(f"log p({n})" for n in NAMES)], 0.0)
     for row in range(batch.size):
         parts = cuts_of(experts_of(network, seen, row), subsets)
         if not parts:
@@ -155,7 +155,7 @@ def test_the_divergence_of_the_mixture_is_smaller_than_the_mean() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"divergence": "mean"}, {"draws": 4}, {"draws": 4, "gradient": "dreg"}])
 def test_one_modality_is_the_vae(options: dict[str, Any]) -> None:
-    one: dict[str, Unit] = {"b": MODALITIES["b"]}
+    one: dict[str, Any] = {"b": MODALITIES["b"]}
     batch = some(torch.tensor([[True], [False], [True]]), one)
     found = []
     for model in (
@@ -201,7 +201,7 @@ def test_the_doubly_reparametrised_gradient_is_unbiased_and_varies_less(beta: fl
 
 
 def test_ten_modalities_are_mixed_in_full_and_more_by_random_subsets() -> None:
-    many: dict[str, Unit] = {f"m{i}": Vector() for i in range(12)}
+    many: dict[str, Any] = {f"m{i}": Vector() for i in range(12)}
     ten = network_of(MoPoE(latent_dim=D), {name: many[name] for name in list(many)[:10]})
     assert ten.draw_subsets().shape == (0, 10)
     assert len(ten._listed) == len(ten._listed.unique(dim=0)) == 1023

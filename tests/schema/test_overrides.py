@@ -162,7 +162,10 @@ KEYS = "name, data, modalities, model, train, evaluate"
         (["train.epochs.x.y=3"], [("--set train.epochs.x.y: ", "train.epochs has no keys", "as a whole")]),
         (["data=null"], [("--set data: ", "missing", "add it")]),
         (["model.kind=mva"], [("--set model.kind: ", "'mva'", "did you mean 'mvae'", "MODELS")]),
-        (["model.foo.bar=1"], [("--set model.foo: ", "unknown key", "kind, latent_dim, draws, gradient, prior, subsets")]),
+        (
+            ["model.foo.bar=1"],
+            [("--set model.foo: ", "unknown key", "kind, latent_dim, draws, gradient, prior, subsets")],
+        ),
         (["data.supervision.kep=1"], [("--set data.supervision.kep: ", "unknown key", "'keep'", "paired, groups, ")]),
         (
             ['modalities."a.b".weight=-1'],

@@ -87,7 +87,7 @@ def test_scores_that_need_a_prior_are_left_out_by_name(priorless: TrainedRun) ->
         assert all(note.startswith("left out: ") and note.endswith("the model has no p(z)") for note in scores.notes)
         assert len(scores.notes) > 2
     entry = LikelihoodEntry(target=("size",), given=("sort",))
-    asked = [
+    asked: list[Any] = [
         Elbo(entries=(Entry(target=("size",), given=("sort",)),)),
         LogLikelihood(entries=(entry,)),
         Prediction(entries=(Entry(target=("size",)),)),
