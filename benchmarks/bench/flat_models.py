@@ -89,8 +89,9 @@ class _MoPoEFloor(Floor):
         s, b = mean.shape[:2]
         part = (torch.special.ndtr(draw(mean[0, :, 0])) * s).long().clamp(max=s - 1)
         rows = part * b + torch.arange(b, device=part.device)
-        z = _drawn(*(v.flatten(0, 1).index_select(0, rows) for v in (mean, logvar)), draw)
-        loss = _kl(mean, logvar) / s
+        chosen_mean, chosen_logvar = (v.flatten(0, 1).index_select(0, rows) for v in (mean, logvar))
+        z = _drawn(chosen_mean, chosen_logvar, draw)
+        loss: Tensor = _kl(mean, logvar) / s
         if self.form == "mixture":
             each = -0.5 * ((z - mean).square() * total + logvar + math.log(2 * math.pi)).sum(-1)  # (S, B)
             own = each.gather(0, part.unsqueeze(0)).squeeze(0)

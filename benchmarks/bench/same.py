@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bench.floor import Floor
 from bench.work import Work
-from mmtoolkit.components import Network
+from mmtoolkit.components import Network, TermsNetwork
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.subsets import draw_subsets
 from mmtoolkit.training.networks import build
@@ -44,6 +44,7 @@ def our_loss(work: Work, network: Network, subsets: Tensor, noise: Tensor | None
     """The loss of a first batch, by default without noise, and how many rows it is averaged over."""
     _, batch = first_batch(work)
     if noise is None:
+        assert isinstance(network, TermsNetwork)
         noise = torch.zeros(network.noise_terms(len(subsets)), batch.size, network.latent_dim)
     loss, _ = network(batch, subsets=subsets, noise=noise)
     return loss, batch.size
