@@ -21,11 +21,11 @@ from mmtoolkit.components.reading import known_cells
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import Posterior
 from mmtoolkit.data.dataset import Dataset, Presence, prepare
-from mmtoolkit.priors.samplers import Sampler, sampler_of
 from mmtoolkit.runs.folder import holds_run, read_data, read_history, read_results
 from mmtoolkit.runs.plugin_files import given_files
 from mmtoolkit.runs.scoring import score
 from mmtoolkit.schema.schema import Schema
+from mmtoolkit.using.drawing import check_conditions, draw_values
 from mmtoolkit.using.user_table import UserFrame
 
 _EVALUATION_ROWS = 500
@@ -234,15 +234,9 @@ class TrainedRun:
         """
         rows = rows if rows is not None else [{}] * len(z)
         batch = self.batch(rows)
-        self._check_conditions(batch)
+        check_conditions(self.model, batch, self.schema.model.kind)
         return self.model.decode(z.to(self.device), batch, self.model.targets if targets is None else targets)
 
-    def _check_conditions(self, batch: Batch) -> None:
-        if unmet := [name for name in self.model.conditions if len(batch.rows(name)) < batch.size]:
-            fault = f"this {self.schema.model.kind} decodes {', '.join(self.model.targets)} given {', '.join(unmet)}"
-            raise UserError(f"{fault}; give a value of {unmet[0]} too")
-
-    @torch.no_grad()
     def sample(
         self,
         n: int,
@@ -271,31 +265,8 @@ class TrainedRun:
         """
         given = dict(given or {})
         batch = self.batch([given])
-        self._check_conditions(batch)
-        generator = torch.Generator(self.device).manual_seed(seed_for("sample", seed))
-        noise = torch.randn(n, 1, self.model.latent_dim, generator=generator, device=self.device)
-        if sampler is None:
-            z = self.model.infer(batch, tuple(given)).rsample(noise).flatten(0, 1)
-        else:
-            z = self._sampler(sampler, components, given).sample(noise.flatten(0, 1))
-        decoded = self.model.decode(z, batch, self.model.targets)
-        values = {}
-        for name, modality in self.model.modalities.items():
-            value = modality.point(decoded[name]) if name in decoded else None
-            if len(known := batch.value(name)):
-                known = known.expand(n, *known.shape[1:])
-                value = known if value is None else modality.filled(known, value)
-            if value is not None:
-                values[name] = value
-        return values
-
-    def _sampler(self, kind: Literal["mixture"], components: int, given: Collection[str]) -> Sampler:
-        """The sampler, fitted or read, with a warning of what its fit says."""
-        if known := [name for name in given if name not in self.model.conditions]:
-            raise UserError(f"sampler {kind}: z is inferred from {known[0]} where it is given; leave out one of them")
-        fitted = sampler_of(self, kind, components, f"sampler {kind}")
-        warn(fitted.notes)
-        return fitted
+        check_conditions(self.model, batch, self.schema.model.kind)
+        return draw_values(self, batch, tuple(given), n, seed, sampler, components)
 
     def impute(
         self,
