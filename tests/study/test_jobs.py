@@ -82,6 +82,8 @@ def start(tmp_path: Path, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Ca
 def ctrl_c(tmp_path: Path) -> Generator[Callable[[int], None], None, None]:
     """Presses Ctrl-C so many times, once two runs are active."""
     threads = []
+    # A shell starts what it puts in the background with the signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def press(times: int) -> None:
         deadline = time.monotonic() + 30
@@ -98,6 +100,7 @@ def ctrl_c(tmp_path: Path) -> Generator[Callable[[int], None], None, None]:
     yield later
     for thread in threads:
         thread.join()
+    signal.signal(signal.SIGINT, before)
 
 
 def folders(out: Path, file: str = "") -> set[str]:
