@@ -316,8 +316,16 @@ class Network(UnitNetwork, ABC):
         """The Gaussian expert q(z | x) of the N rows that have something of a unit: (N, D); None if no row has."""
         if not len(self.rows(unit, batch)):
             return None
-        mean, logvar = self.encoders.of(unit)(self.value(unit, batch)).chunk(2, dim=-1)
+        mean, logvar = self.expert_features(unit, batch).chunk(2, dim=-1)
         return Gaussian(mean, logvar)
+
+    def expert_features(self, unit: str, batch: Batch) -> Tensor:
+        """Means and log-variances side by side, of the N rows that have something of a unit: (N, 2 E).
+
+        Default: what its encoder gives.
+        """
+        features: Tensor = self.encoders.of(unit)(self.value(unit, batch))
+        return features
 
     def packed_experts(self, batch: Batch) -> tuple[Gaussian, Tensor]:
         """The experts of just the (unit, row) pairs that are there, each unit encoded once.
@@ -329,7 +337,7 @@ class Network(UnitNetwork, ABC):
         there = self.there(batch)[:, [place for place, unit in enumerate(self.units) if unit in self.encoders.names]]
         units = [unit for unit, any_row in zip(self.encoders.names, there.any(0).tolist(), strict=True) if any_row]
         if units:
-            features = [self.encoders.of(unit)(self.value(unit, batch)) for unit in units]
+            features = [self.expert_features(unit, batch) for unit in units]
             mean, logvar = torch.cat(features).chunk(2, dim=-1)  # once for all of them
         else:
             mean = logvar = self.blank(batch, 0, self.expert_dim)

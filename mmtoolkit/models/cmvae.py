@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Literal, Self
 
 import torch
@@ -53,7 +53,14 @@ class CMVAE(PrivateLatents):
         """Encoders and decoders of two modalities or more."""
         self.check_units(modalities)
         return CMVAENetwork(
-            modalities, self.latent_dim, self.private_dim, self.clusters, self.prune, self.draws, self.gradient
+            modalities,
+            self.latent_dim,
+            self.private_dim,
+            self.clusters,
+            self.prune,
+            self.draws,
+            self.gradient,
+            self.shared_only,
         )
 
 
@@ -69,9 +76,10 @@ class CMVAENetwork(MMVAEPlusNetwork):
         prune: bool,
         draws: int = 1,
         gradient: Gradient = "standard",
+        shared_only: Collection[str] = (),
     ) -> None:
         prior = MixturePrior(components=clusters)
-        super().__init__(modalities, shared_dim, private_dim, prior, draws, gradient)
+        super().__init__(modalities, shared_dim, private_dim, prior, draws, gradient, shared_only)
         self.prune = prune
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import torch
@@ -53,7 +53,8 @@ class DMVAE(PrivateLatents):
     def build(self, modalities: Mapping[str, Unit]) -> Network:
         """Encoders and decoders of two modalities or more."""
         self.check_units(modalities)
-        return DMVAENetwork(modalities, self.latent_dim, self.private_dim, self.prior, self.draws, self.gradient)
+        sizes = self.latent_dim, self.private_dim
+        return DMVAENetwork(modalities, *sizes, self.prior, self.draws, self.gradient, self.shared_only)
 
 
 def _plan(present: Tensor, seen: Tensor, device: torch.device) -> Pairs:
@@ -73,8 +74,9 @@ class DMVAENetwork(PrivateNetwork):
         prior: Prior,
         draws: int = 1,
         gradient: Gradient = "standard",
+        shared_only: Collection[str] = (),
     ) -> None:
-        super().__init__(modalities, shared_dim, private_dim, prior, draws, gradient)
+        super().__init__(modalities, shared_dim, private_dim, prior, draws, gradient, shared_only)
         self._prior_expert = isinstance(self.prior, StandardNormal)
 
     def subsets(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, Self
 
 import torch
@@ -62,7 +62,8 @@ class MMVAEPlus(PrivateLatents):
     def build(self, modalities: Mapping[str, Unit]) -> Network:
         """Encoders and decoders of two modalities or more."""
         self.check_units(modalities)
-        return MMVAEPlusNetwork(modalities, self.latent_dim, self.private_dim, self.prior, self.draws, self.gradient)
+        sizes = self.latent_dim, self.private_dim
+        return MMVAEPlusNetwork(modalities, *sizes, self.prior, self.draws, self.gradient, self.shared_only)
 
 
 def _plan(present: Tensor, seen: Tensor, device: torch.device) -> Pairs:
@@ -74,7 +75,7 @@ class MMVAEPlusNetwork(PrivateNetwork):
     """The networks of an MMVAE+.
 
     Attributes:
-        logscales: (U, P), the logarithms of the scales s_n of the auxiliary priors r_n.
+        logscales: (V, P), the logarithms of the scales s_n of the auxiliary priors r_n.
     """
 
     def __init__(
@@ -85,9 +86,10 @@ class MMVAEPlusNetwork(PrivateNetwork):
         prior: Prior,
         draws: int = 1,
         gradient: Gradient = "standard",
+        shared_only: Collection[str] = (),
     ) -> None:
-        super().__init__(modalities, shared_dim, private_dim, prior, draws, gradient)
-        self.logscales = nn.Parameter(torch.zeros(len(modalities), private_dim))
+        super().__init__(modalities, shared_dim, private_dim, prior, draws, gradient, shared_only)
+        self.logscales = nn.Parameter(torch.zeros(len(self.owners), private_dim))
 
     def subsets(self) -> None:
         """Any subset."""
@@ -114,7 +116,8 @@ class MMVAEPlusNetwork(PrivateNetwork):
         mixture = self._mixture(step.experts, step.seen.T)
         own = self.private_part(step.experts).take(pairs.noise)  # (N, P)
         units = pairs.noise.div(step.batch.size, rounding_mode="floor")
-        owner = (units.unsqueeze(1) == torch.arange(len(self.units), device=device)).unsqueeze(-1)  # (N, U, 1)
+        places = torch.tensor(self.owner_places, device=device)
+        owner = (units.unsqueeze(1) == places).unsqueeze(-1)  # (N, V, 1)
         private = Gaussian(*(torch.where(owner, x.unsqueeze(1), 0.0).flatten(1) for x in (own.mean, own.logvar)))
         scale = torch.where(owner, 1.0, self.logscales.exp()).flatten(1)
         scale = torch.cat([scale.new_ones(len(scale), self.shared_dim), scale], dim=1)
