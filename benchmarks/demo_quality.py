@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--schema", default="fashion_mini")
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     arguments = parser.parse_args()
-    found: list[tuple[float, ...]] = []
+    scores: list[tuple[float, ...]] = []
     print(f"{'seed':>4} {'accuracy':>9} {'share':>7} {'density':>8} {'coverage':>9} {'ELBO(image)':>12} {'seconds':>8}")
     for seed in range(arguments.seeds):
         schema = mmtoolkit.read_schema(arguments.schema, [*arguments.overrides, f"train.seed={seed}"])
@@ -77,13 +77,13 @@ def main() -> None:
                 right.append(nearest_label(sampled, train_images, train_labels) == place)
                 varied.append(variety(sampled, images[labels == place]))
             share, (density, coverage) = float(torch.cat(right).float().mean()), torch.stack(varied).mean(0).tolist()
-            found.append((accuracy(run), share, density, coverage))
+            scores.append((accuracy(run), share, density, coverage))
             print(
-                f"{seed:>4} {found[-1][0]:>9.3f} {share:>7.3f} {density:>8.2f} {coverage:>9.3f} "
+                f"{seed:>4} {scores[-1][0]:>9.3f} {share:>7.3f} {density:>8.2f} {coverage:>9.3f} "
                 f"{elbo(run):>12.1f} {seconds:>8.1f}",
                 flush=True,
             )
-    means = [sum(column) / len(column) for column in zip(*found, strict=True)]
+    means = [sum(column) / len(column) for column in zip(*scores, strict=True)]
     real = float((nearest_label(images, train_images, train_labels) == labels).float().mean())
     each = [variety(train_images[train_labels == k], images[labels == k]) for k in range(len(classes))]
     density, coverage = torch.stack(each).mean(0).tolist()

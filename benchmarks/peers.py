@@ -217,8 +217,8 @@ def _rows() -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any], dict[
     }
     data, reads, likelihoods = {}, {}, {}
     for name, modality in _MODALITIES.items():
-        kept, _, likelihoods[name] = stored(modality, values[name])
-        data[name] = kept.double()
+        stored_value, _, likelihoods[name] = stored(modality, values[name])
+        data[name] = stored_value.double()
     reads = {
         "image": lambda x: x,
         "label": lambda x: x.argmax(-1),

@@ -120,11 +120,11 @@ def nmi_of_clusters(learned: Rows, scored: Rows, seed: int) -> dict[str, Any]:
     means = import_probes("cluster").KMeans(clusters, n_init=_STARTS, random_state=seed % 2**32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # z may have fewer distinct values than there are classes
-        found = means.fit(learned.z.numpy()).predict(scored.z.numpy())
+        groups = means.fit(learned.z.numpy()).predict(scored.z.numpy())
     truth, metrics = scored.numbers[:, 0].numpy(), import_probes("metrics")
 
     def nmi(places: Tensor) -> float:
-        return float(metrics.normalized_mutual_info_score(truth[places.numpy()], found[places.numpy()]))
+        return float(metrics.normalized_mutual_info_score(truth[places.numpy()], groups[places.numpy()]))
 
     rows = len(truth)
     return {

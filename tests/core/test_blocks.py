@@ -51,8 +51,8 @@ def test_blocks_stand_side_by_side(leading: tuple[int, ...]) -> None:
     ]
     for whole, one in of_one:
         assert whole.shape[-2:] == (B, D)
-        for found, part, own in zip(columns(whole), parts(), columns(noise), strict=True):
-            assert torch.equal(found, one(part, own))
+        for actual, part, own in zip(columns(whole), parts(), columns(noise), strict=True):
+            assert torch.equal(actual, one(part, own))
     log_prob = sum(part.log_prob(own) for part, own in zip(parts(), columns(noise), strict=True))
     assert_close(q.log_prob(noise), log_prob, rtol=1e-13, atol=0)
     kl = sum(part.kl(own) for part, own in zip(parts(), columns(noise), strict=True))

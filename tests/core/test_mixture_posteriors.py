@@ -34,7 +34,7 @@ def mixture(d: int = D, family: Family = Gaussian) -> Mixture:
 
 def parts_of(q: Mixture, row: int) -> list[tuple[float, Distribution]]:
     """The share and the distribution of each part that a row has."""
-    found: list[tuple[float, Distribution]] = []
+    actual: list[tuple[float, Distribution]] = []
     for s in range(S):
         if VALID[s, row]:
             part = q.parts
@@ -43,8 +43,8 @@ def parts_of(q: Mixture, row: int) -> list[tuple[float, Distribution]]:
             else:
                 assert isinstance(part, Laplace)
                 p = torch.distributions.Laplace(part.mean[s, row], part.logscale[s, row].exp())
-            found.append((float(q.shares[s, row]), p))
-    return found
+            actual.append((float(q.shares[s, row]), p))
+    return actual
 
 
 def grid(n: int, rows: int = 1) -> Tensor:
@@ -73,11 +73,11 @@ def test_the_density_is_the_weighted_sum_of_densities(
     monkeypatch.setattr("mmtoolkit.core.mixtures._NUMBERS_AT_ONCE", at_once)
     q = mixture(family=family)
     z = 3 * randn(*leading, B, D, seed=3)
-    found = q.log_prob(z)
-    assert found.shape == (*leading, B)
+    actual = q.log_prob(z)
+    assert actual.shape == (*leading, B)
     for row in range(B):
         densities = [share * p.log_prob(z[..., row, :]).sum(-1).exp() for share, p in parts_of(q, row)]
-        assert_close(found[..., row], torch.stack(densities).sum(0).log(), rtol=1e-12, atol=1e-12)
+        assert_close(actual[..., row], torch.stack(densities).sum(0).log(), rtol=1e-12, atol=1e-12)
 
 
 def test_equal_shares_are_those_of_the_valid_parts() -> None:
@@ -92,7 +92,7 @@ def test_equal_shares_are_those_of_the_valid_parts() -> None:
 @pytest.mark.parametrize("garbage", [9.0, 1e300, -1e300, math.nan, math.inf])
 def test_parts_that_do_not_count_leave_no_trace(garbage: float, family: Family) -> None:
     noise, z = randn(5, B, D, seed=4), randn(5, B, D, seed=3)
-    found = []
+    actual = []
     for value in (0.0, garbage):
         mean, scale = (torch.where(VALID.unsqueeze(-1), randn(S, B, D, seed=s), value) for s in (1, 2))
         mean.requires_grad_()
@@ -103,8 +103,8 @@ def test_parts_that_do_not_count_leave_no_trace(garbage: float, family: Family) 
         values = [q.mean, q.variance, q.point, q.log_prob(z), q.rsample(noise), q.kl(noise)]
         values += [strata.kl(noise[:, kept % B]), strata.log_prob(z[:, kept % B]), q.take(torch.tensor([2, 0])).mean]
         torch.stack([x.sum() for x in values]).sum().backward()
-        found.append([*values, mean.grad, scale.grad])
-    for a, b in zip(*found, strict=True):
+        actual.append([*values, mean.grad, scale.grad])
+    for a, b in zip(*actual, strict=True):
         assert a is not None
         assert b is not None
         assert torch.equal(a, b)
@@ -202,8 +202,8 @@ def test_gradients_through_draws_are_those_of_the_expectation() -> None:
     drawn = torch.autograd.grad(q.rsample(grid(60_000, B)).sin().mean(0).sum(), [mean, logvar])
     # E sin(z) = exp(-variance / 2) sin(mean) for a Gaussian z.
     exact = (q.shares.unsqueeze(-1) * torch.exp(-logvar.exp() / 2) * mean.sin()).sum()
-    for found, expected in zip(drawn, torch.autograd.grad(exact, [mean, logvar]), strict=True):
-        assert_close(found, expected, rtol=0, atol=1e-3)
+    for actual, expected in zip(drawn, torch.autograd.grad(exact, [mean, logvar]), strict=True):
+        assert_close(actual, expected, rtol=0, atol=1e-3)
 
 
 @FAMILIES
@@ -221,8 +221,8 @@ def test_gradients_of_the_divergence_are_those_of_the_integral_in_parts_and_shar
     expected = torch.autograd.grad(integral.sum(), inputs)
     by_strata = (of_now().strata().kl(grid(60_000, S * B)) * strata_shares(of_now())).sum()
     for estimate in (of_now().kl(grid(60_000, B)).sum(), by_strata):
-        for found, truth in zip(torch.autograd.grad(estimate, inputs), expected, strict=True):
-            assert_close(found, truth, rtol=6e-3, atol=6e-3)
+        for actual, truth in zip(torch.autograd.grad(estimate, inputs), expected, strict=True):
+            assert_close(actual, truth, rtol=6e-3, atol=6e-3)
 
 
 def strata_shares(q: Mixture) -> Tensor:

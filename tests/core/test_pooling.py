@@ -70,7 +70,7 @@ def test_a_weighted_product_adds_weighted_precisions(weights: Tensor, members: T
     columns = weights.double().view(U, -1).expand(U, D)
 
     def one(inside: list[int], experts: Gaussian, b: int) -> list[tuple[float, float]]:
-        found = []
+        actual = []
         for d in range(D):
             total = sum(number(columns[m, d]) for m in inside)
             precision = weighted = 0.0
@@ -78,8 +78,8 @@ def test_a_weighted_product_adds_weighted_precisions(weights: Tensor, members: T
                 own = number(columns[m, d]) / total * math.exp(-number(experts.logvar[m, b, d]))
                 precision += own
                 weighted += own * number(experts.mean[m, b, d])
-            found.append((weighted / precision, 1 / precision))
-        return found
+            actual.append((weighted / precision, 1 / precision))
+        return actual
 
     assert_is_the_loop(lambda e, m: weighted_product(e, m, weights), seed, members, one)
 
@@ -93,14 +93,14 @@ def test_a_barycentre_averages_means_and_standard_deviations(
     columns = (torch.ones(U).double() if weights is None else weights).view(U, -1).expand(U, D)
 
     def one(inside: list[int], experts: Gaussian, b: int) -> list[tuple[float, float]]:
-        found = []
+        actual = []
         for d in range(D):
             total = sum(number(columns[m, d]) for m in inside)
             shares = {m: number(columns[m, d]) / total for m in inside}
             mean = sum(share * number(experts.mean[m, b, d]) for m, share in shares.items())
             std = sum(share * math.exp(number(experts.logvar[m, b, d]) / 2) for m, share in shares.items())
-            found.append((mean, std**2))
-        return found
+            actual.append((mean, std**2))
+        return actual
 
     assert_is_the_loop(lambda e, m: barycentre(e, m, weights), seed, members, one)
 
@@ -132,12 +132,12 @@ def test_hoelder_pooling_has_the_moments_of_the_mixture(weights: Tensor | None, 
 
     def one(inside: list[int], experts: Gaussian, b: int) -> list[tuple[float, float]]:
         parts = mixture_by_hand(inside, experts, b, plain)
-        found = []
+        actual = []
         for d in range(D):
             mean = sum(share * means[d] for share, means, _ in parts)
             square = sum(share * (variances[d] + means[d] ** 2) for share, means, variances in parts)
-            found.append((mean, square - mean**2))
-        return found
+            actual.append((mean, square - mean**2))
+        return actual
 
     assert_is_the_loop(lambda e, m: hoelder(e, m, weights), seed, members, one)
 
@@ -178,15 +178,15 @@ def test_a_hoelder_mixture_ignores_absent_experts_and_shows_broken_ones() -> Non
     mean, logvar = experts_of()
     members = torch.tensor([[True, False, True], [True, True, True], [False, True, False], [True, False, False]])
     dirty_mean, dirty_logvar = (torch.where(members.unsqueeze(-1), x, math.nan) for x in (mean, logvar))
-    found = []
+    actual = []
     for m, v in ((mean, logvar), (dirty_mean, dirty_logvar)):
         m, v = m.clone().requires_grad_(), v.clone().requires_grad_()
         q = hoelder_mixture(Gaussian(m, v), members)
         strata, noise = q.strata(), randn(q.shares.numel(), D)
         value = (strata.kl(noise) * q.shares.flatten()).sum()
         value.backward()
-        found.append([value, m.grad, v.grad, q.mean, q.variance])
-    for a, b in zip(*found, strict=True):
+        actual.append([value, m.grad, v.grad, q.mean, q.variance])
+    for a, b in zip(*actual, strict=True):
         assert a is not None
         assert b is not None
         assert torch.equal(a, b)

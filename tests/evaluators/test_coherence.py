@@ -155,7 +155,7 @@ def test_sets_that_a_model_does_not_support_are_left_out_by_name(folder: Path) -
 
 
 def test_what_a_decoder_needs_is_always_given(folder: Path) -> None:
-    results, notes = scored(copying_run(folder, told=("a",)))
+    results, notes = scored(copying_run(folder, informed=("a",)))
     assert {key: result["given"] for key, result in results.items()} == {
         ("b c", "coherence_1_given"): ["a"],
         ("b c", "coherence_2_given"): ["a", "b", "c"],

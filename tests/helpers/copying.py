@@ -54,7 +54,7 @@ class Copying(Network):
         bias: float = 0.0,
         private: int = 0,
         supported: Sequence[frozenset[str]] | None = None,
-        told: tuple[str, ...] = (),
+        informed: tuple[str, ...] = (),
     ) -> None:
         k = len(CLASSES)
         parts = [slice(k * m, k * m + k) if apart else slice(0, k) for m in range(len(modalities))]
@@ -62,7 +62,7 @@ class Copying(Network):
         decoders = {name: Decoder(part, own) for name, part, own in zip(modalities, parts, biases, strict=True)}
         size = parts[-1].stop + private
         super().__init__(modalities, size, encoders={name: nn.Identity() for name in modalities}, decoders=decoders)
-        self.reads, self.private, self.supported, self._conditions = reads, private, supported, told
+        self.reads, self.private, self.supported, self._conditions = reads, private, supported, informed
         self.copies = len(modalities) if apart else 1
 
     def forward(self, *args: Any, **options: Any) -> tuple[Tensor, dict[str, Tensor]]:

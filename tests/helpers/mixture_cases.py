@@ -147,15 +147,15 @@ def compared_gradients(
         name: x.repeat(rows // len(present), *[1] * (x.ndim - 1))
         for name, x in some_values(MODALITIES, len(present)).items()
     }
-    batch, found = batch_of(values, everyone), []
+    batch, actual = batch_of(values, everyone), []
     for gradient in ("standard", "dreg"):
         network = network_of(model(gradient))
         draws = []
         for seed in range(seeds):
             noise = noise_for(network, len(everyone), seed=100 + seed)
             draws.append(gradients_of(network, network(batch, beta, noise=noise)[0]))
-        found.append(torch.stack(draws))
-    standard, dreg = found
+        actual.append(torch.stack(draws))
+    standard, dreg = actual
     apart = dreg - standard
     spread = apart.std(0)
     moved = spread > 1e-9 * standard.abs().max()

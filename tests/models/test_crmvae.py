@@ -53,5 +53,5 @@ def test_an_expert_that_is_not_there_does_not_count():
 def test_one_modality_is_refused():
     with pytest.raises(UserError) as raised:
         network_of(CRMVAE(), {"a": TOYS["a"]})
-    said = "model: crmvae joins two modalities or more, and there is one; add one, or use vae"
-    assert raised.value.faults == [said]
+    message = "model: crmvae joins two modalities or more, and there is one; add one, or use vae"
+    assert raised.value.faults == [message]

@@ -126,7 +126,7 @@ def grads(network: Network, loss: Tensor) -> dict[str, Tensor]:
 def test_dreg_weights_the_path_of_a_draw_by_its_importance_and_the_square_of_it() -> None:
     network, values, _, noise = case_of("vae", "dreg")
     batch = batch_of(values, torch.ones(B, 3, dtype=torch.bool))
-    found = grads(network, network(batch, BETA, noise=noise)[0])
+    actual = grads(network, network(batch, BETA, noise=noise)[0])
 
     mean, logvar = network.encoders[0](values["a"]).chunk(2, dim=-1)
     z = mean + (logvar / 2).exp() * noise[0]
@@ -144,7 +144,7 @@ def test_dreg_weights_the_path_of_a_draw_by_its_importance_and_the_square_of_it(
     z.backward(-(path.unsqueeze(-1) * along) / B)
     for name, parameter in network.named_parameters():
         if name.startswith(("encoders", "decoders")):
-            assert_close(found[name], parameter.grad)
+            assert_close(actual[name], parameter.grad)
 
 
 @pytest.mark.parametrize("beta", [1.0, 0.3])
@@ -157,8 +157,8 @@ def test_dreg_agrees_with_the_standard_gradient_on_average_and_varies_less(beta:
         torch.manual_seed(1)
         each = []
         for _ in range(600):
-            found = grads(network, network(batch, beta)[0])
-            each.append(torch.cat([found[name].flatten() for name in found if name.startswith("encoders")]))
+            actual = grads(network, network(batch, beta)[0])
+            each.append(torch.cat([actual[name].flatten() for name in actual if name.startswith("encoders")]))
         samples[gradient] = torch.stack(each)
     means = {gradient: x.mean(0) for gradient, x in samples.items()}
     errors = {gradient: x.std(0) / len(x) ** 0.5 for gradient, x in samples.items()}

@@ -50,8 +50,8 @@ def test_one_modality_is_a_vae():
     perturb(network)
     vae.load_state_dict({name: x for name, x in network.state_dict().items() if "weights_of" not in name})
     batch, noise = batch_of(some_values(one, B), PRESENT[:, 1:2]), randn(1, B, D)
-    for found, expected in zip(network(batch, 0.7, noise=noise), vae(batch, 0.7, noise=noise), strict=True):
-        assert_close(found, expected)
+    for actual, expected in zip(network(batch, 0.7, noise=noise), vae(batch, 0.7, noise=noise), strict=True):
+        assert_close(actual, expected)
 
 
 def test_identical_experts_leave_the_product_as_it_is():

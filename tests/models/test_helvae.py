@@ -65,8 +65,8 @@ def test_one_modality_is_a_vae():
     network, vae = network_of(HELVAE(latent_dim=D), one), network_of(VAE(latent_dim=D), one)
     vae.load_state_dict(network.state_dict())
     batch, noise = batch_of(some_values(one, B), PRESENT[:, 1:2]), randn(1, B, D)
-    for found, expected in zip(network(batch, 0.7, noise=noise), vae(batch, 0.7, noise=noise), strict=True):
-        assert_close(found, expected)
+    for actual, expected in zip(network(batch, 0.7, noise=noise), vae(batch, 0.7, noise=noise), strict=True):
+        assert_close(actual, expected)
 
 
 def test_identical_experts_leave_the_pool_as_it_is():

@@ -39,8 +39,8 @@ def log_pool(experts, z):
 def terms(network, experts, noise):
     names = list(network.units)
     everyone = [(i, i) for i in range(len(names))] + list(itertools.combinations(range(len(names)), 2))
-    shown = [names.index(name) for name in experts]
-    places = [place for place, (i, j) in enumerate(everyone) if i in shown and j in shown]
+    visible = [names.index(name) for name in experts]
+    places = [place for place, (i, j) in enumerate(everyone) if i in visible and j in visible]
     return [
         part_term(q, [*experts.values()], place, share)
         for place, (share, q) in zip(places, hoelder_parts([*experts.values()]), strict=True)
@@ -74,7 +74,7 @@ def test_the_density_of_the_posterior_is_that_of_the_pool():
     network, values = network_of(Holder(latent_dim=D)), some_values(TOYS, B)
     batch, z = batch_of(values, PRESENT), randn(7, B, D, seed=3)
     for names in (["a"], ["a", "c"], ["a", "b", "c"]):
-        found = network.infer(batch, names).log_prob(z)
+        actual = network.infer(batch, names).log_prob(z)
         for row in range(B):
             experts = []
             for name in names:
@@ -83,7 +83,7 @@ def test_the_density_of_the_posterior_is_that_of_the_pool():
                     experts.append(Normal(mean, (logvar / 2).exp()))
             for draw in range(7):
                 expected = log_pool(experts or [Normal(torch.zeros(D).double(), 1.0)], z[draw, row])
-                assert_close(found[draw, row], expected)
+                assert_close(actual[draw, row], expected)
 
 
 def test_one_modality_is_a_vae():
@@ -91,8 +91,8 @@ def test_one_modality_is_a_vae():
     network, vae = network_of(Holder(latent_dim=D), one), network_of(VAE(latent_dim=D), one)
     vae.load_state_dict(network.state_dict())
     batch, noise = batch_of(some_values(one, B), PRESENT[:, 1:2]), randn(1, B, D)
-    for found, expected in zip(network(batch, 0.7, noise=noise), vae(batch, 0.7, noise=noise), strict=True):
-        assert_close(found, expected)
+    for actual, expected in zip(network(batch, 0.7, noise=noise), vae(batch, 0.7, noise=noise), strict=True):
+        assert_close(actual, expected)
 
 
 def test_identical_experts_leave_the_pool_as_it_is():
@@ -120,8 +120,8 @@ def test_an_expert_that_is_not_there_does_not_count():
 def test_more_than_10_modalities_are_refused():
     with pytest.raises(UserError) as raised:
         network_of(Holder(latent_dim=D), {f"m{i}": Vector() for i in range(11)})
-    said = (
+    message = (
         "model: holder draws from all pairs of up to 10 modalities, and there are 11; use helvae, or join some "
         "modalities in a record"
     )
-    assert raised.value.faults == [said]
+    assert raised.value.faults == [message]

@@ -82,8 +82,8 @@ def test_the_loss_is_a_loop_over_rows_and_distributions(
     assert_close(loss, expected, rtol=1e-7, atol=1e-9)
     assert_equal_parts(network, batch, parts, sums)
     if present.any():
-        found, slow = gradients_of(network, loss), gradients_of(network, expected)
-        assert_close(found, slow, rtol=1e-6, atol=1e-8)
+        actual, slow = gradients_of(network, loss), gradients_of(network, expected)
+        assert_close(actual, slow, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("weights", [{}, WEIGHTS])

@@ -90,8 +90,8 @@ def test_the_loss_is_a_loop_over_rows_experts_and_draws(
     assert_close(loss, expected, rtol=1e-7, atol=1e-9)
     assert_equal_parts(network, batch, parts, sums)
     if present.any():
-        found, slow = gradients_of(network, loss), gradients_of(network, expected)
-        assert_close(found, slow, rtol=1e-6, atol=1e-8)
+        actual, slow = gradients_of(network, loss), gradients_of(network, expected)
+        assert_close(actual, slow, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("laplace", [False, True])
@@ -113,12 +113,12 @@ def test_the_posterior_mixes_what_is_given_and_there(laplace: bool, asked: list[
 def test_one_modality_is_the_vae(draws: int) -> None:
     one: dict[str, Any] = {"b": MODALITIES["b"]}
     batch = some(torch.tensor([[True], [False], [True]]), one)
-    found = []
+    actual = []
     for model in (VAE(latent_dim=D, draws=draws), MMVAE(latent_dim=D, draws=draws)):
         network = network_of(model, one)
         loss, _ = network(batch, 0.3, noise=noise_for(network, 3))
-        found.append((loss, gradients_of(network, loss), network.bound(batch, randn(3, D))[[0, 2]]))
-    for mmvae, vae in zip(*found[::-1], strict=True):
+        actual.append((loss, gradients_of(network, loss), network.bound(batch, randn(3, D))[[0, 2]]))
+    for mmvae, vae in zip(*actual[::-1], strict=True):
         assert_close(mmvae, vae, rtol=1e-12, atol=1e-12)
 
 
@@ -180,11 +180,11 @@ def test_many_draws_of_a_linear_model_find_its_likelihood() -> None:
     x = torch.cat([batch.value(name) for name in linear], 1)
     exact = MultivariateNormal(bias, weight @ weight.T + torch.eye(5).double()).log_prob(x).mean()
     with torch.no_grad():
-        found = -network(batch, noise=noise_for(network, 6))[0]
+        actual = -network(batch, noise=noise_for(network, 6))[0]
         few = build(MMVAE(latent_dim=D, draws=2), linear, seed=0).double()
         loose = -few(batch, noise=noise_for(few, 6))[0]
     assert loose < exact - 0.3
-    assert exact - 0.15 < found < exact + 0.02
+    assert exact - 0.15 < actual < exact + 0.02
 
 
 def test_a_learned_scale_of_the_prior_gets_a_gradient() -> None:

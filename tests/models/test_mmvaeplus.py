@@ -115,14 +115,14 @@ def mean_gradients(network, beta: float, repeats: int = 500, times: int = 24) ->
     """The gradients of each parameter over many draws for three rows: their mean, and its standard error."""
     rows = torch.arange(3).repeat(repeats)
     many = rows_of(rows=rows)
-    found: dict[str, list[Tensor]] = {}
+    actual: dict[str, list[Tensor]] = {}
     for seed in range(times):
         network.zero_grad()
         noise = randn(3, network.draws, len(rows), D, seed=seed)
         network(many, beta, noise=noise)[0].backward()
         for name, parameter in network.named_parameters():
-            found.setdefault(name, []).append(parameter.grad.clone())
-    stacked = {name: torch.stack(each) for name, each in found.items()}
+            actual.setdefault(name, []).append(parameter.grad.clone())
+    stacked = {name: torch.stack(each) for name, each in actual.items()}
     return {name: (each.mean(0), each.std(0) / times**0.5) for name, each in stacked.items()}
 
 

@@ -98,8 +98,8 @@ def test_the_loss_is_a_loop_over_rows_subsets_and_draws(
     assert_close(loss, expected, rtol=1e-7, atol=1e-9)
     assert_equal_parts(network, batch, parts, sums)
     if present.any():
-        found, slow = gradients_of(network, loss), gradients_of(network, expected)
-        assert_close(found, slow, rtol=1e-6, atol=1e-8)
+        actual, slow = gradients_of(network, loss), gradients_of(network, expected)
+        assert_close(actual, slow, rtol=1e-6, atol=1e-8)
 
 
 @FEW
@@ -121,7 +121,7 @@ def mixture_of(network: Any, batch: Batch) -> Any:
 
 def test_a_row_mixes_its_own_subsets_in_equal_shares() -> None:
     network, batch, z = network_of(MoPoE(latent_dim=D)), some(HOLES[:4]), randn(4, 4, D, seed=3)
-    found = mixture_of(network, batch).log_prob(z)
+    actual = mixture_of(network, batch).log_prob(z)
     for row in range(4):
         experts = experts_of(network, batch, row)
         parts = [
@@ -130,7 +130,7 @@ def test_a_row_mixes_its_own_subsets_in_equal_shares() -> None:
             for members in combinations(experts, size)
         ]
         assert len(parts) == 2 ** len(experts) - 1
-        assert_close(found[:, row], log_mixture(parts, z[:, row]), rtol=1e-9, atol=1e-9)
+        assert_close(actual[:, row], log_mixture(parts, z[:, row]), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("asked", [["a", "b", "c"], ["a", "c"], ["b"], []])
@@ -157,15 +157,15 @@ def test_the_divergence_of_the_mixture_is_smaller_than_the_mean() -> None:
 def test_one_modality_is_the_vae(options: dict[str, Any]) -> None:
     one: dict[str, Any] = {"b": MODALITIES["b"]}
     batch = some(torch.tensor([[True], [False], [True]]), one)
-    found = []
+    actual = []
     for model in (
         VAE(latent_dim=D, **{name: x for name, x in options.items() if name != "divergence"}),
         MoPoE(latent_dim=D, **options),
     ):
         network = network_of(model, one)
         loss, _ = network(batch, 0.3, noise=noise_for(network, 3))
-        found.append((loss, gradients_of(network, loss), network.bound(batch, randn(3, D))[[0, 2]]))
-    for mopoe, vae in zip(*found[::-1], strict=True):
+        actual.append((loss, gradients_of(network, loss), network.bound(batch, randn(3, D))[[0, 2]]))
+    for mopoe, vae in zip(*actual[::-1], strict=True):
         assert_close(mopoe, vae, rtol=1e-12, atol=1e-12)
 
 
@@ -231,12 +231,12 @@ def test_the_mean_divergence_from_another_prior_is_a_long_average() -> None:
     one, rows = HOLES[:1], 20_000
     values = {name: x.expand(rows, *x.shape[1:]) for name, x in some_values(MODALITIES, 1).items()}
     with torch.no_grad():
-        found = network(batch_of(values, one.expand(rows, -1)), noise=noise_for(network, rows))[1]["KL"]
+        actual = network(batch_of(values, one.expand(rows, -1)), noise=noise_for(network, rows))[1]["KL"]
         parts = cuts_of(experts_of(network, batch_of(values, one.expand(rows, -1)), 0), every_subset())
         prior = Laplace(torch.zeros(D).double(), 0.8)
         z = [part.mean + part.stddev * randn(rows, D, seed=9) for part in parts]
         each = [(q.log_prob(x) - prior.log_prob(x)).sum(-1).mean() for q, x in zip(parts, z, strict=True)]
-    assert_close(found, torch.stack(each).mean(), rtol=0, atol=0.03)
+    assert_close(actual, torch.stack(each).mean(), rtol=0, atol=0.03)
 
 
 def test_the_mean_divergence_has_no_bound_of_several_draws() -> None:

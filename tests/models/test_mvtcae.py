@@ -93,5 +93,5 @@ def test_an_expert_that_is_not_there_does_not_count():
 def test_one_modality_is_refused():
     with pytest.raises(UserError) as raised:
         network_of(MVTCAE(), {"a": TOYS["a"]})
-    said = "model: mvtcae joins two modalities or more, and there is one; add one, or use vae"
-    assert raised.value.faults == [said]
+    message = "model: mvtcae joins two modalities or more, and there is one; add one, or use vae"
+    assert raised.value.faults == [message]

@@ -110,9 +110,9 @@ def test_importance_sampling_finds_the_likelihood_of_a_linear_model(model):
     bias = torch.cat([network.decoders.of(name).bias for name in linear]).detach()
     joint = MultivariateNormal(bias, weight @ weight.T + torch.eye(5).double())
     exact = joint.log_prob(torch.cat([*values.values()], 1))
-    [found] = estimate(network, batch, ("a", "b"), [("a", "b")], 10_000, seeded(), 2**24)
-    assert (found.ess > 20).all()
-    assert abs(found.log_p.mean() - exact.mean()) < 5 * float((1 / found.ess).mean() / 20) ** 0.5
+    [actual] = estimate(network, batch, ("a", "b"), [("a", "b")], 10_000, seeded(), 2**24)
+    assert (actual.ess > 20).all()
+    assert abs(actual.log_p.mean() - exact.mean()) < 5 * float((1 / actual.ess).mean() / 20) ** 0.5
     with torch.no_grad():
         bounds = torch.stack([network.bound(batch, e) for e in randn(200, 20, D)])
     assert (bounds.mean(0) < exact + 4 * bounds.std(0) / 200**0.5).all()
@@ -123,14 +123,14 @@ def test_the_dreg_gradient_is_that_of_the_bound_on_average(name):
     rows, options = 20_000, {**dict(MODELS[name]), "draws": 3}
     values = {key: value.expand(rows, *value.shape[1:]) for key, value in some_values(TOYS, 1, seed=3).items()}
     batch, noise = batch_of(values, torch.ones(rows, 3, dtype=torch.bool)), randn(1, 3, rows, D, seed=6)
-    found = {}
+    actual = {}
     for gradient in ("standard", "dreg"):
         network = network_of(type(MODELS[name]).model_validate({**options, "gradient": gradient}))
-        found[gradient] = gradients(network, network(batch, 1.0, noise=noise)[0])
-    for key, expected in found["standard"].items():
+        actual[gradient] = gradients(network, network(batch, 1.0, noise=noise)[0])
+    for key, expected in actual["standard"].items():
         tolerance = 0.03 if key.startswith("encoders") else 1e-9
-        assert (found["dreg"][key] - expected).abs().max() < tolerance * max(1.0, float(expected.abs().max()))
-        assert key.startswith("decoders") or not torch.equal(found["dreg"][key], expected)
+        assert (actual["dreg"][key] - expected).abs().max() < tolerance * max(1.0, float(expected.abs().max()))
+        assert key.startswith("decoders") or not torch.equal(actual["dreg"][key], expected)
 
 
 def test_holder_has_no_dreg_gradient():

@@ -42,8 +42,8 @@ def test_the_likelihood_of_a_linear_gaussian_model_is_known(model, given):
     loading[2, 0], loading[2, 2] = b.weight[0]
     x = torch.cat([values["a"], values["b"]], dim=1)
     exact = MultivariateNormal(torch.cat([a.bias, b.bias]), loading @ loading.T + torch.eye(3)).log_prob(x)
-    [found] = estimate(network, batch, tuple(given), [("a", "b")], 20_000, seeded(3), 2**22)
-    torch.testing.assert_close(found.log_p, exact.detach(), rtol=0, atol=0.03)
+    [actual] = estimate(network, batch, tuple(given), [("a", "b")], 20_000, seeded(3), 2**22)
+    torch.testing.assert_close(actual.log_p, exact.detach(), rtol=0, atol=0.03)
     bound = torch.stack([network.bound(batch, randn(3, network.latent_dim, seed=seed)) for seed in range(300)])
     assert (bound.mean(0) < exact + 3 * bound.std(0) / 300**0.5).all()
 

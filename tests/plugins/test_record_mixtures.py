@@ -46,8 +46,8 @@ def network_of(model: mmtoolkit.Model) -> Any:
 
 def experts_of(network: Any, visible: Batch) -> dict[str, Normal]:
     """The expert of each unit of which a single row shows anything."""
-    found = {unit: network.expert(unit, visible) for unit in UNITS}
-    return {unit: Normal(q.mean[0], q.variance[0].sqrt()) for unit, q in found.items() if q is not None}
+    actual = {unit: network.expert(unit, visible) for unit in UNITS}
+    return {unit: Normal(q.mean[0], q.variance[0].sqrt()) for unit, q in actual.items() if q is not None}
 
 
 @pytest.mark.parametrize("seen", [PRESENT, SEEN])

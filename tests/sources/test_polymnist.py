@@ -46,7 +46,7 @@ class Tiny(PolyMNIST):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[Path, ...]]:
+def result(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[Path, ...]]:
     """MNIST's files, in which each image has a pattern of its own, and three photographs."""
     folder, draw = tmp_path_factory.mktemp("poly"), np.random.default_rng(0)
     (folder / "mnist").mkdir()
@@ -65,9 +65,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[Path, ..
 
 
 @pytest.fixture
-def tiny(made: tuple[Path, tuple[Path, ...]]) -> Callable[..., PolyMNIST]:
+def tiny(result: tuple[Path, tuple[Path, ...]]) -> Callable[..., PolyMNIST]:
     """A source of three views, with other options."""
-    root, photographs = made
+    root, photographs = result
     return lambda **options: Tiny(**{"root": root, "backgrounds": photographs, "views": 3, **options})
 
 
@@ -116,10 +116,10 @@ def test_pictures_are_what_the_recipe_makes_of_the_draws(tiny: Callable[..., Pol
         generator = np.random.default_rng([0, 0xD87F7E0C, place])  # 0xd87f7e0c is the CRC-32 of `test`
         view = draw_view(labels, photograph, generator)
         slow = slow_view(images, list(labels), photograph, view)
-        made = pixels(table, f"m{place}")
-        assert made.dtype == np.uint8
-        assert made.shape == (40, 3, 28, 28)
-        assert np.array_equal(made, np.array(slow))
+        result = pixels(table, f"m{place}")
+        assert result.dtype == np.uint8
+        assert result.shape == (40, 3, 28, 28)
+        assert np.array_equal(result, np.array(slow))
 
 
 def test_each_row_of_a_view_shows_another_image_of_its_digit_and_each_image_once() -> None:
@@ -139,8 +139,8 @@ def test_a_pixel_is_inverted_above_128_alone() -> None:
     image = np.zeros((1, 28, 28), np.uint8)
     image[0, 0, :4] = 127, 128, 129, 255
     photograph = np.full((29, 29, 3), (10, 100, 250), np.uint8)
-    made = put_on(image, photograph, np.zeros(1, int), np.zeros(1, int))[0]
-    assert made[:, 0, :5].T.tolist() == [[10, 100, 250]] * 2 + [[245, 155, 5]] * 2 + [[10, 100, 250]]
+    result = put_on(image, photograph, np.zeros(1, int), np.zeros(1, int))[0]
+    assert result[:, 0, :5].T.tolist() == [[10, 100, 250]] * 2 + [[245, 155, 5]] * 2 + [[10, 100, 250]]
 
 
 def test_the_same_seed_draws_the_same_and_another_another(tiny: Callable[..., PolyMNIST]) -> None:
