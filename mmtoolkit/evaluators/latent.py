@@ -114,10 +114,10 @@ class Latent(EntryEvaluator[ProbeEntry]):
 
     def _rows(self, run: Run, split: str, names: Iterable[str], given: tuple[str, ...]) -> dict[str, Tensor]:
         """The rows that tell of each target: those that have it and from which z is inferred; (n,), ascending."""
-        told = run.model.told(seen_by_model(run, split), given)
+        informed = run.model.told(seen_by_model(run, split), given)
         rows = {}
         for name in names:
-            both = (told & run.present[split][:, tuple(run.modalities).index(name)]).nonzero().squeeze(1)
+            both = (informed & run.present[split][:, tuple(run.modalities).index(name)]).nonzero().squeeze(1)
             draw = torch.Generator().manual_seed(seed_for("probe rows", split, run.generator.initial_seed()))
             rows[name] = both[torch.randperm(len(both), generator=draw)[: self.rows]].sort().values
         return rows
