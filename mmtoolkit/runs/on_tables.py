@@ -1,0 +1,114 @@
+"""What a trained run does with tables in memory: impute, embed and evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from mmtoolkit.base.errors import warn
+from mmtoolkit.components import Evaluator
+from mmtoolkit.using.imputing import TypedRun
+from mmtoolkit.using.user_table import UserFrame
+
+
+class OnTables:
+    """The methods of `TrainedRun` that take a user's table."""
+
+    def impute(
+        self: TypedRun,
+        data: Any,
+        samples: int = 0,
+        seed: int = 0,
+        on_bad_cell: Literal["error", "missing"] | None = None,
+        images: Path | str | None = None,
+        summary: bool = False,
+        **reading: Any,
+    ) -> Any:
+        """Fill the missing cells of a table, and return a table of the same kind. Present cells stay as they are.
+
+        A missing cell gets the point prediction from the mean of q(z | all that its row has). If the table lacks a
+        column that the run knows, the column is added and filled in every row. A `DataWarning` names all that changes
+        results: bad cells, lacking columns, cells that stay missing and why, rows that are filled from the prior.
+
+        Args:
+            data: a pandas or polars frame, an Arrow table, or a dictionary of columns. Paths in it are relative to the
+                current folder.
+            samples: how many draws of z to pool into each prediction; columns of their spread are added. 0 takes the
+                mean.
+            seed: fixes the draws.
+            on_bad_cell: `error` raises if a cell cannot be read; `missing` counts it as missing and leaves it as it is.
+                By default the option of the run's source.
+            images: a folder for new pictures; cells then hold their paths. By default cells hold PIL images.
+            summary: whether to return (table, `ImputeSummary`), which counts the cells that are filled and those that
+                are not.
+            reading: other options of reading, `missing` and `absent_files`; by default those of the run's source.
+
+        Raises:
+            UserError: the table has none of the run's columns, a cell cannot be read, or there is no such option.
+        """
+        from mmtoolkit.using.frames import impute_frame
+
+        frame = UserFrame.for_run(self, reading, on_bad_cell, data=data)
+        filled, counts = impute_frame(self, frame, samples, seed, images)
+        warn(counts.notes)
+        return (filled, counts) if summary else filled
+
+    def embed(
+        self: TypedRun,
+        data: Any,
+        keep: Sequence[str] = (),
+        on_bad_cell: Literal["error", "missing"] | None = None,
+        private: bool = False,
+        **reading: Any,
+    ) -> Any:
+        """Return mean_0 … and logvar_0 … of each row: mean and log of the variance of q(z | all that the row has).
+
+        In a model with private latent variables these are of the part of z that all modalities share.
+
+        A `DataWarning` names all that changes results: bad cells, lacking columns, rows that get the prior.
+
+        Args:
+            data: as in `impute`; the answer is a table of the same kind.
+            keep: columns to copy, before the others.
+            on_bad_cell: as in `impute`.
+            private: whether to return all of z, also what is private to a modality, in schema order after the shared.
+            reading: as in `impute`.
+
+        Raises:
+            UserError: the table has no column that the model infers z from, or a cell cannot be read.
+        """
+        from mmtoolkit.using.frames import embed_frame
+
+        answer, notes = embed_frame(self, UserFrame.for_run(self, reading, on_bad_cell, data=data), keep, private)
+        warn(notes)
+        return answer
+
+    def evaluate_on(
+        self: TypedRun,
+        data: Any,
+        evaluators: Sequence[Evaluator] | None = None,
+        on_bad_cell: Literal["error", "missing"] | None = None,
+        **reading: Any,
+    ) -> list[dict[str, Any]]:
+        """Score another table with each evaluator, as `evaluate` does. The run learns nothing from the table.
+
+        A `DataWarning` names all that changes results: bad cells and lacking columns.
+
+        Args:
+            data: the path of a table, or a table in memory as in `impute`.
+            evaluators: in order; by default those of the run's schema.
+            on_bad_cell: as in `impute`.
+            reading: as in `impute`; for a file also `format`, `delimiter`, `encoding` and `files_outside`.
+
+        Raises:
+            UserError: the table cannot be read, there is no such option, or an evaluator needs the run's own data and
+                that is not there.
+        """
+        # That module needs `TrainedRun`, which needs this one.
+        scoring = import_module("mmtoolkit.runs.scoring_tables")
+        scores, notes = scoring.evaluate_on(self, data, evaluators, on_bad_cell, reading)
+        warn(notes)
+        answer: list[dict[str, Any]] = scores
+        return answer
