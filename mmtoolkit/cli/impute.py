@@ -17,6 +17,7 @@ from mmtoolkit.cli.options import (
     OverwriteOption,
     ReadOption,
     RunArgument,
+    ShardOption,
     TableArgument,
 )
 from mmtoolkit.cli.progress import row_meter
@@ -48,16 +49,19 @@ def impute(
     seed: Annotated[int, typer.Option(min=0, help="Fixes the draws.")] = 0,
     on_bad_cell: BadCellOption = None,
     set_: ReadOption = None,
+    shard: ShardOption = None,
     overwrite: OverwriteOption = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Fill the missing cells of a table; all other cells stay as they are."""
+    from mmtoolkit.tables.shard import Shard
     from mmtoolkit.using.imputed_table import impute_table
     from mmtoolkit.using.user_table import file_as_set
 
-    with table_streams(table, out_file, set_ or (), overwrite, in_parts=True) as streams:
+    share = None if shard is None else Shard.parse(shard)
+    with table_streams(table, out_file, set_ or (), overwrite, in_parts=True, shard=share) as streams:
         run = load_run(ctx, run_folder, device)
-        user_file = file_as_set(run, streams.table, set_, on_bad_cell, streams.folder)
+        user_file = file_as_set(run, streams.table, set_, on_bad_cell, streams.folder, share)
         with row_meter() as meter:
             notes = impute_table(run, user_file, streams.out, samples or 0, seed, overwrite, meter)
         _print_end(streams, out_file, notes)
@@ -81,16 +85,19 @@ def embed(
     ] = False,
     on_bad_cell: BadCellOption = None,
     set_: ReadOption = None,
+    shard: ShardOption = None,
     overwrite: OverwriteOption = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Write the mean and log-variance of q(z | the modalities of a row) for each row of a table."""
+    from mmtoolkit.tables.shard import Shard
     from mmtoolkit.using.embedding import embed_table
     from mmtoolkit.using.user_table import file_as_set
 
-    with table_streams(table, out_file, set_ or (), overwrite) as streams:
+    share = None if shard is None else Shard.parse(shard)
+    with table_streams(table, out_file, set_ or (), overwrite, in_parts=True, shard=share) as streams:
         run = load_run(ctx, run_folder, device)
-        user_file = file_as_set(run, streams.table, set_, on_bad_cell, streams.folder)
+        user_file = file_as_set(run, streams.table, set_, on_bad_cell, streams.folder, share)
         with row_meter() as meter:
             notes = embed_table(run, user_file, streams.out, keep or (), overwrite, private, meter)
         _print_end(streams, out_file, notes)

@@ -52,6 +52,14 @@ NewTableOption = Annotated[
         "- for standard output.",
     ),
 ]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N",
+        help="Read only the I-th of N shares of a folder of Parquet files, and write its parts to the folder --out: "
+        "for N jobs side by side.",
+    ),
+]
 ReadOption = Annotated[
     list[str] | None,
     typer.Option(

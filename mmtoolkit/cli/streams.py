@@ -9,9 +9,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.cli.app import say
+
+if TYPE_CHECKING:
+    from mmtoolkit.tables.shard import Shard
 
 _START = 1 << 12
 _CALLED = "standard input", "standard output"
@@ -42,7 +46,12 @@ class Streams:
 
 @contextlib.contextmanager
 def table_streams(
-    table: Path, out: Path | None = None, sets: Sequence[str] = (), overwrite: bool = False, in_parts: bool = False
+    table: Path,
+    out: Path | None = None,
+    sets: Sequence[str] = (),
+    overwrite: bool = False,
+    in_parts: bool = False,
+    shard: Shard | None = None,
 ) -> Iterator[Streams]:
     """The files to read and to write; `-` means standard input, and standard output when the block ends well.
 
@@ -52,6 +61,7 @@ def table_streams(
         sets: the values of `--set`, of which `data.format` names the format of standard input.
         overwrite: whether the new table may replace a file.
         in_parts: whether the command can write a table in parts.
+        shard: the share of the table's files to read; by default, all.
 
     Raises:
         UserError: the table cannot be read from there, or the new one not be written; errors of the block have the
@@ -63,8 +73,10 @@ def table_streams(
 
     reads, writes = table == STDIN, out == STDIN
     check_readable(table, reads_stdin=True)
+    if shard is not None and (reads or writes):
+        raise UserError(f"--shard {shard}: standard input and output have no shares; give a folder of Parquet files")
     if out is not None and not writes:
-        check_output(out, overwrite, None if reads else table, in_parts and not reads and is_parted(table))
+        check_output(out, overwrite, None if reads else table, in_parts and not reads and is_parted(table), shard)
     with tempfile.TemporaryDirectory(prefix="mmt-") as folder:
         name = _option(sets, "data.format")
         source = _standard_input(Path(folder), name) if reads else table

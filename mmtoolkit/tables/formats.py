@@ -15,6 +15,7 @@ from mmtoolkit.tables.json_lines import JsonLines
 from mmtoolkit.tables.location import check_readable
 from mmtoolkit.tables.parts import Parts, is_parted
 from mmtoolkit.tables.reading import Format, Reading
+from mmtoolkit.tables.shard import Shard
 from mmtoolkit.tables.table_file import TableFile
 
 _READERS: dict[Format, Callable[[Path, Reading], TableFile]] = {
@@ -82,18 +83,21 @@ def format_has_null(kind: Format) -> bool:
     return kind != Delimited.format
 
 
-def open_table(path: Path | str, reading: Reading | None = None) -> TableFile:
+def open_table(path: Path | str, reading: Reading | None = None, shard: Shard | None = None) -> TableFile:
     """Open a table's file, or a folder or pattern of Parquet files.
 
     Args:
         path: the file, the folder, or the pattern, such as `parts/*.parquet`.
         reading: how to read it; by default, its ending names the format and text is UTF-8.
+        shard: the share of the files to read; by default, all.
 
     Raises:
-        UserError: the file cannot be read, or its ending names no format.
+        UserError: the file cannot be read, its ending names no format, or there are shares of a file alone.
     """
     path, reading = Path(path), reading or Reading()
     check_readable(path)
     if is_parted(path):
-        return Parts(path, reading)
+        return Parts(path, reading, shard)
+    if shard is not None:
+        raise shard.of_one_file(path)
     return _READERS[reading.format or format_of(path)](path, reading)

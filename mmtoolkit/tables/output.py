@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -15,8 +15,9 @@ from mmtoolkit.base.files import check_free, filling_folder, safe_name
 from mmtoolkit.tables.compression import unpacked
 from mmtoolkit.tables.formats import ENDINGS, format_of
 from mmtoolkit.tables.location import check_writable
-from mmtoolkit.tables.parts import folder_of, is_part, is_parted
+from mmtoolkit.tables.parts import files_of, folder_of, is_part, is_parted
 from mmtoolkit.tables.reading import Format
+from mmtoolkit.tables.shard import Shard
 
 
 def names_folder(out: Path) -> bool:
@@ -33,7 +34,9 @@ def output_format(out: Path) -> Format:
     return "parquet" if names_folder(out) else format_of(out)
 
 
-def check_output(out: Path, overwrite: bool, table: Path | None = None, in_parts: bool = False) -> None:
+def check_output(
+    out: Path, overwrite: bool, table: Path | None = None, in_parts: bool = False, shard: Shard | None = None
+) -> None:
     """Check that a table may be written to a file, or to a folder.
 
     Args:
@@ -41,12 +44,18 @@ def check_output(out: Path, overwrite: bool, table: Path | None = None, in_parts
         overwrite: whether it may be replaced if it exists.
         table: the file from which you read the rows.
         in_parts: whether a folder is allowed.
+        shard: the share of the table's files that you read; other jobs write to the folder too.
 
     Raises:
-        UserError: the ending names no format, the file exists already, or it is the table that you read.
+        UserError: the ending names no format, the file exists already, it is the table that you read, or you read a
+            share of a file alone, or write one to a file.
     """
     check_writable(out)
     folder = names_folder(out)
+    if shard is not None and not in_parts and table is not None:
+        raise shard.of_one_file(table)
+    if shard is not None and not folder:
+        raise UserError(f"--shard {shard}: every job would write the file {out}; give a folder with --out DIR")
     if (folder and not in_parts and not os.path.isdir(out)) or (not folder and not _has_format(out)):
         endings = ", ".join(ENDINGS)
         raise UserError(f"{out}: tables are written to {endings}; give a file that ends in one of these")
@@ -55,7 +64,8 @@ def check_output(out: Path, overwrite: bool, table: Path | None = None, in_parts
         if any(os.path.samefile(out, other) for other in same):
             raise UserError(f"{out}: is the table that is read; write elsewhere with --out FILE")
     if folder and in_parts and os.path.isdir(out):
-        _check_folder(out, overwrite)
+        parts = None if shard is None or table is None else [file.name for file in shard.files(files_of(table))]
+        _check_folder(out, overwrite, parts)
     else:
         check_free(out, overwrite)
 
@@ -68,9 +78,20 @@ def _has_format(out: Path) -> bool:
     return True
 
 
-def _check_folder(out: Path, overwrite: bool) -> None:
-    """Raise if a folder may not be replaced: only one that holds nothing but parts may."""
-    files = list(out.iterdir())
+def _check_folder(out: Path, overwrite: bool, parts: Collection[str] | None) -> None:
+    """Raise if a folder may not be replaced: only one that holds nothing but parts may.
+
+    Args:
+        out: the folder.
+        overwrite: whether you may replace it.
+        parts: the names of the parts to write among others; None for all that it will hold.
+    """
+    files = [file for file in out.iterdir() if parts is None or file.name in parts]
+    if files and not overwrite and parts is not None:
+        raise UserError(
+            f"{files[0]}: is there already; give --overwrite to replace the parts of this share, or write elsewhere "
+            "with --out DIR"
+        )
     if files and not overwrite:
         raise UserError(f"{out}: is there already; give --overwrite to replace it, or write elsewhere with --out DIR")
     for file in files:
@@ -84,10 +105,12 @@ class PicturesBeside:
     Args:
         out: the table.
         stack: when it ends well, the pictures stand in the folder; after an error, none does.
+        shard: the share of the table's files that you read; it has a folder of its own, NAME_images_2_of_8.
     """
 
-    def __init__(self, out: Path, stack: contextlib.ExitStack) -> None:
-        self.folder, self._stack = out.with_name(f"{unpacked(out).stem}_images"), stack
+    def __init__(self, out: Path, stack: contextlib.ExitStack, shard: Shard | None = None) -> None:
+        share = "" if shard is None else f"_{shard.place}_of_{shard.count}"
+        self.folder, self._stack = out.with_name(f"{unpacked(out).stem}_images{share}"), stack
         self._new: Path | None = None
 
     def check(self, overwrite: bool) -> None:
@@ -115,7 +138,7 @@ def png(picture: Image.Image) -> bytes:
 
 
 @contextlib.contextmanager
-def pictures_beside(out: Path) -> Iterator[PicturesBeside]:
+def pictures_beside(out: Path, shard: Shard | None = None) -> Iterator[PicturesBeside]:
     """The writer of a table's pictures; they stand in their folder when the block ends well."""
     with contextlib.ExitStack() as stack:
-        yield PicturesBeside(out, stack)
+        yield PicturesBeside(out, stack, shard)

@@ -15,6 +15,7 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.tables.columnar import Columnar, Parquet
 from mmtoolkit.tables.reading import Reading
 from mmtoolkit.tables.rows import Rows
+from mmtoolkit.tables.shard import Shard
 
 _ENDINGS = (".parquet", ".pq")
 
@@ -67,24 +68,33 @@ def folder_of(path: Path) -> Path:
 
 
 class Parts(Columnar):
-    """The rows of several Parquet files with the same columns, one file after the other."""
+    """The rows of several Parquet files with the same columns, one file after the other.
+
+    Args:
+        path: the folder, or the pattern.
+        reading: how to read it.
+        shard: the share of the files to read; by default, all. The columns are those of all files.
+    """
 
     format = "parquet"
 
-    def __init__(self, path: Path, reading: Reading) -> None:
+    def __init__(self, path: Path, reading: Reading, shard: Shard | None = None) -> None:
         if reading.format not in (None, "parquet"):
             raise UserError(f"{path}: is read as Parquet, not as {reading.format}; give the path of a table's file")
-        self.parts = [Parquet(file, reading) for file in files_of(path)]
-        """The files, opened."""
+        files = files_of(path)
+        self._all = {file: Parquet(file, reading) for file in files}
+        self.shard = shard
+        self.parts = [self._all[file] for file in (files if shard is None else shard.files(files))]
+        """The files to read, opened."""
         super().__init__(path, reading)
 
     @cached_property
     def schema(self) -> pa.Schema:
         """The columns with their types; a column of nulls in one part takes the type that another has."""
-        first = self.parts[0]
+        first, *others = self._all.values()
         kinds = {name: first.schema.field(name).type for name in first.names}
-        for part in self.parts[1:]:
-            self._check_names(part)
+        for part in others:
+            self._check_names(first, part)
             for name, kind in kinds.items():
                 other = part.schema.field(name).type
                 if pa.types.is_null(kind):
@@ -94,8 +104,8 @@ class Parts(Columnar):
                     raise UserError(f"{part.path}: {fault}; write the parts again, with equal columns")
         return pa.schema([first.schema.field(n).with_type(k) for n, k in kinds.items()], first.schema.metadata)
 
-    def _check_names(self, part: Parquet) -> None:
-        first = self.parts[0]
+    @staticmethod
+    def _check_names(first: Parquet, part: Parquet) -> None:
         for name in (*first.names, *part.names):
             if (name in part.names) != (name in first.names):
                 has, lacks = ("lacks", "has it") if name in first.names else ("has", "lacks it")
@@ -108,7 +118,8 @@ class Parts(Columnar):
     def _read(self, size: int, names: list[str]) -> Iterator[Rows]:
         for part in self.parts:
             for rows in part.rows(size, names):
-                yield Rows({name: self._typed(column, name) for name, column in rows.raw.items()}, self.missing)
+                columns = {name: self._typed(column, name) for name, column in rows.raw.items()}
+                yield Rows(columns, self.missing, part=part.path.name)
 
     def _typed(self, column: pa.Array, name: str) -> pa.Array:
         kind = self.schema.field(name).type

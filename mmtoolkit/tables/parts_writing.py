@@ -32,7 +32,10 @@ class PartsWriter(TableWriter):
         self.fields, self.folder, self.out = fields, folder, out
         self.parts = list(parts)
         self.file = stack.enter_context(contextlib.ExitStack())
-        self._begin()
+        self.left = 0
+        self.writer: ColumnarWriter | None = None
+        if self.parts:  # a shard may have none
+            self._begin()
 
     def _begin(self) -> None:
         """Begin the next part."""
@@ -42,7 +45,8 @@ class PartsWriter(TableWriter):
         self.writer = ColumnarWriter(self.fields, file, self.out / part.path.name)
 
     def _end(self) -> None:
-        self.writer.close()
+        if self.writer is not None:
+            self.writer.close()
         self.file.close()
 
     def write(self, columns: Mapping[str, Raw], lines: Sequence[str] = (), changed: Changed = NOTHING) -> None:
@@ -51,6 +55,7 @@ class PartsWriter(TableWriter):
             self._end()
             self._begin()
         self.left -= len(next(iter(columns.values()), ()))
+        assert self.writer is not None, "a part has begun"
         self.writer.write(columns, lines, changed)
 
     def close(self) -> None:

@@ -32,12 +32,14 @@ class Rows:
         lines: the text of each row, which holds more than its cells: in JSON, and in delimited text if asked for, with
             the empty lines below it; else empty.
         formulas: column -> the places of cells that a formula computes, which nobody may overwrite.
+        part: the name of their file in a table of several files.
     """
 
     raw: Mapping[str, Raw]
     missing: Collection[str]
     lines: Sequence[str] = ()
     formulas: Mapping[str, Collection[int]] = field(default_factory=dict)
+    part: str = ""
 
     def __len__(self) -> int:
         return len(next(iter(self.raw.values()), ()))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mmtoolkit.base.files import make_folder, replacing, replacing_folder
+from mmtoolkit.base.files import filling_folder, make_folder, replacing, replacing_folder
 from mmtoolkit.tables.columnar import Columnar
 from mmtoolkit.tables.columnar_writing import ColumnarWriter, open_parquet
 from mmtoolkit.tables.compression import write_bytes
@@ -36,7 +36,7 @@ def new_table(out: Path, fields: pa.Schema, like: TableFile | None = None) -> It
 
     Args:
         out: the file. Its ending names the format; .gz, .bz2 or .zst after that of a text format compresses it. For
-            a table in parts it may be a folder, for parts with the same names.
+            a table in parts it may be a folder, for parts with the same names; those of a shard join others there.
         fields: the columns, in order, with their types.
         like: the table from which the rows come. Text of the same format takes its encoding and line ends. Text with
             the same delimiter, JSON and Excel are edited copies of it; a writer that says `edits` takes its lines, and
@@ -47,7 +47,11 @@ def new_table(out: Path, fields: pa.Schema, like: TableFile | None = None) -> It
     """
     kind, in_parts = output_format(out), names_folder(out)
     make_folder(out.parent)
-    with (replacing_folder if in_parts else replacing)(out) as new, contextlib.ExitStack() as stack:
+    if isinstance(like, Parts) and like.shard is not None:
+        replaced = filling_folder
+    else:
+        replaced = replacing_folder if in_parts else replacing
+    with replaced(out) as new, contextlib.ExitStack() as stack:
         if in_parts and isinstance(like, Parts):
             writer: TableWriter = PartsWriter(fields, like.parts, new, out, stack)
         else:

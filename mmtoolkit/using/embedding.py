@@ -14,7 +14,8 @@ from mmtoolkit.base.meter import Meter
 from mmtoolkit.base.words import did_you_mean
 from mmtoolkit.components import Network, Run
 from mmtoolkit.tables import Rows, RowTable
-from mmtoolkit.tables.output import check_output
+from mmtoolkit.tables.output import check_output, names_folder
+from mmtoolkit.tables.parts import is_parted
 from mmtoolkit.tables.rows import Raw
 from mmtoolkit.tables.writing import fields_of, new_table
 from mmtoolkit.using.lost_texts import LostTexts
@@ -95,7 +96,7 @@ def embed_table(
     Args:
         run: infers z.
         user_file: the table.
-        out: the file to write.
+        out: the file to write; for a table in parts it may be a folder, for parts with the same names.
         keep: columns of the table to copy, before the others.
         overwrite: whether to replace `out` if it exists.
         private: whether to write all of z, or the part that modalities share.
@@ -108,7 +109,7 @@ def embed_table(
         UserError: the table cannot be read or written, or has no such column; no half-written file stays.
     """
     table = user_file.rows
-    check_output(out, overwrite, table.path)
+    check_output(out, overwrite, table.path, is_parted(table.path), user_file.shard)
     names = embedding_columns(run.model, private)
     check_copied_columns(table, keep, names)
     run_table = RunTable.of(run, user_file, read_by(run))
@@ -116,7 +117,7 @@ def embed_table(
     progress = meter(run.say, "embed", len(table))
     fields = pa.schema([fields_of(table).field(name) for name in keep] + [(name, pa.float32()) for name in names])
     lost = LostTexts(table, out)
-    with new_table(out, fields) as writer:
+    with new_table(out, fields, table if names_folder(out) else None) as writer:
         for rows, values in embedder.pieces(keep):
             copied = {name: rows.raw[name] for name in keep}
             writer.write(copied | as_columns(names, values))

@@ -54,12 +54,12 @@ def impute_table(
         UserError: the table or a cell cannot be read or written; no half-written file stays.
     """
     table = user_file.rows
-    check_output(out, overwrite, table.path, is_parted(table.path))
+    check_output(out, overwrite, table.path, is_parted(table.path), user_file.shard)
     run_table = RunTable.of(run, user_file, run.model.modalities)
     lost = LostTexts(table, out)
     imputer = Imputer(run, run_table, samples, seed, lost.signs)
     progress = meter(run.say, "impute", len(table))
-    with pictures_beside(out) as pictures:
+    with pictures_beside(out, user_file.shard) as pictures:
         if any(is_picture(cell) for cell in imputer.examples.values()):
             pictures.check(overwrite)
         output = _Output(table, out, imputer, pictures)

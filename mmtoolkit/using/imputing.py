@@ -199,11 +199,15 @@ class Imputer:
             lines: whether to read the text of the rows too, `Rows.lines`.
         """
         run = self.run
-        generator = torch.Generator(run.device).manual_seed(seed_for("impute", self.seed))
+        generator = torch.Generator(run.device)
+        part: str | None = None
         size = rows_at_once(run.modalities, self.table.used)
         if self.samples:
             size = min(size, max(_PAIRS // self.samples, 1))
         for piece in self.table.pieces(size, names, blank=True, lines=lines):
+            if piece.rows.part != part:  # each file has its own draws, whichever job reads it
+                part = piece.rows.part
+                generator.manual_seed(seed_for("impute", self.seed, *([part] if part else [])))
             q = run.model.infer_all(piece.batch)
             point = point_of(q).unsqueeze(0)
             most = max([self._draws(unit) for unit in self._units], default=1)

@@ -19,6 +19,7 @@ from mmtoolkit.tables import FilesBeside, Reading, RowTable, TableFile, open_tab
 from mmtoolkit.tables.frame import Frame
 from mmtoolkit.tables.frames import frame_of
 from mmtoolkit.tables.parts import folder_of
+from mmtoolkit.tables.shard import Shard
 
 Policy = Literal["error", "missing"]
 
@@ -100,13 +101,15 @@ class UserFile(UserTable):
     """The path of the file."""
     folder: DataPath | None = None
     """The folder that paths in cells are relative to. By default, the file's."""
+    shard: Shard | None = None
+    """The share of a table's files that one of several jobs reads. By default, all."""
 
     _refuse_location = field_validator("path", mode="before")(refuse_location)
 
     @cached_property
     def rows(self) -> TableFile:
         """The file, opened."""
-        return open_table(self.path, self)
+        return open_table(self.path, self, self.shard)
 
     @property
     def beside(self) -> FilesBeside:
@@ -143,7 +146,12 @@ def _options_of(source: Source) -> dict[str, Any]:
 
 
 def file_as_set(
-    run: Run, path: Path, sets: Sequence[str] | None, on_bad_cell: str | None, folder: Path | None = None
+    run: Run,
+    path: Path,
+    sets: Sequence[str] | None,
+    on_bad_cell: str | None,
+    folder: Path | None = None,
+    shard: Shard | None = None,
 ) -> UserFile:
     """Create a table in a file with the options of the command line.
 
@@ -153,6 +161,7 @@ def file_as_set(
         sets: options that differ, `data.KEY=VALUE` each.
         on_bad_cell: the option `--on-bad-cell`; it overrides `sets`.
         folder: the folder that paths in cells are relative to; by default, the file's.
+        shard: the share of the table's files to read; by default, all.
 
     Raises:
         UserError: one of `sets` is not an option for reading a table, or its value does not fit.
@@ -165,4 +174,6 @@ def file_as_set(
             known = ", ".join(f"data.{key}" for key in UserFile.options)
             raise UserError(f"--set {text}: is not an option for reading a table{hint}; choose among {known}")
         options[str(keys[1])] = value
-    return UserFile.for_run(run, options, on_bad_cell, lambda key: f"--set data.{key}", path=path, folder=folder)
+    return UserFile.for_run(
+        run, options, on_bad_cell, lambda key: f"--set data.{key}", path=path, folder=folder, shard=shard
+    )

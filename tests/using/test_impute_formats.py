@@ -175,8 +175,8 @@ def test_a_folder_is_filled_part_by_part(things: Path, holed: list[dict[str, Any
     assert mmt("impute", *words, "--out", tmp_path / "filled", "--overwrite").status == 0
     assert mmt("impute", *words, "--out", tmp_path / "one.parquet").status == 0
     assert len(pa.parquet.read_table(tmp_path / "one.parquet")) == 8
-    done = mmt("embed", *words, "--out", tmp_path / "z")
-    assert_facts(done.err, f"{tmp_path / 'z'}: tables are written to .csv", "; ", "ends in")
+    assert mmt("embed", *words, "--out", tmp_path / "z").status == 0
+    assert sorted(path.name for path in (tmp_path / "z").iterdir()) == ["a.parquet", "b.parquet"]
 
 
 def test_the_odd_cell_of_json_is_named(things: Path, tmp_path: Path) -> None:
