@@ -134,6 +134,14 @@ class Network(UnitNetwork, ABC):
         """The modalities that `decode` reads from the batch besides z. Default: none."""
         return ()
 
+    def random_numbers(self, rows: int, device: torch.device) -> tuple[Tensor, Tensor] | None:
+        """The arguments `subsets` and `noise` of `forward` for so many rows, from PyTorch's default generators.
+
+        Processes that share a batch draw those of all its rows, and each passes on the noise of its own. Default: None;
+        `forward` of each process then draws its own.
+        """
+        return None
+
     def usable(self, present: Tensor) -> Tensor:
         """The rows that training can use, for presence (B, M) bool: (B,) bool. Default: rows with any modality.
 

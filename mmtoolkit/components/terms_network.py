@@ -112,9 +112,7 @@ class TermsNetwork(Network):
         if subsets is None:
             subsets = self.draw_subsets()
         if noise is None:
-            draws = (self.draws,) if self.draws > 1 else ()
-            shape = (self.noise_terms(len(subsets)), *draws, batch.size, self.latent_dim)
-            noise = torch.randn(shape, device=batch.device)
+            noise = self._noise(len(subsets), batch.size, batch.device)
         names = [f"log p({name})" for name in self.flat(self.decoders.names)]
         usable = self.usable(batch.present)
         if not usable.any():
@@ -133,6 +131,15 @@ class TermsNetwork(Network):
         total, log_probs, divergences = compute(step, terms, beta, noise)
         parts = {**dict(zip(names, log_probs.unbind(), strict=True)), **divergences}
         return -total / batch.size, {name: part.detach() / batch.size for name, part in parts.items()}
+
+    def random_numbers(self, rows: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """The arguments `subsets` and `noise` of `forward` for so many rows, as it draws them itself."""
+        subsets = self.draw_subsets()
+        return subsets, self._noise(len(subsets), rows, device)
+
+    def _noise(self, subsets: int, rows: int, device: torch.device) -> Tensor:
+        draws = (self.draws,) if self.draws > 1 else ()
+        return torch.randn((self.noise_terms(subsets), *draws, rows, self.latent_dim), device=device)
 
     def _of_one_draw(
         self, step: Step, terms: Terms, beta: float, noise: Tensor

@@ -50,7 +50,7 @@ def compute_of_run(
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", fabric.world_size))
     if fabric.device.type != "cpu":
         return Compute(threads or available_threads(processes), "torch")
-    return compute_for(network, dataset.splits["train"], batch_size, threads, processes)
+    return compute_for(network, dataset.splits["train"], -(-batch_size // fabric.world_size), threads, processes)
 
 
 def latest_compute(folder: Path) -> Compute:

@@ -47,11 +47,10 @@ class TrainOptions(Described):
     sampling: EpochSampling = EpochSampling()
     """Which rows an epoch has. By default each once."""
     batch_size: PositiveInt = 100
-    """Rows of a batch, in each process. The last batch of an epoch may be shorter."""
+    """Rows of a batch, which several processes divide among them. The last batch of an epoch may be shorter."""
     accumulate: PositiveInt = 1
     """Batches per step: the optimiser takes a step with the mean gradient over all their rows. A step then has
-    `batch_size` × `accumulate` × processes rows, in the memory of one batch. The last step of an epoch may have fewer
-    batches."""
+    `batch_size` × `accumulate` rows, in the memory of one batch. The last step of an epoch may have fewer batches."""
     hide: HideOptions | None = None
     """What to hide, so that the model learns to fill in cells from any others of their row, also within a record.
     Validation hides the same cells each time. By default nothing."""

@@ -33,12 +33,6 @@ class Epochs:
         rows = torch.cat([_shuffled(part, count, generator) for part, count in self.parts])
         return rows[torch.randperm(len(rows), generator=generator)]
 
-    def share(self, seed: int, place: int, processes: int) -> Tensor:
-        """The rows of one of some processes, in order. The first rows repeat if needed to make shares equal."""
-        order = self.order(seed)
-        missing = -len(order) % processes
-        return torch.cat([order, order[:missing]])[place::processes]
-
 
 def _shuffled(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """`count` rows in random order. No row repeats before every row has come."""

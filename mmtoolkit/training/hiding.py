@@ -8,10 +8,15 @@ from torch import Tensor
 from mmtoolkit.components import Network
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.schema.train import HideOptions
+from mmtoolkit.training.processes import Share
 
 
 def draw_visible(
-    network: Network, present: Tensor, options: HideOptions, generator: torch.Generator | None = None
+    network: Network,
+    present: Tensor,
+    options: HideOptions,
+    generator: torch.Generator | None = None,
+    share: Share | None = None,
 ) -> Tensor:
     """Draw which cells of rows stay visible: (B, M) bool, on the host.
 
@@ -23,16 +28,24 @@ def draw_visible(
         present: (B, M) bool, on the host.
         options: how much to hide.
         generator: of the host; by default PyTorch's own.
+        share: the places of the rows in a larger batch, for all of which numbers are drawn. By default they are all.
     """
     size, m = present.shape
-    rates, shares, draws = torch.rand(size, m + 2, generator=generator).split([1, 1, m], dim=1)
+    numbers = torch.rand(size if share is None else share.size, m + 2, generator=generator)
+    if share is not None:
+        numbers = numbers[share.places]
+    rates, shares, draws = numbers.split([1, 1, m], dim=1)
     visible = present & (draws >= torch.where(shares < options.whole, 0.0, rates * options.rate))
     unusable = network.usable(present) & ~network.usable(visible)
     return torch.where(unusable.unsqueeze(1), present, visible) if unusable.any() else visible
 
 
 def visible_part(
-    network: Network, batch: Batch, options: HideOptions | None, generator: torch.Generator | None = None
+    network: Network,
+    batch: Batch,
+    options: HideOptions | None,
+    generator: torch.Generator | None = None,
+    share: Share | None = None,
 ) -> dict[str, Batch]:
     """The argument `visible` of a network's `forward` and `bound`: what stays visible. None if nothing is ever hidden.
 
@@ -40,4 +53,4 @@ def visible_part(
     """
     if options is None:
         return {}
-    return {"visible": batch.where(draw_visible(network, batch.present, options, generator))}
+    return {"visible": batch.where(draw_visible(network, batch.present, options, generator, share))}

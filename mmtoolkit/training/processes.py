@@ -1,18 +1,38 @@
-"""What the processes of a run decide and sum together."""
+"""What the processes of a run divide, decide and sum together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from mmtoolkit.base.errors import UserError
+
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from lightning_fabric.wrappers import _FabricModule
+
+
+@dataclass(frozen=True, eq=False)
+class Share:
+    """The rows of a batch that one process computes.
+
+    Attributes:
+        places: of the rows in the batch, (n,) int64. If there are fewer rows than processes, one stands in.
+        size: how many rows the batch has.
+        count: how many of `places` are its own: n, or 0 where one stands in.
+        weight: the factor of its mean loss, so that the mean over processes is that over the rows of the batch.
+    """
+
+    places: Tensor
+    size: int
+    count: int
+    weight: float
 
 
 class Processes:
@@ -24,6 +44,12 @@ class Processes:
 
     def __init__(self, fabric: Fabric) -> None:
         self.fabric, self.number = fabric, fabric.world_size
+
+    def share(self, size: int) -> Share:
+        """The rows of a batch that this process computes: every one of `number`."""
+        places = torch.arange(size)[self.fabric.global_rank :: self.number]
+        count = len(places)
+        return Share(places if count else torch.zeros(1, dtype=torch.int64), size, count, count * self.number / size)
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
@@ -49,6 +75,23 @@ class Processes:
             apart: false for the last batch of a step, at which they exchange what all its batches add up to.
         """
         return self.fabric.no_backward_sync(wrapped) if apart and self.number > 1 else nullcontext()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """A context for what the processes do together.
+
+        Raises:
+            UserError: another process has ended.
+        """
+        try:
+            yield
+        except RuntimeError as error:  # gloo raises no class of its own
+            if self.number == 1 or not (isinstance(error, torch.distributed.DistError) or "gloo" in str(error)):
+                raise
+            raise UserError(
+                "another process of the run has ended, so training stopped; see its own message, and go on from the "
+                "last checkpoint with --resume"
+            ) from error
 
     def spread(self, network: nn.Module) -> None:
         """Give all processes the weights of the main one."""

@@ -34,7 +34,8 @@ class Progress:
     """The number of completed steps in the current epoch."""
     sums: dict[str, float] = field(default_factory=dict)
     """The sums of this epoch's loss and its parts, each weighted by the rows of its step."""
-    rows: int = 0
+    rows: float = 0
+    """The rows of these steps, of this process."""
     seconds: float = 0.0
     """The time of this epoch's steps."""
     overhead: float = 0.0
@@ -52,14 +53,13 @@ class Progress:
     scale: float = 1.0
     """The product of the factors by which the step size fell on plateaus."""
 
-    def end_epoch(self, sums: Mapping[str, float], processes: int) -> dict[str, Any]:
+    def end_epoch(self, sums: Mapping[str, float], rows: float) -> dict[str, Any]:
         """Begin the next epoch, and return the line of history.jsonl of this one.
 
         Args:
             sums: the sums of the loss and its parts over all processes.
-            processes: the number of processes, each with as many rows.
+            rows: the number of rows, over all processes.
         """
-        rows = self.rows * processes
         means = {name: total / rows for name, total in sums.items()}
         line = {
             "epoch": self.epoch + 1,

@@ -79,7 +79,7 @@ class Tally:
 
     def _mean(self, batches: list[tuple[_Pending, list[float]]]) -> dict[str, float]:
         """The values of a step from those of its batches."""
-        rows = sum(batch.rows for batch, _ in batches)
+        rows = sum(batch.rows for batch, _ in batches) or 1  # a process may have no rows of a small batch
         columns = zip(*(values for _, values in batches), strict=True)
         shares = [batch.rows / rows for batch, _ in batches]
         means = (sum(x * share for x, share in zip(column, shares, strict=True)) for column in columns)

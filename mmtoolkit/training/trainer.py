@@ -24,16 +24,16 @@ from mmtoolkit.training.averaging import MovingAverage
 from mmtoolkit.training.beginning import TrainingBatches, learn
 from mmtoolkit.training.checkpoint import load_average, load_best, load_checkpoint, save_checkpoint
 from mmtoolkit.training.contexts import deterministic, interruptible
-from mmtoolkit.training.devices import resident, seed_generators
+from mmtoolkit.training.devices import resident
 from mmtoolkit.training.epochs import Epochs
 from mmtoolkit.training.filling import validation_of
-from mmtoolkit.training.hiding import visible_part
 from mmtoolkit.training.listeners import Listeners
 from mmtoolkit.training.networks import usable_rows
 from mmtoolkit.training.optimization import StepSizes, new_optimizer
 from mmtoolkit.training.processes import Processes
 from mmtoolkit.training.progress import Progress, TrainingOutcome
 from mmtoolkit.training.saving import Pace, append_history, kept_weights, write_end, write_history, write_weights
+from mmtoolkit.training.step_batches import StepBatches
 from mmtoolkit.training.tally import Tally
 from mmtoolkit.training.validation import broken_networks, check_schedule, validation_notes, validation_rows
 from mmtoolkit.training.weights import copied, load_weights
@@ -49,9 +49,9 @@ _LOOK_STEPS = 50
 class Trainer:
     """Trains the networks of one run in its folder.
 
-    The order of the data depends only on (seed, epoch), and all other randomness on (seed, batch, process). A run that
-    was killed therefore resumes from its checkpoint to bit-identical weights, on the same machine with the same number
-    of threads. `training/saving.py` says when a checkpoint is due.
+    The order of the data depends only on (seed, epoch), and all other randomness on (seed, batch). A run that was
+    killed therefore resumes from its checkpoint to bit-identical weights, on the same machine with the same number of
+    threads and processes. `training/saving.py` says when a checkpoint is due.
 
     Args:
         network: the networks, as `build` returns them.
@@ -90,8 +90,8 @@ class Trainer:
         self.validation = validation_of(network, dataset, options, fabric)
         self.usable = usable_rows(network, self.train)
         self.epochs = Epochs(self.usable, self.train.present[self.usable].all(1), options.sampling)
-        self.share = -(-self.epochs.size // fabric.world_size)  # rows per epoch and process
-        self.batches = -(-self.share // options.batch_size)  # of an epoch and process
+        self.batches = -(-self.epochs.size // options.batch_size)  # of an epoch
+        self.step_batches = StepBatches(network, self.train, options, self.processes, fabric.device)
         self.steps = -(-self.batches // options.accumulate)
         for note in validation_notes(options, valid, options.epochs * self.steps):
             say(note)
@@ -117,7 +117,8 @@ class Trainer:
         """Train to the last epoch, or until early stopping.
 
         Raises:
-            UserError: the loss was not finite. The message names the term and the step; the last checkpoint stays.
+            UserError: the loss was not finite, and the message names the term and the step; or another process of the
+                run has ended. The last checkpoint stays.
             KeyboardInterrupt: you pressed Ctrl-C. The checkpoint was written before.
         """
         options, progress = self.options, self.progress
@@ -134,7 +135,7 @@ class Trainer:
         if not self.begun:
             self._begin()
         self.pace.restart()
-        with deterministic(), interruptible() as interrupted:
+        with self.processes.together(), deterministic(), interruptible() as interrupted:
             # If training stopped early in an epoch, that epoch has yet to end.
             while progress.epoch < options.epochs and (progress.step or not self._stopped_early()):
                 self._epoch(interrupted)
@@ -183,7 +184,7 @@ class Trainer:
     def _epoch(self, interrupted: threading.Event) -> None:
         progress = self.progress
         seed = seed_for("order", self.options.seed, progress.epoch)
-        order = self.epochs.share(seed, self.fabric.global_rank, self.fabric.world_size)
+        order = self.epochs.order(seed)
         tally = Tally(progress.sums)
         self.network.train()
         started = last_look = time.monotonic()
@@ -207,7 +208,8 @@ class Trainer:
                 continue
             last_look = now
             settle()
-            means = {name: total / progress.rows for name, total in progress.sums.items()}
+            rows = progress.rows or 1  # a process may have none of small batches
+            means = {name: total / rows for name, total in progress.sums.items()}
             self.listener.look(progress.epoch + 1, progress.step, means)
             stopping = self.processes.any(interrupted.is_set())
             if self._save_is_due() or stopping:
@@ -226,15 +228,15 @@ class Trainer:
         learns, beta = False, self._beta(step)
         facts = {"learning_rate": self.step_sizes.at(step, progress.scale), "beta": beta}
         for place, part in enumerate(parts):
-            number = progress.epoch * self.batches + first + place
-            seed_generators(seed_for("step", options.seed, number, self.fabric.global_rank), self.fabric.device)
-            batch = self.train.batch(part, self.fabric.device, redraw=True)
+            share, batch, arguments = self.step_batches.draw(part, progress.epoch * self.batches + first + place)
             with self.processes.apart(self.wrapped, place + 1 < len(parts)):
-                loss, terms = self.wrapped(batch, beta, **visible_part(self.network, batch, options.hide))
+                loss, terms = self.wrapped(batch, beta, **arguments)
                 if loss.requires_grad:
                     learns = True
-                    self.fabric.backward(loss if len(parts) == 1 else loss * (len(part) / len(rows)))
-            tally.add(loss, terms, len(part), step, facts)
+                    weight = share.weight * len(part) / len(rows)
+                    self.fabric.backward(loss if weight == 1 else loss * weight)
+            tally.add(loss, terms, share.count, step, facts)
+            progress.rows += share.count
         if learns:
             if options.gradient_clip is not None:
                 # The tally finds and names values that are not finite.
@@ -247,7 +249,6 @@ class Trainer:
         if self.average is not None:
             self.average.update()
         progress.step += 1
-        progress.rows += len(rows)
 
     def _validate(self) -> None:
         """Compute the bound of the candidate, and keep its weights if they are the best so far."""
@@ -281,7 +282,8 @@ class Trainer:
         beta = self._beta(self._steps_done() - 1)
         if self.options.validate_every is None:
             self._validate()
-        line = progress.end_epoch(self.processes.sums(progress.sums), self.processes.number)
+        rows = self.processes.sums({"rows": progress.rows})["rows"]
+        line = progress.end_epoch(self.processes.sums(progress.sums), rows)
         line |= {"beta": beta, "learning_rate": self.step_sizes.last}
         self.history.append(line)
         if self.fabric.is_global_zero:
@@ -345,11 +347,13 @@ class Trainer:
     def _save(self) -> None:
         """Write the checkpoint, and then the best weights: what follows from the checkpoint is never newer."""
         started = time.monotonic()
-        # Each process resumes from the mean of the processes' sums. At the end of the epoch these add up to the sum.
-        world = self.processes.number
-        sums = {name: total / world for name, total in self.processes.sums(self.progress.sums).items()}
+        progress = asdict(self.progress)
+        progress |= {
+            "sums": self.processes.sums(self.progress.sums),
+            **self.processes.sums({"rows": self.progress.rows}),
+        }
         if self.fabric.is_global_zero:
-            state = {"progress": {**asdict(self.progress), "sums": sums}, "history": self.history, "processes": world}
+            state = {"progress": progress, "history": self.history}
             average = None if self.average is None else self.average.network
             save_checkpoint(self.folder, self.network, self.optimizer, state, average, self.best)
             if self.best is not None and not self.best_written:
@@ -363,17 +367,15 @@ class Trainer:
         """Continue from the folder's checkpoint; return False if there is none.
 
         Raises:
-            UserError: the checkpoint is damaged, or another number of processes wrote it.
+            UserError: the checkpoint is damaged.
         """
         state = load_checkpoint(self.folder, self.network, self.optimizer)
         if state is None:
             return False
-        if state["processes"] != self.fabric.world_size:
-            raise UserError(
-                f"{self.folder}: was written by {state['processes']} processes, not {self.fabric.world_size}; "
-                f"give --devices {state['processes']}"
-            )
-        self.progress = Progress(**state["progress"])
+        # The shares of the processes add up again at the end of the epoch.
+        self.progress = progress = Progress(**state["progress"])
+        progress.sums = {name: total / self.processes.number for name, total in progress.sums.items()}
+        progress.rows /= self.processes.number
         self.begun, self.saved = True, (self.progress.epoch, self.progress.step)
         self._start_average()
         if self.average is not None:

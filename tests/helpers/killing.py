@@ -1,6 +1,6 @@
 """A plugin whose modality interrupts its own process at a given call, for the tests of resuming.
 
-With $MMT_TEST_OFTEN a checkpoint is due after every step.
+With $MMT_TEST_OFTEN a checkpoint is due after every step; with $MMT_TEST_RANK only that process is interrupted.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class FragileImage(Image):
     def prepare(self, stored: Tensor, generator: torch.Generator | None, keys: Tensor | None) -> Tensor:
         if keys is None:
             type(self).calls += 1
-            if type(self).calls == int(os.environ.get("MMT_TEST_CALL", "0")):
+            rank = os.environ.get("LOCAL_RANK", "0")
+            due = type(self).calls == int(os.environ.get("MMT_TEST_CALL", "0"))
+            if due and rank == os.environ.get("MMT_TEST_RANK", rank):
                 os.kill(os.getpid(), signal.Signals[os.environ["MMT_TEST_SIGNAL"]])
         return super().prepare(stored, generator, keys)
 

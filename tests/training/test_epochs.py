@@ -32,15 +32,6 @@ def test_by_default_every_row_comes_once_in_another_order_each_time() -> None:
     assert first == again != other
 
 
-@pytest.mark.parametrize("processes", [1, 2, 7])
-def test_processes_share_the_rows_equally(processes: int) -> None:
-    plain = epochs(30, 4)
-    shares = [plain.share(5, place, processes).tolist() for place in range(processes)]
-    assert {len(share) for share in shares} == {-(-30 // processes)}
-    assert {row for share in shares for row in share} == set(range(100, 130))
-    assert [shares[row % processes][row // processes] for row in range(30)] == plain.order(5).tolist()
-
-
 @EXAMPLES
 @given(COUNTS, COUNTS, st.integers(1, 150), st.none() | st.floats(0.01, 1), st.integers(0, 5))
 def test_rows_come_as_often_as_was_asked(rows: int, whole_rows: int, size: int, share: float | None, seed: int) -> None:
