@@ -107,6 +107,7 @@ if TYPE_CHECKING:
     from mmtoolkit.core.prior import OrPrior as OrPrior
     from mmtoolkit.core.prior import PriorModule as PriorModule
     from mmtoolkit.core.prior import StandardNormal as StandardNormal
+    from mmtoolkit.core.products import ExpertProduct as ExpertProduct
     from mmtoolkit.core.subsets import draw_subsets as draw_subsets
     from mmtoolkit.core.subsets import supports as supports
     from mmtoolkit.data.dataset import Dataset as Dataset

@@ -301,6 +301,25 @@ class Modality(Unit):
         """
         return {}
 
+    def effect(self, p: Distribution, without: Distribution, draws: int) -> Tensor:
+        """What a given does to a prediction: p, from all that is given, against that without it: (N,) float64.
+
+        Default: the change of the predicted number if a value is one number that is no class; else the change of the
+        log-probability of the value that p predicts, in nats. Both have draws * N rows in draw-major order.
+        """
+        value, other = self.predicted(p, draws), self.predicted(without, draws)
+        numbers, others = self.part_numbers(value), self.part_numbers(other)
+        if self.event_shape() == () and numbers is not None and others is not None and not self.fixed_cells():
+            return (numbers - others)[:, 0]
+        x = value.repeat(draws, *[1] * (value.ndim - 1))
+        new, old = (of.log_prob(x).double().unflatten(0, (draws, -1)) for of in (p, without))
+        change: Tensor = new.logsumexp(0) - old.logsumexp(0)
+        return change
+
+    def predicted(self, p: Distribution, draws: int) -> Tensor:
+        """The prediction (N, *event) from one draw of z, `point`, or from several, `pooled`."""
+        return self.pooled(p, draws) if draws > 1 else self.point(p)
+
     def scores(self, point: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Named scores of a prediction `point` (N, *event) against x (N, *event): (N,) each.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.normalisation import guard_normalisation
 from mmtoolkit.core.posterior import Gaussian, Posterior
 from mmtoolkit.core.prior import OrPrior, PriorModule, StandardNormal
+from mmtoolkit.core.products import ExpertProduct
 from mmtoolkit.core.subsets import informed, supports
 
 
@@ -123,6 +124,18 @@ class Network(UnitNetwork, ABC):
     def shared(self) -> slice:
         """The places in z of the part that all units share, which embeddings and probes read. Default: all of them."""
         return slice(0, self.latent_dim)
+
+    def shared_posterior(self, q: Posterior) -> Posterior:
+        """What a posterior of this model says of the shared part alone: (B, S). Default: q itself."""
+        return q
+
+    def product(self, batch: Batch) -> ExpertProduct | None:
+        """q(z | all that each row has) as a product of one Gaussian expert for each unit; None if it is none.
+
+        Explanations read the shares of the experts in it, and leave out one without encoding the others again.
+        `_product` makes it. Default: None.
+        """
+        return None
 
     @property
     def expert_dim(self) -> int:
@@ -232,11 +245,14 @@ class Network(UnitNetwork, ABC):
 
     def _inferred(self, batch: Batch, given: frozenset[str]) -> Posterior:
         """The posterior, with the prior in the rows that have nothing of the given."""
-        q = self._of_rows(batch, given)
+        return self.or_prior(self._of_rows(batch, given), lambda: self.told(batch.present, given))
+
+    def or_prior(self, q: Posterior, informed: Callable[[], Tensor]) -> Posterior:
+        """Q, with the prior in the rows that are not informed, of which `informed` gives the others: (B,) bool."""
         if self.prior is None or isinstance(self.prior, StandardNormal):  # such rows have N(0, I) already
             return q
-        rows = self.told(batch.present, given)
-        return q if rows.all() else OrPrior(q, sent(rows, batch.device), self.prior)
+        rows = informed()
+        return q if rows.all() else OrPrior(q, sent(rows, q.mean.device), self.prior)
 
     def _of_rows(self, batch: Batch, given: frozenset[str]) -> Posterior:
         """q(z | the given modalities that each row has): (B, D)."""
@@ -357,6 +373,10 @@ class Network(UnitNetwork, ABC):
         If a row has nothing of the unit, its expert is N(0, I). `there(batch)` shows which rows do.
         """
         return self.spread(*self.packed_experts(batch), batch.size)
+
+    def _product(self, batch: Batch, prior: bool = False, exponents: Tensor | None = None) -> ExpertProduct:
+        """The product of the experts of each row, with N(0, I) or with exponents; see `ExpertProduct`."""
+        return ExpertProduct(self.experts(batch), sent(self.there(batch).T, batch.device), prior, exponents)
 
     def spread(self, experts: Gaussian, slots: Tensor, rows: int) -> Gaussian:
         """Experts (n, D) at their places among all (unit, row) pairs: (U, B, D); N(0, I) stands elsewhere.

@@ -17,9 +17,9 @@ from mmtoolkit.components.prior import Prior
 from mmtoolkit.components.terms_network import Gradient, TermsNetwork
 from mmtoolkit.components.unit import Unit
 from mmtoolkit.core.batch import Batch
-from mmtoolkit.core.blocks import BlockPrior
-from mmtoolkit.core.posterior import Gaussian
-from mmtoolkit.core.prior import PriorModule, StandardNormal
+from mmtoolkit.core.blocks import BlockPrior, Blocks
+from mmtoolkit.core.posterior import Gaussian, Posterior
+from mmtoolkit.core.prior import OrPrior, PriorModule, StandardNormal
 
 
 class PrivateLatents(ManyDraws):
@@ -59,7 +59,8 @@ class PrivateNetwork(TermsNetwork):
 
     The expert of a unit describes the shared part and its own private part. A decoder reads the same two. What is
     private to a unit has the prior N(0, I), and keeps it in the posterior of a row that has nothing of the unit. Units
-    in `shared_only` have no private part; in their experts N(0, I) stands for it.
+    in `shared_only` have no private part; in their experts N(0, I) stands for it. Posteriors are `Blocks`, of which the
+    first is the shared part.
 
     Args:
         units: name -> modality or record, in schema order; U of them.
@@ -100,6 +101,14 @@ class PrivateNetwork(TermsNetwork):
     def shared(self) -> slice:
         """The first S places in z."""
         return slice(0, self.shared_dim)
+
+    def shared_posterior(self, q: Posterior) -> Posterior:
+        """The first of the `Blocks` that posteriors of these networks are: (B, S)."""
+        if isinstance(q, OrPrior):
+            assert isinstance(q.prior, BlockPrior)
+            return OrPrior(self.shared_posterior(q.q), q.informed, q.prior.first)
+        assert isinstance(q, Blocks)
+        return q.parts[0]
 
     @property
     def expert_dim(self) -> int:

@@ -107,6 +107,11 @@ class BlockPrior(PriorModule):
         return torch.stack([part.kl(own, own_noise) for own, (part, own_noise) in each]).sum(0)
 
     @property
+    def first(self) -> PriorModule:
+        """The prior of the first columns."""
+        return self._parts[0]
+
+    @property
     def _parts(self) -> list[PriorModule]:
         return [part for part in self.parts if isinstance(part, PriorModule)]
 

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Divergence, Model, Network, Pairs, Part, Prior, Step, Terms, Unit, plan_pairs
-from mmtoolkit.core.batch import sent
+from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian, product_alone, product_of_experts
+from mmtoolkit.core.products import ExpertProduct
 from mmtoolkit.models.pooled import PooledNetwork
 from mmtoolkit.priors import NormalPrior
 
@@ -68,6 +69,10 @@ class CRMVAENetwork(PooledNetwork):
     def pool(self, experts: Gaussian, members: Tensor) -> Gaussian:
         """The product of experts, without the prior."""
         return product_of_experts(experts, members, prior=False)
+
+    def product(self, batch: Batch) -> ExpertProduct:
+        """The product of the experts that a row has, without the prior."""
+        return self._product(batch)
 
     def noise_terms(self, subsets: int) -> int:
         """One for the product, and one for each expert in schema order."""

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from mmtoolkit.components import Gradient, ManyDraws, Network, Part, Prior, Unit
+from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.pooling import weighted_product
 from mmtoolkit.core.posterior import Gaussian
+from mmtoolkit.core.products import ExpertProduct
 from mmtoolkit.models.pooled import PooledNetwork
 from mmtoolkit.priors import NormalPrior
 
@@ -72,3 +74,7 @@ class GPoENetwork(PooledNetwork):
     def pool(self, experts: Gaussian, members: Tensor) -> Gaussian:
         """The product weighted as was learned, in the proportions of the members."""
         return weighted_product(experts, members, self.weights_of_experts())
+
+    def product(self, batch: Batch) -> ExpertProduct:
+        """The product of the experts that a row has, with their weights as exponents."""
+        return self._product(batch, exponents=self.weights_of_experts())

@@ -27,6 +27,7 @@ from mmtoolkit.components import (
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.mixtures import Mixture
 from mmtoolkit.core.posterior import Gaussian, product_of_experts
+from mmtoolkit.core.products import ExpertProduct
 from mmtoolkit.core.subsets import draw_subsets
 from mmtoolkit.models.shares import shares_of
 from mmtoolkit.priors import NormalPrior
@@ -140,9 +141,11 @@ class MoPoENetwork(TermsNetwork):
 
     def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
         """The product of the experts of the given units that a row has: (B, D)."""
-        visible = batch.only(self.flat(given))
-        members = sent(self.there(visible).T.unsqueeze(0), batch.device)  # (1, U, B)
-        return product_of_experts(self.experts(visible), members, prior=False)[0]
+        return self.product(batch.only(self.flat(given))).joint
+
+    def product(self, batch: Batch) -> ExpertProduct:
+        """The product of the experts that a row has, without the prior."""
+        return self._product(batch)
 
     def draw_subsets(self) -> Tensor:
         """The random subsets of a step, if there are too many to mix all: (k, U) bool."""

@@ -15,6 +15,7 @@ from mmtoolkit.components import Gradient, ManyDraws, Pairs, Part, Prior, Step, 
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian, product_alone, product_of_experts, product_with_prior
 from mmtoolkit.core.prior import StandardNormal
+from mmtoolkit.core.products import ExpertProduct
 from mmtoolkit.core.subsets import distinct_terms, draw_subsets
 from mmtoolkit.priors import NormalPrior
 
@@ -136,10 +137,11 @@ class MVAENetwork(TermsNetwork):
 
     def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
         """The product of the experts of the given units that a row has, and of a normal prior: (B, D)."""
-        visible = batch.only(self.flat(given))
-        members = sent(self.there(visible).T.unsqueeze(0), batch.device)  # (1, U, B)
-        joint = product_of_experts(self.experts(visible), members, self._prior_expert)
-        return Gaussian(joint.mean[0], joint.logvar[0])
+        return self.product(batch.only(self.flat(given))).joint
+
+    def product(self, batch: Batch) -> ExpertProduct:
+        """The product of the experts that a row has, and of a normal prior."""
+        return self._product(batch, self._prior_expert)
 
     def noise_terms(self, subsets: int) -> int:
         """One for all units, one for each alone in schema order, and one for each subset.

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Divergence, Gradient, ManyDraws, Network, Part, Prior, Step, Terms, Unit
-from mmtoolkit.core.batch import sent
+from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian, product_of_experts
+from mmtoolkit.core.products import ExpertProduct
 from mmtoolkit.models.pooled import PooledNetwork
 from mmtoolkit.priors import NormalPrior
 
@@ -63,6 +64,10 @@ class MVTCAENetwork(PooledNetwork):
     def pool(self, experts: Gaussian, members: Tensor) -> Gaussian:
         """The product of experts, without the prior."""
         return product_of_experts(experts, members, prior=False)
+
+    def product(self, batch: Batch) -> ExpertProduct:
+        """The product of the experts that a row has, without the prior."""
+        return self._product(batch)
 
     def divergences(self) -> tuple[str, ...]:
         """`KL`, and the sum of those from the single experts."""

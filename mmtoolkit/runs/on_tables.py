@@ -1,4 +1,4 @@
-"""What a trained run does with tables in memory: impute, embed and evaluate."""
+"""What a trained run does with tables in memory: impute, embed, explain and evaluate."""
 
 from __future__ import annotations
 
@@ -82,6 +82,45 @@ class OnTables:
         from mmtoolkit.using.frames import embed_frame
 
         answer, notes = embed_frame(self, UserFrame.for_run(self, reading, on_bad_cell, data=data), keep, private)
+        warn(notes)
+        return answer
+
+    def explain(
+        self: TypedRun,
+        data: Any,
+        target: str | None = None,
+        keep: Sequence[str] = (),
+        on_bad_cell: Literal["error", "missing"] | None = None,
+        figure: Path | str | None = None,
+        row: int | None = None,
+        **reading: Any,
+    ) -> Any:
+        """Return what each modality, and each column of a record, contributes to q(z | what the row has).
+
+        For each of them the answer has PART_share, of the precision of q, PART_shift, how far the mean of q moves in
+        standard deviations of q, and PART_kl, KL(q || q without the part) in nats; with a target also PART_effect, what
+        the part does to the prediction of the target, and TARGET_predicted. They are NaN, or null, in rows that lack
+        the part. `docs/explaining.md` defines them.
+
+        A `DataWarning` names all that changes results: bad cells, lacking columns, rows without contributions.
+
+        Args:
+            data: as in `impute`; the answer is a table of the same kind.
+            target: the modality whose prediction to explain. It is not given in its own prediction.
+            keep: columns to copy, before the others.
+            on_bad_cell: as in `impute`.
+            figure: a .png file for a picture; one that exists is replaced.
+            row: the row that the picture shows, counted from 0; by default it shows the means over all rows.
+            reading: as in `impute`.
+
+        Raises:
+            UserError: the model does not predict the target, the table has no column that the model infers z from, a
+                cell cannot be read, or there is no such row.
+        """
+        from mmtoolkit.using.explaining import explain_frame
+
+        frame = UserFrame.for_run(self, reading, on_bad_cell, data=data)
+        answer, notes = explain_frame(self, frame, target, keep, None if figure is None else Path(figure), row)
         warn(notes)
         return answer
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import safe_name, write_json
 from mmtoolkit.base.words import listing
 from mmtoolkit.components import Picture
+from mmtoolkit.components.evaluator import seen_by_model
 from mmtoolkit.figures.cells import cells
 from mmtoolkit.figures.curves import learning_curves
 from mmtoolkit.figures.directions import direction, offers, rows_with
@@ -22,6 +24,8 @@ from mmtoolkit.figures.latent import MOST_PANELS, colourable, latent_space
 from mmtoolkit.figures.lines import COLUMNS, Line, draw_lines, groups
 from mmtoolkit.figures.samples import distinct_values, samples
 from mmtoolkit.runs.folder import read_finished_record, read_latent, read_pictures
+from mmtoolkit.using.contribution_bars import mean_contributions
+from mmtoolkit.using.leaving_out import parts_of
 
 if TYPE_CHECKING:
     from mmtoolkit.runs.trained import TrainedRun
@@ -32,6 +36,8 @@ _LATENT = "latent"
 _MOST_UNITS = 8
 _PANELS = 64
 _LISTED = 8  # files in a note
+_MOST_EXPLAINED = 300  # rows
+_EXPLAINED = 1 << 13  # (part, row) pairs
 
 
 class Drawing(NamedTuple):
@@ -89,6 +95,8 @@ def _drawings(run: TrainedRun, latent: Mapping[str, Any]) -> Iterator[Drawing]:
     for place, unit, names in units if len(model.units) > 1 or len(model.inputs) == 1 else ():
         draw = partial(lambda unit, names: described(partial(_from, unit), _direction(run, split, names)), unit, names)
         yield Drawing(f"from_{safe_name(unit, place)}", True, draw)
+    if len(parts_of(run)) > 1:
+        yield Drawing("contributions", True, lambda: described(_contributions, _mean_contributions(run, split)))
     if len(latent["means"]) > 1:
         yield Drawing(_LATENT, False, lambda: _latent(latent_space(latent)))
 
@@ -208,6 +216,16 @@ def _direction(run: TrainedRun, split: str, given: Sequence[str]) -> Figure | No
     return direction(run, split, given, rows)
 
 
+def _mean_contributions(run: TrainedRun, split: str) -> Figure | None:
+    """Draw the mean contributions in some rows of a split; None if no row has anything to infer z from."""
+    rows = run.model.informed(seen_by_model(run, split)).nonzero().squeeze(1)
+    if not len(rows):
+        return None
+    count = max(_EXPLAINED // len(parts_of(run)), 1)
+    order = torch.randperm(len(rows), generator=run.generator, device=run.device).cpu()
+    return mean_contributions(run, split, rows[order[: min(count, _MOST_EXPLAINED)].sort().values]).figure()
+
+
 # The title of each picture, and a text that says what it shows and what to look for.
 
 
@@ -256,6 +274,16 @@ def _from(name: str, figure: Figure) -> Picture:
         f"{name} predicts that modality."
     )
     return Picture(f"from {name}", f"Everything from {name}", text, figure)
+
+
+def _contributions(figure: Figure) -> Picture:
+    text = (
+        "What each modality, and in paler bars each column of a record, contributes to q(z | all that a row has), on "
+        "average over some hundred rows of the scored split that have it: its share in the precision of q; how far the "
+        "mean of q moves when it is left out, in standard deviations of q; and KL(q || q without it). The larger, the "
+        "more z depends on it. `mmt explain` computes them for each row of a table."
+    )
+    return Picture("contributions", "What each modality tells", text, figure)
 
 
 def _latent(figure: Figure) -> Picture:

@@ -97,9 +97,9 @@ class ColumnsFrame(Frame):
                 unfit += 1
         return column, unfit
 
-    def alongside(self, keep: Sequence[str], numbers: Mapping[str, NDArray[Any]]) -> Any:
-        """A dictionary of some columns of this one, then new columns of numbers."""
-        return {self._keys[name]: self.data[self._keys[name]] for name in keep} | dict(numbers)
+    def alongside(self, keep: Sequence[str], new: Mapping[str, NDArray[Any] | list[Any]]) -> Any:
+        """A dictionary of some columns of this one, then new columns."""
+        return {self._keys[name]: self.data[self._keys[name]] for name in keep} | dict(new)
 
 
 def _array(cells: Any) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:

@@ -41,8 +41,8 @@ class Frame(RowTable):
         """Fill cells and add columns: the new table, and column -> how many cells did not fit its type."""
 
     @abstractmethod
-    def alongside(self, keep: Sequence[str], numbers: Mapping[str, NDArray[Any]]) -> Any:
-        """A table of some columns of this one, then new columns of numbers."""
+    def alongside(self, keep: Sequence[str], new: Mapping[str, NDArray[Any] | list[Any]]) -> Any:
+        """A table of some columns of this one, then new columns: numbers with NaN for missing ones, or plain cells."""
 
     @cached_property
     def _columns(self) -> dict[str, Raw]:

@@ -113,10 +113,10 @@ class _Arrow(Frame):
             table = table.append_column(name, column if isinstance(column, pa.Array) else _with_nulls(column))
         return table, unfit
 
-    def alongside(self, keep: Sequence[str], numbers: Mapping[str, NDArray[Any]]) -> Any:
+    def alongside(self, keep: Sequence[str], new: Mapping[str, NDArray[Any] | list[Any]]) -> Any:
         table = self.data.select(list(keep))
-        for name, column in numbers.items():
-            table = table.append_column(name, pa.array(column))
+        for name, column in new.items():
+            table = table.append_column(name, pa.array(column, from_pandas=True))  # NaN becomes null
         return table
 
 
@@ -205,10 +205,9 @@ class _Pandas(Frame):
         """Whether a column is what pandas makes of cells without any value: floats, all of them NaN."""
         return column.dtype == np.float64 and bool(column.isna().all())
 
-    def alongside(self, keep: Sequence[str], numbers: Mapping[str, NDArray[Any]]) -> Any:
-        pandas = sys.modules["pandas"]
-        new = pandas.DataFrame(dict(numbers), index=self.data.index)
-        return self._beside(self.data.iloc[:, [self.names.index(name) for name in keep]], new)
+    def alongside(self, keep: Sequence[str], new: Mapping[str, NDArray[Any] | list[Any]]) -> Any:
+        columns = sys.modules["pandas"].DataFrame(dict(new), index=self.data.index)
+        return self._beside(self.data.iloc[:, [self.names.index(name) for name in keep]], columns)
 
 
 def _is_sparse(column: Any) -> bool:
@@ -303,6 +302,7 @@ class _Polars(Frame):
             columns.append(polars.Series(name, listed(cells_of), dtype=polars.Object if pictures else None))
         return self.data.with_columns(columns), unfit
 
-    def alongside(self, keep: Sequence[str], numbers: Mapping[str, NDArray[Any]]) -> Any:
+    def alongside(self, keep: Sequence[str], new: Mapping[str, NDArray[Any] | list[Any]]) -> Any:
         polars = sys.modules["polars"]
-        return polars.DataFrame([*self.data.select(keep), *(polars.Series(n, column) for n, column in numbers.items())])
+        columns = [polars.Series(name, column, nan_to_null=True) for name, column in new.items()]
+        return polars.DataFrame([*self.data.select(keep), *columns])

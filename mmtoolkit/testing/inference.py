@@ -202,10 +202,34 @@ def bounds_are_finite(subject: Subject) -> Iterator[str]:
             )
 
 
+def products_are_posteriors(subject: Subject) -> Iterator[str]:
+    """`product`, if the model has one, is the posterior of what rows have, also without one of its experts."""
+    network, batch = subject.network(), subject.holes
+    with torch.no_grad():
+        product = network.product(batch)
+        if product is None:
+            return
+        left_out = {"joint": (product.joint, batch)}
+        for place, unit in enumerate(network.units):
+            rest = batch.only(set(network.modalities) - set(network.members[unit]))
+            left_out[f"without({place})"] = product.without(place), rest
+        for what, (q, rows) in left_out.items():
+            expected = network.infer_all(rows)
+            told = network.informed(rows.present)
+            if not (close(q.mean[told], expected.mean[told]) and close(q.variance[told], expected.variance[told])):
+                yield (
+                    f"product: {what} must be the posterior of the rows, but differs from infer_all; return the "
+                    "experts that infer joins, or None if it does not multiply them"
+                )
+        if not close(product.shares().sum(0), torch.ones(batch.size)):
+            yield "product: the shares of the experts and of the prior must sum to 1, but do not; give finite experts"
+
+
 CHECKS = (
     posteriors_are_posteriors,
     rows_are_independent,
     missing_values_are_left_out,
     decoding_is_draw_major,
     bounds_are_finite,
+    products_are_posteriors,
 )

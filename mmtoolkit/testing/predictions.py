@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mmtoolkit.components import Modality, NumberModality
@@ -140,10 +141,26 @@ def values_are_drawn(subject: Subject) -> Iterator[str]:
         figure.canvas.draw()
 
 
+def effects_are_numbers(subject: Subject) -> Iterator[str]:
+    """`effect` returns a finite number a row, and 0 where nothing changed."""
+    modality, p, rows = subject.modality, subject.p, len(subject.x)
+    with torch.no_grad():
+        other = subject.decoder()(subject.z.flip(0))
+    same, changed = modality.effect(p, p, 1), modality.effect(p, other, 1)
+    if same.shape != (rows,) or changed.shape != (rows,) or not finite(changed):
+        yield (
+            f"effect: must return one finite number a row, ({rows},), but got {shape(changed)}, or numbers that are "
+            "not finite; reduce it to rows"
+        )
+    elif same.abs().max() > 0:
+        yield "effect: must be 0 if both predictions are the same, but differs; compare the two in the same way"
+
+
 CHECKS = (
     values_come_back,
     scores_favour_the_truth,
     baseline_is_a_value,
     spreads_are_in_the_unit,
     values_are_drawn,
+    effects_are_numbers,
 )

@@ -73,6 +73,11 @@ class Count(StandardisedNumbers):
         mean: Tensor = p.mean.unflatten(0, (draws, -1)).mean(0)
         return mean.round()
 
+    def effect(self, p: Distribution, without: Distribution, draws: int) -> Tensor:
+        """The change of the mean, which is not rounded here."""
+        change: Tensor = (p.mean.double() - without.mean.double()).unflatten(0, (draws, -1)).mean(0)
+        return change
+
     def baseline(self, chunks: Iterable[Tensor]) -> Tensor:
         """The mean, rounded: ()."""
         return super().baseline(chunks).round()

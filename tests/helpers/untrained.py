@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from mmtoolkit import MVAE, Schema, TrainedRun, build, load_plugins, prepare
-from mmtoolkit.components import Columns, Modality, Model, Source, Table
+from mmtoolkit.components import Columns, Model, Source, Table, Unit
 
 
 class Tables(Source):
@@ -36,7 +36,7 @@ def _digest(tables: Mapping[str, dict[str, Any]]) -> str:
 
 
 def untrained(
-    modalities: Mapping[str, Modality],
+    modalities: Mapping[str, Unit],
     folder: Path,
     say: Callable[[str], None] = lambda line: None,
     model: Model | None = None,
@@ -47,7 +47,7 @@ def untrained(
     source = type("Tables", (Tables,), {"tables": tables, "__module__": __name__})(digest=_digest(tables))
     data = prepare(source, modalities)
     model = MVAE(latent_dim=3) if model is None else model
-    schema = Schema(name="untrained", data=source, modalities=data.modalities, model=model)
+    schema = Schema(name="untrained", data=source, modalities=data.units, model=model)
     baselines = {name: m.baseline(data.splits["train"].values(name)) for name, m in data.modalities.items()}
-    network = build(model, data.modalities, seed=0).eval()
+    network = build(model, data.units, seed=0).eval()
     return TrainedRun(folder, schema, network, torch.device("cpu"), baselines, load_plugins(), say=say, prepared=data)

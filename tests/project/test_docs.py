@@ -75,6 +75,7 @@ def numberless(text: str) -> list[str]:
     "name",
     [
         "core_loop.py",
+        pytest.param("explaining.py", marks=pytest.mark.slow),
         pytest.param("features.py", marks=pytest.mark.slow),
         pytest.param("lightning_module.py", marks=pytest.mark.slow),
         pytest.param("own_loop.py", marks=pytest.mark.slow),

@@ -119,10 +119,16 @@ def test_a_note_names_each_default_score_that_is_left_out(kind: str, run: Callab
     ("kind", "figures"),
     [
         ("vae", {"samples", "from_0_image"}),
-        ("cvae", {"given_1_label", "from_1_label", "from_all"}),
-        pytest.param("bivcca", {"samples", "given_1_label", "from_0_image", "from_1_label"}, marks=pytest.mark.slow),
+        ("cvae", {"given_1_label", "from_1_label", "from_all", "contributions"}),
         pytest.param(
-            "jmvae", {"samples", "given_1_label", "from_0_image", "from_1_label", "from_all"}, marks=pytest.mark.slow
+            "bivcca",
+            {"samples", "given_1_label", "from_0_image", "from_1_label", "contributions"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "jmvae",
+            {"samples", "given_1_label", "from_0_image", "from_1_label", "from_all", "contributions"},
+            marks=pytest.mark.slow,
         ),
     ],
 )

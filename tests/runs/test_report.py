@@ -455,7 +455,7 @@ def spoil(run: Path) -> dict[str, bytes]:
     return before
 
 
-OF_ROWS = ("cells.png", "from_all.png", "given_", "from_")
+OF_ROWS = ("cells.png", "contributions.png", "from_all.png", "given_", "from_")
 
 
 def test_all_pictures_but_those_of_scores_and_the_latent_space_are_drawn_again(run: Path) -> None:

@@ -50,6 +50,7 @@ def test_it_holds_all_that_a_run_folder_holds(folder: Path) -> None:
         "from_1_label.png",
         "from_all.png",
         "cells.png",
+        "contributions.png",
         "latent.png",
     } <= figures
     assert not list(folder.rglob(".*"))  # nothing half-written
