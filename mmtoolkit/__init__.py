@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from mmtoolkit.components import Run as Run
     from mmtoolkit.components import RunEnd as RunEnd
     from mmtoolkit.components import RunSchema as RunSchema
+    from mmtoolkit.components import ScaledHead as ScaledHead
     from mmtoolkit.components import Scores as Scores
     from mmtoolkit.components import Series as Series
     from mmtoolkit.components import Source as Source

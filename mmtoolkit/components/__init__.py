@@ -8,7 +8,7 @@ from mmtoolkit.components.evaluator import Evaluator, Run, Scores
 from mmtoolkit.components.faults import Faults
 from mmtoolkit.components.form import Classes, Form, Grid, Numbers, Series, Tokens
 from mmtoolkit.components.known_numbers import Entries, split_entries
-from mmtoolkit.components.likelihood import Feedback, Likelihood, Writer
+from mmtoolkit.components.likelihood import Feedback, Likelihood, ScaledHead, Writer
 from mmtoolkit.components.modality import Modality, Parsed
 from mmtoolkit.components.model import ManyDraws, Model
 from mmtoolkit.components.network import Network
@@ -87,6 +87,7 @@ __all__ = [
     "Run",
     "RunEnd",
     "RunSchema",
+    "ScaledHead",
     "Scores",
     "Series",
     "Source",

@@ -42,6 +42,18 @@ class Writer(nn.Module, ABC):
         """
 
 
+class ScaledHead(nn.Module, ABC):
+    """The base class of heads whose only parameters are those of learned scales, which say how sure the model is.
+
+    After training, `train.calibrate` fits them to validation cells; the locations stay as they are.
+    """
+
+    @property
+    @abstractmethod
+    def scales(self) -> Tensor | None:
+        """The learned scales, above 0, in any unit and shape, with gradient; None if the head learns none."""
+
+
 class Likelihood(Component):
     """The base class of likelihoods: the distribution of a value at each place of a form, from a network's outputs.
 

@@ -84,6 +84,7 @@ def train(used: Sequence[Choice], rows: int, minutes: float | None = None) -> di
         "warmup_epochs": round(_WARM_UP * _EPOCHS),
         "hide": {"rate": _RATE_OF_FEW if rows < _FEW_ROWS else _RATE, "whole": 0.2},
         "select": "imputation",
+        "calibrate": True,
         "early_stopping": 10,
     }
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, distributions, nn
 from torch.distributions import Distribution
 
-from mmtoolkit.components import Form, Grid, Likelihood, Numbers, Series
+from mmtoolkit.components import Form, Grid, Likelihood, Numbers, ScaledHead, Series
 from mmtoolkit.components.support import IN_WORDS, Support
 from mmtoolkit.core.posterior import at_least_float32
 
@@ -134,7 +134,7 @@ class LognormalLikelihood(LocationScaleLikelihood):
         return x.log()
 
 
-class LocationScaleHead(nn.Module):
+class LocationScaleHead(ScaledHead):
     """From outputs (N, 1 or 2, *places) to a distribution; numbers in float64, since they may be dates in seconds.
 
     Args:
@@ -158,6 +158,11 @@ class LocationScaleHead(nn.Module):
         elif likelihood.scale != "predicted":
             scale = torch.tensor(likelihood.scale, dtype=torch.float64).expand(form.places[0]).reshape(by_channel)
             self.register_buffer("scale", scale.clone(), persistent=False)
+
+    @property
+    def scales(self) -> Tensor | None:
+        """One for each number or channel, in the unit of the outputs, float64."""
+        return None if self.raw_scale is None else F.softplus(self.raw_scale.double()) + self.least
 
     def forward(self, raw: Tensor) -> Distribution:
         """Batch (N, *places)."""

@@ -24,6 +24,7 @@ class OnTables:
         on_bad_cell: Literal["error", "missing"] | None = None,
         images: Path | str | None = None,
         summary: bool = False,
+        tables: int | None = None,
         **reading: Any,
     ) -> Any:
         """Fill the missing cells of a table, and return a table of the same kind. Present cells stay as they are.
@@ -43,17 +44,27 @@ class OnTables:
             images: a folder for new pictures; cells then hold their paths. By default cells hold PIL images.
             summary: whether to return (table, `ImputeSummary`), which counts the cells that are filled and those that
                 are not.
+            tables: how many tables to return, in a list, for multiple imputation (Rubin 1987): in each, the missing
+                cells of a row are drawn from p(x | z) of one draw of z, in place of a prediction. Known cells are the
+                same in all. With `summary`, the list of their summaries comes second; with `images`, the pictures of
+                each go to a folder of its own, IMAGES_1 and so on.
             reading: other options of reading, `missing` and `absent_files`; by default those of the run's source.
 
         Raises:
-            UserError: the table has none of the run's columns, a cell cannot be read, or there is no such option.
+            UserError: the table has none of the run's columns, a cell cannot be read, there is no such option, a number
+                does not fit, or both `samples` and `tables` are given.
         """
-        from mmtoolkit.using.frames import impute_frame
+        from mmtoolkit.using.fill import Predicted, fills_of
+        from mmtoolkit.using.frames import impute_frame, impute_frames
 
         frame = UserFrame.for_run(self, reading, on_bad_cell, data=data)
-        filled, counts = impute_frame(self, frame, samples, seed, images)
-        warn(counts.notes)
-        return (filled, counts) if summary else filled
+        if tables is None:
+            filled, counts = impute_frame(self, frame, Predicted(samples, seed), images)
+            warn(counts.notes)
+            return (filled, counts) if summary else filled
+        drawn, summaries = impute_frames(self, frame, fills_of(tables, samples, seed), images)
+        warn(list(dict.fromkeys(note for counts in summaries for note in counts.notes)))
+        return (drawn, summaries) if summary else drawn
 
     def embed(
         self: TypedRun,

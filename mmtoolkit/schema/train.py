@@ -79,6 +79,10 @@ class TrainOptions(Described):
     select: Literal["bound", "imputation"] = "bound"
     """What validation measures, and the best weights are selected by: the bound; or how well the cells that `hide`
     hides of the validation rows are filled in, from 0, as well as the mean or mode, to 1."""
+    calibrate: bool = False
+    """Whether to fit the learned scales of likelihoods again at the end, to validation cells given the rest of their
+    rows. As training learns them they are too small where the model knows its rows by heart. Predictions stay; how sure
+    they are changes. It goes with `hide`, by which a model learns to fill in cells."""
     early_stopping: PositiveInt | None = None
     """Training stops after this many validations without a better bound: so many epochs, unless `validate_every` is
     set. By default it never stops early."""
@@ -102,6 +106,13 @@ class TrainOptions(Described):
                 ("select",),
                 self.select,
             )
+        return self
+
+    @model_validator(mode="after")
+    def _calibrates_by_what_is_hidden(self) -> TrainOptions:
+        if self.calibrate and self.hide is None:
+            text = "it needs a model that has learned to fill in cells; set train.hide, or remove calibrate"
+            raise fault(text, ("calibrate",), self.calibrate)
         return self
 
     @property

@@ -25,6 +25,12 @@ def names_folder(out: Path) -> bool:
     return not out.suffix or os.path.isdir(out)
 
 
+def numbered(out: Path, count: int) -> list[Path]:
+    """The paths of several tables, or folders, in place of one: NAME_1.csv, NAME_2.csv, … for NAME.csv."""
+    name = unpacked(out).stem
+    return [out.with_name(f"{name}_{place}{out.name.removeprefix(name)}") for place in range(1, count + 1)]
+
+
 def output_format(out: Path) -> Format:
     """The format of a new table.
 

@@ -24,6 +24,7 @@ from mmtoolkit.tables.output import names_folder, output_format
 from mmtoolkit.tables.parts import Parts
 from mmtoolkit.tables.parts_writing import PartsWriter
 from mmtoolkit.tables.reading import Format
+from mmtoolkit.tables.shard import Shard
 from mmtoolkit.tables.table_file import TableFile
 from mmtoolkit.tables.table_writer import TableWriter, unwritable
 
@@ -45,17 +46,34 @@ def new_table(out: Path, fields: pa.Schema, like: TableFile | None = None) -> It
     Raises:
         UserError: the ending names no format, or the file cannot be written; no partial file stays.
     """
-    kind, in_parts = output_format(out), names_folder(out)
+    shard = like.shard if isinstance(like, Parts) else None
+    with place_of_table(out, shard) as new, table_at(new, out, fields, like) as writer:
+        yield writer
+
+
+@contextlib.contextmanager
+def place_of_table(out: Path, shard: Shard | None = None) -> Iterator[Path]:
+    """Where to write a table that stands at `out`, a file or a folder, when the block ends well.
+
+    Args:
+        out: the file or folder.
+        shard: if you write a share of the table's files; they then join others in the folder.
+    """
+    output_format(out)
     make_folder(out.parent)
-    if isinstance(like, Parts) and like.shard is not None:
-        replaced = filling_folder
-    else:
-        replaced = replacing_folder if in_parts else replacing
-    with replaced(out) as new, contextlib.ExitStack() as stack:
-        if in_parts and isinstance(like, Parts):
+    whole = replacing_folder if names_folder(out) else replacing
+    with (whole if shard is None else filling_folder)(out) as new:
+        yield new
+
+
+@contextlib.contextmanager
+def table_at(new: Path, out: Path, fields: pa.Schema, like: TableFile | None = None) -> Iterator[TableWriter]:
+    """A writer of a table to the `place_of_table`, complete when the block ends well; else as `new_table`."""
+    with contextlib.ExitStack() as stack:
+        if names_folder(out) and isinstance(like, Parts):
             writer: TableWriter = PartsWriter(fields, like.parts, new, out, stack)
         else:
-            writer = _writer(kind, out, new, fields, like, stack)
+            writer = _writer(output_format(out), out, new, fields, like, stack)
         yield writer
         try:
             writer.close()

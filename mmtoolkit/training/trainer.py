@@ -22,6 +22,7 @@ from mmtoolkit.data.dataset import Dataset
 from mmtoolkit.schema.train import TrainOptions
 from mmtoolkit.training.averaging import MovingAverage
 from mmtoolkit.training.beginning import TrainingBatches, learn
+from mmtoolkit.training.calibration import calibrate
 from mmtoolkit.training.checkpoint import load_average, load_best, load_checkpoint, save_checkpoint
 from mmtoolkit.training.contexts import deterministic, interruptible
 from mmtoolkit.training.devices import resident
@@ -173,6 +174,8 @@ class Trainer:
         self.network.eval()
         if self.fabric.is_global_zero:
             before, after = learn(self.network, self.network.end, self._training_batches("end"), self.options.seed)
+            if self.options.calibrate and self.validation is not None:
+                after = calibrate(self.network, self.validation, self.options.seed)
             write_end(self.folder, before, after)
 
     def _training_batches(self, what: str) -> TrainingBatches:
@@ -372,8 +375,7 @@ class Trainer:
         state = load_checkpoint(self.folder, self.network, self.optimizer)
         if state is None:
             return False
-        # The shares of the processes add up again at the end of the epoch.
-        self.progress = progress = Progress(**state["progress"])
+        self.progress = progress = Progress(**state["progress"])  # its sums are those of all processes
         progress.sums = {name: total / self.processes.number for name, total in progress.sums.items()}
         progress.rows /= self.processes.number
         self.begun, self.saved = True, (self.progress.epoch, self.progress.step)

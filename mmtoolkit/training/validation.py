@@ -45,7 +45,9 @@ def check_schedule(options: TrainOptions, valid: Split | None, place: str = "tra
 
 
 def validation_notes(options: TrainOptions, valid: Split | None, steps: int) -> list[str]:
-    """A note if no validation ever takes place though there are rows for it; `steps` is the number of all steps."""
+    """Notes if options ask in vain for validation rows, or rarely look at them; `steps` is the number of all steps."""
+    if valid is None and options.calibrate:
+        return ["train.calibrate: there are no usable validation rows, so scales stay as training learns them"]
     if valid is None or options.validate_every is None or options.validate_every <= steps:
         return []
     return [

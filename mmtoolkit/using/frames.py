@@ -16,8 +16,9 @@ from mmtoolkit.base.files import filling_folder, safe_name
 from mmtoolkit.components import Run
 from mmtoolkit.tables.fitting import fitted, is_bytes, is_picture
 from mmtoolkit.tables.frame import Frame, New
-from mmtoolkit.tables.output import png
+from mmtoolkit.tables.output import numbered, png
 from mmtoolkit.using.embedding import Embedder, check_copied_columns, embedding_columns, read_by
+from mmtoolkit.using.fill import Fill
 from mmtoolkit.using.imputing import Filling, Imputer, ImputeSummary, TypedRun
 from mmtoolkit.using.run_table import RunTable
 from mmtoolkit.using.user_table import UserFrame
@@ -27,11 +28,11 @@ _SavePicture = Callable[[Image.Image, int, str], str]
 
 
 def impute_frame(
-    run: TypedRun, user_frame: UserFrame, samples: int, seed: int, images: Path | str | None
+    run: TypedRun, user_frame: UserFrame, fill: Fill, images: Path | str | None
 ) -> tuple[Any, ImputeSummary]:
     """Fill the missing cells of a table in memory; see `TrainedRun.impute`."""
     frame = user_frame.rows
-    imputer = Imputer(run, RunTable.of(run, user_frame, run.model.modalities), samples, seed)
+    imputer = Imputer(run, RunTable.of(run, user_frame, run.model.modalities), fill)
     cells: dict[str, tuple[list[int], list[Any]]] = {}
     spread: dict[str, NDArray[np.float64]] = {name: np.full(len(frame), np.nan) for name in imputer.spread}
     with contextlib.ExitStack() as stack:
@@ -50,6 +51,15 @@ def impute_frame(
     for name, count in unfit.items():
         imputer.count_unfit(name, count)
     return answer, imputer.summary()
+
+
+def impute_frames(
+    run: TypedRun, user_frame: UserFrame, fills: Sequence[Fill], images: Path | str | None
+) -> tuple[list[Any], list[ImputeSummary]]:
+    """Fill a table in memory several times; the pictures of each go to a folder of their own, from IMAGES_1 on."""
+    folders = [None] * len(fills) if images is None else numbered(Path(images), len(fills))
+    both = [impute_frame(run, user_frame, fill, folder) for fill, folder in zip(fills, folders, strict=True)]
+    return [table for table, _ in both], [counts for _, counts in both]
 
 
 def _new_column(places: Sequence[int], cells: Sequence[Any], length: int, kind: pa.DataType) -> New:

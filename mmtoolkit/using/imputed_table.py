@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,14 @@ from mmtoolkit.tables.output import PicturesBeside, check_output, names_folder, 
 from mmtoolkit.tables.parts import is_parted
 from mmtoolkit.tables.rows import Raw
 from mmtoolkit.tables.table_writer import unwritable
-from mmtoolkit.tables.writing import fields_of, new_table, value_types
+from mmtoolkit.tables.writing import fields_of, place_of_table, table_at, value_types
+from mmtoolkit.using.fill import Fill, Predicted
 from mmtoolkit.using.imputing import Filling, Imputer, TypedRun
 from mmtoolkit.using.lost_texts import LostTexts
 from mmtoolkit.using.run_table import RunTable
 from mmtoolkit.using.user_table import UserFile
+
+_MeterOf = Callable[[Callable[[str], None], str, int], Meter]
 
 
 def impute_table(
@@ -34,7 +38,7 @@ def impute_table(
     samples: int = 0,
     seed: int = 0,
     overwrite: bool = False,
-    meter: Callable[[Callable[[str], None], str, int], Meter] = Meter,
+    meter: _MeterOf = Meter,
 ) -> list[str]:
     """Write a copy of a table with its missing cells filled, some rows at a time.
 
@@ -53,23 +57,69 @@ def impute_table(
     Raises:
         UserError: the table or a cell cannot be read or written; no half-written file stays.
     """
+    return impute_tables(run, user_file, {out: Predicted(samples, seed)}, overwrite, meter)
+
+
+def impute_tables(
+    run: TypedRun,
+    user_file: UserFile,
+    fill_of: Mapping[Path, Fill],
+    overwrite: bool = False,
+    meter: _MeterOf = Meter,
+) -> list[str]:
+    """Write several copies of a table, each with a fill of its own: all of them, or after an error none.
+
+    Args:
+        run: as in `impute_table`, as are user_file, overwrite and meter.
+        user_file: the table.
+        fill_of: the file or folder to write -> what its missing cells get.
+        overwrite: whether to replace files that exist.
+        meter: of the rows of all copies.
+
+    Returns:
+        The lines of `impute_table`, each once.
+
+    Raises:
+        UserError: as in `impute_table`.
+    """
     table = user_file.rows
-    check_output(out, overwrite, table.path, is_parted(table.path), user_file.shard)
+    for out in fill_of:
+        check_output(out, overwrite, table.path, is_parted(table.path), user_file.shard)
+    progress = meter(run.say, "impute", len(table) * len(fill_of))
+    notes: dict[str, None] = {}
+    with contextlib.ExitStack() as places:  # when it ends well, each table is moved to its path
+        for out, fill in fill_of.items():
+            pictures = places.enter_context(pictures_beside(out, user_file.shard))
+            new = places.enter_context(place_of_table(out, user_file.shard))
+            notes |= dict.fromkeys(_write(run, user_file, fill, new, out, pictures, overwrite, progress))
+    return list(notes)
+
+
+def _write(
+    run: TypedRun,
+    user_file: UserFile,
+    fill: Fill,
+    new: Path,
+    out: Path,
+    pictures: PicturesBeside,
+    overwrite: bool,
+    progress: Meter,
+) -> list[str]:
+    """Write a table to the place of `out`, and return its notes."""
+    table = user_file.rows
     run_table = RunTable.of(run, user_file, run.model.modalities)
     lost = LostTexts(table, out)
-    imputer = Imputer(run, run_table, samples, seed, lost.signs)
-    progress = meter(run.say, "impute", len(table))
-    with pictures_beside(out, user_file.shard) as pictures:
-        if any(is_picture(cell) for cell in imputer.examples.values()):
-            pictures.check(overwrite)
-        output = _Output(table, out, imputer, pictures)
-        with new_table(out, output.fields, table if output.alike else None) as writer:
-            for filling in imputer.fillings(lines=writer.edits):
-                columns = output.columns(filling)
-                lines = filling.rows.lines if writer.edits else ()
-                writer.write(columns, lines, output.changes(filling) if output.alike else {})
-                lost.count(columns)
-                progress.advance(len(filling.rows))
+    imputer = Imputer(run, run_table, fill, lost.signs)
+    if any(is_picture(cell) for cell in imputer.examples.values()):
+        pictures.check(overwrite)
+    output = _Output(table, out, imputer, pictures)
+    with table_at(new, out, output.fields, table if output.alike else None) as writer:
+        for filling in imputer.fillings(lines=writer.edits):
+            columns = output.columns(filling)
+            lines = filling.rows.lines if writer.edits else ()
+            writer.write(columns, lines, output.changes(filling) if output.alike else {})
+            lost.count(columns)
+            progress.advance(len(filling.rows))
     counts = ", ".join(f"{count:,} of {column}" for column, count in imputer.filled.items() if count)
     notes = [*table.notes(), *imputer.notes(), *lost.notes(), *_note_on_paths(run, run_table, user_file, out)]
     return [f"filled {counts or 'no cell'}", *notes]

@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Modality, Run
 from mmtoolkit.core.batch import Batch
-from mmtoolkit.core.posterior import point_of
 from mmtoolkit.tables import Rows
 from mmtoolkit.tables.fitting import fitted, plain, type_of
 from mmtoolkit.tables.gaps import are_alike
 from mmtoolkit.tables.signs import Signs, signs_of
 from mmtoolkit.tables.summary import ColumnSummary, summarise_columns
 from mmtoolkit.tables.types import type_named
+from mmtoolkit.using.fill import Fill, Predicted
 from mmtoolkit.using.run_table import Piece, RunTable, rows_at_once
 
 _PAIRS = 1 << 13  # (draw, row) pairs to decode at once
@@ -97,7 +96,7 @@ class _Target:
 
 
 class Imputer:
-    """Predicts the missing cells of a table from the mean of q(z | all that a row has), or from draws of z.
+    """Fills the missing cells of a table from q(z | all that a row has).
 
     If a row has nothing to infer z from, q is the prior. If the table lacks a column that the run knows, the column is
     added and filled in every row.
@@ -105,22 +104,15 @@ class Imputer:
     Args:
         run: predicts the cells.
         table: the rows, as the run reads them.
-        samples: how many draws of z to pool for each row; they also give the spread. 0 takes the mean of q.
-        seed: fixes the draws.
+        fill: what the cells get; by default the prediction. If it pools draws of z, they also give the spread.
         signs: further texts that no cell is filled with, since a reader of the new table takes them for missing.
 
     Raises:
-        UserError: the table already has a column with the name of a new column for the spread, or a number is no
-            whole number of 0 or more.
+        UserError: the table already has a column with the name of a new column for the spread.
     """
 
-    def __init__(
-        self, run: TypedRun, table: RunTable, samples: int = 0, seed: int = 0, signs: Collection[str] = ()
-    ) -> None:
-        for option, number in (("samples", samples), ("seed", seed)):
-            if not isinstance(number, int) or number < 0:
-                raise UserError(f"{option}: {number!r} does not fit; give a whole number of 0 or more")
-        self.run, self.table, self.samples, self.seed, self.signs = run, table, samples, seed, signs
+    def __init__(self, run: TypedRun, table: RunTable, fill: Fill | None = None, signs: Collection[str] = ()) -> None:
+        self.run, self.table, self.fill, self.signs = run, table, fill or Predicted(), signs
         self.filled: Counter[str] = Counter()
         """Column -> how many of its cells are filled."""
         self.unfilled: Counter[tuple[str, str]] = Counter()
@@ -168,7 +160,7 @@ class Imputer:
             cells = modality.by_column(name, [modality.cell(value) for value in modality.point(p).cpu()])
             columns = tuple(c for c in modality.source_columns(name) if c not in self.examples)  # the first fills it
             self.examples |= {column: cells[column][0] for column in columns}
-            measures = modality.spread(name, p, 1) if self.samples else {}
+            measures = modality.spread(name, p, 1) if self.fill.samples else {}
             spread = {c: {measure: f"{c}_{measure}" for measure in measures[c]} for c in columns if c in measures}
             for new in (new for column in spread.values() for new in column.values()):
                 if new in names:
@@ -199,28 +191,17 @@ class Imputer:
             lines: whether to read the text of the rows too, `Rows.lines`.
         """
         run = self.run
-        generator = torch.Generator(run.device)
-        part: str | None = None
+        fill, part = self.fill, ""
+        generator = fill.generator(run.device)
         size = rows_at_once(run.modalities, self.table.used)
-        if self.samples:
-            size = min(size, max(_PAIRS // self.samples, 1))
+        if fill.samples:
+            size = min(size, max(_PAIRS // fill.samples, 1))
         for piece in self.table.pieces(size, names, blank=True, lines=lines):
-            if piece.rows.part != part:  # each file has its own draws, whichever job reads it
+            if piece.rows.part != part:
                 part = piece.rows.part
-                generator.manual_seed(seed_for("impute", self.seed, *([part] if part else [])))
-            q = run.model.infer_all(piece.batch)
-            point = point_of(q).unsqueeze(0)
-            most = max([self._draws(unit) for unit in self._units], default=1)
-            draws = point
-            if self.samples or most > 1:
-                shape = (most, piece.batch.size, run.model.latent_dim)
-                draws = q.rsample(torch.randn(shape, generator=generator, device=run.device))
-            drawn = {unit for unit in self._units if self.samples or self._draws(unit) > 1}
-            yield self._filling(piece, {unit: draws if unit in drawn else point for unit in self._units})
-
-    def _draws(self, unit: str) -> int:
-        """How many draws of z each prediction of a unit pools."""
-        return self.samples or self.run.model.pooled_draws(unit)
+                generator = fill.generator(run.device, part)
+            z = fill.latents(run.model, self._units, run.model.infer_all(piece.batch), generator)
+            yield self._filling(piece, z, generator)
 
     @property
     def _units(self) -> dict[str, list[_Target]]:
@@ -231,7 +212,7 @@ class Imputer:
             units.setdefault(unit, []).append(target)
         return units
 
-    def _filling(self, piece: Piece, z: Mapping[str, Tensor]) -> Filling:
+    def _filling(self, piece: Piece, z: Mapping[str, Tensor], generator: torch.Generator) -> Filling:
         """Predict the missing cells of a piece from z (K, B, D) for each unit."""
         present = piece.batch.present
         names = list(self.run.model.modalities)
@@ -255,7 +236,7 @@ class Imputer:
             if not len(rows):
                 continue
             has_filled[rows] = True
-            predictions = self._predict(targets, piece.batch, z[unit], torch.from_numpy(rows))
+            predictions = self._predict(targets, piece.batch, z[unit], torch.from_numpy(rows), generator)
             for target in targets:
                 values, measures = predictions[target.name]
                 places = np.flatnonzero(np.logical_or.reduce([blank[c][rows] for c in target.columns]))
@@ -314,7 +295,7 @@ class Imputer:
         return blank & ~computed
 
     def _predict(
-        self, targets: Sequence[_Target], batch: Batch, z: Tensor, rows: Tensor
+        self, targets: Sequence[_Target], batch: Batch, z: Tensor, rows: Tensor, generator: torch.Generator
     ) -> dict[str, tuple[Tensor, Mapping[str, Mapping[str, Tensor]]]]:
         """Predict the modalities of one unit in some rows, by one pass of its decoder.
 
@@ -331,7 +312,7 @@ class Imputer:
             decoded = model.decode(z.index_select(1, own).flatten(0, 1), some, names)
             for target in targets:
                 modality, p = target.modality, decoded[target.name]
-                value = (modality.pooled(p, draws) if draws > 1 or self.samples else modality.point(p)).cpu()
+                value = self.fill.values(modality, p, draws, generator).cpu()
                 if len(known := some.rows(target.name)):
                     value[known] = modality.filled(some.value(target.name).cpu(), value[known])
                 values[target.name].append(value)

@@ -96,6 +96,17 @@ def test_core_loop_learns() -> None:
     assert float(last) < 0.2 * float(first)
 
 
+@pytest.mark.slow
+def test_rubins_interval_holds_the_slope_and_that_of_one_table_does_not() -> None:
+    pytest.importorskip("statsmodels")
+    printed = run_example("rubin.py")
+    assert numberless(printed) in [numberless(block.values[0]) for block in blocks("text")]
+    (slope,) = re.findall(r"slope is ([\d.]+)", printed)
+    once, often = [(float(low), float(high)) for low, high in re.findall(r"interval ([\d.]+) to ([\d.]+)", printed)]
+    assert not once[0] < float(slope) < once[1]
+    assert often[0] < float(slope) < often[1]
+
+
 def test_the_overview_names_every_kind_of_ours() -> None:
     overview = (DOCS / "index.md").read_text(encoding="utf-8")
     ours = [kind for (_, kind), cls in load_plugins().components.items() if cls.__module__ != "mmt_counts"]

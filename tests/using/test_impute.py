@@ -676,9 +676,9 @@ def test_a_table_that_changes_while_it_is_read(run: TrainedRun, new: Path, monke
 
     fill = imputing.Imputer._filling
 
-    def changed(self: Imputer, piece: Any, z: Any) -> Any:
+    def changed(self: Imputer, piece: Any, *rest: Any) -> Any:
         new.write_text(new.read_text() + "x\n")
-        return fill(self, piece, z)
+        return fill(self, piece, *rest)
 
     monkeypatch.setattr(imputing.Imputer, "_filling", changed)
     done = mmt("impute", run.folder, new, "--out", new.with_name("x.csv"))
@@ -708,10 +708,10 @@ def test_an_interruption_leaves_nothing(run: TrainedRun, new: Path, monkeypatch:
 
     fill = imputing.Imputer._filling
 
-    def interrupted(self: Imputer, piece: Any, z: Any) -> Any:
+    def interrupted(self: Imputer, piece: Any, *rest: Any) -> Any:
         if piece.start:
             raise KeyboardInterrupt
-        return fill(self, piece, z)
+        return fill(self, piece, *rest)
 
     monkeypatch.setattr(imputing.Imputer, "_filling", interrupted)
     monkeypatch.setattr(imputing, "rows_at_once", lambda *_: 10)
