@@ -235,7 +235,7 @@ def test_a_sample_can_be_given_an_image_file(folder: Path, tmp_path: Path) -> No
 
 def test_the_report_is_one_file_that_asks_for_nothing_else(folder: Path) -> None:
     html = (folder / "report.html").read_text()
-    assert html.count("data:image/webp;base64,") == 8
+    assert html.count("data:image/webp;base64,") == 9
     assert "http" not in html
     assert "label from image: accuracy" in html
     (folder / "report.html").unlink()
