@@ -355,7 +355,7 @@ def names() -> str:
         griffe.load(package, search_paths=folders, resolve_aliases=True) for package in (_DISTRIBUTION, *_MODALITIES)
     )
     tables = []
-    for package in (library, library["testing"], *modalities):
+    for package in (library, library["testing"], library["sklearn"], *modalities):
         public = importlib.import_module(package.path).__all__
         rows = (
             (f"[`{name}`](#{package.path}.{name})", _first_sentence(package[name]))
@@ -370,12 +370,36 @@ def _first_sentence(documented: griffe.Object | griffe.Alias) -> str:
     return _plain(re.split(r"(?<=\.)(?<!et al\.)\s|\n\n", text, maxsplit=1)[0])
 
 
+# The notebook.
+
+
+def wines() -> str:
+    """The notebook about wines as Markdown: its texts, its code, and the outputs that it holds."""
+    notebook = json.loads((_ROOT / "docs" / "examples" / "wines.ipynb").read_text(encoding="utf-8"))
+    return "\n\n".join(part for cell in notebook["cells"] for part in _cell(cell))
+
+
+def _cell(cell: Mapping[str, Any]) -> Iterator[str]:
+    source = "".join(cell["source"])
+    if cell["cell_type"] == "markdown":
+        yield re.sub(r"^# .*\n+", "", source)  # the page has its own title
+        return
+    yield f"```python\n{source}\n```"
+    for output in cell["outputs"]:
+        if output["output_type"] == "stream":
+            yield f"```text\n{''.join(output['text'])}```"
+        else:
+            lines = "".join(output["data"]["text/html"]).splitlines()
+            yield "\n".join(line.strip() for line in lines if line.strip())  # a blank line would end the HTML
+
+
 _GENERATORS: dict[str, Callable[[], str]] = {
     "schema": top_level,
     "train": train_options,
     "components": components,
     "commands": commands,
     "names": names,
+    "wines": wines,
 }
 
 

@@ -28,7 +28,12 @@ class DataWarning(UserWarning):
     """Something in your table that changes results: bad cells, lacking columns, cells that stay missing."""
 
 
-def warn(notes: Iterable[str]) -> None:
-    """Warn of each note. Call it from a public method: the warning points at the line that called that method."""
+def warn(notes: Iterable[str], frames: int = 1) -> None:
+    """Warn of each note. Call it from a public method: the warning points at the line that called that method.
+
+    Args:
+        notes: the lines.
+        frames: how many calls lead from that line to the method; more than one if the method is wrapped.
+    """
     for note in notes:
-        warnings.warn(printable(note), DataWarning, stacklevel=3)
+        warnings.warn(printable(note), DataWarning, stacklevel=2 + frames)

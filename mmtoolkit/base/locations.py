@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import platformdirs
 
 from mmtoolkit.base.errors import UserError
+
+_cache: ContextVar[Path | None] = ContextVar("cache", default=None)
 
 
 def _folder_in(variable: str) -> Path | None:
@@ -41,8 +46,18 @@ def user_data_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """The folder of prepared data: $MMT_CACHE if it is set, else the user's cache folder."""
-    return _folder_in("MMT_CACHE") or platformdirs.user_cache_path("mmtoolkit")
+    """The folder of prepared data: that of `caching_in`, else $MMT_CACHE if it is set, else the user's cache folder."""
+    return _cache.get() or _folder_in("MMT_CACHE") or platformdirs.user_cache_path("mmtoolkit")
+
+
+@contextmanager
+def caching_in(folder: Path) -> Iterator[None]:
+    """Keep the data that this thread prepares in a folder of its own, such as one that is removed afterwards."""
+    token = _cache.set(folder)
+    try:
+        yield
+    finally:
+        _cache.reset(token)
 
 
 def prepared_folder() -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmtoolkit.tables import MISSING, TableFile
+from mmtoolkit.tables import MISSING, RowTable
 from mmtoolkit.tables.marks import Marks
 from mmtoolkit.tables.summary import PLAIN, ColumnSummary, as_list, hashable
 
@@ -44,7 +44,7 @@ class Markers:
         return [*self.table, *self.own.get(column, ())]
 
 
-def find_copies(table: TableFile, columns: Sequence[ColumnSummary]) -> dict[str, str]:
+def find_copies(table: RowTable, columns: Sequence[ColumnSummary]) -> dict[str, str]:
     """Columns whose first cells and counts equal those of an earlier column: name -> the earlier column's name."""
     alike: dict[Any, list[str]] = {}
     for column in columns:

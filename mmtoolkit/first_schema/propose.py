@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -48,12 +48,14 @@ class FirstSchema:
         choices: the modality chosen for each column, in the order of the columns.
         notes: what the user should know of how the table is read, and of texts that count as missing cells, line by
             line.
+        copies: columns that are left out since they equal an earlier column in every row -> that column.
     """
 
     text: str
     schema: Schema
     choices: Sequence[Choice]
     notes: Sequence[str] = ()
+    copies: Mapping[str, str] = field(default_factory=dict)
 
 
 def first_schema(
@@ -91,27 +93,58 @@ def first_schema(
     notes = [*table.notes(), *notes_on_layout(str(path), table, columns), *signs]
     split_column = next((column.name for column in columns if names_splits(column)), None)
     columns = [column for column in columns if column.name != split_column]
-    columns = with_marks(columns)
-    choices = [_with_signs(c, markers) for c in choose(columns, find_copies(table, columns), plugins, report)]
+    copies = find_copies(table, columns)
+    choices = choices_with_signs(columns, copies, markers, plugins, report)
     data = {"kind": "table", "path": table_path, **_reading_options(table, markers.table)}
     data |= {"split": split_column or sizes.split(rows), "on_bad_cell": "missing"}
+
+    def parse(text: str) -> Schema:
+        return parse_schema(read_yaml(text, str(out)).data, folder=folder, plugins=plugins)
+
+    first = trainable(str(path), name_of(path), data, choices, minutes, parse)
+    return replace(first, notes=notes, copies=copies)
+
+
+def choices_with_signs(
+    columns: Sequence[ColumnSummary], copies: Mapping[str, str], markers: Markers, plugins: Plugins, report: Report
+) -> list[Choice]:
+    """Choose a modality for each column, with the texts that mean a missing cell in this column alone."""
+    return [_with_signs(choice, markers) for choice in choose(with_marks(columns), copies, plugins, report)]
+
+
+def trainable(
+    called: str,
+    name: str,
+    data: Mapping[str, Any],
+    choices: Sequence[Choice],
+    minutes: float | None,
+    parse: Callable[[str], Schema],
+) -> FirstSchema:
+    """A schema of those chosen modalities that learn something from the training rows.
+
+    Args:
+        called: the table, as errors and the head of the schema name it.
+        name: of the schema.
+        data: options of the source.
+        choices: the modality chosen for each column.
+        minutes: the time that training may take; see `first_schema`.
+        parse: makes a schema of its text.
+
+    Raises:
+        UserError: no column can be used.
+    """
+    rows = choices[0].column.rows
     while True:
         used = [choice for choice in choices if choice.used]
         if not used:
-            raise UserError(_no_usable_column(path, choices))
+            raise UserError(_no_usable_column(called, choices))
         text = document(
-            str(path),
-            name_of(path),
-            data,
-            choices,
-            sizes.model(used),
-            sizes.train(used, rows, minutes),
-            sizes.evaluate(used),
+            called, name, data, choices, sizes.model(used), sizes.train(used, rows, minutes), sizes.evaluate(used)
         )
-        schema = parse_schema(read_yaml(text, str(out)).data, folder=folder, plugins=plugins)
+        schema = parse(text)
         faults = _untrainable(schema)
         if not faults:
-            return FirstSchema(text, schema, choices, notes)
+            return FirstSchema(text, schema, choices)
         choices = [c.leave_out(faults[c.name]) if c.used and c.name in faults else c for c in choices]
 
 
@@ -181,7 +214,7 @@ def _notes_on_signs(path: str, columns: Sequence[ColumnSummary], has_null: bool)
     return first_lines(lines, _MOST_LINES, f"{path}: and more columns like these")
 
 
-def _no_usable_column(path: Path, choices: Sequence[Choice]) -> list[str]:
+def _no_usable_column(path: str, choices: Sequence[Choice]) -> list[str]:
     lines = [f"{path}, column {choice.name or '(no name)'}: {choice.proposal.about}" for choice in choices]
     more = f"{path}: and {len(lines) - _MOST_LINES} more columns like these"
     return [

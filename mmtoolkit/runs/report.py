@@ -5,27 +5,22 @@ from __future__ import annotations
 import base64
 import io
 import shlex
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import write_text
 from mmtoolkit.base.score_names import entry_name
-from mmtoolkit.base.words import number, short_listing
-from mmtoolkit.runs.cross_modal import from_others, matrix
+from mmtoolkit.base.words import short_listing
+from mmtoolkit.runs.cross_modal import matrix
 from mmtoolkit.runs.folder import (
-    read_data,
-    read_declared,
     read_finished_record,
-    read_history,
     read_pictures,
-    read_record,
-    read_results,
     resume_command,
     schema_text,
 )
 from mmtoolkit.runs.pictures import ROWS_OF_DATA
+from mmtoolkit.runs.report_head import head_of, templates
 from mmtoolkit.runs.scores import score_columns
 
 _QUALITY = 90
@@ -81,38 +76,28 @@ def write_report(folder: Path | str) -> Path:
 
 def report_of(folder: Path) -> Path:
     """Write report.html like `write_report`, for a run that may still lack its finish time."""
-    import jinja2
-
-    record, results, declared = read_record(folder), read_results(folder), read_declared(folder)
-    data = read_data(folder)
-    names = [name for name, modality in declared["modalities"].items() if modality.get("modelled", True)]
-    history = read_history(folder, results["training"]["epochs"])
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters |= {"number": number, "share": lambda value: "" if value is None else f"{value:.1%}"}
-    template = environment.from_string(
-        resources.files("mmtoolkit").joinpath("runs", "report.html.jinja").read_text(encoding="utf-8")
-    )
+    head = head_of(folder)
+    results = head["results"]
     scores = [_with_relative(score) for score in results["scores"]]
     scores = [
-        {**score, "columns": score_columns(score["results"]), "matrix": matrix(score["results"], names)}
+        {**score, "columns": score_columns(score["results"]), "matrix": matrix(score["results"], head["names"])}
         for score in scores
     ]
     pictures = _pictures(folder)
-    html = template.render(
-        results=results,
-        scores=scores,
-        record=record,
-        schema=schema_text(folder),
-        seconds=sum(line["seconds"] for line in history),
-        speed=history[-1]["rows_per_second"] if history else None,
-        data=data,
-        kinds={name: modality["kind"] for name, modality in declared["modalities"].items()},
-        from_others=from_others(results["scores"], names),
-        rows_of_data=next((picture for picture in pictures if picture["name"] == ROWS_OF_DATA), None),
-        pictures=[picture for picture in pictures if picture["name"] != ROWS_OF_DATA],
-        entry_name=entry_name,
-        listed=short_listing,
-        folder=shlex.quote(str(folder)),
+    html = (
+        templates()
+        .get_template("report.html.jinja")
+        .render(
+            head,
+            scores=scores,
+            schema=schema_text(folder),
+            rows_of_data=next((picture for picture in pictures if picture["name"] == ROWS_OF_DATA), None),
+            pictures=[picture for picture in pictures if picture["name"] != ROWS_OF_DATA],
+            entry_name=entry_name,
+            listed=short_listing,
+            folder=shlex.quote(str(folder)),
+            most=None,
+        )
     )
     write_text(folder / "report.html", html)
     return folder / "report.html"

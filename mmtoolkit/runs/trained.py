@@ -31,7 +31,7 @@ from mmtoolkit.using.drawing import check_conditions, draw_values
 _EVALUATION_ROWS = 500
 
 
-@dataclass
+@dataclass(repr=False)
 class TrainedRun(OnTables):
     """A trained run, with which you infer, decode, sample and evaluate. It meets the `Run` protocol.
 
@@ -108,10 +108,25 @@ class TrainedRun(OnTables):
             UserError: the run was never saved.
         """
         files = tuple(plugin.distribution for plugin in given_files(self.plugins))
-        return _loaded, (self._own_folder.resolve(), files, self.device.type)
+        return _loaded, (self.own_folder.resolve(), files, self.device.type)
+
+    def __repr__(self) -> str:
+        """Such as `TrainedRun(flowers: mvae of 5 modalities, in runs/flowers)`."""
+        named = f"{self.schema.name}: {self.schema.model.kind} of {len(self.model.modalities)} modalities"
+        return f"TrainedRun({named}, in {self.folder})" if self.saved else f"TrainedRun({named}, not saved)"
+
+    def _repr_html_(self) -> str | None:
+        """The head of the report, which notebooks show; None if the run was never saved."""
+        shown = self.saved and holds_run(self.folder)
+        return _beside("report_head").head_in_notebook(self.folder) if shown else None
 
     @property
-    def _own_folder(self) -> Path:
+    def own_folder(self) -> Path:
+        """The folder, which holds the run.
+
+        Raises:
+            UserError: the run was never saved.
+        """
         if not (self.saved and holds_run(self.folder)):
             raise UserError(f"run {self.schema.name}: was never saved; write its folder with run.save(FOLDER) first")
         return self.folder
@@ -134,12 +149,12 @@ class TrainedRun(OnTables):
     @property
     def results(self) -> dict[str, Any]:
         """The content of results.json."""
-        return read_results(self._own_folder)
+        return read_results(self.own_folder)
 
     @property
     def history(self) -> list[dict[str, Any]]:
         """The content of history.jsonl: one line an epoch."""
-        return read_history(self._own_folder, self.results["training"]["epochs"])
+        return read_history(self.own_folder, self.results["training"]["epochs"])
 
     @cached_property
     def types(self) -> Mapping[str, str]:

@@ -80,6 +80,7 @@ def numberless(text: str) -> list[str]:
         pytest.param("lightning_module.py", marks=pytest.mark.slow),
         pytest.param("own_loop.py", marks=pytest.mark.slow),
         pytest.param("python_api.py", marks=pytest.mark.slow),
+        pytest.param("scikit_learn.py", marks=pytest.mark.slow),
         pytest.param("using_a_run.py", marks=pytest.mark.slow),
         pytest.param("watcher.py", marks=pytest.mark.slow),
     ],

@@ -67,6 +67,7 @@ def test_it_holds_the_licences_and_type_markers(python: Path, tmp_path: Path) ->
         "mmtoolkit/py.typed",
         "mmt_image/py.typed",
         "mmtoolkit/runs/report.html.jinja",
+        "mmtoolkit/runs/report_style.css",
         "mmtoolkit/scaffold/plugin/modality/example.csv",
     } <= set(held)
     assert any(path.endswith("licenses/LICENSE") for path in held)
