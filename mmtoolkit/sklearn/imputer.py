@@ -16,6 +16,7 @@ from mmtoolkit.schema.schema import Schema
 from mmtoolkit.sklearn.estimator import RunEstimator, columns_of
 from mmtoolkit.sklearn.left_out import fill_left_out
 from mmtoolkit.sklearn.named import like
+from mmtoolkit.using.fill import Predicted
 from mmtoolkit.using.frames import impute_frame
 
 
@@ -116,7 +117,7 @@ class Imputer(OneToOneFeatureMixin, RunEstimator):  # type: ignore[misc]
             ValueError: X does not have the columns of `fit`.
         """
         table, user_frame = self._user_frame(X)
-        filled, summary = impute_frame(self.run_, user_frame, self.samples, self._seed, None)
+        filled, summary = impute_frame(self.run_, user_frame, Predicted(self.samples, self._seed), None)
         filled, notes = fill_left_out(filled, self._unread(), self._constants, self._copies)
         warn([*summary.notes, *notes], frames=2)
         return self._as_asked(like(table, filled, self._columns))

@@ -25,7 +25,11 @@ def annotations_of(name: str, thing: Any) -> Iterator[tuple[str, str, str]]:
     Of a class: those of its public fields, methods and properties, and of those that it inherits from classes of ours.
     """
     if isinstance(thing, FunctionType):
-        yield from ((name, thing.__module__, text) for text in thing.__annotations__.values() if text)
+        yield from (
+            (name, thing.__module__, text)
+            for argument, text in thing.__annotations__.items()
+            if text and argument != "self"
+        )
     elif isinstance(thing, type):
         for cls in thing.__mro__:
             if is_ours(cls.__module__):
