@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -66,7 +67,7 @@ def scores_of(name: str, folder: Path, tables: int, sets: Sequence[str]) -> pd.D
             values = torch.tensor(table.values[column].to_numpy())
             here = torch.tensor(hidden[:, place])
             x, known = values[here], values[~here & ~values.isnan()]
-            draws = torch.tensor([pd.to_numeric(of[column]).to_numpy() for of in drawn])[:, here]
+            draws = torch.tensor(np.stack([of[column].to_numpy(dtype=float) for of in drawn]))[:, here]
             marginal = known[torch.randint(len(known), draws.shape, generator=torch.Generator().manual_seed(0))]
             rows.append({"column": column, "cells": len(x), **_scores(draws, x, marginal, float(known.std()))})
     return pd.DataFrame(rows)

@@ -45,7 +45,8 @@ class Writer(nn.Module, ABC):
 class ScaledHead(nn.Module, ABC):
     """The base class of heads whose only parameters are those of learned scales, which say how sure the model is.
 
-    After training, `train.calibrate` fits them to validation cells; the locations stay as they are.
+    Each scale grows with its parameter. After training, `train.calibrate` enlarges those that are too small for
+    validation cells; the locations stay as they are.
     """
 
     @property

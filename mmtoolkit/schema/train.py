@@ -80,9 +80,9 @@ class TrainOptions(Described):
     """What validation measures, and the best weights are selected by: the bound; or how well the cells that `hide`
     hides of the validation rows are filled in, from 0, as well as the mean or mode, to 1."""
     calibrate: bool = False
-    """Whether to fit the learned scales of likelihoods again at the end, to validation cells given the rest of their
-    rows. As training learns them they are too small where the model knows its rows by heart. Predictions stay; how sure
-    they are changes. It goes with `hide`, by which a model learns to fill in cells."""
+    """Whether to enlarge the learned scales of likelihoods at the end, as far as validation cells ask for it, given the
+    rest of their rows. As training learns them they are too small where the model knows its rows by heart. Points stay;
+    how sure they are changes. It goes with `hide`, by which a model learns to fill in cells."""
     early_stopping: PositiveInt | None = None
     """Training stops after this many validations without a better bound: so many epochs, unless `validate_every` is
     set. By default it never stops early."""

@@ -45,7 +45,8 @@ def calibrate(network: Network, validation: Validation, seed: int) -> bytes:
     They maximise the sum of log p(cell | the rest of its row), by draws of z, over the cells of the validation rows, or
     as many of each row as the time allows, drawn at random. To this come `_CELLS` cells for each scale s that are
     distributed as training learned it, s0: of normal ones, the expected log-density is -log(s / s0) - (s0 / s)² / 2 and
-    a constant.
+    a constant. No scale becomes smaller than s0: errors of rows that selected the weights are rather too small than too
+    large.
 
     Args:
         network: in evaluation mode.
@@ -72,6 +73,7 @@ def _fit(network: Network, units: Sequence[str], heads: Sequence[ScaledHead], ma
     """Fit the scales of heads, which are those of these units, to hidden cells."""
     learned = [_scales(head).detach().clone() for head in heads]
     scaled = [parameter for head in heads for parameter in head.parameters()]
+    least = [parameter.detach().clone() for parameter in scaled]
     fixed = [p for p in network.parameters() if p.requires_grad and not any(p is other for other in scaled)]
     optimizer = torch.optim.LBFGS(scaled, max_iter=_STEPS, line_search_fn="strong_wolfe")
 
@@ -88,6 +90,9 @@ def _fit(network: Network, units: Sequence[str], heads: Sequence[ScaledHead], ma
         parameter.requires_grad_(False)
     optimizer.step(loss)
     optimizer.zero_grad()
+    with torch.no_grad():
+        for parameter, before in zip(scaled, least, strict=True):
+            parameter.clamp_(min=before)
     for parameter in fixed:
         parameter.requires_grad_(True)
 
