@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from mmtoolkit.core.laplace import softmax_scale as softmax_scale
     from mmtoolkit.core.mixtures import Mixture as Mixture
     from mmtoolkit.core.mixtures import Stratum as Stratum
+    from mmtoolkit.core.parameters import parameters_of as parameters_of
     from mmtoolkit.core.pooling import Pooling as Pooling
     from mmtoolkit.core.pooling import barycentre as barycentre
     from mmtoolkit.core.pooling import hoelder as hoelder

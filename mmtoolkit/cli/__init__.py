@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import typer
 
-MODULES = ("init", "runs", "impute", "explain", "sample", "study", "compare", "catalogue", "plugins", "schema")
+MODULES = (
+    "init",
+    "runs",
+    "impute",
+    "explain",
+    "sample",
+    "export",
+    "study",
+    "compare",
+    "catalogue",
+    "plugins",
+    "schema",
+)
 """The modules of this package that define commands, in the order of --help."""
 
 

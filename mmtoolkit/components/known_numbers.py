@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
+from mmtoolkit.core.parameters import parameters_of
+
 
 def split_entries(x: Tensor, single: bool) -> tuple[Tensor, Tensor]:
     """Split a tensor of numbers into the values and a mask of the known ones.
@@ -68,3 +70,8 @@ class Entries(Distribution):
     def whole(self, values: Tensor) -> Tensor:
         """Pack numbers (..., N, K) as values with all numbers known: (..., N) if single, else (..., N, 2, K)."""
         return packed_entries(values, torch.ones_like(values), self.single)
+
+
+@parameters_of.register
+def _(p: Entries) -> dict[str, Tensor]:
+    return parameters_of(p.base)

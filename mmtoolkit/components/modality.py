@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mmtoolkit.base.better import Better
 from mmtoolkit.components.proposal import Proposal
 from mmtoolkit.components.unit import Unit
+from mmtoolkit.core.parameters import parameters_of
 from mmtoolkit.tables.cells import Cells
 from mmtoolkit.tables.reading import sign_list
 from mmtoolkit.tables.summary import ColumnSummary
@@ -78,6 +79,10 @@ class Modality(Unit):
 
     reads_files: ClassVar[bool] = False
     """Whether a text cell is the path of a file. The source then looks for the file beside its table."""
+
+    stepwise: ClassVar[bool] = False
+    """Whether the distribution of each part of a value depends on the parts before it, as that of each symbol of a text
+    on those before. An exported decoder then reads a value too."""
 
     weight: NonNegativeFloat = 1.0
     """The weight λ of this modality's log-likelihood in the ELBO."""
@@ -274,6 +279,28 @@ class Modality(Unit):
         value is one number; else None, they are no such numbers.
         """
         return x.double().unsqueeze(1) if self.event_shape() == () else None
+
+    def exported(self, p: Distribution, x: Tensor | None) -> dict[str, Tensor]:
+        """What an exported decoder returns of the decoder's distribution p: name -> (N, ...).
+
+        Default: its parameters by name, and `point`.
+
+        Args:
+            p: of N rows.
+            x: values (N, *event), if the modality is `stepwise`.
+        """
+        return {**parameters_of(p), "point": self.point(p)}
+
+    def not_exported(self) -> Mapping[str, str]:
+        """What exported programs do not compute of this modality -> why, and what to do instead. Default: nothing."""
+        return {}
+
+    def layout(self) -> dict[str, Any]:
+        """How a cell becomes a value, as plain data for programs that cannot call `parse` and `prepare`.
+
+        `values` says it in words, and other keys hold what these words name. Default: the `fixed_cells` as `classes`.
+        """
+        return {"classes": list(cells)} if (cells := self.fixed_cells()) else {}
 
     def average(self, p: Distribution, draws: int) -> Any:
         """Average p, with draws * N rows in draw-major order, over draws; the input of `metrics`.

@@ -11,9 +11,9 @@ from torch.distributions import Distribution
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.components.by_name import ByName
+from mmtoolkit.components.expert_network import ExpertNetwork
 from mmtoolkit.components.prior import Prior
 from mmtoolkit.components.unit import Unit
-from mmtoolkit.components.unit_network import UnitNetwork
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.normalisation import guard_normalisation
 from mmtoolkit.core.posterior import Gaussian, Posterior
@@ -22,7 +22,7 @@ from mmtoolkit.core.products import ExpertProduct
 from mmtoolkit.core.subsets import informed, supports
 
 
-class Network(UnitNetwork, ABC):
+class Network(ExpertNetwork, ABC):
     """The base class of a model's networks over modalities in schema order.
 
     What one expert infers z from is a **unit**: a modality, or a record, whose columns are modalities. A model joins
@@ -52,13 +52,12 @@ class Network(UnitNetwork, ABC):
         decoders: Mapping[str, nn.Module] | None = None,
         prior: Prior | PriorModule | None = None,
     ) -> None:
-        super().__init__(units)
-        self.latent_dim = latent_dim
         if encoders is None:
             encoders = {name: unit.encoder(2 * latent_dim) for name, unit in units.items()}
+        super().__init__(units, encoders)
+        self.latent_dim = latent_dim
         if decoders is None:
             decoders = {name: unit.decoder(latent_dim) for name, unit in units.items()}
-        self.encoders = ByName(encoders)
         self.decoders = ByName(decoders)
         self.prior: PriorModule | None
         if prior is None:
@@ -102,11 +101,61 @@ class Network(UnitNetwork, ABC):
 
         A row that has none of them gets N(0, I). If there is another prior, `infer` puts that in its place.
 
+        Default: that of `posterior_of_experts`.
+
         Args:
             batch: B rows; of a record, only what is given is present.
             given: units that z can be inferred from.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not write posterior(batch, given); write it")
+        visible = batch.only(self.flat(given))
+        members = sent(self.there(visible).T, batch.device)
+        return self.posterior_of_experts(self.experts(visible), members)
+
+    def posterior_of_experts(self, experts: Gaussian, members: Tensor) -> Posterior:
+        """q(z | members) for each row: (B, D), by operations that are the same for every row.
+
+        Write it rather than `posterior` if z is inferred from an expert for each unit: `mmt export` calls it too. A row
+        without members gets N(0, I).
+
+        Args:
+            experts: of U units for B rows, (U, B, E); N(0, I) where they are no members.
+            members: (U, B) bool, on their device: which units each row has, of those that are given.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} writes neither posterior_of_experts(experts, members) nor posterior(batch, given); "
+            "write the first, or the second if z is not inferred from an expert for each unit"
+        )
+
+    def posterior_of_values(self, values: Mapping[str, Tensor], there: Tensor) -> Posterior:
+        """q(z | what is there) of B rows that all have a value for each unit: (B, D).
+
+        Programs outside of PyTorch know no rows of their own for each unit: `mmt export` calls it. A row that has
+        nothing may get any finite distribution. Default: that of `posterior_of_experts`.
+
+        Args:
+            values: name of a unit -> what its networks read, (B, *event), zeros where it is not there; a unit that is
+                there in no row may be left out.
+            there: (B, U) bool, on the device of the values.
+        """
+        members = torch.stack([there[:, list(self.units).index(unit)] for unit in self.encoders.names])
+        each = {unit: self.unit_expert(unit, values[unit]) for unit in self.encoders.names if unit in values}
+        blank = torch.zeros(there.shape[0], self.expert_dim, dtype=self.dtype, device=there.device)
+        absent = Gaussian(blank, blank)
+        parts = [each.get(unit, absent) for unit in self.encoders.names]
+        experts = Gaussian(torch.stack([q.mean for q in parts]), torch.stack([q.logvar for q in parts]))
+        return self.posterior_of_experts(experts.where(members), members)
+
+    def distribution_of_values(self, unit: str, z: Tensor, values: Mapping[str, Tensor], there: Tensor) -> Distribution:
+        """P(unit | z) for z (B, D), with a value for each of the `conditions` in all rows; see `posterior_of_values`.
+
+        Default: that of `unit_distribution`, in a model without conditions.
+        """
+        if self.conditions:
+            raise NotImplementedError(
+                f"{type(self).__name__} decodes given {', '.join(self.conditions)} and does not write "
+                "distribution_of_values(unit, z, values, there); write it"
+            )
+        return self.unit_distribution(unit, z, Batch.of_present(z.shape[0], {}, {}))
 
     # Override these if the model does not use every modality in every way.
 
@@ -335,66 +384,3 @@ class Network(UnitNetwork, ABC):
         posterior = self.infer_all(batch if visible is None else visible)
         log_probs = self.log_prob(posterior.rsample(noise), batch, self.targets, visible)
         return sum(log_probs.values(), start=-self.need_prior().kl(posterior, noise))
-
-    def expert(self, unit: str, batch: Batch) -> Gaussian | None:
-        """The Gaussian expert q(z | x) of the N rows that have something of a unit: (N, D); None if no row has."""
-        if not len(self.rows(unit, batch)):
-            return None
-        mean, logvar = self.expert_features(unit, batch).chunk(2, dim=-1)
-        return Gaussian(mean, logvar)
-
-    def expert_features(self, unit: str, batch: Batch) -> Tensor:
-        """Means and log-variances side by side, of the N rows that have something of a unit: (N, 2 E).
-
-        Default: what its encoder gives.
-        """
-        features: Tensor = self.encoders.of(unit)(self.value(unit, batch))
-        return features
-
-    def packed_experts(self, batch: Batch) -> tuple[Gaussian, Tensor]:
-        """The experts of just the (unit, row) pairs that are there, each unit encoded once.
-
-        Returns:
-            The n experts (n, D), unit after unit in schema order; and their places among all (unit, row) pairs,
-            (n,) int64, ascending, on the host.
-        """
-        there = self.there(batch)[:, [place for place, unit in enumerate(self.units) if unit in self.encoders.names]]
-        units = [unit for unit, any_row in zip(self.encoders.names, there.any(0).tolist(), strict=True) if any_row]
-        if units:
-            features = [self.expert_features(unit, batch) for unit in units]
-            mean, logvar = torch.cat(features).chunk(2, dim=-1)  # once for all of them
-        else:
-            mean = logvar = self.blank(batch, 0, self.expert_dim)
-        return Gaussian(mean, logvar), there.T.flatten().nonzero().squeeze(1)
-
-    def experts(self, batch: Batch) -> Gaussian:
-        """The experts of all units that have an encoder, for all rows: (U, B, D), in schema order.
-
-        If a row has nothing of the unit, its expert is N(0, I). `there(batch)` shows which rows do.
-        """
-        return self.spread(*self.packed_experts(batch), batch.size)
-
-    def _product(self, batch: Batch, prior: bool = False, exponents: Tensor | None = None) -> ExpertProduct:
-        """The product of the experts of each row, with N(0, I) or with exponents; see `ExpertProduct`."""
-        return ExpertProduct(self.experts(batch), sent(self.there(batch).T, batch.device), prior, exponents)
-
-    def spread(self, experts: Gaussian, slots: Tensor, rows: int) -> Gaussian:
-        """Experts (n, D) at their places among all (unit, row) pairs: (U, B, D); N(0, I) stands elsewhere.
-
-        Args:
-            experts: as `packed_experts` gives them.
-            slots: their places, (n,).
-            rows: B.
-        """
-        size = experts.mean.shape[-1]
-        shape = (len(self.encoders.names), rows, size)
-        if len(slots) == shape[0] * rows:
-            return Gaussian(experts.mean.view(shape), experts.logvar.view(shape))
-        blank = experts.mean.new_zeros(shape).flatten(0, 1)
-        slots = sent(slots, blank.device)
-        mean, logvar = (blank.index_copy(0, slots, x).view(shape) for x in (experts.mean, experts.logvar))
-        return Gaussian(mean, logvar)
-
-    def blank(self, batch: Batch, *shape: int) -> Tensor:
-        """Zeros of this shape, with the weights' type, on the batch's device."""
-        return torch.zeros(shape, dtype=next(self.parameters()).dtype, device=batch.device)

@@ -172,6 +172,11 @@ class NumberModality(Modality):
         """The text itself; for several numbers, read it as a mapping in YAML, such as `{Male: 1}`."""
         return self.codec.typed(text)
 
+    def layout(self) -> dict[str, Any]:
+        """With what stands where in a value."""
+        several = "the numbers of the columns in order, 0 where unknown, and a flag for each, 1 if known, else 0"
+        return {"values": "the number" if self.single else several, **super().layout()}
+
     def _entries(self, value: Tensor) -> list[Any]:
         """The K entries of one value (*event), None where unknown."""
         numbers = enumerate(self.codec.numbers_of(value))

@@ -60,6 +60,15 @@ class Parted(Modality):
         """A module that maps prepared x (N, *event) to what an encoder reads: (N, *form.shape). Default: x itself."""
         return nn.Identity()
 
+    def layout(self) -> dict[str, Any]:
+        """With the support of the values, and the shift and scale that the networks apply to them."""
+        form = self.form()
+        layout = {**super().layout(), "support": form.support}
+        if not form.shift:
+            return layout
+        normalised = "by the programs: (x - shift) / scale of what the likelihood reads; pass values in their own unit"
+        return {**layout, "shift": list(form.shift), "scale": list(form.scale), "normalised": normalised}
+
     @classmethod
     def together(cls, columns: Mapping[str, Parted]) -> Parted | None:
         """One modality of several columns that reads as these modalities of one number each do; None if there is none.

@@ -122,13 +122,13 @@ class PrivateNetwork(TermsNetwork):
         start = self.shared_dim + self.owners.index(unit) * self.private_dim
         return slice(start, start + self.private_dim)
 
-    def expert_features(self, unit: str, batch: Batch) -> Tensor:
+    def unit_features(self, unit: str, value: Tensor) -> Tensor:
         """Means and log-variances of the shared part and of the unit's own: (N, 2 (S + P))."""
-        features = super().expert_features(unit, batch)
+        features = super().unit_features(unit, value)
         if unit in self.owners:
             return features
         mean, logvar = features.chunk(2, dim=-1)
-        blank = mean.new_zeros(len(mean), self.private_dim)
+        blank = mean.new_zeros(mean.shape[0], self.private_dim)
         return torch.cat([mean, blank, logvar, blank], dim=1)
 
     def unit_distribution(self, unit: str, z: Tensor, batch: Batch) -> Distribution:

@@ -62,7 +62,7 @@ class Unit(Component):
 
     def condition(self, x: Tensor) -> Tensor:
         """The features of x (N, *event) for a conditional network: (N, condition_size). Default: x, flattened."""
-        return x.reshape(len(x), -1).float()
+        return x.reshape(x.shape[0], -1).float()
 
     @abstractmethod
     def decoder(self, size: int) -> nn.Module:

@@ -74,6 +74,27 @@ class UnitNetwork(nn.Module):
         rows = self.rows(unit, batch)
         return value if len(rows) == batch.size else value.index_select(0, sent(rows, value.device))
 
+    def whole_values(self, values: Mapping[str, Tensor], present: Tensor) -> dict[str, Tensor]:
+        """What the networks of units read, for all rows: name of a unit -> (B, *event), zeros where it is not present.
+
+        Args:
+            values: name of a modality -> (B, *event), anything where it is not present. A unit is left out if they
+                lack one of its modalities.
+            present: (B, M) bool, on their device.
+        """
+        whole = {}
+        for (unit, names), columns in zip(self.members.items(), self._columns, strict=True):
+            if not set(names) <= values.keys():
+                continue
+            known = present[:, columns]
+            if self._is_modality(unit):
+                x = values[unit]
+                whole[unit] = torch.where(known.reshape(-1, *[1] * (x.ndim - 1)), x, torch.zeros_like(x))
+            else:
+                numbers = torch.stack([values[name].double() for name in names], dim=1)
+                whole[unit] = packed_entries(torch.where(known, numbers, 0.0), known, single=False)
+        return whole
+
     def _is_modality(self, unit: str) -> bool:
         return self.members[unit] == (unit,)
 

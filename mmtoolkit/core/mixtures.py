@@ -76,7 +76,8 @@ class Mixture:
         """Log share_s q_s(z) of each part at z (..., B, D): (..., S, B), nats; minus infinity where its share is 0."""
         # Some parts at a time: all at once would take S times the memory of z, of which an evaluator may have many
         # draws; and one at a time is slow where z is small.
-        at_once = max(1, _NUMBERS_AT_ONCE // max(1, z.numel()))
+        exporting = torch.compiler.is_exporting()  # a program is for any number of rows
+        at_once = len(self.shares) if exporting else max(1, _NUMBERS_AT_ONCE // max(1, z.numel()))
         z = z.unsqueeze(-3)
         starts = range(0, len(self.shares), at_once)
         each = torch.cat([self.parts[i : i + at_once].log_prob(z) for i in starts], dim=-2)  # (..., S, B)

@@ -78,16 +78,26 @@ def largest_supported(
     Returns:
         Each set that a row uses, with its rows (n,), ascending; all on the host.
     """
-    place = {name: m for m, name in enumerate(names)}
-    columns = {subset: sorted(place[name] for name in subset) for subset in subsets if subset and subset <= set(given)}
     remaining = torch.ones(len(present), dtype=torch.bool)
     chosen = []
-    for subset in sorted(columns, key=lambda subset: (-len(subset), columns[subset])):
-        rows = remaining & present[:, columns[subset]].all(1)
+    for subset, columns in by_size(names, given, subsets):
+        rows = remaining & present[:, columns].all(1)
         if rows.any():
             chosen.append((subset, rows.nonzero().squeeze(1)))
             remaining &= ~rows
     return chosen
+
+
+def by_size(
+    names: Sequence[str], given: Collection[str], subsets: Collection[frozenset[str]]
+) -> list[tuple[frozenset[str], list[int]]]:
+    """The supported sets within the given, with the places of their members: the largest first, then in schema order.
+
+    The arguments are those of `largest_supported`.
+    """
+    place = {name: m for m, name in enumerate(names)}
+    columns = {subset: sorted(place[name] for name in subset) for subset in subsets if subset and subset <= set(given)}
+    return sorted(columns.items(), key=lambda item: (-len(item[0]), item[1]))
 
 
 def informed(
@@ -99,9 +109,9 @@ def informed(
     """
     if subsets is None:
         return present[:, [m for m, name in enumerate(names) if name in given]].any(1)
-    rows = torch.zeros(len(present), dtype=torch.bool)
-    for _, places in largest_supported(present, names, given, subsets):
-        rows[places] = True
+    rows = present.new_zeros(present.shape[0])
+    for _, columns in by_size(names, given, subsets):
+        rows = rows | present[:, columns].all(1)
     return rows
 
 

@@ -55,7 +55,7 @@ class ContinuousBernoulli(Distribution):
         logits: l, of any shape.
     """
 
-    arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012
+    arg_constraints: dict[str, constraints.Constraint] = {"logits": constraints.real}  # noqa: RUF012
 
     def __init__(self, logits: Tensor) -> None:
         self.logits = logits

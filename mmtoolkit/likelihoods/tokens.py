@@ -34,19 +34,20 @@ class TokensDistribution(Distribution):
         self.writer, self.z = writer, z
         self.length, self.min_length = writer.form.length, writer.form.min_length
         self._mode: Tensor | None = None
-        super().__init__(torch.Size([len(z)]), torch.Size([self.length]), validate_args=False)
+        super().__init__(z.shape[:1], torch.Size([self.length]), validate_args=False)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """The log-probability of texts (..., N, L), in float32 or better: (..., N), nats; whatever follows a STOP."""
-        x = stopped(x)[..., :-1].expand(*x.shape[:-2], len(self.z), -1)
-        before = F.pad(x, (1, -1), value=Tokens.START)
+        x = stopped(x)[..., :-1].expand(*x.shape[:-2], self.z.shape[0], -1)
+        chosen = self.log_probs(x).gather(-1, x.unsqueeze(-1)).squeeze(-1)
+        return torch.where(_before(x) == Tokens.STOP, 0.0, chosen).sum(-1)  # what follows a STOP is no part of the text
+
+    def log_probs(self, x: Tensor) -> Tensor:
+        """The log-probability of each symbol at each place, given those of texts (..., N, L) before: (..., N, L, V)."""
         if self.writer.feedback == "argmax":
-            log_p = self._unaided().expand(*x.shape, -1)
-        else:
-            logits, _ = self.writer.logits(before.flatten(0, -2), self._repeated(x.shape[:-2]))
-            log_p = self._log_softmax(logits, 0).view(*x.shape, -1)
-        chosen = log_p.gather(-1, x.unsqueeze(-1)).squeeze(-1)
-        return torch.where(before == Tokens.STOP, 0.0, chosen).sum(-1)  # what follows a STOP is no part of the text
+            return self._unaided().expand(*x.shape, -1)
+        logits, _ = self.writer.logits(_before(x).flatten(0, -2), self._repeated(x.shape[:-2]))
+        return self._log_softmax(logits, 0).view(*x.shape, -1)
 
     @torch.no_grad()
     def sample(self, sample_shape: Any = ()) -> Tensor:
@@ -93,13 +94,18 @@ class TokensDistribution(Distribution):
 
     def _unaided(self) -> Tensor:
         """Log-probabilities (N, L, V) where the writer reads its own most probable symbols, whatever the text."""
-        before = torch.full((len(self.z),), Tokens.START, device=self.z.device)
+        before = torch.full((self.z.shape[0],), Tokens.START, device=self.z.device)
         state, by_place = None, []
         for place in range(self.length):
             logits, state = self.writer.logits(before.unsqueeze(1), self.z, state)
             by_place.append(self._log_softmax(logits, place).squeeze(1))
             before = by_place[-1].argmax(-1)
         return torch.stack(by_place, dim=1)
+
+
+def _before(x: Tensor) -> Tensor:
+    """The symbol before each place of texts (..., L)."""
+    return F.pad(x, (1, -1), value=Tokens.START)
 
 
 class TokensHead(Writer):

@@ -64,7 +64,12 @@ class CyclicVonMises(Distribution):
         radius: the length of the cycle divided by 2π, likewise.
     """
 
-    arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012
+    arg_constraints: dict[str, constraints.Constraint] = {  # noqa: RUF012
+        "cosine": constraints.real,
+        "sine": constraints.real,
+        "start": constraints.real,
+        "radius": constraints.positive,
+    }
 
     def __init__(self, cosine: Tensor, sine: Tensor, start: Tensor, radius: Tensor) -> None:
         self.cosine, self.sine, self.start, self.radius = cosine, sine, start, radius
@@ -91,7 +96,10 @@ class CyclicVonMises(Distribution):
     @property
     def mean(self) -> Tensor:
         """The mean direction, as a value of the cycle."""
-        return self._value(torch.atan2(self.sine, self.cosine))
+        cosine, sine = self.cosine / self.concentration, self.sine / self.concentration
+        # One step of Newton's method from float32 is exact to float64, of which ONNX Runtime has no arc tangent.
+        angle = torch.atan2(sine.float(), cosine.float()).to(sine.dtype)
+        return self._value(angle + sine * angle.cos() - cosine * angle.sin())
 
     @property
     def variance(self) -> Tensor:

@@ -70,11 +70,10 @@ class BiVCCANetwork(ListedNetwork):
         """The first: of sets that are as large, the one that comes first in the schema is used."""
         return self.members[next(iter(self.units))]
 
-    def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
+    def posterior_of_set(self, values: Mapping[str, Tensor], given: frozenset[str]) -> Gaussian:
         """q(z | the one): (B, D)."""
-        q = self.expert(next(iter(given)), batch)
-        assert q is not None  # all rows have it
-        return q
+        (name,) = given
+        return self.unit_expert(name, values[name])
 
     def bound(self, batch: Batch, noise: Tensor, visible: Batch | None = None) -> Tensor:
         """The mixture of the two bounds of each row, λ = β = 1, both with the same noise (B, D): (B,), nats."""

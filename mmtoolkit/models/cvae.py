@@ -107,23 +107,34 @@ class CVAENetwork(ListedNetwork):
         for name in self.given:
             part = self.blank(batch, batch.size, self.units[name].condition_size)
             if len(rows := self.rows(name, batch)):
-                features = self.units[name].condition(self.value(name, batch)).to(part.dtype)
-                part = part.index_copy(0, sent(rows, batch.device), features)
+                part = part.index_copy(0, sent(rows, batch.device), self._features(name, self.value(name, batch)))
             parts.append(part)
         return torch.cat(parts, dim=1)
 
-    def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
+    def _features(self, name: str, value: Tensor) -> Tensor:
+        return self.units[name].condition(value).to(self.dtype)
+
+    def posterior_of_set(self, values: Mapping[str, Tensor], given: frozenset[str]) -> Gaussian:
         """q(z | x, y), or N(0, I) given y alone: (B, D)."""
+        condition = torch.cat([self._features(name, values[name]) for name in self.given], dim=1)
         if self.target not in given:
-            prior = self.blank(batch, batch.size, self.latent_dim)
+            prior = condition.new_zeros(condition.shape[0], self.latent_dim)
             return Gaussian(prior, prior)
-        features = self.encoders.of(self.target)(self.value(self.target, batch), self.condition(batch))
+        features = self.encoders.of(self.target)(values[self.target], condition)
         return Gaussian(*features.chunk(2, dim=-1))
 
     def unit_distribution(self, unit: str, z: Tensor, batch: Batch) -> Distribution:
         """p(x | z, y) for z (K B, D), draw-major, y from the batch; a row that lacks y is decoded with zeros for it."""
-        condition = self.condition(batch).repeat(len(z) // batch.size, 1).to(z.dtype)
-        p: Distribution = self.decoders.of(unit)(torch.cat([z, condition], dim=1))
+        return self._decoded(unit, z, self.condition(batch).repeat(len(z) // batch.size, 1))
+
+    def distribution_of_values(self, unit: str, z: Tensor, values: Mapping[str, Tensor], there: Tensor) -> Distribution:
+        """p(x | z, y) for z (B, D), zeros standing for what is not there of y; see the base class."""
+        columns = {name: there[:, place].unsqueeze(1) for place, name in enumerate(self.units)}
+        parts = [torch.where(columns[name], self._features(name, values[name]), 0.0) for name in self.given]
+        return self._decoded(unit, z, torch.cat(parts, dim=1))
+
+    def _decoded(self, unit: str, z: Tensor, condition: Tensor) -> Distribution:
+        p: Distribution = self.decoders.of(unit)(torch.cat([z, condition.to(z.dtype)], dim=1))
         return p
 
     def terms(self, step: Step) -> Terms:

@@ -21,7 +21,7 @@ from mmtoolkit.components import (
     Unit,
     plan_pairs,
 )
-from mmtoolkit.core.batch import Batch, sent
+from mmtoolkit.core.batch import sent
 from mmtoolkit.core.blocks import Blocks
 from mmtoolkit.core.posterior import Gaussian, product_alone, product_of_experts
 from mmtoolkit.core.prior import StandardNormal
@@ -83,10 +83,8 @@ class DMVAENetwork(PrivateNetwork):
         """Any subset."""
         return
 
-    def posterior(self, batch: Batch, given: frozenset[str]) -> Blocks:
-        """The shared part from the given units that a row has, and the private parts of these: (B, D)."""
-        visible = batch.only(self.flat(given))
-        experts, members = self.experts(visible), sent(self.there(visible).T, batch.device)
+    def posterior_of_experts(self, experts: Gaussian, members: Tensor) -> Blocks:
+        """The shared part from the members, and the private parts of these: (B, D)."""
         return Blocks([self._pooled(experts, members), self.all_private(experts, members)])
 
     def noise_terms(self, subsets: int) -> int:

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Model, Network, Pairs, Part, Prior, Step, Terms, TermsNetwork, Unit, plan_pairs
-from mmtoolkit.core.batch import Batch, sent
+from mmtoolkit.core.batch import sent
 from mmtoolkit.core.mixtures import Mixture
 from mmtoolkit.core.pooling import hoelder_mixture
+from mmtoolkit.core.posterior import Gaussian
 from mmtoolkit.priors import NormalPrior
 
 _MOST = 10  # modalities, of 55 parts
@@ -75,10 +76,9 @@ class HolderNetwork(TermsNetwork):
         """Any subset."""
         return
 
-    def posterior(self, batch: Batch, given: frozenset[str]) -> Mixture:
-        """The pool of the experts of the given units that a row has: (B, D)."""
-        visible = batch.only(self.flat(given))
-        return hoelder_mixture(self.experts(visible), sent(self.there(visible).T, batch.device))
+    def posterior_of_experts(self, experts: Gaussian, members: Tensor) -> Mixture:
+        """The pool of the members: (B, D)."""
+        return hoelder_mixture(experts, members)
 
     def noise_terms(self, subsets: int) -> int:
         """One for each unit, then one for each pair of units in the order of `torch.triu_indices`."""

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Divergence, Gradient, ManyDraws, Network, Part, Prior, Step, Terms, Unit
 from mmtoolkit.components.listed import ListedNetwork
-from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import Gaussian
 from mmtoolkit.models.names import known
 from mmtoolkit.priors import NormalPrior
@@ -129,14 +128,12 @@ class JMVAENetwork(ListedNetwork):
         """The encoders of the modalities, and the joint ones."""
         return [self.encoders, self.joint]
 
-    def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
+    def posterior_of_set(self, values: Mapping[str, Tensor], given: frozenset[str]) -> Gaussian:
         """q(z | given) by the inference network of that set: (B, D)."""
         if given in self.sets:
-            values = {unit: self.value(unit, batch) for unit in self.units if unit in given}
             return Gaussian(*self.joint[self.sets.index(given)](values).chunk(2, dim=-1))
-        q = self.expert(next(iter(given)), batch)
-        assert q is not None  # all rows have it
-        return q
+        (name,) = given
+        return self.unit_expert(name, values[name])
 
     def divergences(self) -> tuple[str, ...]:
         """`KL`, and that to the network of each subset, `KL(joint, NAME)` or `KL(joint; [NAMES])`."""

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from mmtoolkit.components import ManyDraws, Network, Part, Prior, Step, Terms, TermsNetwork, Unit, plan_pairs
-from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.mixtures import Mixture
-from mmtoolkit.core.posterior import product_alone
+from mmtoolkit.core.posterior import Gaussian, product_alone
 from mmtoolkit.priors import NormalPrior
 
 
@@ -45,13 +45,11 @@ class MCVAENetwork(TermsNetwork):
         """Any subset."""
         return
 
-    def posterior(self, batch: Batch, given: frozenset[str]) -> Mixture:
-        """The mixture, in equal shares, of the experts of the given units that a row has: (B, D)."""
-        visible = batch.only(self.flat(given))
-        members = self.there(visible).T  # (U, B)
-        first = torch.arange(len(members)).unsqueeze(1) == 0
-        valid = torch.where(members.any(0), members, first)  # an expert that is not there is N(0, I)
-        return Mixture.equal(product_alone(self.experts(visible)), sent(valid, batch.device))
+    def posterior_of_experts(self, experts: Gaussian, members: Tensor) -> Mixture:
+        """The mixture of the members in equal shares: (B, D)."""
+        first = torch.arange(len(members), device=members.device).unsqueeze(1) == 0
+        valid = members | (first & ~members.any(0))  # an expert that is not there is N(0, I)
+        return Mixture.equal(product_alone(experts), valid)
 
     def noise_terms(self, subsets: int) -> int:
         """One for each unit."""

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from mmtoolkit.components import Divergence, Model, Network, Pairs, Step, Terms, TermsNetwork, Unit, plan_pairs
-from mmtoolkit.core.batch import Batch, sent
+from mmtoolkit.core.batch import sent
 from mmtoolkit.core.mixtures import Mixture
 from mmtoolkit.core.pooling import weighted_product
 from mmtoolkit.core.posterior import Gaussian
@@ -81,12 +81,9 @@ class MMJSDNetwork(TermsNetwork):
         """Any subset."""
         return
 
-    def posterior(self, batch: Batch, given: frozenset[str]) -> Mixture:
-        """The mixture of the experts of the given units that a row has: (B, D)."""
-        visible = batch.only(self.flat(given))
-        experts = self.experts(visible)
-        shares = shares_of(self.there(visible).T, self.importance[:-1].cpu())
-        return Mixture(experts, sent(shares, batch.device).to(experts.mean.dtype))
+    def posterior_of_experts(self, experts: Gaussian, members: Tensor) -> Mixture:
+        """The mixture of the members: (B, D)."""
+        return Mixture(experts, shares_of(members, self.importance[:-1]).to(experts.mean.dtype))
 
     def divergences(self) -> tuple[str, ...]:
         """`JS`, the Jensen-Shannon divergence."""

@@ -110,14 +110,15 @@ class MMVAENetwork(TermsNetwork):
         """Any subset."""
         return
 
+    def posterior_of_experts(self, experts: Gaussian, members: Tensor) -> Mixture:
+        """The mixture of the members: (B, D); in a row without any, N(0, I) or a standard Laplace distribution."""
+        family = self._experts(experts)
+        return Mixture(family, shares_of(members).to(family.mean.dtype))
+
     def posterior(self, batch: Batch, given: frozenset[str]) -> Posterior:
-        """The mixture of the experts of the given units that a row has: (B, D)."""
-        visible = batch.only(self.flat(given))
-        there = self.there(visible).T
-        experts = self._experts(self.experts(visible))
-        q = Mixture(experts, sent(shares_of(there), batch.device).to(experts.mean.dtype))
-        some = there.any(0)
-        # Where nothing enters, the part is N(0, I) or the standard Laplace distribution.
+        """The mixture of the experts of the given units that a row has, or the prior: (B, D)."""
+        q = super().posterior(batch, given)
+        some = self.there(batch.only(self.flat(given))).any(1)
         return q if self.family == "gaussian" or some.all() else OrPrior(q, sent(some, batch.device), self.need_prior())
 
     def noise_terms(self, subsets: int) -> int:

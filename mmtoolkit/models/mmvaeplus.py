@@ -21,7 +21,7 @@ from mmtoolkit.components import (
     Unit,
     plan_pairs,
 )
-from mmtoolkit.core.batch import Batch, sent
+from mmtoolkit.core.batch import sent
 from mmtoolkit.core.blocks import Blocks
 from mmtoolkit.core.mixtures import Mixture
 from mmtoolkit.core.posterior import Gaussian
@@ -95,11 +95,9 @@ class MMVAEPlusNetwork(PrivateNetwork):
         """Any subset."""
         return
 
-    def posterior(self, batch: Batch, given: frozenset[str]) -> Blocks:
-        """The mixture of the given units that a row has, and the private parts of these: (B, D)."""
-        visible = batch.only(self.flat(given))
-        experts, members = self.experts(visible), self.there(visible).T
-        return Blocks([self._mixture(experts, members), self.all_private(experts, sent(members, batch.device))])
+    def posterior_of_experts(self, experts: Gaussian, members: Tensor) -> Blocks:
+        """The mixture of the members, and the private parts of these: (B, D)."""
+        return Blocks([self._mixture(experts, members), self.all_private(experts, members)])
 
     def noise_terms(self, subsets: int) -> int:
         """One for each unit, in schema order."""
@@ -113,7 +111,7 @@ class MMVAEPlusNetwork(PrivateNetwork):
         """
         device = step.batch.device
         pairs = step.plan(lambda: _plan(step.present, step.seen, device))
-        mixture = self._mixture(step.experts, step.seen.T)
+        mixture = self._mixture(step.experts, sent(step.seen.T, device))
         own = self.private_part(step.experts).take(pairs.noise)  # (N, P)
         units = pairs.noise.div(step.batch.size, rounding_mode="floor")
         places = torch.tensor(self.owner_places, device=device)
@@ -125,5 +123,5 @@ class MMVAEPlusNetwork(PrivateNetwork):
         return Terms(Blocks([mixture.strata(pairs.noise), private]), pairs, weight, scale=scale)
 
     def _mixture(self, experts: Gaussian, members: Tensor) -> Mixture:
-        """q(shared | members) in equal shares, for members (U, B) bool, on the host; N(0, I) where a row has none."""
-        return Mixture(self.shared_part(experts), sent(shares_of(members), experts.mean.device).to(experts.mean.dtype))
+        """q(shared | members) in equal shares, for members (U, B) bool; N(0, I) where a row has none."""
+        return Mixture(self.shared_part(experts), shares_of(members).to(experts.mean.dtype))

@@ -74,10 +74,9 @@ class MMVMNetwork(TermsNetwork):
         """Any subset."""
         return
 
-    def posterior(self, batch: Batch, given: frozenset[str]) -> Mixture:
-        """The mixture of the posteriors of the given units that a row has: (B, D)."""
-        visible = batch.only(self.flat(given))
-        return self._mixture(self.experts(visible), self.there(visible))
+    def posterior_of_experts(self, experts: Gaussian, members: Tensor) -> Mixture:
+        """The mixture of the members, the posteriors of single units: (B, D); N(0, I) in a row without any."""
+        return Mixture(experts, shares_of(members).to(experts.mean.dtype))
 
     def noise_terms(self, subsets: int) -> int:
         """One for each unit, in schema order."""
@@ -86,7 +85,7 @@ class MMVMNetwork(TermsNetwork):
     def terms(self, step: Step) -> Terms:
         """One term for each unit that a row has, of its own posterior."""
         plan = step.plan(lambda: _plan(step.present, step.seen, step.batch.device))
-        mixture = self._mixture(step.experts, step.seen)
+        mixture = self.posterior_of_experts(step.experts, sent(step.seen.T, step.batch.device))
         q = self._own(step.experts, mixture, plan)
         return Terms(q, plan.pairs, divergences=[self._divergence(step, mixture, plan)])
 
@@ -97,7 +96,7 @@ class MMVMNetwork(TermsNetwork):
         """
         seen = self.there(batch if visible is None else visible)
         experts = self.experts(batch if visible is None else visible)
-        mixture = self._mixture(experts, seen)
+        mixture = self.posterior_of_experts(experts, sent(seen.T, batch.device))
         total = self.blank(batch, batch.size).to(experts.mean.dtype)
         for place, unit in enumerate(self.units):
             own = sent(seen[:, place], batch.device)
@@ -110,10 +109,6 @@ class MMVMNetwork(TermsNetwork):
                 divergence = (mixture.shares * q.kl_to(experts)).sum(0)
             total = total + sum(log_probs, start=-torch.where(own, divergence, 0.0))
         return total
-
-    def _mixture(self, experts: Gaussian, seen: Tensor) -> Mixture:
-        """The mixture of the experts (U, B, D) that each row shows, (B, U) bool; N(0, I) in a row that shows none."""
-        return Mixture(experts, sent(shares_of(seen.T), experts.mean.device).to(experts.mean.dtype))
 
     def _own(self, experts: Gaussian, mixture: Mixture, plan: _Plan) -> Posterior:
         """The posterior of the unit of each pair, or the mixture of its row if the unit is hidden."""

@@ -139,9 +139,9 @@ class MoPoENetwork(TermsNetwork):
         """Any subset."""
         return
 
-    def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
-        """The product of the experts of the given units that a row has: (B, D)."""
-        return self.product(batch.only(self.flat(given))).joint
+    def posterior_of_experts(self, experts: Gaussian, members: Tensor) -> Gaussian:
+        """The product of the members: (B, D)."""
+        return product_of_experts(experts, members.unsqueeze(0), prior=False)[0]
 
     def product(self, batch: Batch) -> ExpertProduct:
         """The product of the experts that a row has, without the prior."""

@@ -135,9 +135,9 @@ class MVAENetwork(TermsNetwork):
         """Any subset."""
         return
 
-    def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
-        """The product of the experts of the given units that a row has, and of a normal prior: (B, D)."""
-        return self.product(batch.only(self.flat(given))).joint
+    def posterior_of_experts(self, experts: Gaussian, members: Tensor) -> Gaussian:
+        """The product of the members, and of a normal prior: (B, D)."""
+        return product_of_experts(experts, members.unsqueeze(0), self._prior_expert)[0]
 
     def product(self, batch: Batch) -> ExpertProduct:
         """The product of the experts that a row has, and of a normal prior."""

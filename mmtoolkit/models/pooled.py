@@ -7,7 +7,7 @@ from abc import abstractmethod
 from torch import Tensor
 
 from mmtoolkit.components import Step, Terms, TermsNetwork
-from mmtoolkit.core.batch import Batch, sent
+from mmtoolkit.core.batch import sent
 from mmtoolkit.core.posterior import Gaussian
 
 
@@ -34,18 +34,14 @@ class PooledNetwork(TermsNetwork):
         """Any subset."""
         return
 
-    def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
-        """The pool of the experts of the given units that a row has: (B, D)."""
-        visible = batch.only(self.flat(given))
-        return self._pooled(self.experts(visible), self.there(visible))
+    def posterior_of_experts(self, experts: Gaussian, members: Tensor) -> Gaussian:
+        """The pool of the members: (B, D)."""
+        return self.pool(experts, members.unsqueeze(0))[0]
 
     def joint(self, step: Step) -> Gaussian:
         """The pool of all experts that a row shows: (B, D)."""
-        return self._pooled(step.experts, step.seen)
+        return self.posterior_of_experts(step.experts, sent(step.seen.T, step.batch.device))
 
     def terms(self, step: Step) -> Terms:
         """One, of the joint posterior, which reconstructs all that the row has."""
         return Terms(self.joint(step), step.once())
-
-    def _pooled(self, experts: Gaussian, there: Tensor) -> Gaussian:
-        return self.pool(experts, sent(there.T.unsqueeze(0), experts.mean.device))[0]

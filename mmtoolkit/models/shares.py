@@ -6,13 +6,13 @@ from torch import Tensor
 
 
 def shares_of(members: Tensor, weights: Tensor | None = None) -> Tensor:
-    """The share of each part in each row: (S, B) float64, on the host.
+    """The share of each part in each row: (S, B) float64, on the device of the members.
 
     A row without any part has the first, which a model makes N(0, I) there.
 
     Args:
-        members: (S, B) bool, on the host: which parts a row has.
-        weights: positive, (S,), on the host. By default equal.
+        members: (S, B) bool: which parts a row has.
+        weights: positive, (S,), on the same device. By default equal.
     """
     shares = members.double() if weights is None else members * weights.double().unsqueeze(1)
     shares[0] += ~members.any(0)

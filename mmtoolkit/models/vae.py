@@ -9,7 +9,6 @@ from torch import Tensor
 
 from mmtoolkit.components import Gradient, ManyDraws, Network, Part, Prior, Step, Terms, Unit
 from mmtoolkit.components.listed import ListedNetwork
-from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import Gaussian
 from mmtoolkit.models.names import known
 from mmtoolkit.priors import NormalPrior
@@ -68,11 +67,9 @@ class VAENetwork(ListedNetwork):
         """The rows that have something of the unit: (B,) bool."""
         return self.there(present)[:, list(self.units).index(self.name)]
 
-    def posterior(self, batch: Batch, given: frozenset[str]) -> Gaussian:
+    def posterior_of_set(self, values: Mapping[str, Tensor], given: frozenset[str]) -> Gaussian:
         """q(z | x): (B, D)."""
-        q = self.expert(self.name, batch)
-        assert q is not None  # all rows have it
-        return q
+        return self.unit_expert(self.name, values[self.name])
 
     def terms(self, step: Step) -> Terms:
         """One, of q(z | x)."""

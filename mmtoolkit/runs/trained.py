@@ -283,6 +283,31 @@ class TrainedRun(OnTables):
         check_conditions(self.model, batch, self.schema.model.kind)
         return draw_values(self, batch, tuple(given), n, seed, sampler, components)
 
+    def export(
+        self,
+        out: Path | str,
+        formats: Sequence[str] = ("torch",),
+        overwrite: bool = False,
+    ) -> dict[str, Any]:
+        """Write q(z | what is present) and the decoders as programs that run without mmtoolkit, and a manifest.
+
+        Args:
+            out: the folder to write.
+            formats: of the files: `torch` for torch.export, `onnx` for ONNX.
+            overwrite: whether to replace an earlier export in the folder.
+
+        Returns:
+            The manifest, as `manifest.json` in the folder has it: how cells become tensors, and what each program
+            reads and returns.
+
+        Raises:
+            UserError: the folder is there already, a format is unknown, its extra is not installed, or a part of the
+                model cannot be exported.
+        """
+        from mmtoolkit.export.exporting import export_run  # with PyTorch's own, which takes a while
+
+        return export_run(self, Path(out), formats, overwrite)
+
     def evaluate(
         self, evaluators: Sequence[Evaluator], split: str, figures: Path | None = None
     ) -> list[dict[str, Any]]:

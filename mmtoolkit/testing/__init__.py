@@ -38,6 +38,7 @@ from mmtoolkit.testing import (
     architectures,
     encoders,
     evaluators,
+    exports,
     heads,
     inference,
     likelihoods,
@@ -73,7 +74,7 @@ __all__ = [
 
 
 def check_modality(modality: Modality, cells: Cells | None = None, bad: Sequence[Any] = ()) -> None:
-    """Check a modality: its cells, networks, likelihood, draws and scores.
+    """Check a modality: its cells, networks, likelihood, draws and scores, and that its networks can be exported.
 
     Args:
         modality: as a schema would make it; `fit` fills its open options from the cells.
@@ -99,7 +100,7 @@ def check_record(record: Unit) -> None:
 
 
 def check_model(model: Model, modalities: Mapping[str, Modality] | None = None) -> None:
-    """Check a model's networks: loss and gradients, rows with holes, posteriors, decoding, saving and loading.
+    """Check a model's networks: loss and gradients, rows with holes, posteriors, decoding, saving and exporting.
 
     Args:
         model: with a small `latent_dim`, such as 2.
@@ -214,7 +215,8 @@ def examine(component: Component) -> Iterator[Outcome]:
 
 
 def _architecture(architecture: Architecture, forms: Sequence[Form] | None = None) -> Iterator[Outcome]:
-    return run_checks(architectures.Subject(architecture, forms), architectures.CHECKS, architectures.REQUIRED)
+    checks = (*architectures.CHECKS, exports.networks_are_exported)
+    return run_checks(architectures.Subject(architecture, forms), checks, architectures.REQUIRED)
 
 
 def _likelihood(likelihood: Likelihood, forms: Sequence[Form] | None = None) -> Iterator[Outcome]:
@@ -222,11 +224,11 @@ def _likelihood(likelihood: Likelihood, forms: Sequence[Form] | None = None) -> 
 
 
 def _model(model: Model, modalities: Mapping[str, Modality] | None = None) -> Iterator[Outcome]:
-    return run_checks(models.Subject(model, modalities), (*models.CHECKS, *inference.CHECKS))
+    return run_checks(models.Subject(model, modalities), (*models.CHECKS, *inference.CHECKS, exports.model_is_exported))
 
 
 def _record(record: Unit) -> Iterator[Outcome]:
-    checks = (*records.CHECKS, *encoders.CHECKS, networks.saved_weights_can_be_loaded)
+    checks = (*records.CHECKS, *encoders.CHECKS, networks.saved_weights_can_be_loaded, exports.unit_is_exported)
     return run_checks(records.Subject(record), checks, (*records.REQUIRED, *encoders.REQUIRED))
 
 
@@ -240,6 +242,7 @@ def _modality(modality: Modality, cells: Cells | None = None, bad: Sequence[Any]
         *predictions.CHECKS,
         *parts.CHECKS,
         *sampling.CHECKS,
+        exports.unit_is_exported,
     )
     required = (*parted.REQUIRED, *encoders.REQUIRED, *likelihoods.REQUIRED)
     return run_checks(subjects.Subject(modality, cells, bad), checks, required)

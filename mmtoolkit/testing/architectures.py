@@ -55,9 +55,10 @@ class Subject:
     def calls(self) -> Iterator[Call]:
         """All networks to try."""
         for form in self.forms:
-            yield from self._calls(form)
+            yield from self.calls_of(form)
 
-    def _calls(self, form: Form) -> Iterator[Call]:
+    def calls_of(self, form: Form) -> Iterator[Call]:
+        """The networks for a form."""
         ours, x = self.architecture, inputs_of(form, ROWS)
         generator = torch.Generator().manual_seed(2)
         c, z = torch.randn(ROWS, EXTRA, generator=generator), torch.randn(ROWS, SIZE, generator=generator)

@@ -58,6 +58,7 @@ class Date(Moment):
     kind: Literal["date"] = "date"
     noun: ClassVar[str] = "date"
     plural: ClassVar[str] = "dates"
+    unit: ClassVar[str] = "days since the beginning of 1970, the time of day as a fraction; in UTC if it has a zone"
     example: ClassVar[str] = "2024-03-05"
     usual_format: ClassVar[str] = "%d.%m.%Y"
 

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import field_validator
 from torch import Tensor
+from torch.distributions import Distribution
 
 from mmt_attributes.classes import counted, shown
 from mmt_attributes.clock import Resolution, resolution_of, rounded
@@ -23,7 +24,7 @@ from mmt_attributes.date_format import date_format
 from mmt_attributes.date_guess import guess_format
 from mmt_attributes.date_style import is_temporal, like_type, typed_writer
 from mmt_attributes.standardised import Measured
-from mmtoolkit import Cells, ColumnSummary, Form, Numbers
+from mmtoolkit import Cells, ColumnSummary, Form, Numbers, parameters_of
 
 ISO = "iso"
 """The format of texts as in ISO 8601, such as 2024-05-01T12:30:00, whose seconds, fraction and zone may be left out."""
@@ -40,6 +41,8 @@ class Moment(Measured):
     """Several."""
     example: ClassVar[str]
     """A cell that one may write."""
+    unit: ClassVar[str]
+    """What a value counts."""
 
     format: str | None = None
     """How texts are written, as for Python's `strptime`: `%d.%m.%Y`, `%m/%d/%Y %I:%M %p`, `%Y%m%d` (also for whole
@@ -202,6 +205,18 @@ class Moment(Measured):
     def nearest(self, value: float) -> float:
         """The nearest value of the resolution."""
         return float(self.from_days(rounded(self.in_days(np.array([value])), self._known_resolution))[0])
+
+    def layout(self) -> dict[str, Any]:
+        """With the unit, and how finely cells are written."""
+        return {**super().layout(), "values": self.unit, "resolution": self._known_resolution}
+
+    def not_exported(self) -> Mapping[str, str]:
+        """The point."""
+        return {"the point": f"round `mean` to the resolution, {self._known_resolution}, by a calendar"}
+
+    def exported(self, p: Distribution, x: Tensor | None) -> dict[str, Tensor]:
+        """The parameters, and the mean in place of the point: a program knows no calendar to round by."""
+        return {**parameters_of(p), "mean": p.mean}
 
     def rounded(self, values: Tensor) -> Tensor:
         """The nearest values of the resolution, in the shape of `values`, float64."""

@@ -113,6 +113,10 @@ class OneOfClasses(Parted):
         """The classes."""
         return self.classes or ()
 
+    def layout(self) -> dict[str, Any]:
+        """With what a number stands for."""
+        return {"values": "the place of the class among `classes`, from 0", **super().layout()}
+
     def example_cells(self) -> Cells:
         """The classes."""
         return list(self.classes or ("cat", "dog", "owl"))

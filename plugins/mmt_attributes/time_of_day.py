@@ -49,6 +49,7 @@ class TimeOfDay(Moment):
     kind: Literal["time"] = "time"
     noun: ClassVar[str] = "time of day"
     plural: ClassVar[str] = "times of day"
+    unit: ClassVar[str] = "hours since midnight"
     example: ClassVar[str] = "06:30"
     usual_format: ClassVar[str] = "%H:%M"
 

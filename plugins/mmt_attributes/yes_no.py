@@ -112,6 +112,10 @@ class YesNo(NumberModality, Parted):
         """Convert the stored uint8 to float32."""
         return stored.to(torch.float32)
 
+    def layout(self) -> dict[str, Any]:
+        """With which number is yes."""
+        return {**super().layout(), "numbers": "0 for the first of the classes, no, and 1 for the second, yes"}
+
     # Networks.
 
     def signs(self, x: Tensor) -> Tensor:

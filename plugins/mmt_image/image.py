@@ -160,6 +160,16 @@ class Image(Parted):
             return torch.bernoulli(x, generator=generator)
         return (keyed_uniform(keys, self.shape) < x).to(x.dtype)
 
+    def layout(self) -> dict[str, Any]:
+        """With how pixels stand in a value."""
+        channels = "grey" if self.shape[0] == 1 else "red, green and blue"
+        drawn = "" if self.binarize == "none" else "; or 0 or 1, drawn with these as probability, as in training"
+        return {
+            "values": f"channels ({channels}), rows, columns: the 8-bit value of each pixel, divided by 255{drawn}",
+            **super().layout(),
+            "resize": self.resize,
+        }
+
     def cell(self, value: Tensor) -> Any:
         """A PIL image, grey or RGB."""
         return pictures.picture(value)

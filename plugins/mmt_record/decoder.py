@@ -56,7 +56,7 @@ class RecordDistribution(JointDistribution):
     def __init__(self, decoder: RecordDecoder, raw: Tensor) -> None:
         self.decoder, self.raw = decoder, raw.split(decoder.outputs, dim=1)
         size = torch.Size([2, len(decoder.columns)])
-        super().__init__(torch.Size([len(raw)]), size, validate_args=False)
+        super().__init__(raw.shape[:1], size, validate_args=False)
 
     def log_probs(self, x: Tensor) -> Tensor:
         """The log-probability of each column of x (N, 2, K), 0 where it is unknown: (N, K), nats."""

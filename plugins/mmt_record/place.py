@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from mmtoolkit import parameters_of
+
 
 class Place(Distribution):
     """One of K independent numbers.
@@ -24,7 +26,7 @@ class Place(Distribution):
         self.base, self.k, self.places = base, k, places
         super().__init__(torch.Size([base.batch_shape[0], *places]), validate_args=False)
 
-    def _own(self, numbers: Tensor) -> Tensor:
+    def own(self, numbers: Tensor) -> Tensor:
         """The number of numbers (..., N, K): (..., N, *places)."""
         own = numbers[..., self.k]
         return own.reshape(*own.shape, *self.places)
@@ -32,17 +34,17 @@ class Place(Distribution):
     @property
     def mean(self) -> Tensor:
         """(N, *places)."""
-        return self._own(self.base.mean)
+        return self.own(self.base.mean)
 
     @property
     def mode(self) -> Tensor:
         """(N, *places)."""
-        return self._own(self.base.mode)
+        return self.own(self.base.mode)
 
     @property
     def variance(self) -> Tensor:
         """(N, *places)."""
-        return self._own(self.base.variance)
+        return self.own(self.base.variance)
 
     @property
     def support(self) -> Any:
@@ -51,15 +53,20 @@ class Place(Distribution):
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draws: (*sample_shape, N, *places)."""
-        return self._own(self.base.sample(sample_shape))
+        return self.own(self.base.sample(sample_shape))
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Of x (..., N, *places), nats."""
         leading = x.shape[: x.dim() - len(self.places)]
         numbers = x.reshape(*leading, 1).expand(*leading, self.base.batch_shape[1])
-        return self._own(self.base.log_prob(numbers))
+        return self.own(self.base.log_prob(numbers))
 
     def cdf(self, x: Tensor) -> Tensor:
         """Of x (..., N, *places)."""
         leading = x.shape[: x.dim() - len(self.places)]
-        return self._own(self.base.cdf(x.reshape(*leading, 1).expand(*leading, self.base.batch_shape[1])))
+        return self.own(self.base.cdf(x.reshape(*leading, 1).expand(*leading, self.base.batch_shape[1])))
+
+
+@parameters_of.register
+def _(p: Place) -> dict[str, Tensor]:
+    return {name: p.own(numbers) for name, numbers in parameters_of(p.base).items()}

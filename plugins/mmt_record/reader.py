@@ -70,9 +70,9 @@ class RecordReader(nn.Module):
 
     def _one_hot(self, values: Tensor, flags: Tensor) -> Tensor:
         """The classes of all columns of classes side by side, one-hot, zeros where unknown: (N, the sum of counts)."""
-        read = [reader(values[:, k]) for reader, k in zip(self.class_readers, self.classes, strict=True)]
-        places = torch.stack(read, dim=1).long() + self.first_class
-        return values.new_zeros(len(values), self.count).scatter_(1, places, flags[:, self.classes])
+        read = [reader(values[:, k]).long() for reader, k in zip(self.class_readers, self.classes, strict=True)]
+        places = torch.stack(read, dim=1) + self.first_class
+        return values.new_zeros(values.shape[0], self.count).scatter_(1, places, flags[:, self.classes])
 
 
 def _alike(columns: Mapping[int, Parted]) -> list[dict[int, Parted]]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from mmtoolkit import Form, Likelihood
+from mmtoolkit import Form, Likelihood, parameters_of
 
 _FAR, _FAR_IF_ROBUST = 1000.0, 10.0
 """Where what networks read is cut off, in standard deviations; among outliers, how far says little."""
@@ -56,6 +56,11 @@ class KnownPlaces(Distribution):
     def _whole(self, values: Tensor) -> Tensor:
         """Numbers (..., N, C, L) with a flag for each: (..., N, *event)."""
         return torch.stack([values, torch.ones_like(values)], dim=-3).reshape(*values.shape[:-2], *self.event_shape)
+
+
+@parameters_of.register
+def _(p: KnownPlaces) -> dict[str, Tensor]:
+    return parameters_of(p.base)
 
 
 class Standardised(nn.Module):

@@ -249,6 +249,14 @@ class SeriesModality(Parted):
             )
         return cell
 
+    def layout(self) -> dict[str, Any]:
+        """With what stands where in a value."""
+        order = "times" if self.channels is None else "channels, then times"
+        return {
+            "values": f"the numbers ({order}), 0 where unknown, and a flag for each, 1 if known, else 0",
+            **super().layout(),
+        }
+
     def cell(self, value: Tensor) -> Any:
         """A list with None where a number is unknown, or a mapping of the known numbers of `columns`."""
         values, known = split_known(value.unsqueeze(0).double())

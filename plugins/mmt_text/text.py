@@ -29,6 +29,7 @@ from mmtoolkit import (
     Parted,
     Proposal,
     Tokens,
+    TokensDistribution,
     lengths,
     stopped,
 )
@@ -48,6 +49,8 @@ class Text(Parted):
     kind: Literal["text"] = "text"
     gives: ClassVar[type[Form]] = Tokens
     moved: ClassVar[Mapping[str, str]] = {"feedback": "network", "state": "network"}
+
+    stepwise = True
 
     length: Annotated[int, Field(ge=1, le=4096)]
     """The most symbols of a text. Networks read this many for every text, so choose it no larger than needed."""
@@ -240,6 +243,29 @@ class Text(Parted):
     def point(self, p: Distribution) -> Tensor:
         """The greedy text (N, L)."""
         return p.mode
+
+    def layout(self) -> dict[str, Any]:
+        """With the ids."""
+        return {
+            "values": "the id of each symbol, then stop up to the length; texts are in Unicode's normal form C",
+            **super().layout(),
+            "symbols": self.tokens,
+            "ids": {"stop": Tokens.STOP, "start": Tokens.START, "first": Tokens.FIRST},
+            "alphabet": list(self.symbols),
+        }
+
+    def not_exported(self) -> Mapping[str, str]:
+        """The point, which is written symbol by symbol."""
+        return {
+            "the point": "write it symbol by symbol: begin with stop at all places; for each place in turn run the "
+            "decoder, and put there the id of the largest of its log_probs, up to the first stop"
+        }
+
+    def exported(self, p: Distribution, x: Tensor | None) -> dict[str, Tensor]:
+        """`log_probs` (N, L, V): that of each symbol at each place, given z and the symbols of x (N, L) before it."""
+        if x is None or not isinstance(p, TokensDistribution):
+            return super().exported(p, x)
+        return {"log_probs": p.log_probs(stopped(x)[:, :-1])}
 
     def average(self, p: Distribution, draws: int) -> Tensor:
         """The most frequent greedy text among the draws, the earliest one in a tie: (N, L). Texts have no mean."""

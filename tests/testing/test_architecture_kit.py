@@ -181,7 +181,7 @@ def test_a_good_one_keeps_every_promise() -> None:
 
 def test_promises_are_listed() -> None:
     outcomes = list(examine(own()))
-    assert len(outcomes) == 8
+    assert len(outcomes) == 9
     assert not [outcome for outcome in outcomes if outcome.faults]
     assert any("(N, width)" in outcome.promise for outcome in outcomes)
 

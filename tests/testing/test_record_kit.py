@@ -138,7 +138,7 @@ def of(cls: type[Record]) -> Record:
 
 def test_a_sound_record_keeps_every_promise() -> None:
     check_record(SOUND)
-    assert len([*examine(SOUND)]) == 11
+    assert len([*examine(SOUND)]) == 12
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from mmtoolkit.components import (
     split_entries,
 )
 from mmtoolkit.core.batch import Batch
-from mmtoolkit.core.posterior import Gaussian
+from mmtoolkit.core.posterior import Gaussian, Posterior
 from mmtoolkit.core.prior import PriorModule, StandardNormal
 from mmtoolkit.models import MVAE
 from mmtoolkit.models.mvae import MVAENetwork, SubsetOptions
@@ -681,7 +681,7 @@ class _Posterior(Gaussian):
         return super().rsample(2.0 * noise if self.wrong == "spread" else noise)
 
 
-def _any_set(self: MVAENetwork, batch: Batch, given: Collection[str]) -> Gaussian:
+def _any_set(self: MVAENetwork, batch: Batch, given: Collection[str]) -> Posterior:
     self.check_names(given)
     return self.posterior(batch, frozenset(given))
 
