@@ -29,7 +29,7 @@ def fitted_scales(run: TrainedRun) -> dict[str, float]:
             if "raw_scale" not in name:
                 parameter.zero_()
     calibrate(run.model, validation_of(run), 0)
-    p = run.decode(torch.zeros(1, run.model.latent_dim))
+    p: Any = run.decode(torch.zeros(1, run.model.latent_dim))
     return {name: float(p[name].base.scale) for name in run.modalities}
 
 
