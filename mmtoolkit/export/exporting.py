@@ -15,9 +15,10 @@ from mmtoolkit.base.files import replacing_folder, safe_name, write_json
 from mmtoolkit.base.words import did_you_mean
 from mmtoolkit.components import Network
 from mmtoolkit.export.manifest import entry_of, manifest_of
+from mmtoolkit.export.onnx_files import need_onnx, write_onnx
 from mmtoolkit.export.programs import DecoderProgram, PosteriorProgram, Program
 from mmtoolkit.export.slots import slots_of
-from mmtoolkit.export.tracing import example, need_onnx, traced, write_onnx
+from mmtoolkit.export.tracing import example, traced
 from mmtoolkit.schema.schema import Schema
 
 ENDINGS = {"torch": "pt2", "onnx": "onnx"}

@@ -1,4 +1,4 @@
-"""Traces programs by torch.export, and translates them to ONNX."""
+"""Traces programs by torch.export, and checks what is made of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -19,7 +18,8 @@ from mmtoolkit.export.programs import Program, Tensors
 from mmtoolkit.export.pruning import prune
 
 _ROWS = 3  # of the example; 0 and 1 are numbers that PyTorch treats in ways of their own
-_CHECKED = (1, 5)
+CHECKED = (1, 5)
+"""How many rows are compared."""
 _TOLERANCE = 1e-5
 
 
@@ -39,66 +39,13 @@ def traced(program: Program, what: str) -> ExportedProgram:
                 program, tuple(example(program, _ROWS)), dynamic_shapes=(({0: Dim("rows")},) * len(program.inputs),)
             )
             run = exported.module()
-            outputs = [(run(*tensors), program(*tensors)) for tensors in (example(program, n) for n in _CHECKED)]
+            outputs = [(run(*tensors), program(*tensors)) for tensors in (example(program, n) for n in CHECKED)]
         except Exception as error:
-            raise UserError(f"{what}: cannot be exported: {_reason(error)}") from error
+            raise UserError(f"{what}: cannot be exported: {reason_of(error)}") from error
     for actual, expected in outputs:
-        _check_equal(what, "torch.export", actual, expected)
+        check_equal(what, "torch.export", actual, expected)
     prune(exported)
     return exported
-
-
-def write_onnx(program: Program, exported: ExportedProgram, path: Path, what: str) -> None:
-    """Write a traced program as ONNX, with named inputs and outputs, which is checked to compute the same.
-
-    Raises:
-        UserError: the extra is not installed, an operation has no translation, or ONNX Runtime computes something else.
-    """
-    need_onnx()
-    import onnxruntime
-
-    tensors = example(program, _ROWS)
-    with quiet():
-        with torch.no_grad():
-            names = list(program(*tensors))
-        try:
-            torch.onnx.export(
-                exported,
-                (),
-                path,
-                input_names=[slot.name for slot in program.inputs],
-                output_names=names,
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-            )
-            options = onnxruntime.SessionOptions()
-            options.log_severity_level = 3
-            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            raise UserError(f"{what}: cannot be written as ONNX: {_reason(error)}; leave out --format onnx") from error
-        for count in _CHECKED:
-            tensors = example(program, count)
-            feed = {slot.name: x.numpy() for slot, x in zip(program.inputs, tensors, strict=True)}
-            taken = {i.name for i in session.get_inputs()}
-            results = session.run(names, {name: x for name, x in feed.items() if name in taken})
-            with torch.no_grad():
-                expected = program(*tensors)
-            actual = {name: torch.from_numpy(x) for name, x in zip(names, results, strict=True)}
-            _check_equal(what, "ONNX", actual, expected)
-
-
-def need_onnx() -> None:
-    """Raise a `UserError` if a package of the extra `onnx` is not installed."""
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f"--format onnx: needs {error.name}, which is not installed; pip install 'mmtoolkit[onnx]', or write "
-            "--format torch"
-        ) from error
 
 
 def example(program: Program, rows: int) -> list[Tensor]:
@@ -107,7 +54,8 @@ def example(program: Program, rows: int) -> list[Tensor]:
     return [slot.example(rows, generator) for slot in program.inputs]
 
 
-def _check_equal(what: str, way: str, actual: Tensors, expected: Tensors) -> None:
+def check_equal(what: str, way: str, actual: Tensors, expected: Tensors) -> None:
+    """Raise a `UserError` if an output that was exported in some way is not that of PyTorch."""
     for name, x in expected.items():
         y = actual[name]
         if y.dtype != x.dtype or not torch.allclose(
@@ -119,7 +67,7 @@ def _check_equal(what: str, way: str, actual: Tensors, expected: Tensors) -> Non
             )
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The first line of an error."""
     return shorten(one_line(str(error).strip().split("\n", 1)[0]) or type(error).__name__, 300)
 

@@ -13,9 +13,10 @@ from torch import Tensor
 from mmtoolkit import UserError, load_plugins, parameters_of
 from mmtoolkit.components import Modality, Model, Network, Unit
 from mmtoolkit.export.families import family_of
+from mmtoolkit.export.onnx_files import write_onnx
 from mmtoolkit.export.programs import DecoderProgram, PosteriorProgram, Program
 from mmtoolkit.export.slots import slots_of
-from mmtoolkit.export.tracing import example, traced, write_onnx
+from mmtoolkit.export.tracing import example, traced
 from mmtoolkit.models import MVAE
 from mmtoolkit.testing.models import Subject
 from mmtoolkit.testing.stand_ins import batch_of, stand_in_modalities

@@ -707,7 +707,7 @@ class _WithoutPrior(MVAENetwork):
     def need_prior(self) -> PriorModule:
         return StandardNormal(self.latent_dim)
 
-    def infer(self, batch: Batch, given: Collection[str]) -> Gaussian:
+    def infer(self, batch: Batch, given: Collection[str]) -> Posterior:
         return _any_set(self, batch, self.flat(given))
 
 
