@@ -204,6 +204,7 @@ if TYPE_CHECKING:
     from mmtoolkit.training.progress import TrainingOutcome as TrainingOutcome
     from mmtoolkit.training.trainer import Trainer as Trainer
     from mmtoolkit.using.imputing import ImputeSummary as ImputeSummary
+    from mmtoolkit.using.suspects import Suspect as Suspect
     from mmtoolkit.watchers import CSV as CSV
     from mmtoolkit.watchers import MLflow as MLflow
     from mmtoolkit.watchers import TensorBoard as TensorBoard

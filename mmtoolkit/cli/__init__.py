@@ -15,6 +15,7 @@ MODULES = (
     "runs",
     "impute",
     "explain",
+    "score",
     "sample",
     "export",
     "study",

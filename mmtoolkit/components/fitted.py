@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import make_folder, replacing
 
 _KEY = "fingerprint"
+
+
+def fingerprint_of(model: nn.Module, options: str, rows: bytes = b"") -> str:
+    """What follows from a model's weights depends on, as text of a fixed length: options, weights and rows."""
+    digest = hashlib.sha256(options.encode())
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    digest.update(rows)
+    return digest.hexdigest()
 
 
 def read_fitted(path: Path, fingerprint: str) -> dict[str, Tensor] | None:

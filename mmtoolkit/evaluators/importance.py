@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,12 +10,16 @@ from torch import Tensor, nn
 
 from mmtoolkit.components import Network
 from mmtoolkit.core.batch import Batch
+from mmtoolkit.core.posterior import Posterior
 
 # Copies of a value that a likelihood makes to compute its log-probability.
 _COPIES = 4
 
 # Draws of a row to decode at once, if memory is short.
 _DRAWS = 16
+
+MEMORY = {"cpu": 16 * 2**20, "cuda": 2**30}
+"""Kind of device -> bytes to use at once, if nobody says: on a CPU so that it fits the caches."""
 
 FEW = 10
 """A few draws dominate if the effective sample size is below this, or below half of all draws if that is less."""
@@ -45,6 +49,19 @@ class Estimate:
         count = torch.tensor(len(log_weights), dtype=total.dtype, device=total.device)
         return cls(total - count.log(), variance, (2 * total - (2 * log_weights).logsumexp(0)).exp())
 
+    def stderr(self, samples: int) -> Tensor:
+        """The standard error of `log_p` over draws, by the delta method: (B,), nats; NaN for one draw.
+
+        It is that of the mean weight, relative to the mean: sqrt((K / ess - 1) / (K - 1)). It is too small if a few
+        draws dominate, since the spread of the weights is then not known either.
+
+        Args:
+            samples: K.
+        """
+        if samples == 1:
+            return torch.full_like(self.log_p, torch.nan)
+        return ((samples / self.ess - 1).clamp(min=0) / (samples - 1)).sqrt()
+
     @classmethod
     def joined(cls, parts: Sequence[Estimate]) -> Estimate:
         """The estimates of several batches, concatenated."""
@@ -69,7 +86,7 @@ class Estimate:
 def estimate(
     model: Network,
     batch: Batch,
-    proposal: Collection[str],
+    proposal: Collection[str] | None,
     targets: Sequence[Collection[str]],
     samples: int,
     generator: torch.Generator,
@@ -83,7 +100,7 @@ def estimate(
     Args:
         model: in evaluation mode.
         batch: B rows.
-        proposal: modalities to infer z from; the prior if empty.
+        proposal: modalities to infer z from; the prior if empty; None for all that a row has.
         targets: S sets of modalities that the model decodes.
         samples: K, draws of z a row.
         generator: on the batch's device. The draws depend on `memory`, which sets their chunks.
@@ -91,6 +108,76 @@ def estimate(
 
     Returns:
         S estimates of B rows, in float64, on the host.
+    """
+    prior = model.need_prior()
+
+    def infer(rows: Batch) -> Posterior:
+        return model.infer_all(rows) if proposal is None else model.infer(rows, proposal)
+
+    def log_ratio(q: Posterior, z: Tensor) -> Tensor:
+        return prior.log_prob(z) - q.log_prob(z)
+
+    return _estimates(model, batch, infer, log_ratio, targets, samples, generator, memory)
+
+
+@torch.no_grad()
+def estimate_left_out(
+    model: Network, batch: Batch, target: str, samples: int, generator: torch.Generator, memory: int
+) -> Estimate:
+    """Estimate log p(target | all else that a row has) by draws of z ~ q(z | all else).
+
+    It is the logarithm of the mean of p(target | z): the probability by which the model fills the target in. It is
+    right as far as q is the model's own posterior. Weights p(z, all else) / q(z | all else) would remove that error,
+    but with many columns a few draws would dominate them.
+
+    Args:
+        model: in evaluation mode.
+        batch: B rows that have the target. If `model.conditions` are not empty, they have all of these too.
+        target: a modality that the model decodes and that is no condition.
+        samples: K, draws of z a row.
+        generator: on the batch's device. The draws depend on `memory`.
+        memory: bytes to use at once.
+    """
+    others = tuple(name for name in model.modalities if name != target)
+    given = left_out(model, target)
+
+    def infer(rows: Batch) -> Posterior:
+        return model.infer(rows.only(others), given)
+
+    [result] = _estimates(model, batch, infer, None, [[target]], samples, generator, memory)
+    return result
+
+
+def left_out(model: Network, target: str) -> tuple[str, ...]:
+    """What z is inferred from if a target is left out: all others, or the model's inputs if it cannot use all others.
+
+    Hide the target first, since it may be among the inputs, of which z is inferred from those that are left.
+    """
+    others = tuple(name for name in model.modalities if name != target)
+    return others if others and model.supports(others) else model.inputs
+
+
+def _estimates(
+    model: Network,
+    batch: Batch,
+    infer: Callable[[Batch], Posterior],
+    log_ratio: Callable[[Posterior, Tensor], Tensor] | None,
+    targets: Sequence[Collection[str]],
+    samples: int,
+    generator: torch.Generator,
+    memory: int,
+) -> list[Estimate]:
+    """The estimates of `targets`, some rows and draws at a time.
+
+    Args:
+        model: decodes z.
+        batch: B rows.
+        infer: gives the proposal of some rows.
+        log_ratio: gives the logarithm of the weights of z (K, B, D) besides p(targets | z): (K, B); by default 0.
+        targets: S sets of modalities.
+        samples: K.
+        generator: of the draws.
+        memory: bytes to use at once.
     """
     union = {name for names in targets for name in names}
     weight_bytes = 8 * len(targets) * samples
@@ -100,7 +187,7 @@ def estimate(
     parts: list[list[Estimate]] = [[] for _ in targets]
     for rows in batch.split(rows_at_once):
         draws_at_once = max(1, int(memory / max(a_draw * rows.size, 1)))
-        log_weights = _log_weights(model, rows, proposal, targets, samples, generator, draws_at_once)
+        log_weights = _log_weights(model, rows, infer(rows), log_ratio, targets, samples, generator, draws_at_once)
         for part, of_targets in zip(parts, log_weights, strict=True):
             part.append(Estimate.of(of_targets))
     return [Estimate.joined(part).cpu() for part in parts]
@@ -109,22 +196,23 @@ def estimate(
 def _log_weights(
     model: Network,
     batch: Batch,
-    proposal: Collection[str],
+    q: Posterior,
+    log_ratio: Callable[[Posterior, Tensor], Tensor] | None,
     targets: Sequence[Collection[str]],
     samples: int,
     generator: torch.Generator,
     at_once: int,
 ) -> Tensor:
     """Log-weights, in float64: (S, K, B)."""
-    prior, q = model.need_prior(), model.infer(batch, proposal)
     mean = q.mean
     union = {name for names in targets for name in names}
-    log_weights = torch.empty(len(targets), samples, batch.size, dtype=torch.float64, device=batch.device)
+    log_weights = torch.zeros(len(targets), samples, batch.size, dtype=torch.float64, device=batch.device)
     for start in range(0, samples, at_once):
         chunk = slice(start, min(start + at_once, samples))
         shape = (chunk.stop - start, *mean.shape)
         z = q.rsample(torch.randn(shape, generator=generator, dtype=mean.dtype, device=batch.device))
-        log_weights[:, chunk] = prior.log_prob(z) - q.log_prob(z)
+        if log_ratio is not None:
+            log_weights[:, chunk] = log_ratio(q, z)
         log_probs = model.log_prob(z.flatten(0, 1), batch, union)
         for place, names in enumerate(targets):
             for name in names:
@@ -141,12 +229,12 @@ def _bytes_a_draw(model: Network, batch: Batch, targets: Collection[str]) -> int
         nonlocal size
         size += sum(x.nbytes for x in (output if isinstance(output, tuple) else (output,)) if isinstance(x, Tensor))
 
-    prior = model.need_prior()
-    z = prior.mean.unsqueeze(0)
+    z = model.blank(batch, 1, model.latent_dim)
     leaves = [module for module in model.modules() if next(module.children(), None) is None]
     handles = [module.register_forward_hook(count) for module in leaves]
     try:
-        prior.log_prob(z)
+        if model.prior is not None:
+            model.prior.log_prob(z)
         total = size * batch.size
         for name in targets:
             if len(rows := batch.rows(name)):

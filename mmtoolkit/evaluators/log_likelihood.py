@@ -26,14 +26,13 @@ from mmtoolkit.components.entries import (
 )
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.evaluators.estimates import MeanEstimate
-from mmtoolkit.evaluators.importance import FEW, Estimate, estimate
+from mmtoolkit.evaluators.importance import FEW, MEMORY, Estimate, estimate
 from mmtoolkit.evaluators.progress import metered_batches
 
 Names = tuple[str, ...]
 
 # Draws from the prior find likely values of a given with up to so many numbers, but hardly ever with more.
 _MOST_NUMBERS = 64
-_MEMORY = {"cpu": 16, "cuda": 1024}
 _MANY = 0.1
 
 
@@ -124,7 +123,7 @@ class LogLikelihood(EntryEvaluator[LikelihoodEntry]):
         draws = {None: 0, "prior": self.prior_samples, "posterior": self.samples}
         means = [MeanEstimate(self.samples, draws[plan.marginal]) for plan in plans]
         incomplete = [0] * len(plans)
-        memory = (self.memory or _MEMORY[run.device.type]) * 2**20
+        memory = MEMORY[run.device.type] if self.memory is None else self.memory * 2**20
         priors = _Priors(run.model, self.prior_samples, run.generator, memory)
         generator = run.generator
         for batch in metered_batches(run, split, self.kind):

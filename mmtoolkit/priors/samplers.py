@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +12,7 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Network, Run
 from mmtoolkit.components.evaluator import seen_by_model
-from mmtoolkit.components.fitted import keep_fitted, read_fitted
+from mmtoolkit.components.fitted import fingerprint_of, keep_fitted, read_fitted
 from mmtoolkit.core.prior import PriorModule
 from mmtoolkit.priors.fitted_mixture import FittedMixture, fit_mixture
 
@@ -80,7 +79,7 @@ def sampler_of(run: Run, kind: Literal["mixture"], components: int, place: str) 
     check_sampler(run.model, place)
     rows = _informed_rows(run)
     path = run.folder / FOLDER / f"{kind}_{components}.safetensors"
-    mark = _fingerprint(run, rows)
+    mark = fingerprint_of(run.model, f"{_VERSION} {run.generator.initial_seed()}", rows.numpy().tobytes())
     notes: list[str] = []
     if (numbers := read_fitted(path, mark)) is not None:
         mixture = FittedMixture(**numbers).eval()
@@ -107,13 +106,3 @@ def _draws(run: Run, rows: Tensor) -> Tensor:
             noise = torch.randn(batch.size, run.model.latent_dim, generator=generator, device=run.device)
             draws.append(run.model.infer_all(batch).rsample(noise)[..., run.model.shared].cpu())
     return torch.cat(draws) if draws else torch.zeros(0, run.model.latent_dim)
-
-
-def _fingerprint(run: Run, rows: Tensor) -> str:
-    """What a sampler depends on, as text of a fixed length: weights, rows and seed."""
-    digest = hashlib.sha256(f"{_VERSION} {run.generator.initial_seed()}".encode())
-    for name, value in run.model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    digest.update(rows.numpy().tobytes())
-    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""What a trained run does with tables in memory: impute, embed, explain and evaluate."""
+"""What a trained run does with tables in memory: impute, embed, explain, score and evaluate."""
 
 from __future__ import annotations
 
@@ -134,6 +134,49 @@ class OnTables:
         answer, notes = explain_frame(self, frame, target, keep, None if figure is None else Path(figure), row)
         warn(notes)
         return answer
+
+    def score(
+        self: TypedRun,
+        data: Any,
+        keep: Sequence[str] = (),
+        samples: int = 100,
+        seed: int = 0,
+        ranks: Literal["train", "table"] = "train",
+        top: int = 0,
+        on_bad_cell: Literal["error", "missing"] | None = None,
+        **reading: Any,
+    ) -> Any:
+        """Score each row of a table by log p, and each cell by log p given the rest of its row, in nats.
+
+        The columns are log_likelihood and log_likelihood_error, of all that the row has, by importance sampling;
+        suspicion, that of its most suspicious cell; and for each modality NAME_log_prob, the log of the mean of
+        p(cell | z) over draws of z ~ q(z | the rest of the row), and NAME_rank, the share of training cells that are
+        less likely: near 0, the cell may be wrong. A missing cell has no score, and neither has one whose row has
+        nothing else to infer z from.
+
+        A `DataWarning` names all that changes results: bad cells, lacking columns, modalities without a score.
+
+        Args:
+            data: as in `impute`; the answer is a table of the same kind.
+            keep: columns to copy, before the others.
+            samples: draws of z for each row, and for each cell.
+            seed: fixes the draws.
+            ranks: among which cells to rank: `train`, those of up to 1,000 training rows of the run, whose scores the
+                run folder keeps; or `table`, those of this table.
+            top: if not 0, return (table, the most suspicious cells), up to so many `Suspect`, the worst first.
+            on_bad_cell: as in `impute`.
+            reading: as in `impute`.
+
+        Raises:
+            UserError: the table has none of the run's columns, a cell cannot be read, an option does not fit, or the
+                ranks need the run's training rows and these cannot be read.
+        """
+        from mmtoolkit.using.scored_table import score_frame
+
+        frame = UserFrame.for_run(self, reading, on_bad_cell, data=data)
+        answer, suspects, notes = score_frame(self, frame, keep, samples, seed, ranks, top)
+        warn(notes)
+        return (answer, suspects) if top else answer
 
     def evaluate_on(
         self: TypedRun,

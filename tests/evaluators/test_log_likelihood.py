@@ -25,7 +25,7 @@ from mmtoolkit.core.batch import Batch, Observed
 from mmtoolkit.core.posterior import Gaussian, Posterior
 from mmtoolkit.evaluators import LogLikelihood
 from mmtoolkit.evaluators.estimates import MeanEstimate
-from mmtoolkit.evaluators.importance import Estimate, estimate
+from mmtoolkit.evaluators.importance import Estimate, estimate, estimate_left_out
 from mmtoolkit.models import CVAE, JMVAE, MVAE, VAE, BiVCCA
 from mmtoolkit.training.networks import build
 from runs import SMALL, mmt, sets
@@ -201,6 +201,29 @@ def close(estimates: Sequence[Estimate], signs: Sequence[int], truth: Tensor, sa
 def precision(names: Collection[str]) -> Tensor:
     """That of the true posterior given some modalities, in each dimension: (D,)."""
     return 1 + sum((TRUTH.weights[name].square().sum(0) for name in names), start=torch.zeros(D))
+
+
+@pytest.mark.parametrize("target", SIZES)
+def test_a_cell_given_the_rest_of_its_row_agrees_with_the_truth(target: str) -> None:
+    values, k = TRUTH.rows(40), 4000
+    for hidden in ("", next(name for name in SIZES if name != target)):
+        rest = [name for name in SIZES if name not in (target, hidden)]
+        batch = whole(values).only([*rest, target])
+        estimated = estimate_left_out(EXACT, batch, target, k, seeded(1), LARGE)
+        truth = TRUTH.log_p(values, {*rest, target}) - TRUTH.log_p(values, rest)
+        close([estimated], [1], truth, [k])
+        errors = (estimated.log_p - truth) / estimated.stderr(k)
+        assert 0.7 < errors.square().mean().sqrt() < 1.3
+        by_chunks = estimate_left_out(EXACT, batch, target, k, seeded(3), 1 << 19)
+        close([by_chunks], [1], truth, [k])
+
+
+def test_the_standard_error_is_that_of_the_mean_weight() -> None:
+    log_weights = randn(50, 7, seed=3)
+    weights = log_weights.exp()
+    explicit = weights.std(0) / math.sqrt(50) / weights.mean(0)
+    torch.testing.assert_close(Estimate.of(log_weights).stderr(50), explicit)
+    assert Estimate.of(log_weights[:1]).stderr(1).isnan().all()
 
 
 @pytest.mark.parametrize("proposal", list(subsets(SIZES)), ids="".join)

@@ -83,6 +83,7 @@ def numberless(text: str) -> list[str]:
         pytest.param("scikit_learn.py", marks=pytest.mark.slow),
         pytest.param("using_a_run.py", marks=pytest.mark.slow),
         pytest.param("watcher.py", marks=pytest.mark.slow),
+        pytest.param("wrong_cells.py", marks=pytest.mark.slow),
     ],
 )
 def test_example_prints_what_its_page_shows(name: str) -> None:

@@ -58,13 +58,19 @@ def test_shares_together_are_the_whole(options: tuple[str, ...], things: Path, p
     assert all((tmp_path / path).exists() for path in pictures)
 
 
-def test_embeddings_come_in_parts(things: Path, parts: Path, tmp_path: Path) -> None:
-    assert mmt("embed", things, parts, "--out", tmp_path / "z.parquet", "--keep", "id").status == 0
+@pytest.mark.parametrize("command", [("embed",), ("score", "--ranks", "table", "--samples", "5")])
+def test_other_new_tables_come_in_parts(command: tuple[str, ...], things: Path, parts: Path, tmp_path: Path) -> None:
+    name, *options = command
+    words = [name, things, parts, "--keep", "id", *options]
+    assert mmt(*words, "--out", tmp_path / "one.parquet").status == 0
     for share in ("1/2", "2/2"):
-        done = mmt("embed", things, parts, "--out", tmp_path / "z", "--keep", "id", "--shard", share)
+        done = mmt(*words, "--out", tmp_path / "new", "--shard", share)
         assert done.status == 0, done.err
-    joined = pa.concat_tables(tables(tmp_path / "z").values())
-    assert joined.equals(pa.parquet.read_table(tmp_path / "z.parquet"))
+    joined = pa.concat_tables(tables(tmp_path / "new").values())
+    whole = pa.parquet.read_table(tmp_path / "one.parquet")
+    # Ranks are those among the rows of the share.
+    names = [column for column in whole.column_names if not column.endswith("_rank") and column != "suspicion"]
+    assert joined.select(names).equals(whole.select(names))
 
 
 def test_a_job_may_be_repeated_and_may_have_nothing_to_do(things: Path, parts: Path, tmp_path: Path) -> None:
