@@ -73,7 +73,9 @@ def _translate(exported: ExportedProgram, inputs: list[str], outputs: list[str],
 
 def _softplus() -> Callable[..., Any]:
     """A translation of softplus that ONNX Runtime computes in float64 too; it has an operator for float32 alone."""
-    from onnxscript import opset18 as op
+    from onnxscript import opset18
+
+    op: Any = opset18  # its types forbid numbers of Python
 
     def softplus(self: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
         scaled = op.Mul(self, op.CastLike(beta, self))
