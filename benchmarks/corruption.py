@@ -150,13 +150,11 @@ def average_precision(scores: Scores, faults: NDArray[np.str_]) -> dict[str, flo
 
 def trained(folder: Path, frame: pd.DataFrame, name: str) -> TrainedRun:
     """The run of a table, as `mmt init` and `mmt run` make it."""
-    if (folder / name / "results.json").exists():
-        return mmtoolkit.load(folder / name)
     app = application()
     frame.to_csv(folder / f"{name}.csv", index=False)
     for words in (
-        ["init", str(folder / f"{name}.csv"), "--out", str(folder / f"{name}.yaml")],
-        ["run", str(folder / f"{name}.yaml"), "--out", str(folder / name), "--no-figures"],
+        ["init", str(folder / f"{name}.csv"), "--out", str(folder / f"{name}.yaml"), "--overwrite"],
+        ["run", str(folder / f"{name}.yaml"), "--out", str(folder / name), "--no-figures", "--resume"],
     ):
         app(words, prog_name="mmt", standalone_mode=False)
     return mmtoolkit.load(folder / name)
@@ -196,14 +194,10 @@ def score_labels(seeds: int, folder: Path) -> list[dict[str, Any]]:
 
     def run_of(train: dict[str, Any], name: str) -> TrainedRun:
         source = Arrays.of({"train": train, "valid": columns["valid"]})
-        if (folder / name / "results.json").exists():
-            run = mmtoolkit.load(folder / name)
-            run.prepared = mmtoolkit.prepare(source, run.schema.units)
-            return run
         own = Schema(
             name=name, data=source, modalities=schema.modalities, model=schema.model, train=schema.train, evaluate=()
         )
-        return mmtoolkit.run(own, folder / name, figures=False)
+        return mmtoolkit.run(own, folder / name, resume=True, figures=False)
 
     clean, results = columns["train"], []
     pixels = np.stack(clean["image"]).reshape(len(clean["label"]), -1) / 255.0
@@ -259,7 +253,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", action="append", choices=[*TABLES, "fashion"])
     parser.add_argument("--out", type=Path, default=Path("corruption.json"))
-    parser.add_argument("--runs", type=Path, help="keep the runs in this folder, and take those that are there")
+    parser.add_argument("--runs", type=Path, help="keep the runs in this folder, and resume those that are there")
     parser.add_argument("--page", type=Path)
     given = parser.parse_args()
     if given.page:
