@@ -53,6 +53,7 @@ def small(kind: str, **options: Any) -> Architecture:
 # Any size.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: "x".join(map(str, form.shape)))
 @pytest.mark.parametrize(("kind", "norm"), list(product(SMALL, ["none", "batch", "layer"])))
 def test_any_size_goes_there_and_back_in_training(form: Form, kind: str, norm: str) -> None:

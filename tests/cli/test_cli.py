@@ -224,6 +224,7 @@ def test_set_of_an_unknown_key(schema: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_folder_that_holds_a_run(schema: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert mmt("run", schema, "--out", out).status == 0
@@ -270,6 +271,7 @@ def test_a_run_that_is_not_there(tmp_path: Path) -> None:
         assert_refused(mmt(command, tmp_path), f"{tmp_path}: ", "no run", "schema.yaml")
 
 
+@pytest.mark.slow
 def test_given_that_cannot_be_read(schema: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert mmt("run", schema, "--out", out).status == 0
@@ -299,6 +301,7 @@ def test_usage_errors_end_with_2() -> None:
     assert mmt("no-such-command").status == 2
 
 
+@pytest.mark.slow
 def test_json_is_all_that_is_on_stdout(schema: Path, tmp_path: Path) -> None:
     ended = mmt("run", schema, "--out", tmp_path / "run", "--json")
     assert ended.status == 0
@@ -342,6 +345,7 @@ def test_the_catalogue_is_listed() -> None:
     assert json.loads(ended.out)["datasets"]["fashion_mini"]["where"] == "bundled"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "unloaded"),
     [

@@ -93,6 +93,7 @@ def test_help_lists_commands_without_importing_them(flocks: Path) -> None:
     assert [line.split()[1] for line in lines] == ["flock", "greet", "none"]
 
 
+@pytest.mark.slow
 def test_ours_come_first_and_load_nothing(install: Callable[..., Path]) -> None:
     site = install("mmt-thief", "raise SystemExit('imported')", "schema = mmt_thief:x", "check = mmt_thief:x")
     ended = mmt_process("schema", PYTHONPATH=str(site))

@@ -46,6 +46,7 @@ def piped_here(content: bytes, *words: str | Path) -> bytes:
     return result.stdout_bytes
 
 
+@pytest.mark.slow
 def test_a_table_goes_through_a_pipe(things: Path, new: Path) -> None:
     done = piped(new.read_bytes(), "impute", things, "-", "--out", "-")
     assert done.returncode == 0, done.stderr

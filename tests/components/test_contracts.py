@@ -56,12 +56,17 @@ ELSEWHERE = {
 }
 
 
-LONG = ("text", "numeric")  # their kits take seconds
+# A kit takes seconds. Quick tests check these modalities and models, each of another sort, and all other components.
+QUICK = {"label", "count", "binary", "mvae", "jmvae", "mmvaeplus", "mmvm"}
+
+
+def is_long(cls: type[Component]) -> bool:
+    return issubclass(cls, (Modality, Model)) and cls.model_fields["kind"].default not in QUICK
 
 
 def examples(family: type[Component]) -> list[Any]:
     return [
-        pytest.param(example, id=f"{kind}-{place}", marks=[pytest.mark.slow] if place or kind in LONG else [])
+        pytest.param(example, id=f"{kind}-{place}", marks=[pytest.mark.slow] if place or is_long(cls) else [])
         for kind, cls in sorted(PLUGINS.of_family(family.family).items())
         for place, example in enumerate(cls.examples())
     ]
@@ -116,6 +121,7 @@ def test_models_of_other_options(model: Model) -> None:
     check_model(model)
 
 
+@pytest.mark.slow
 def test_a_model_over_our_modalities() -> None:
     named = {"numbers": Numeric(columns=("height", "weight")), "yes": Binary(), "text": Text(length=3)}
     check_model(MVAE(latent_dim=2), named)

@@ -17,6 +17,7 @@ OURS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modality", OURS)
 def test_an_exported_encoder_takes_any_number_of_rows(modality: Modality) -> None:
     cells = list(modality.example_cells())

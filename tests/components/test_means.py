@@ -87,6 +87,7 @@ def test_a_row_that_is_nan_is_not_hidden():
     assert math.isnan(scores["stderr"])
 
 
+@pytest.mark.slow
 def test_neither_the_mean_nor_evaluators_load_torchmetrics():
     code = (
         "import sys, mmtoolkit, mmtoolkit.evaluators\n"

@@ -181,6 +181,7 @@ def test_draws_are_finite_whatever_the_noise(value: float) -> None:
         assert z.isfinite().all()
 
 
+@pytest.mark.slow
 @FAMILIES
 def test_the_kl_divergence_is_the_integral(family: Family) -> None:
     q = mixture(1, family)

@@ -228,6 +228,7 @@ def pooled_with_gradients(pool: Pooling, mean: Tensor, logvar: Tensor, members: 
     return [q.mean.detach()[chosen], q.logvar.detach()[chosen], mean.grad, logvar.grad]
 
 
+@pytest.mark.slow
 @EACH
 @pytest.mark.parametrize("garbage", GARBAGE)
 @EXAMPLES

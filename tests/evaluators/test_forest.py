@@ -95,6 +95,7 @@ def features(rows: np.ndarray[Any, Any], train: np.ndarray[Any, Any], target: in
     return np.array(read, dtype=np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["test", "train"])
 def test_forests_are_those_of_scikit_learn_fitted_by_hand(
     split: str, run: TrainedRun, trees: int, monkeypatch: pytest.MonkeyPatch

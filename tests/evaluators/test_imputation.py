@@ -504,6 +504,7 @@ def slow_neighbours(
     return predictions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize(("split", "k"), [("test", 1), ("train", 1), ("test", 5), ("train", 1000)])
 def test_neighbours_are_those_of_a_loop(split: str, k: int, whole: bool, run: TrainedRun) -> None:

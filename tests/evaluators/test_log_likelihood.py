@@ -226,6 +226,7 @@ def test_the_standard_error_is_that_of_the_mean_weight() -> None:
     assert Estimate.of(log_weights[:1]).stderr(1).isnan().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("proposal", list(subsets(SIZES)), ids="".join)
 def test_any_proposal_agrees_with_the_truth_within_three_standard_errors(proposal: tuple[str, ...]) -> None:
     """Where the weights have a variance: it is infinite if the proposal is twice as precise as the true posterior."""

@@ -79,6 +79,7 @@ def called(folder: Path, program: dict[str, Any], tensors: dict[str, torch.Tenso
     return outputs
 
 
+@pytest.mark.slow
 def test_the_posterior_is_that_of_infer(run: TrainedRun, export: Path) -> None:
     manifest, batch = manifest_in(export), run.batch(ROWS)
     tensors: dict[str, torch.Tensor] = {"present": batch.present}

@@ -105,6 +105,7 @@ def pictures_of(run: TrainedRun, batch: Batch, z: Tensor) -> dict[str, Tensor]:
 # Directions.
 
 
+@pytest.mark.slow
 def test_a_row_of_inputs_stands_over_rows_of_outputs(run: TrainedRun) -> None:
     rows = torch.tensor([3, 4, 9, 20])
     figure = direction(run, "test", ["small"], rows)
@@ -323,6 +324,7 @@ def assert_refused(ended: Ended, *facts: str) -> None:
     assert_facts(line, *facts)
 
 
+@pytest.mark.slow
 def test_the_command_draws_what_rows_tell(folder: Path, run: TrainedRun, tmp_path: Path) -> None:
     out = tmp_path / "new" / "from.png"
     ended = mmt("sample", folder, "--given", "label", "--given", "image", "-n", "3", "--draws", "1", "--out", out)
@@ -382,6 +384,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "given", "expected"),
     [

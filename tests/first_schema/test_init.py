@@ -649,6 +649,7 @@ def test_a_table_with_everything(tmp_path: Path) -> None:
     assert check_notes(tmp_path / "shop.yaml") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kinds"),
     [
@@ -665,6 +666,7 @@ def test_tables_that_many_know(tmp_path: Path, name: str, kinds: list[str]) -> N
     assert (sorted({*found}) if len(found) > 20 else found) == kinds
 
 
+@pytest.mark.slow
 def test_from_a_table_with_holes_to_filled_cells(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     kind = draw.choice(3, 200, p=[0.5, 0.3, 0.2])

@@ -147,6 +147,7 @@ def test_dreg_weights_the_path_of_a_draw_by_its_importance_and_the_square_of_it(
             assert_close(actual[name], parameter.grad)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta", [1.0, 0.3])
 def test_dreg_agrees_with_the_standard_gradient_on_average_and_varies_less(beta: float) -> None:
     model, values = CASES["vae"], some_values(dict(list(TOYS.items())), B)

@@ -126,6 +126,7 @@ def mean_gradients(network, beta: float, repeats: int = 500, times: int = 24) ->
     return {name: (each.mean(0), each.std(0) / times**0.5) for name, each in stacked.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta", [1.0, 0.5])
 def test_dreg_is_unbiased_for_encoders_decoders_and_auxiliary_priors(beta):
     standard = mean_gradients(plus(draws=3), beta)

@@ -144,6 +144,7 @@ def test_gradients_equal_those_of_the_explicit_sum(model):
         assert_close(fast[name], gradient)
 
 
+@pytest.mark.slow
 @EVERY
 @EXAMPLES
 @given(present=bools(B, 3), order=st.permutations(range(B)))
@@ -232,6 +233,7 @@ def supported(network, values, present, row, given):
     return min(parts, key=lambda s: (-len(s), sorted(map(names.index, s))), default=frozenset())
 
 
+@pytest.mark.slow
 @EVERY
 @EXAMPLES
 @given(present=bools(B, 3), data=st.data())
@@ -280,6 +282,7 @@ def test_bound_equals_an_explicit_sum_with_no_weights(model, present):
             assert_close(bound[row], total)
 
 
+@pytest.mark.slow
 @EVERY
 @EXAMPLES
 @given(present=bools(B, 3))

@@ -100,6 +100,7 @@ def test_a_row_that_has_nothing_of_the_given_has_the_prior(model):
     assert_close(q.log_prob(z)[2:], other.prior.log_prob(z)[2:])
 
 
+@pytest.mark.slow
 @EVERY
 def test_importance_sampling_finds_the_likelihood_of_a_linear_model(model):
     linear = {"a": Vector(size=2), "b": Vector(size=3)}  # x = W z + bias + noise: its log p has a closed form

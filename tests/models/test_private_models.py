@@ -26,6 +26,7 @@ EVERY: list[Any] = [
 KINDS = [f"{model.kind} {place}" for place, model in enumerate(EVERY)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", PRIVATE, ids=lambda model: model.kind)
 @pytest.mark.parametrize("given", ["ab", "a"])
 def test_the_likelihood_of_a_linear_gaussian_model_is_known(model, given):

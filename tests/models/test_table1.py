@@ -53,6 +53,7 @@ def plugins():
     return load_plugins()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "data_set", "count"), CELLS, ids=lambda value: str(value))
 def test_a_cell(model, data_set, count, plugins, tmp_path):
     if (model, data_set) in EXPLAINED:

@@ -95,6 +95,7 @@ def test_nan_is_no_cell() -> None:
     assert (cells.present.tolist(), dict(cells.faults)) == ([True, False], {})
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(st.lists(st.text(max_size=5), min_size=1, unique=True))
 def test_every_name_is_found(names: list[str]) -> None:
@@ -144,6 +145,7 @@ def in_files(folder: Path, cells: Sequence[int | None]) -> dict[str, Any]:
     return tables
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(st.lists(st.none() | st.integers(-12, 12), min_size=3).filter(lambda cells: len({*cells} - {None}) > 1))
 def test_a_table_has_the_same_classes_in_every_format(

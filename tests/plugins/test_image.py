@@ -516,6 +516,7 @@ def test_a_conditional_network_is_told_the_pixels() -> None:
 SHAPES = [(1, 28, 28), (1, 50, 50), (3, 64, 64), (3, 33, 47), (1, 8, 8), (3, 128, 128), (1, 9, 31), (3, 35, 80)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["mlp", "dcgan", "conv", "resnet"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_networks_of_any_size(shape: tuple[int, int, int], network: str) -> None:

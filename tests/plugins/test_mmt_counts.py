@@ -64,6 +64,7 @@ def test_its_own_tests_pass(installed: Environment, project: Path) -> None:
     assert " passed" in done.stdout
 
 
+@pytest.mark.slow
 def test_it_trains_on_its_example(tmp_path: Path) -> None:
     few = sets("train.epochs=3", "train.warmup_epochs=1")
     plugin = ("--plugin", PROJECT / "mmt_counts.py")

@@ -28,6 +28,7 @@ def loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
     return rows("loads.jsonl")
 
 
+@pytest.mark.slow
 def test_days_with_gaps_are_trained_with_their_label_and_filled(loads: list[dict[str, Any]]) -> None:
     Path("loads.yaml").write_text((EXAMPLES / "loads.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     small = ["load.network.channels=4", "load.network.width=32"]

@@ -131,6 +131,7 @@ def test_an_alphabet_that_is_not_known_yet() -> None:
         Text(length=4).encoder(4)
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(cells=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), min_size=1).filter(any))
 def test_options_go_through_json_and_yaml(cells: list[str]) -> None:

@@ -89,6 +89,7 @@ def test_features_tell_texts_apart(network: Architecture) -> None:
         assert distances.min() > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [NETWORKS[2], NETWORKS[4]], ids=lambda network: network.kind)
 def test_the_contract_holds(network: Architecture) -> None:
     check_modality(Text(length=4, network=network), bad=["much too long a text", True])

@@ -42,6 +42,7 @@ def module_of(name: str, size: int) -> PriorModule:
     return module
 
 
+@pytest.mark.slow
 @EACH
 @pytest.mark.parametrize("size", [1, 2])
 def test_the_density_integrates_to_one(name: str, size: int) -> None:

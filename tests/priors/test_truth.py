@@ -139,6 +139,7 @@ def close(estimates: Sequence[Estimate], signs: Sequence[int], truth: Tensor, sa
     assert abs(value.mean() - truth.mean()) < 3 * error + 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("proposal", [("a",), ("b",), ("a", "b")])
 def test_log_likelihoods_are_those_of_the_mixture(proposal: tuple[str, ...]) -> None:
     values, network, k = TRUTH.rows(60), TRUTH.network(), 3000

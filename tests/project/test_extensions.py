@@ -267,6 +267,7 @@ def test_the_evaluators_that_ship_score_them(kind: str, run_of: Callable[[str], 
     assert history[-1]["loss"] < history[0]["loss"]
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_score_is_the_same_whatever_else_is_drawn(kind: str, run_of: Callable[[str], Path]) -> None:
     run_folder = run_of(kind)
@@ -388,6 +389,7 @@ def in_process(site: Path, *words: str | Path) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
+@pytest.mark.slow
 def test_a_command_of_a_plugin_uses_a_run(site: Path, run_folder: Path) -> None:
     files = [word for file in PLUGINS for word in ("--plugin", file)]
     ended = in_process(site, "traverse", run_folder, "--along", "1", "--steps", "3", *files)

@@ -90,6 +90,7 @@ def test_built_in_components_import_what_a_stranger_may(name: str) -> None:
         assert package(imported) in OPEN | {package(name)}, f"{name} imports {imported}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_the_library_imports_no_plugin(name: str) -> None:
     for imported in imports(MODULES[name]):

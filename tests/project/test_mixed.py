@@ -238,6 +238,7 @@ def made_up(path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_table_is_one_of_pictures_and_columns_for_a_user_too(tmp_path: Path) -> None:
     characters = read_characters(made_up(tmp_path / "kanjidic"))
     frame = frame_of(characters, draw_characters(characters, LATIN, tmp_path))

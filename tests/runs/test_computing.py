@@ -117,6 +117,7 @@ def test_resume_takes_the_recorded_ones(tmp_path: Path, during: list[Compute], m
     assert [(again["threads"], again["kernels"]) for again in read_record(folder)["resumed"]] == [(2, "onednn")]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eight_cores")
 def test_resume_with_other_threads_says_so_and_later_ones_take_them(tmp_path: Path, during: list[Compute]) -> None:
     folder = tmp_path / "run"

@@ -151,6 +151,7 @@ def test_a_vae_of_the_labels_alone_shows_them(tmp_path: Path) -> None:
     assert figures == {"learning_curves", "samples", "from_1_label", "cells", "latent"}  # nothing else from labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "terms"),
     [

@@ -74,6 +74,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[mmtoolkit.TrainedRun
 Runs = tuple[mmtoolkit.TrainedRun, mmtoolkit.TrainedRun]
 
 
+@pytest.mark.slow
 def test_it_changes_nothing_of_the_model(runs: Runs) -> None:
     ours, theirs = (load_file(run.folder / "weights.safetensors") for run in runs)
     assert ours.keys() == theirs.keys()

@@ -36,6 +36,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) ->
         return folder
 
 
+@pytest.mark.slow
 def test_python_gets_pictures_and_report(run_folder: Path) -> None:
     files = {path.name for path in (run_folder / "figures").iterdir()}
     assert {"samples.png", "learning_curves.png", "latent.png", "cells.png", "from_all.png"} <= files
@@ -134,6 +135,7 @@ def test_no_figures_on_the_command_line(run_folder: Path, tmp_path: Path) -> Non
     assert "pictures" not in ended.out
 
 
+@pytest.mark.slow
 def test_loading_changes_nothing_global(run_folder: Path) -> None:
     code = f"""
 import mmtoolkit, torch

@@ -124,6 +124,7 @@ def test_python_warns_and_the_new_code_is_used(work: Path) -> None:
     assert not before.infer(rows).mean.allclose(after.infer(rows).mean)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "facts"),
     [

@@ -458,6 +458,7 @@ def spoil(run: Path) -> dict[str, bytes]:
 OF_ROWS = ("cells.png", "contributions.png", "from_all.png", "given_", "from_")
 
 
+@pytest.mark.slow
 def test_all_pictures_but_those_of_scores_and_the_latent_space_are_drawn_again(run: Path) -> None:
     listed = json.loads((run / "figures.json").read_text())
     of_score = {"file": "0_mine.png", "name": "mine", "title": "Mine", "text": "", "evaluator": 0}

@@ -233,6 +233,7 @@ def test_a_sample_can_be_given_an_image_file(folder: Path, tmp_path: Path) -> No
     assert len(out.read_text().splitlines()) == 5
 
 
+@pytest.mark.slow
 def test_the_report_is_one_file_that_asks_for_nothing_else(folder: Path) -> None:
     html = (folder / "report.html").read_text()
     assert html.count("data:image/webp;base64,") == 9

@@ -218,6 +218,7 @@ def test_tensors_of_other_shapes(run: Path) -> None:
         mmtoolkit.load(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "content", "facts"),
     [

@@ -61,6 +61,7 @@ def test_a_project_says_what_it_is(family: str, tmp_path: Path) -> None:
         assert path.is_dir() or not re.search(r"\{[{%#]|[}%#]\}\}", path.read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_project_passes_the_check_and_its_example_is_right(family: str, tmp_path: Path) -> None:
     folder = project(family, tmp_path)

@@ -14,6 +14,7 @@ from mmtoolkit import DataWarning
 from mmtoolkit.sklearn import Imputer
 
 
+@pytest.mark.slow
 def test_known_cells_stay_and_holes_are_filled(imputer: Any, table: pd.DataFrame) -> None:
     with warnings.catch_warnings(action="error"):
         filled = imputer.transform(table)

@@ -53,6 +53,7 @@ def test_parameters_change_the_schema(table: pd.DataFrame) -> None:
     assert (whole.model.kind, whole.model.latent_dim) == ("vae", 5)
 
 
+@pytest.mark.slow
 def test_a_run_is_used_as_it_is(table: pd.DataFrame, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     sizes = table[["kind", "size"]]

@@ -324,6 +324,7 @@ def test_a_row_with_two_digits(release: Path) -> None:
     assert_facts(line, f"{folder / '2.9.png'}: ", "digit 9", "2.1.png", "one digit in all views", "fetch")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["seven.png", "7.png", "07.3.png", "7.12.png", "-1.3.png"])
 def test_a_wrong_name(name: str, release: Path) -> None:
     shutil.copy(release / "train" / "m1" / "2.1.png", release / "train" / "m1" / name)

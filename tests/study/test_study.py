@@ -146,6 +146,7 @@ def test_each_is_a_score_for_each_target(tmp_path: Path) -> None:
 # Faults of the file.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "line", "key", "facts"),
     [
@@ -319,6 +320,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Path:
     return folder / "out"
 
 
+@pytest.mark.slow
 def test_a_study_ends_in_a_table_and_a_figure(done: Path) -> None:
     rows = {(row["data.supervision.paired"], row["rows"], row["score"]): row for row in table(done)}
     _, cells = read_study(done / "study.yaml")

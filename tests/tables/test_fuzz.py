@@ -26,6 +26,7 @@ def known() -> list[Any]:
     return fuzzing.bases()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_a_schema_is_read_or_refused_in_lines(
     seed: int, plugins: Plugins, known: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

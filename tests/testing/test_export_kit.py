@@ -62,6 +62,7 @@ class _Silent(MVAENetwork):
         raise NotImplementedError("z is sampled by a chain, which no program does")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "words"),
     [

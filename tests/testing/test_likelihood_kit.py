@@ -329,6 +329,7 @@ def test_a_form_that_does_not_fit() -> None:
     )
 
 
+@pytest.mark.slow
 def test_plugins_check() -> None:
     ended = mmt("plugins", "check", "ordinal")
     assert ended.status == 0

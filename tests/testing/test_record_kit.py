@@ -136,11 +136,13 @@ def of(cls: type[Record]) -> Record:
     return cls.model_construct(**{name: getattr(SOUND, name) for name in Record.model_fields})
 
 
+@pytest.mark.slow
 def test_a_sound_record_keeps_every_promise() -> None:
     check_record(SOUND)
     assert len([*examine(SOUND)]) == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("record", "facts"),
     [
@@ -164,6 +166,7 @@ def test_a_broken_record_is_found(record: type[Record], facts: tuple[str, ...]) 
     assert_facts(str(raised.value), *facts)
 
 
+@pytest.mark.slow
 def test_the_command_checks_the_record() -> None:
     done = mmt("plugins", "check", "record")
     assert (done.status, done.err) == (0, "")

@@ -556,6 +556,7 @@ class _Forgetful(LevelDecoder):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", MODALITIES)
 def test_a_broken_modality(case: str) -> None:
     cls, facts = MODALITIES[case]
@@ -856,6 +857,7 @@ MODELS: dict[str, tuple[Model, tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", MODELS)
 def test_a_broken_model(case: str) -> None:
     component, facts = MODELS[case]

@@ -80,6 +80,7 @@ def test_all_processes_have_the_outcome_of_begin(file: Path, tmp_path: Path) -> 
     assert [float(trained_weights[name]) for name in ("starts", "ends")] == [1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("worse", [0, 1000])
 def test_a_run_that_gets_more_epochs_forgets_its_end(worse: int, file: Path, tmp_path: Path) -> None:
     """Also where the epoch before the first end stays the best."""

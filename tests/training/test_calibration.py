@@ -38,6 +38,7 @@ def cells(rows: int, width: float) -> dict[str, list[float]]:
     return {name: draw.normal(0.0, width, rows).tolist() for name in "ab"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "width"), [(100, 3.0), (5, 3.0), (100, 0.3)])
 def test_the_scale_is_the_most_probable_by_cells_and_ten_as_training_learned_it_but_never_less(
     rows: int, width: float, tmp_path: Path

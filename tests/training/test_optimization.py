@@ -53,6 +53,7 @@ def test_the_kinds_are_the_classes_of_pytorch() -> None:
     assert set(optimizer_classes()) == {name.lower() for name in classes - EXCLUDED}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(optimizer_classes()))
 def test_every_kind_trains_and_lowers_the_loss(kind: str, data: Dataset, tmp_path: Path) -> None:
     rate = {"adadelta": 1.0, "sgd": 0.05, "asgd": 0.05}.get(kind, 0.01)

@@ -83,6 +83,7 @@ def kind_of(column: Any) -> pa.DataType:
     return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["parquet", "arrow", "jsonl"])
 def test_files(run: TrainedRun, tmp_path: Path, ending: str) -> None:
     table, out = tmp_path / f"new.{ending}", tmp_path / f"out.{ending}"

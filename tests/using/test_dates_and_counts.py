@@ -67,6 +67,7 @@ def trained(table: Path) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_csv(tmp_path: Path) -> None:
     table, out = tmp_path / "t.csv", tmp_path / "out.csv"
     cells = {name: ["" if c is None else WRITTEN[name](c) for c in column] for name, column in columns().items()}

@@ -128,6 +128,7 @@ def is_hole(cell: Any) -> bool:
     return cell is None or cell is pandas.NA or cell is pandas.NaT or bool(cell != cell)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PANDAS)
 def test_pandas(kind: str, tmp_path: Path) -> None:
     make, fits = PANDAS[kind]

@@ -398,6 +398,7 @@ def a_run(things: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["parquet", "arrow", "jsonl"])
 def test_texts_are_known_cells_where_the_format_has_a_null(a_run: Path, tmp_path: Path, ending: str) -> None:
     path, out = namibia(tmp_path / f"t.{ending}"), tmp_path / f"out.{ending}"
@@ -431,6 +432,7 @@ def frames() -> dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dict", "arrays", "arrow", "pandas", "pandas, string", "polars"])
 def test_texts_are_known_cells_in_memory(a_run: Path, tmp_path: Path, kind: str) -> None:
     make, columns = frames()[kind]
@@ -723,6 +725,7 @@ def test_an_interruption_leaves_nothing(run: TrainedRun, new: Path, monkeypatch:
 # Memory.
 
 
+@pytest.mark.slow
 def test_rows_are_let_go(tmp_path: Path) -> None:
     modalities = {"a": Numeric(mean=(0.0,), std=(1.0,)), "b": Label(classes=("x", "y"))}
     run = untrained(modalities, tmp_path, train={"a": [1.0, 2.0], "b": ["x", "y"]})
@@ -741,6 +744,7 @@ def test_rows_are_let_go(tmp_path: Path) -> None:
 # Progress.
 
 
+@pytest.mark.slow
 def test_progress_is_reported_now_and_then(
     things: Path, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,7 @@ def parts(path: Path) -> dict[str, bytes]:
         return {name: file.read(name) for name in file.namelist()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["json", "jsonl", "json.gz", "jsonl.zst", "xlsx"])
 def test_a_table_without_holes_comes_back_as_it_was(
     things: Path, whole: list[dict[str, Any]], tmp_path: Path, ending: str
@@ -129,6 +130,7 @@ def test_a_formula_is_never_filled(things: Path, whole: list[dict[str, Any]], tm
     assert sheet["E3"].value is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["json", "jsonl", "csv", "parquet", "xlsx", "csv.bz2"])
 @pytest.mark.parametrize("start", ["json", "xlsx", "parquet"])
 def test_a_table_is_written_in_another_format(

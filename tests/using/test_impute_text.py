@@ -116,6 +116,7 @@ def tasted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-8", "utf-8-sig", "utf-16"])
 def test_each_table_is_read_and_written_in_its_own_encoding(tasted: Path, tmp_path: Path, encoding: str) -> None:
     table, out = tmp_path / "t.csv", tmp_path / "out.csv"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from known_cells import FORMATS, case
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32))
@@ -21,6 +22,7 @@ def test_known_cells_stay_and_fills_are_values_of_their_column(name: str, seed: 
         case(name, random.Random(seed), Path(folder))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_cells_are_filled(name: str, tmp_path: Path) -> None:
     """The property would also hold if nothing was filled."""

@@ -94,6 +94,7 @@ def _list(column: Any) -> list[Any]:
     return [None if cell is None or cell != cell else cell for cell in cells]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("heights", [[-99, 2, 3, None], [-99.0, 2.5, 3.0, None], ["-99", "2.5", "-99.0", None]])
 def test_holes_of_every_type_are_filled(run: TrainedRun, kind: str, heights: list[Any]) -> None:

@@ -165,6 +165,7 @@ def test_a_frame_is_filled(table: Path, run: TrainedRun, library: str) -> None:
     assert {*filled["town"]} <= {"Bonn", "Kiel", "Ulm"}
 
 
+@pytest.mark.slow
 def test_parquet(tmp_path: Path) -> None:
     cells = columns(tmp_path)
     path, out = tmp_path / "people.parquet", tmp_path / "filled.parquet"

@@ -43,6 +43,7 @@ def cells(folder: Path) -> dict[str, list[dict[str, Any]]]:
     return {name: table.drop_columns(["photo"]).to_pylist() for name, table in tables(folder).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--samples", "3")])
 def test_shares_together_are_the_whole(options: tuple[str, ...], things: Path, parts: Path, tmp_path: Path) -> None:
     whole, shared = tmp_path / "whole", tmp_path / "shared"

@@ -86,6 +86,7 @@ def test_every_option_has_a_table_that_needs_it() -> None:
     assert OF_INIT == ["format", "delimiter", "quote", "head", "encoding", "sheet"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", Reading.model_fields)
 def test_an_option_of_a_source(things: Path, folder: Path, key: str) -> None:
     path, value = write_table(folder, key)
@@ -98,6 +99,7 @@ def test_an_option_of_a_source(things: Path, folder: Path, key: str) -> None:
     assert descriptions(TableSource)[key] == descriptions(Reading)[key]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", Reading.model_fields)
 def test_an_option_of_a_table_that_is_given_to_a_run(things: Path, folder: Path, key: str) -> None:
     path, value = write_table(folder, key)
