@@ -37,6 +37,7 @@ def test_a_text_on_one_line_has_single_spaces() -> None:
     assert one_line(" a\n  b\t\tc ") == "a b c"
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(st.text(), st.integers(1, 20))
 def test_a_shortened_text_has_no_more_characters_and_shows_its_cut(text: str, most: int) -> None:

@@ -102,6 +102,7 @@ def test_ours_come_first_and_load_nothing(install: Callable[..., Path]) -> None:
     assert "mmt-thief" not in mmt_process("--help", PYTHONPATH=str(site)).out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "error"),
     [

@@ -128,6 +128,7 @@ def test_a_file_goes_to_standard_output(things: Path, new: Path) -> None:
     assert piped(b"", "impute", things, new.parent / "new.csv.gz", "--out", "-").stdout == done.stdout
 
 
+@pytest.mark.slow
 def test_a_terminal_is_no_table(things: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

@@ -98,6 +98,7 @@ def test_modalities_of_other_options(modality: Modality) -> None:
     check_modality(modality)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("record", [e for e in examples(Unit) if e not in modalities()])
 def test_records(record: Unit) -> None:
     check_record(record)

@@ -322,6 +322,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", ["stored.npy", "present.npy", "column.json", "options.json", "checksum"])
 def test_a_damaged_cache_is_made_again(name: str, damage: str, memory: Any, own_cache: Path) -> None:

@@ -203,6 +203,7 @@ def classify(
     return {result["metric"]: result for result in score["results"]}, score["notes"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "metric", "sign"),
     [

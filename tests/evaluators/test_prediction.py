@@ -289,6 +289,7 @@ def of_attributes(p: list[Any], x: Tensor, row: int) -> list[tuple[float, bool]]
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "statements"), [("pet", of_labels), ("male", of_binaries), ("face", of_attributes)])
 @pytest.mark.parametrize("samples", [None, 1, 5])
 def test_calibration_reads_probabilities_averaged_over_draws(

@@ -98,6 +98,7 @@ def test_the_posterior_is_that_of_infer(run: TrainedRun, export: Path) -> None:
     torch.testing.assert_close(facts["mean"], run.infer(ROWS, ["facts"]).mean, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_decoders_are_those_of_decode(run: TrainedRun, export: Path) -> None:
     manifest, z = manifest_in(export), torch.randn(5, 3)
     tensors = {"z": z, "title": torch.zeros(5, 6, dtype=torch.int64)}
@@ -110,6 +111,7 @@ def test_decoders_are_those_of_decode(run: TrainedRun, export: Path) -> None:
             torch.testing.assert_close(outputs[unit][prefix + key], x, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_manifest_says_how_cells_become_values(run: TrainedRun, export: Path) -> None:
     manifest = manifest_in(export)
     of = manifest["modalities"]
@@ -127,6 +129,7 @@ def test_the_manifest_says_how_cells_become_values(run: TrainedRun, export: Path
     assert "NaN" in manifest["missing"]
 
 
+@pytest.mark.slow
 def test_files_hold_no_weights_of_other_programs(run: TrainedRun, export: Path) -> None:
     every = sum(x.numel() for x in run.model.parameters())
     files = manifest_in(export)["programs"]
@@ -141,6 +144,7 @@ def failed(run: TrainedRun, *words: str, **options: Any) -> None:
     assert all(word in str(raised.value) for word in words), raised.value
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_there_is_kept(run: TrainedRun, export: Path, tmp_path: Path) -> None:
     failed(run, "served", "is there already", "--overwrite", out=export)
     (tmp_path / "mine.txt").write_text("kept", encoding="utf-8")
@@ -148,6 +152,7 @@ def test_a_folder_that_is_there_is_kept(run: TrainedRun, export: Path, tmp_path:
     assert (tmp_path / "mine.txt").read_text(encoding="utf-8") == "kept"
 
 
+@pytest.mark.slow
 def test_formats_are_known_and_installed(run: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failed(run, "there is no format 'onx'; did you mean 'onnx'?", "torch, onnx", out=tmp_path / "a", formats=["onx"])
     failed(run, "no format to write", out=tmp_path / "a", formats=[])
@@ -157,6 +162,7 @@ def test_formats_are_known_and_installed(run: TrainedRun, tmp_path: Path, monkey
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.slow
 def test_the_command_replaces_an_export(run: TrainedRun, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "manifest.json").write_text("{}", encoding="utf-8")

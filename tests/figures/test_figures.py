@@ -124,6 +124,7 @@ def test_a_row_of_inputs_stands_over_rows_of_outputs(run: TrainedRun) -> None:
     assert words(figure) == [label.text(value) for value in (*predicted, *batch.value("label"))]
 
 
+@pytest.mark.slow
 def test_a_label_is_written_over_the_pictures_that_it_gives(run: TrainedRun) -> None:
     rows = torch.tensor([0, 1])
     figure = direction(run, "test", ["label"], rows)
@@ -404,6 +405,7 @@ def test_models_show_the_directions_that_they_have(
     assert titles(direction(loaded, "test", given, rows)) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "given", "facts"),
     [

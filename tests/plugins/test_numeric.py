@@ -441,6 +441,7 @@ def test_a_source_without_numbers(own_cache: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 7, 1000])
 @pytest.mark.parametrize("robust", [StudentTLikelihood(), LaplaceLikelihood()], ids=lambda robust: robust.kind)
 def test_robust_likelihoods_standardise_by_the_middle_half(

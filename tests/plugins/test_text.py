@@ -523,6 +523,7 @@ def test_what_follows_the_stop_changes_no_bit(feedback: Any, state: Any) -> None
 # Samples.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("feedback", "least"), [("teacher", 0), ("teacher", 2), ("argmax", 0), ("argmax", 1)])
 def test_samples_are_as_frequent_as_log_prob_says(feedback: Any, least: int) -> None:
     text = Text(length=2, alphabet=("a", "b"), network=GRU(feedback=feedback), min_length=least)
@@ -576,6 +577,7 @@ def test_the_point_is_the_greedy_text(feedback: Any, least: int) -> None:
 # Training.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{}, {"feedback": "argmax", "state": "last_position"}, {"tokens": "words", "alphabet": ("to", "be")}]
 )

@@ -229,6 +229,7 @@ def test_a_schema_is_sound(network: str, tmp_path: Path) -> None:
     assert checked.status == 0, checked.err
 
 
+@pytest.mark.slow
 @EVERY
 def test_it_trains(network: Architecture) -> None:
     text = over(network)

@@ -138,6 +138,7 @@ def is_schema(data: Any) -> bool:
     return isinstance(data, dict) and {"data", "modalities", "model"} <= set(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", blocks("yaml"))
 def test_yaml_is_read_and_complete_schemas_are_right(text: str) -> None:
     data = read_yaml(text, "block").data

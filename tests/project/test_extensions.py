@@ -279,6 +279,7 @@ def test_a_score_is_the_same_whatever_else_is_drawn(kind: str, run_of: Callable[
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_figures_and_report_hold_what_the_evaluator_drew(run_folder: Path) -> None:
     (figure,) = run_folder.glob("figures/*_0_retrieval_*.png")
     assert figure.stat().st_size > 1000

@@ -98,6 +98,7 @@ def test_every_public_name_says_what_it_is(name: str) -> None:
         assert inspect.getdoc(defined), f"{name}.{member}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLIC)
 def test_signatures_show_public_types_alone(name: str) -> None:
     assert hidden_types(PUBLIC, name) == set()

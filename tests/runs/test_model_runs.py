@@ -174,6 +174,7 @@ JOINT = (784 + 1) * 512 + 10 * 512 + (1024 + 1) * 512 + (512 + 1) * 8
 COUNTS = {"vae": IMAGE, "cvae": IMAGE + 10 * 512, "bivcca": IMAGE + LABEL, "jmvae": IMAGE + LABEL + JOINT}
 
 
+@pytest.mark.slow
 @EVERY
 def test_check_and_run_count_the_inference_networks(kind: str, run: Callable[[str], Small]) -> None:
     done = mmt("check", "fashion_mini", *sets(*TINY, f"model.kind={kind}"), "--json")
@@ -273,6 +274,7 @@ IMPOSSIBLE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "evaluator", "target", "given", "facts"), IMPOSSIBLE)
 def test_scores_that_the_model_cannot_give_are_refused_before_training_and_after(
     kind: str,

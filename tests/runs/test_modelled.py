@@ -87,6 +87,7 @@ def test_it_changes_nothing_of_the_model(runs: Runs) -> None:
         assert ours_["results"] == theirs_["results"], ours_["kind"]
 
 
+@pytest.mark.slow
 def test_evaluators_leave_it_out_by_name(runs: Runs) -> None:
     for score in runs[0].results["scores"][:4]:
         assert any("left out" in note and "digit" in note and "modelled" in note for note in score["notes"]), score

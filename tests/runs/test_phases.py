@@ -48,6 +48,7 @@ def test_execute_is_the_name_of_0_1() -> None:
     assert mmtoolkit.execute is mmtoolkit.run
 
 
+@pytest.mark.slow
 def test_figures_json_lists_every_picture(run_folder: Path) -> None:
     entries = json.loads((run_folder / "figures.json").read_text())["pictures"]
     assert {entry["file"] for entry in entries} == {path.name for path in (run_folder / "figures").iterdir()}

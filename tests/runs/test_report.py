@@ -74,6 +74,7 @@ def words_of(html: str) -> str:
 # What is missing.
 
 
+@pytest.mark.slow
 def test_the_run_folder_says_what_is_missing(finished: Path) -> None:
     data, dataset = read_data(finished), loaded(finished).dataset
     assert list(data["splits"]) == ["train", "valid", "test"]
@@ -365,6 +366,7 @@ def test_there_are_no_more_panels_than_fit() -> None:
     assert len(latent_space(space(shades), [f"c{MOST_PANELS + 1}"]).axes) == 1
 
 
+@pytest.mark.slow
 def test_the_report_colours_by_what_is_asked_for_from_the_folder_alone(run: Path) -> None:
     before = (run / "figures" / "latent.png").read_bytes()
     done = mmt("report", run, "--colour", "lark")

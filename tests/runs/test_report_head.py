@@ -30,6 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
     return mmtoolkit.run(schema, tmp_path_factory.mktemp("head") / "run", device="cpu", figures=False)
 
 
+@pytest.mark.slow
 def test_it_shares_its_parts_with_the_report(run: TrainedRun) -> None:
     html, report = str(run._repr_html_()), (run.folder / "report.html").read_text(encoding="utf-8")
     parts = (r"\.mmt \{.*?^\}$", r"<h1>.*?</h1>", r'<p class="lead">.*?</p>', r'<div class="facts">.*?^</div>$')

@@ -37,6 +37,7 @@ def test_a_schema_in_each_form(schema_file: Path, table: pd.DataFrame) -> None:
         pd.testing.assert_frame_equal(answer, answers[0])
 
 
+@pytest.mark.slow
 def test_parameters_change_the_schema(table: pd.DataFrame) -> None:
     sizes = table[["kind", "size"]]
     plain = Imputer(schema=DECLARED, steps=45, random_state=0).fit(sizes).schema_

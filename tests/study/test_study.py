@@ -338,6 +338,7 @@ def test_a_study_ends_in_a_table_and_a_figure(done: Path) -> None:
         assert picture.size[0] > 900
 
 
+@pytest.mark.slow
 def test_a_run_of_a_study_has_a_report_but_no_checkpoint_and_no_pictures(done: Path) -> None:
     for run in (done / "runs").iterdir():
         assert {"results.json", "weights.safetensors", "report.html"} <= {path.name for path in run.iterdir()}
@@ -345,6 +346,7 @@ def test_a_run_of_a_study_has_a_report_but_no_checkpoint_and_no_pictures(done: P
         assert not list(run.rglob("*.png"))
 
 
+@pytest.mark.slow
 def test_a_study_prints_a_line_for_each_run_and_its_notes(done: Path) -> None:
     lines = (done.parent / "err").read_text().splitlines()
     assert lines[0] == "2 runs"
@@ -353,6 +355,7 @@ def test_a_study_prints_a_line_for_each_run_and_its_notes(done: Path) -> None:
     assert len([line for line in lines if "preparing train" in line]) <= 2  # each process may be the first
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_one_process")
 def test_finished_runs_stay_and_axes_may_grow(done: Path, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in done.glob("runs/*/results.json")}
@@ -372,6 +375,7 @@ def test_finished_runs_stay_and_axes_may_grow(done: Path, tmp_path: Path) -> Non
     assert len(table(done)) == 4
 
 
+@pytest.mark.slow
 def test_another_study_is_refused(done: Path, tmp_path: Path) -> None:
     refused = mmt("study", written(tmp_path, SMALL), "--out", done, *sets("train.epochs=3"))
     assert refused.status == 2
@@ -383,6 +387,7 @@ def test_another_study_is_refused(done: Path, tmp_path: Path) -> None:
     assert_facts(mmt("study", written(tmp_path), "--out", run).err, f"{run}: ", "holds a run", "--out FOLDER")
 
 
+@pytest.mark.slow
 def test_two_studies_do_not_write_one_folder(done: Path) -> None:
     with FileLock(done / ".lock"):
         refused = mmt("study", done / "study.yaml", "--out", done)

@@ -188,6 +188,7 @@ def assert_line(call: Callable[[], None], facts: tuple[str, ...]) -> None:
     pytest.fail(f"no line has {facts}: {lines}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_likelihood(case: str) -> None:
     make, facts = BROKEN[case]

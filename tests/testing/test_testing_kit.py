@@ -109,6 +109,7 @@ class LevelDecoder(nn.Module):
         return self.modality.distribution(self.numbers(z))
 
 
+@pytest.mark.slow
 def test_what_is_sound_passes() -> None:
     check_modality(Level(), bad=["many", 1e9])
     check_modality(Level(columns=("a", "b")), bad=[{"a": "many"}, {"c": 1}])

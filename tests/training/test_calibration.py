@@ -57,6 +57,7 @@ def test_the_scale_is_the_most_probable_by_cells_and_ten_as_training_learned_it_
         assert scale == pytest.approx(max(fitted, learned), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_heavy_tail_is_fitted_as_such(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     tailed = {name: (3 * draw.standard_t(4, 400)).tolist() for name in "ab"}

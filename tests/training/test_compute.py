@@ -77,6 +77,7 @@ def test_no_more_threads_than_pytorch_has(monkeypatch: pytest.MonkeyPatch) -> No
     assert available_threads(4) == 2
 
 
+@pytest.mark.slow
 def test_the_environment_bounds_them() -> None:
     code = "from mmtoolkit.training.compute import available_threads; print(available_threads())"
     command = ["env", "OMP_NUM_THREADS=1", sys.executable, "-c", code]

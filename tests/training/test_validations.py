@@ -189,6 +189,7 @@ def test_a_slow_run_writes_checkpoints_within_its_epochs(
     assert seen == [(0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2), (1, 3), (2, 0)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("often")
 @pytest.mark.parametrize("stop", [2, 5])
 def test_a_run_that_stops_after_any_checkpoint_goes_on_to_the_same_end(

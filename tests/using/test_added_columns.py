@@ -106,6 +106,7 @@ def test_files(run: TrainedRun, tmp_path: Path, ending: str) -> None:
     assert not any(read[name].null_count for name in read.column_names)
 
 
+@pytest.mark.slow
 def test_text_is_spelled_as_it_was_learned(run: TrainedRun, tmp_path: Path) -> None:
     (tmp_path / "new.csv").write_text("size\n1.5\n")
     assert mmt("impute", run.folder, tmp_path / "new.csv", "--out", tmp_path / "out.csv").status == 0

@@ -132,6 +132,7 @@ def test_each_table_is_read_and_written_in_its_own_encoding(tasted: Path, tmp_pa
         assert_facts(done.err, f"{table}: is read as utf-", "not as cp1252")
 
 
+@pytest.mark.slow
 def test_json_keeps_its_own_encoding(tasted: Path, tmp_path: Path) -> None:
     table, out = tmp_path / "t.jsonl", tmp_path / "out.jsonl"
     for encoding in ("cp1252", "utf-8", "utf-8-sig", "utf-16"):

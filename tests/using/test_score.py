@@ -93,6 +93,7 @@ def wrong() -> pd.DataFrame:
     return new
 
 
+@pytest.mark.slow
 def test_wrong_cells_come_first(run: TrainedRun) -> None:
     with pytest.warns(DataWarning, match="left out: note: it is not modelled"):
         scores, suspects = run.score(wrong(), keep=["id"], top=5)
@@ -154,6 +155,7 @@ def test_a_column_of_a_record_is_hidden_alone(run: TrainedRun) -> None:
             assert float(scores[name][row]) == pytest.approx(explicit, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_worst_cells_and_writes_tables(
     run: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

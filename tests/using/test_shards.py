@@ -59,6 +59,7 @@ def test_shares_together_are_the_whole(options: tuple[str, ...], things: Path, p
     assert all((tmp_path / path).exists() for path in pictures)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("embed",), ("score", "--ranks", "table", "--samples", "5")])
 def test_other_new_tables_come_in_parts(command: tuple[str, ...], things: Path, parts: Path, tmp_path: Path) -> None:
     name, *options = command
