@@ -63,7 +63,7 @@ def test_shares_together_are_the_whole(options: tuple[str, ...], things: Path, p
 @pytest.mark.parametrize("command", [("embed",), ("score", "--ranks", "table", "--samples", "5")])
 def test_other_new_tables_come_in_parts(command: tuple[str, ...], things: Path, parts: Path, tmp_path: Path) -> None:
     name, *options = command
-    words = [name, things, parts, "--keep", "id", *options]
+    words: list[str | Path] = [name, things, parts, "--keep", "id", *options]
     assert mmt(*words, "--out", tmp_path / "one.parquet").status == 0
     for share in ("1/2", "2/2"):
         done = mmt(*words, "--out", tmp_path / "new", "--shard", share)
