@@ -44,18 +44,18 @@ def draw_contributions(bars: Sequence[Bar], panels: Sequence[str], title: str = 
         panels: the title of each panel.
         title: of the figure.
     """
-    shown = _largest(bars, len(panels))
-    left_out = len(bars) - len(shown)
-    height = _LINE * len(shown) + 0.75 + 0.25 * bool(title)
+    largest = _largest(bars, len(panels))
+    left_out = len(bars) - len(largest)
+    height = _LINE * len(largest) + 0.75 + 0.25 * bool(title)
     figure = Figure(figsize=(2.3 + _PANEL * len(panels), height), dpi=DPI, layout="constrained")
     if title:
         figure.suptitle(shorten(one_line(title), 90), fontsize=9, color=INK, x=0.01, ha="left", parse_math=False)
     for place, name in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), place + 1)
-        _draw_panel(axes, [bar.values[place] for bar in shown], shown, name)
-        labels = [shorten(one_line(bar.label), _LETTERS) if place == 0 else "" for bar in shown]
-        axes.set_yticks(range(len(shown)), labels)
-        for text, bar in zip(axes.get_yticklabels(), shown, strict=True):
+        _draw_panel(axes, [bar.values[place] for bar in largest], largest, name)
+        labels = [shorten(one_line(bar.label), _LETTERS) if place == 0 else "" for bar in largest]
+        axes.set_yticks(range(len(largest)), labels)
+        for text, bar in zip(axes.get_yticklabels(), largest, strict=True):
             text.set(parse_math=False, fontsize=7 if bar.within else 8, color=SOFT if bar.within else INK)
     if left_out:
         figure.supxlabel(f"and {left_out} more", fontsize=8, color=SOFT)

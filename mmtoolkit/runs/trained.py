@@ -117,8 +117,8 @@ class TrainedRun(OnTables):
 
     def _repr_html_(self) -> str | None:
         """The head of the report, which notebooks show; None if the run was never saved."""
-        shown = self.saved and holds_run(self.folder)
-        return _beside("report_head").head_in_notebook(self.folder) if shown else None
+        has_report = self.saved and holds_run(self.folder)
+        return _beside("report_head").head_in_notebook(self.folder) if has_report else None
 
     @property
     def own_folder(self) -> Path:

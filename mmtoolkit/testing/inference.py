@@ -215,8 +215,11 @@ def products_are_posteriors(subject: Subject) -> Iterator[str]:
             left_out[f"without({place})"] = product.without(place), rest
         for what, (q, rows) in left_out.items():
             expected = network.infer_all(rows)
-            told = network.informed(rows.present)
-            if not (close(q.mean[told], expected.mean[told]) and close(q.variance[told], expected.variance[told])):
+            informed = network.informed(rows.present)
+            if not (
+                close(q.mean[informed], expected.mean[informed])
+                and close(q.variance[informed], expected.variance[informed])
+            ):
                 yield (
                     f"product: {what} must be the posterior of the rows, but differs from infer_all; return the "
                     "experts that infer joins, or None if it does not multiply them"
