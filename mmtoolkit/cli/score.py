@@ -25,7 +25,6 @@ from mmtoolkit.cli.options import (
 from mmtoolkit.cli.progress import row_meter
 from mmtoolkit.cli.streams import table_streams
 from mmtoolkit.cli.tables import table as plain_table
-from mmtoolkit.tables.location import STDIN
 
 if TYPE_CHECKING:
     from mmtoolkit.using.suspects import Suspect
@@ -72,6 +71,7 @@ def score(
     device: DeviceOption = "auto",
 ) -> None:
     """Score rows by log p, and each cell by log p given the rest of its row: unlikely cells may be wrong."""
+    from mmtoolkit.tables.location import STDIN
     from mmtoolkit.tables.shard import Shard
     from mmtoolkit.using.scored_table import score_table
     from mmtoolkit.using.user_table import file_as_set
