@@ -17,8 +17,9 @@ demo: .venv/ready
 	rm -rf runs/demo
 	$(BIN)/mmt run fashion_mini --out runs/demo
 
-# A process a core, each with one thread: threads of several processes would wait for each other.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
+# A process a core, each with one thread: threads of several processes would wait for each other. Python keeps its byte code,
+# since tests start hundreds of commands.
+PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
 # What a contributor needs: under five minutes on two cores.
 test: .venv/ready

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -82,8 +83,12 @@ def _kind(cls: type[Component]) -> str:
     return kind.default
 
 
-def _classes(module: object) -> list[type[Component]]:
-    """The classes that a plugin's hook returns. Each plugin has its own manager, so a fault belongs to one plugin."""
+@cache
+def _classes(module: object) -> tuple[type[Component], ...]:
+    """The checked classes that a plugin's hook returns.
+
+    Each plugin has its own manager, so a fault belongs to one plugin.
+    """
     manager = pluggy.PluginManager(hooks.PROJECT)
     manager.add_hookspecs(hooks)
     manager.register(module)
@@ -91,7 +96,10 @@ def _classes(module: object) -> list[type[Component]]:
     lists = manager.hook.mmt_components()
     if not lists:
         raise TypeError("it has no @hookimpl function mmt_components")
-    return [cls for classes in lists for cls in classes]
+    classes = tuple(cls for classes in lists for cls in classes)
+    for cls in classes:
+        _kind(cls)
+    return classes
 
 
 def load_plugins(files: Sequence[str | Path] = ()) -> Plugins:
@@ -115,18 +123,18 @@ def load_plugins(files: Sequence[str | Path] = ()) -> Plugins:
             f"MMT_PLUGINS: no plugin {', '.join(sorted(unknown))} is installed; "
             f"there are {', '.join(point.name for point in entry_points)}"
         )
+    # Once for each distribution: every access to its metadata parses a file.
+    facts = {dist: dist.metadata for dist in {point.dist for point in entry_points} if dist}
     for point in entry_points:
         if names is not None and point.name not in names and not _ours(point):
             continue
-        distribution = point.dist.name if point.dist else "unknown"
-        plugin = Plugin(point.name, distribution, point.dist.version if point.dist else "unknown")
+        distribution, version = (facts[point.dist][key] if point.dist else "unknown" for key in ("Name", "Version"))
+        plugin = Plugin(point.name, distribution, version)
         try:
             classes = _classes(point.load())
-            for cls in classes:
-                _kind(cls)
         except (Exception, SystemExit) as error:
             plugins.broken.append(
-                f"plugin {point.name} of {distribution} {plugin.version} does not work: {error_with_class(error)}; "
+                f"plugin {point.name} of {distribution} {version} does not work: {error_with_class(error)}; "
                 f"mend or uninstall {distribution}"
             )
             continue
@@ -135,8 +143,6 @@ def load_plugins(files: Sequence[str | Path] = ()) -> Plugins:
         module, plugin = _load_file(Path(file))
         try:
             classes = _classes(module)
-            for cls in classes:
-                _kind(cls)
         except (Exception, SystemExit) as error:
             raise UserError(f"--plugin {file}: {error_with_class(error)}; mend the file") from error
         plugins._add(classes, plugin)

@@ -72,11 +72,10 @@ def examples(family: type[Component]) -> list[Any]:
     ]
 
 
-def modalities() -> list[Any]:
-    return [example for example in examples(Unit) if isinstance(example.values[0], Modality)]
+UNITS = examples(Unit)
 
 
-@pytest.mark.parametrize("modality", modalities())
+@pytest.mark.parametrize("modality", [unit for unit in UNITS if isinstance(unit.values[0], Modality)])
 def test_modalities(modality: Modality) -> None:
     one, several = BAD[modality.kind]
     check_modality(modality, bad=several if len(modality.source_columns("it")) > 1 else one)
@@ -99,7 +98,7 @@ def test_modalities_of_other_options(modality: Modality) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("record", [e for e in examples(Unit) if e not in modalities()])
+@pytest.mark.parametrize("record", [unit for unit in UNITS if not isinstance(unit.values[0], Modality)])
 def test_records(record: Unit) -> None:
     check_record(record)
 
