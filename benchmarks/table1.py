@@ -22,7 +22,7 @@ EXPLAINED = {
 
 def paper() -> dict[str, dict[str, float | None]]:
     """Model -> data set -> the number in the paper's Table 1."""
-    path = registry() / "results" / "wu_goodman_2018.yaml"
+    path = registry() / "published" / "wu_goodman_2018.yaml"
     table = read_yaml(path.read_text(encoding="utf-8"), str(path)).data["table1"]
     columns = table.pop("columns")
     table.pop("about")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.reading import Measured
+from mmtoolkit.base.processor import available_cores, processor_name
 
 FOLDER = Path(__file__).parents[1] / "results"
 _ROOT = Path(__file__).parents[2]
@@ -21,12 +21,7 @@ _ROOT = Path(__file__).parents[2]
 
 def machine() -> dict[str, Any]:
     """What the numbers depend on besides versions."""
-    processor = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists() and (match := re.search(r"^model name\s*: (.+)$", info.read_text(), re.MULTILINE)):
-        processor = match[1]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"processor": processor, "cores": cores, "system": platform.system()}
+    return {"processor": processor_name(), "cores": available_cores(), "system": platform.system()}
 
 
 def file_name(machine: Mapping[str, Any]) -> str:

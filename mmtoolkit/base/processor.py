@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from functools import cache
 from pathlib import Path
 
@@ -34,6 +35,16 @@ def _quota(folder: Path) -> float | None:
         return int(quota) / int(period) if int(quota) > 0 else None  # version 1 writes -1 for none
     except ValueError:
         return None  # version 2 writes max
+
+
+@cache
+def processor_name() -> str:
+    """The name of the processor, such as `AMD EPYC 9B45`; where the system has none, its sort, such as `x86_64`."""
+    try:
+        with _CPUINFO.open() as lines:
+            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 @cache

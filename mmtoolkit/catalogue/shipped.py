@@ -1,4 +1,4 @@
-"""The catalogue of mmtoolkit: schemas, studies, data sets, published results and plugins to install."""
+"""The catalogue of mmtoolkit: schemas, studies, data sets, results, published ones too, and plugins to install."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from mmtoolkit.base.words import did_you_mean, error_text
 from mmtoolkit.base.yaml12 import Document, read_yaml
 
 
-class _Entry(BaseModel):
+class Entry(BaseModel):
+    """A part of a document of the catalogue."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class DataFile(_Entry):
+class DataFile(Entry):
     """One file of a data set."""
 
     name: str
@@ -34,7 +36,7 @@ class DataFile(_Entry):
     """The SHA-256 of the uncompressed contents."""
 
 
-class DataCard(_Entry):
+class DataCard(Entry):
     """Facts about a data set: its homepage, licence, files and splits."""
 
     title: str
@@ -52,7 +54,7 @@ class DataCard(_Entry):
     """If no program may fetch the files: what you have to get from the homepage, as `get x and y`."""
 
 
-class PluginCard(_Entry):
+class PluginCard(Entry):
     """A plugin that you can install, and its kinds."""
 
     install: str
@@ -80,22 +82,22 @@ def studies() -> dict[str, Path]:
     return _documents("studies")
 
 
-def results() -> dict[str, Path]:
+def publications() -> dict[str, Path]:
     """The published results with which you can compare studies: name -> file."""
-    return _documents("results")
+    return _documents("published")
 
 
 def published(name: str) -> dict[str, Any]:
     """Published results as plain data: table -> columns, and row -> values.
 
     Raises:
-        UserError: the catalogue has no results of that name.
+        UserError: the catalogue has no published results of that name.
     """
-    files = results()
+    files = publications()
     if name not in files:
         raise UserError(
-            f"there are no results {name!r} in the catalogue{did_you_mean(name, list(files))}; "
-            "`mmt list results` shows them"
+            f"there are no published results {name!r} in the catalogue{did_you_mean(name, list(files))}; "
+            "`mmt list published` shows them"
         )
     data: dict[str, Any] = _data(files[name])
     return data

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from mmtoolkit.cli.app import app, out, print_json, say
 
-Kind = Literal["schemas", "studies", "datasets", "plugins", "results"]
+Kind = Literal["schemas", "studies", "datasets", "plugins", "results", "published"]
 
 data = typer.Typer(no_args_is_help=True, help="Fetch data sets; delete prepared data.")
 app.add_typer(data, name="data")
@@ -19,13 +19,14 @@ app.add_typer(data, name="data")
 @app.command("list", epilog="Example:\n\n  mmt list datasets")
 def list_(
     what: Annotated[
-        Kind | None, typer.Argument(help="schemas, studies, datasets, plugins or results. Default: all.")
+        Kind | None, typer.Argument(help="schemas, studies, datasets, plugins, results or published. Default: all.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Show the catalogue: schemas and studies to run, data sets, plugins to install, published results."""
+    """Show the catalogue: schemas and studies to run, data sets, plugins to install, our results, published results."""
     from mmtoolkit.base.errors import UserError
     from mmtoolkit.catalogue import shipped
+    from mmtoolkit.catalogue.results import results
     from mmtoolkit.cli.tables import table
 
     catalogue: dict[str, dict[str, dict[str, str]]] = {
@@ -35,7 +36,17 @@ def list_(
         "plugins": {
             name: {"about": card.about, "install": card.install} for name, card in shipped.plugin_cards().items()
         },
-        "results": _abouts(shipped.results()),
+        "results": {
+            name: {
+                "study": result.study,
+                "run": f"{result.title}, seed {result.seed}",
+                "epochs": f"{result.epochs.trained} of {result.epochs.planned}",
+                "rows": f"{result.rows['train']:,}",
+                "device": result.machine.device,
+            }
+            for name, result in results().items()
+        },
+        "published": _abouts(shipped.publications()),
     }
     for name, card in shipped.data_cards().items():
         try:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from mmtoolkit.base.files import checksum
+from mmtoolkit.base.processor import processor_name
 from mmtoolkit.components import Watcher
 from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.schema.schema import Schema
@@ -47,7 +48,7 @@ def provenance(
         "command": shlex.join(sys.argv),
         "seed": schema.train.seed,
         "device": str(device),
-        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name(),
         "precision": precision,
         "processes": processes,
         "threads": compute.threads,

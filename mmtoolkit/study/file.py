@@ -129,8 +129,8 @@ class FigureOptions(_Part):
 class Reference(_Part):
     """Published numbers to compare with."""
 
-    results: str
-    """Name of the results in the catalogue."""
+    published: str
+    """Name of the published results in the catalogue."""
     by: str
     """Axis whose labels name the entries of a row."""
     column: str

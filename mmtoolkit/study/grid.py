@@ -302,15 +302,17 @@ class _Reader:
             hint = did_you_mean(reference.by, list(self.study.axes))
             self.fault(("reference", "by"), f"there is no such axis{hint}; the axes are {', '.join(self.study.axes)}")
         try:
-            tables = shipped.published(reference.results)
+            tables = shipped.published(reference.published)
         except UserError as error:
-            self.fault(("reference", "results"), str(error))
+            self.fault(("reference", "published"), str(error))
             return
         for place, (table, row) in named:
             rows = tables.get(table)
             path: KeyPath = ("scores", place, "reference")
             if not isinstance(rows, dict) or not isinstance(rows.get(row), dict):
-                self.fault(path, f"{reference.results} has no row {row!r} in a table {table!r}; name a row that it has")
+                self.fault(
+                    path, f"{reference.published} has no row {row!r} in a table {table!r}; name a row that it has"
+                )
             elif reference.column not in rows["columns"]:
                 columns = ", ".join(rows["columns"])
                 self.fault(("reference", "column"), f"{table} has no column {reference.column!r}; it has {columns}")

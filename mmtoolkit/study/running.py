@@ -104,7 +104,7 @@ def _run(
     device: str,
     threads: int | None,
 ) -> StudyResults:
-    published = shipped.published(study.reference.results) if study.reference else {}
+    published = shipped.published(study.reference.published) if study.reference else {}
     by_cell: dict[str, list[Number]] = {}
     absent: dict[tuple[str, str], list[str]] = {}  # (score, reason) -> titles of runs
     failed: list[str] = []

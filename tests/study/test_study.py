@@ -208,7 +208,7 @@ REFERRED = STUDY.replace("metric: accuracy", "reference: [table2, log p(x)]")
 @pytest.mark.parametrize(
     ("reference", "key", "facts"),
     [
-        ("{results: wu, by: rows, column: mnist}", "results", ("no results 'wu'", "catalogue")),
+        ("{published: wu, by: rows, column: mnist}", "published", ("no published results 'wu'", "catalogue")),
         ("{results: wu_goodman_2018, by: row, column: mnist}", "by", ("no such axis", "'rows'", "the axes are")),
         ("{results: wu_goodman_2018, by: rows, column: mnst}", "column", ("table2", "'mnst'", "it has")),
     ],
@@ -219,7 +219,7 @@ def test_faults_of_references(tmp_path: Path, reference: str, key: str, facts: t
 
 
 def test_an_unknown_row_of_published_results(tmp_path: Path) -> None:
-    reference = "reference: {results: wu_goodman_2018, by: rows, column: mnist}\n"
+    reference = "reference: {published: wu_goodman_2018, by: rows, column: mnist}\n"
     (fault,) = faults(written(tmp_path, changed(REFERRED, "log p(x)", "log p(y)") + reference))
     place = "tiny.yaml:13: scores.0.reference: "
     assert_facts(fault, place, "wu_goodman_2018", "no row 'log p(y)'", "'table2'", "name a row")
@@ -263,7 +263,7 @@ def test_every_study_of_the_catalogue_is_read_with_all_its_runs(name: str) -> No
 def test_the_catalogue_lists_studies_and_results() -> None:
     listing = json.loads(mmt("list", "--json").out)
     assert listing["studies"]["figure3"]["about"].startswith("Figure 3 of Wu & Goodman 2018")
-    assert set(listing["results"]) == {"wu_goodman_2018"}
+    assert set(listing["published"]) == {"wu_goodman_2018"}
 
 
 def test_conditional_rows_of_the_paper_are_exchanged() -> None:

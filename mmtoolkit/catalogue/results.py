@@ -1,0 +1,83 @@
+"""The catalogue's results: what runs of studies scored, beside published numbers, and how these runs came about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from mmtoolkit.base.yaml12 import read_yaml
+from mmtoolkit.catalogue.shipped import Entry, registry
+
+
+class Score(Entry):
+    """A score of a run."""
+
+    name: str
+    """The score's name in the study."""
+    value: float | None
+    """None if the run's value was not finite."""
+    stderr: float | None = None
+    """The standard error over rows."""
+    examples: int | None = None
+    """How many rows it is the mean of."""
+    published: float | None = None
+    difference: float | None = None
+    """The value less the published one."""
+
+
+class Epochs(Entry):
+    """How long a run trained."""
+
+    trained: int
+    planned: int
+    """The epochs of the catalogue's study."""
+    kept: int | None
+    """The epoch whose weights were kept."""
+
+
+class Machine(Entry):
+    """Where a run was computed."""
+
+    device: str
+    threads: int | None
+    precision: str
+
+
+class Result(Entry):
+    """A run of a study of the catalogue."""
+
+    study: str
+    run: dict[str, str]
+    """Axis of the study -> its label."""
+    command: str
+    """The command that makes the run and the others of its study."""
+    seed: int
+    epochs: Epochs
+    rows: dict[str, int]
+    """Split -> number of rows."""
+    machine: Machine
+    seconds: float
+    """The time of training, without scores."""
+    finished: str
+    """When the run ended."""
+    versions: dict[str, str]
+    scores: tuple[Score, ...]
+    resolved: dict[str, Any] = Field(alias="schema")
+    """The schema with all defaults, but for the places of files."""
+
+    @property
+    def title(self) -> str:
+        """The run's labels, such as `mvae`."""
+        return ", ".join(self.run.values())
+
+
+def results() -> dict[str, Result]:
+    """The results of the catalogue: name -> result."""
+    return {path.stem: read_result(path) for path in sorted((registry() / "results").glob("*.yaml"))}
+
+
+def read_result(path: Path) -> Result:
+    """Read the file of a result."""
+    return Result.model_validate(read_yaml(path.read_text(encoding="utf-8"), str(path)).data)
