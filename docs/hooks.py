@@ -23,6 +23,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from mmtoolkit.base.described import descriptions
+from notebook_page import wines
+from result_tables import reproduction, table, zoo
 
 _PART = re.compile(
     r"^<!-- generated: ([a-z ]+) -->$(?:(?!<!-- generated).)*?^<!-- end of \1 -->$", re.MULTILINE | re.DOTALL
@@ -73,11 +75,6 @@ _HEAD = ("key", "type", "default", "description")
 def _plain(text: str | None) -> str:
     """A description on one line of a table."""
     return " ".join((text or "").split()).replace("|", "\\|")
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [list(head), ["---"] * len(list(head)), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
@@ -145,7 +142,7 @@ def options_table(cls: type[BaseModel], without: Iterable[str] = ()) -> str:
         (f"`{name}`", type_words(properties[name]), default_words(field), _plain(texts.get(name)))
         for name, field in fields.items()
     )
-    parts = [_table(_HEAD, rows)]
+    parts = [table(_HEAD, rows)]
     for name, field in fields.items():
         for model in _models_in(field.annotation):
             if "kind" in model.model_fields:  # a component has a section of its own
@@ -261,7 +258,7 @@ def top_level() -> str:
         elif name == "train":
             default = "all defaults"
         rows.append((f"`{name}`", kind, default, f"{_plain(texts[attribute])} {link}".strip()))
-    return _table(_HEAD, rows)
+    return table(_HEAD, rows)
 
 
 def train_options() -> str:
@@ -333,7 +330,7 @@ def _parameters(command: Any) -> str:
         else:
             default = f"`{parameter.default}`"
         rows.append((name.replace("|", "\\|"), default, _plain(parameter.help)))
-    return _table(("argument or option", "default", "description"), rows) if rows else ""
+    return table(("argument or option", "default", "description"), rows) if rows else ""
 
 
 def _examples(command: Any) -> str:
@@ -361,36 +358,13 @@ def names() -> str:
             (f"[`{name}`](#{package.path}.{name})", _first_sentence(package[name]))
             for name in sorted(public, key=str.lower)
         )
-        tables.append(_table((f"`{package.path}`", "what it is"), rows))
+        tables.append(table((f"`{package.path}`", "what it is"), rows))
     return "\n\n".join(tables)
 
 
 def _first_sentence(documented: griffe.Object | griffe.Alias) -> str:
     text = inspect.cleandoc(documented.docstring.value) if documented.docstring else ""
     return _plain(re.split(r"(?<=\.)(?<!et al\.)\s|\n\n", text, maxsplit=1)[0])
-
-
-# The notebook.
-
-
-def wines() -> str:
-    """The notebook about wines as Markdown: its texts, its code, and the outputs that it holds."""
-    notebook = json.loads((_ROOT / "docs" / "examples" / "wines.ipynb").read_text(encoding="utf-8"))
-    return "\n\n".join(part for cell in notebook["cells"] for part in _cell(cell))
-
-
-def _cell(cell: Mapping[str, Any]) -> Iterator[str]:
-    source = "".join(cell["source"])
-    if cell["cell_type"] == "markdown":
-        yield re.sub(r"^# .*\n+", "", source)  # the page has its own title
-        return
-    yield f"```python\n{source}\n```"
-    for output in cell["outputs"]:
-        if output["output_type"] == "stream":
-            yield f"```text\n{''.join(output['text'])}```"
-        else:
-            lines = "".join(output["data"]["text/html"]).splitlines()
-            yield "\n".join(line.strip() for line in lines if line.strip())  # a blank line would end the HTML
 
 
 _GENERATORS: dict[str, Callable[[], str]] = {
@@ -400,6 +374,8 @@ _GENERATORS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "names": names,
     "wines": wines,
+    "reproduction": reproduction,
+    "zoo": zoo,
 }
 
 

@@ -48,7 +48,9 @@ def hooks() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(DOCS)  # as MkDocs does
+        spec.loader.exec_module(module)
     return module
 
 
@@ -339,7 +341,7 @@ def test_types_are_told_in_words(hooks: ModuleType, schema: dict[str, Any], word
     assert hooks.type_words(schema) == words
 
 
-@pytest.mark.parametrize("name", ["schema", "cli", "reference"])
+@pytest.mark.parametrize("name", ["schema", "cli", "reference", "reproduction", "models/comparison"])
 def test_generated_parts_are_as_the_code_says(hooks: ModuleType, name: str) -> None:
     page = (DOCS / f"{name}.md").read_text(encoding="utf-8")
     assert "<!-- generated" in page

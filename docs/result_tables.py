@@ -1,0 +1,152 @@
+"""Generates the tables of the catalogue's results: the paper's tables beside ours, and the comparison of models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from mmtoolkit.base.words import decimals
+from mmtoolkit.catalogue import shipped
+from mmtoolkit.catalogue.results import Result, Score, results
+
+_MOST_ERRORS = 2
+"""A difference of fewer standard errors decides nothing."""
+
+
+def table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def reproduction() -> str:
+    """A section for each study of Tables 2 to 5 that has results: its runs, its scores, and the order of its models."""
+    studies = [name for name in shipped.studies() if name.startswith("tables-")]
+    by_study = {name: [result for result in results().values() if result.study == name] for name in studies}
+    return "\n\n".join(part for name, ran in by_study.items() if ran for part in _study(name, ran))
+
+
+def _study(name: str, ran: Sequence[Result]) -> Iterator[str]:
+    yield f"## {name}"
+    yield f"`{ran[0].command}`"
+    yield _runs(ran)
+    yield "The scores, in nats, ± the standard error over test rows:"
+    yield table(
+        ["score", "model", "here", "paper", "difference"],
+        ([score, result.title, *_cells(found)] for score, result, found in _by_score(ran)),
+    )
+    if orders := list(_orders(ran)):
+        yield "The order of models where the paper and we have both:"
+        yield table(["score", "models", "difference in the paper", "difference here", "the paper's order"], orders)
+
+
+def _runs(ran: Sequence[Result]) -> str:
+    head = ["run", "seed", "epochs", "kept", "rows", "training", "on", "mmtoolkit"]
+    return table(
+        head,
+        (
+            (
+                result.title,
+                f"{result.seed}",
+                f"{result.epochs.trained} of {result.epochs.planned}",
+                f"{result.epochs.kept}",
+                f"{result.rows['train']:,}",
+                _time(result.seconds),
+                f"{result.machine.device}, {result.machine.threads} thread{'s' * (result.machine.threads != 1)}",
+                f"{result.versions['mmtoolkit']}, {result.versions['commit'][:10]}",
+            )
+            for result in ran
+        ),
+    )
+
+
+def _time(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _by_score(ran: Sequence[Result]) -> Iterator[tuple[str, Result, Score]]:
+    names = dict.fromkeys(score.name for result in ran for score in result.scores)
+    for name in names:
+        for result in ran:
+            for score in result.scores:
+                if score.name == name:
+                    yield name, result, score
+
+
+def _cells(score: Score) -> tuple[str, str, str]:
+    if score.published is None or score.difference is None:
+        return _with_error(score), "", ""
+    like = score.published
+    return _with_error(score), decimals(like, like), f"{score.difference:+.2f}"
+
+
+def _with_error(score: Score) -> str:
+    if score.value is None:
+        return "not finite"
+    error = "" if score.stderr is None else f" ± {decimals(score.stderr, score.value)}"
+    return decimals(score.value, score.value) + error
+
+
+def _orders(ran: Sequence[Result]) -> Iterator[list[str]]:
+    """For each score and two models: what the paper says of their order, and what we find."""
+    scores: dict[str, dict[str, Score]] = {}
+    for name, result, score in _by_score(ran):
+        scores.setdefault(name, {})[result.title] = score
+    for name, of in scores.items():
+        models = list(of)
+        for place, first in enumerate(models):
+            for second in models[place + 1 :]:
+                if line := _order(of[first], of[second]):
+                    yield [name, f"{first} − {second}", *line]
+
+
+def _order(first: Score, second: Score) -> tuple[str, str, str] | None:
+    values = first.value, second.value, first.published, second.published
+    if None in values:
+        return None
+    here, paper = values[0] - values[1], values[2] - values[3]  # type: ignore[operator]
+    if first.stderr is None or second.stderr is None:
+        return f"{paper:+.2f}", f"{here:+.2f}", "the same" if here * paper > 0 else "the other way"
+    error = math.hypot(first.stderr, second.stderr)
+    verdict = "confirmed" if here * paper > 0 else "refuted"
+    if abs(here) <= _MOST_ERRORS * error:
+        verdict = "not decided"
+    return f"{paper:+.2f}", f"{here:+.2f} ± {error:.2f}", verdict
+
+
+_ZOO = "zoo-polymnist-small"
+_SPEED = "zoo-speed"
+_PUBLISHED = "hwang_2021"
+
+
+def zoo() -> str:
+    """The models of the zoo: what they scored, how fast they train, and published numbers of other settings."""
+    ran = [result for result in results().values() if result.study == _ZOO]
+    speeds = {tuple(result.run.values()): result for result in results().values() if result.study == _SPEED}
+    names = list(dict.fromkeys(score.name for result in ran for score in result.scores))
+    axes = list(ran[0].run)
+    rows = []
+    for result in sorted(ran, key=lambda result: list(result.run.values())[::-1]):
+        of = {score.name: score for score in result.scores}
+        values = [_with_error(of[name]) if name in of else "" for name in names]
+        rows.append([*result.run.values(), *values, _step(speeds.get(tuple(result.run.values())))])
+    published = shipped.published(_PUBLISHED)
+    parts = [table([*axes, *names, "ms a step"], rows)]
+    for numbers in published.values():
+        if isinstance(numbers, dict) and "columns" in numbers:
+            parts += [numbers["about"], table(["model", *numbers["columns"]], _published(numbers["models"]))]
+    return "\n\n".join([*parts, _runs(ran)])
+
+
+def _step(result: Result | None) -> str:
+    """The time of a step, from the rows a second."""
+    if result is None:
+        return ""
+    (score,) = result.scores
+    return "" if score.value is None else f"{1000 * result.resolved['train']['batch_size'] / score.value:.1f}"
+
+
+def _published(models: Mapping[str, Sequence[float | None]]) -> Iterator[list[str]]:
+    for model, values in models.items():
+        yield [model, *("" if value is None else f"{value:g}" for value in values)]

@@ -1,0 +1,136 @@
+"""The catalogue's results: the files, the script that writes them, the tables of the documentation."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import record
+from mmtoolkit.catalogue import shipped
+from mmtoolkit.catalogue.results import Result, read_result, results
+from mmtoolkit.study.file import axis_text
+from mmtoolkit.study.grid import read_study
+from runs import mmt
+
+STUDY = """\
+name: tables-mnist
+base: fashion_mini
+set:
+  data.rows: {train: 60, valid: 20, test: 20}
+  train: {epochs: 2, batch_size: 30}
+  evaluate: [{kind: log_likelihood, samples: 3, entries: [{target: [image], proposal: [image]}]}]
+axes:
+  model:
+    jmvae: {model.kind: jmvae}
+    mvae: {model.kind: mvae}
+reference: {published: wu_goodman_2018, by: model, column: mnist}
+scores:
+  - {name: log p, kind: log_likelihood, target: [image], proposal: [image], reference: [table2, log p(x)]}
+"""
+
+
+@pytest.mark.parametrize("name", results())
+def test_a_result_agrees_with_its_study_and_with_what_is_published(name: str) -> None:
+    result = results()[name]
+    study, cells = read_study(result.study)
+    labels = [{axis: axis_text(label) for axis, label in cell.labels.items()} for cell in cells]
+    assert result.run in labels
+    assert result.command.startswith(f"mmt study {result.study}")
+    assert {score.name for score in result.scores} <= {score.name for score in study.expanded_scores}
+    assert result.resolved["train"]["epochs"] == result.epochs.trained
+    assert result.epochs.planned == cells[labels.index(result.run)].schema.train.epochs
+    for score in result.scores:
+        if score.difference is not None:
+            assert score.value is not None
+            assert score.published is not None
+            assert score.difference == pytest.approx(score.value - score.published, abs=1e-9)
+    assert "/" not in str(result.resolved["data"]), "a result names a place of files"
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A study that stands for one of the catalogue."""
+    path = tmp_path / "tables-mnist.yaml"
+    path.write_text(STUDY)
+    monkeypatch.setattr(shipped, "studies", lambda: {"tables-mnist": path})
+    return path
+
+
+def test_a_study_of_runs_is_recorded(study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert mmt("study", study, "--out", out, "--set", "train.epochs=1").status == 0
+    (tmp_path / "results").mkdir()
+    names = [path.name for path in record.record(out, tmp_path / "results")]
+    assert names == ["tables-mnist-jmvae-seed-0.yaml", "tables-mnist-mvae-seed-0.yaml"]
+    result = read_result(tmp_path / "results" / names[1])
+    assert (result.study, result.run, result.seed) == ("tables-mnist", {"model": "mvae"}, 0)
+    assert (result.epochs.trained, result.epochs.planned, result.epochs.kept) == (1, 2, 1)
+    assert result.command == "mmt study tables-mnist --set train.epochs=1"
+    assert result.rows == {"train": 60, "valid": 20, "test": 20}
+    assert result.seconds > 0
+    (score,) = result.scores
+    assert score.published == shipped.published("wu_goodman_2018")["table2"]["log p(x)"]["mvae"][1]
+    assert score.value is not None
+    assert score.difference == score.value - score.published
+    assert score.stderr is not None
+    assert score.stderr > 0
+    assert "root" not in result.resolved["data"]
+
+
+def test_a_run_that_is_not_finished_is_left_out(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "study.yaml").write_text(STUDY)
+    assert record.record(tmp_path / "out", tmp_path) == []
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [["jmvae  seed 0", "left out"], ["mvae  seed 0", "left out"]]
+
+
+@pytest.fixture(scope="module")
+def tables() -> ModuleType:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[2] / "docs")
+        import result_tables
+    return sys.modules[result_tables.__name__]
+
+
+def result_of(model: str, value: float, published: float, stderr: float | None = 0.1) -> Result:
+    score = {"name": "log p(x)", "value": value, "published": published, "difference": value - published}
+    return Result.model_validate(
+        {
+            "study": "tables-mnist",
+            "run": {"model": model},
+            "command": "mmt study tables-mnist",
+            "seed": 0,
+            "epochs": {"trained": 200, "planned": 500, "kept": 190},
+            "rows": {"train": 50000},
+            "machine": {"device": "a processor", "threads": 1, "precision": "32-true"},
+            "seconds": 7321.0,
+            "finished": "2026-12-01T00:00:00+00:00",
+            "versions": {"mmtoolkit": "0.2.0", "commit": "0123456789abcdef"},
+            "scores": [{**score, "stderr": stderr}],
+            "schema": {},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("ours", "stderr", "verdict"),
+    [(-90.0, 0.1, "confirmed"), (-92.0, 0.1, "refuted"), (-91.2, 0.1, "not decided"), (-92.0, None, "the other way")],
+)
+def test_the_order_of_two_models(
+    tables: ModuleType, monkeypatch: pytest.MonkeyPatch, ours: float, stderr: float | None, verdict: str
+) -> None:
+    found = {"a": result_of("jmvae", -91.0, -90.7, stderr), "b": result_of("mvae", ours, -90.6, stderr)}
+    monkeypatch.setattr(tables, "results", lambda: found)
+    page = tables.reproduction()
+    assert "| mvae | 0 | 200 of 500 | 190 | 50,000 | 2 h 2 min | a processor, 1 thread | 0.2.0, 0123456789 |" in page
+    error = "" if stderr is None else " ± 0.10"
+    assert f"| log p(x) | mvae | {ours:.2f}{error} | -90.60 | {ours + 90.6:+.2f} |" in page
+    both = "" if stderr is None else " ± 0.14"
+    line = f"| log p(x) | jmvae − mvae | -0.10 | {-91 - ours:+.2f}{both} | {verdict} |"
+    assert line in page
