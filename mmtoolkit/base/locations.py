@@ -13,6 +13,9 @@ import platformdirs
 
 from mmtoolkit.base.errors import UserError
 
+CARD = "card.yaml"
+"""The file of a packed run, to whose folder nothing is written."""
+
 _cache: ContextVar[Path | None] = ContextVar("cache", default=None)
 
 

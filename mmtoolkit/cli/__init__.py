@@ -18,6 +18,7 @@ MODULES = (
     "score",
     "sample",
     "export",
+    "pack",
     "study",
     "compare",
     "catalogue",

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from mmtoolkit.cli.app import app, out, print_json, say
 
-Kind = Literal["schemas", "studies", "datasets", "plugins", "results", "published"]
+Kind = Literal["schemas", "studies", "models", "datasets", "plugins", "results", "published"]
 
 data = typer.Typer(no_args_is_help=True, help="Fetch data sets; delete prepared data.")
 app.add_typer(data, name="data")
@@ -19,11 +19,12 @@ app.add_typer(data, name="data")
 @app.command("list", epilog="Example:\n\n  mmt list datasets")
 def list_(
     what: Annotated[
-        Kind | None, typer.Argument(help="schemas, studies, datasets, plugins, results or published. Default: all.")
+        Kind | None,
+        typer.Argument(help="schemas, studies, models, datasets, plugins, results or published. Default: all."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Show the catalogue: schemas and studies to run, data sets, plugins to install, our results, published results."""
+    """Show the catalogue: schemas, studies, trained models, data sets, plugins, our results, published results."""
     from mmtoolkit.base.errors import UserError
     from mmtoolkit.catalogue import shipped
     from mmtoolkit.catalogue.results import results
@@ -32,6 +33,7 @@ def list_(
     catalogue: dict[str, dict[str, dict[str, str]]] = {
         "schemas": _abouts(shipped.schemas()),
         "studies": _abouts(shipped.studies()),
+        "models": _models(),
         "datasets": {},
         "plugins": {
             name: {"about": card.about, "install": card.install} for name, card in shipped.plugin_cards().items()
@@ -69,6 +71,22 @@ def list_(
         for name, entry in entries.items():
             rows.add_row(name, *(escape(entry[column]) for column in columns))
         out().print(rows)
+
+
+def _models() -> dict[str, dict[str, str]]:
+    from mmtoolkit.base.words import number
+    from mmtoolkit.catalogue.models import model_card, model_size, models
+
+    entries = {}
+    for name, folder in models().items():
+        card = model_card(folder)
+        entries[name] = {
+            "schema": f"{card.schema_name}\n{card.epochs:,} epochs\n{card.rows:,} rows",
+            "size": f"{model_size(folder) / 1e6:.1f} MB",
+            "scores": "\n".join(f"{what} {number(value)}" for what, value in card.scores.items()),
+            "licence": card.licence or "",
+        }
+    return entries
 
 
 def _abouts(documents: dict[str, Path]) -> dict[str, dict[str, str]]:

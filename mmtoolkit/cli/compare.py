@@ -27,7 +27,10 @@ _GAP, _EDGES, _LABEL = 3, 2, 18
 def compare(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="Run folders, or evaluations of them, RUN/evaluations/N.json."),
+        typer.Argument(
+            metavar="RUN...",
+            help="Run folders, trained models from `mmt list models`, or evaluations, RUN/evaluations/N.json.",
+        ),
     ],
     out_file: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Also write the table to this .md or .csv file.")

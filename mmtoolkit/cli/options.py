@@ -10,7 +10,18 @@ import typer
 SchemaArgument = Annotated[
     str, typer.Argument(metavar="SCHEMA", help="A schema file, or a name from `mmt list schemas`.")
 ]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+
+
+def _found(run: Path) -> Path:
+    from mmtoolkit.catalogue.models import find_run
+
+    return find_run(run)
+
+
+RunArgument = Annotated[
+    Path,
+    typer.Argument(metavar="RUN", help="A run folder, or a trained model from `mmt list models`.", callback=_found),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -180,8 +180,12 @@ def evaluate(
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
-    """Score a run again: by other evaluators, on another split or on a new table. Writes RUN/evaluations/N.json."""
+    """Score a run again: by other evaluators, on another split or on a new table. Writes RUN/evaluations/N.json.
+
+    For a packed run or a model of the catalogue it writes evaluations/N.json in the current folder.
+    """
     from mmtoolkit.base.files import make_folder, write_json
+    from mmtoolkit.catalogue.models import folder_for, is_packed, name_of
     from mmtoolkit.runs.folder import UNWATCHED
     from mmtoolkit.runs.scoring_tables import evaluate_table
     from mmtoolkit.schema.schema import read_schema
@@ -197,9 +201,11 @@ def evaluate(
         evaluators = loaded.schema.evaluate
         if evaluate_sets:
             evaluators = read_schema(run_folder / "schema.yaml", [UNWATCHED, *evaluate_sets], loaded.plugins).evaluate
-        folder = run_folder / "evaluations"
+        folder = folder_for(run_folder) / "evaluations"
         number = 1 + max((int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit()), default=0)
         document: dict[str, Any] = {"name": loaded.schema.name}
+        if is_packed(run_folder):
+            document["run"] = name_of(run_folder)
         if streams is None:
             scores = loaded.evaluate(evaluators, split or loaded.default_split(), folder / str(number))
         else:
@@ -264,11 +270,13 @@ def report(
     device: DeviceOption = "auto",
 ) -> None:
     """Draw the pictures of a run again and write its HTML report. Pictures of rows stay if the data is not there."""
+    from mmtoolkit.catalogue.models import refuse_packed
     from mmtoolkit.runs.folder import read_finished_record, read_pictures
     from mmtoolkit.runs.pictures import redraw, redraw_latent_space
     from mmtoolkit.runs.report import write_report
 
     read_finished_record(run_folder)
+    refuse_packed(run_folder, "report")
     if colour or projection:
         redraw_latent_space(run_folder, colour or (), projection or "pca")
     elif figures and read_pictures(run_folder):

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 @app.command(
-    epilog="Examples:\n\n  mmt sample runs/demo -n 64 --out samples.png\n\n"
+    epilog="Examples:\n\n  mmt sample fashion_mini --given label=Sandal --out sandals.png\n\n"
+    "  mmt sample runs/demo -n 64 --out samples.png\n\n"
     "  mmt sample runs/demo --given label=Sandal -n 10 --out sandals.png\n\n"
     "  mmt sample runs/demo --given image=shoe.png -n 5 --out guesses.csv\n\n"
     "  mmt sample runs/demo --given image --draws 3 --out from_images.png\n\n"
@@ -45,7 +46,8 @@ def sample(
         typer.Option(
             "--out",
             metavar="FILE",
-            help="A .png, or a table: .csv, .parquet, .arrow, .json, .jsonl or .xlsx. Default: RUN/samples/N.png.",
+            help="A .png, or a table: .csv, .parquet, .arrow, .json, .jsonl or .xlsx. Default: RUN/samples/N.png, and "
+            "samples/N.png for a packed run or a model of the catalogue.",
         ),
     ] = None,
     split: Annotated[str | None, typer.Option(help="The split whose rows --given NAME uses. Default: test.")] = None,
@@ -67,10 +69,11 @@ def sample(
     device: DeviceOption = "auto",
 ) -> None:
     """Generate samples: from the prior, given values that you choose, or given modalities of rows of the data."""
+    from mmtoolkit.catalogue.models import folder_for
     from mmtoolkit.figures import COLUMNS
     from mmtoolkit.using.sampling import check_samples_output, write_direction, write_samples
 
-    out_file = out_file or _first_free(run_folder / "samples")
+    out_file = out_file or _first_free(folder_for(run_folder) / "samples")
     check_samples_output(out_file, overwrite)
     loaded = load_run(ctx, run_folder, device)
     values, names = _givens(given or (), loaded.modalities)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from mmtoolkit.base.better import Better
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import listing
+from mmtoolkit.catalogue.models import find_run, models
 from mmtoolkit.runs.folder import read_declared, read_evaluation, read_finished_record, read_results
 
 # Options that only choose which scores to compute, or what stands beside them, or limit memory.
@@ -101,17 +102,18 @@ def compare(paths: Sequence[Path | str]) -> Comparison:
     """Compare finished runs.
 
     Args:
-        paths: run folders, or evaluations of runs, `RUN/evaluations/N.json`.
+        paths: run folders, names of models of the catalogue, or evaluations of runs, `RUN/evaluations/N.json`.
 
     Raises:
         UserError: a path is neither, or occurs twice; a run is unfinished, damaged or of another version.
     """
-    resolved = [Path(path).resolve() for path in paths]
+    places = [find_run(path) for path in paths]
+    resolved = [place.resolve() for place in places]
     for place, path in enumerate(resolved):
         if path in resolved[:place]:
             raise UserError(f"{paths[place]}: is named twice; name each run once")
-    runs = tuple(_read(Path(path), name) for path, name in zip(paths, short_names(resolved), strict=True))
-    declared = [_declared(run) for run in runs]
+    runs = tuple(_read(place, name) for place, name in zip(places, _names(places), strict=True))
+    declared = _declared(runs)
     differences = {
         key: tuple(values.get(key) for values in declared)
         for key in dict.fromkeys(key for values in declared for key in values)
@@ -122,11 +124,21 @@ def compare(paths: Sequence[Path | str]) -> Comparison:
 
 
 def _read(path: Path, name: str) -> ComparedRun:
-    evaluation = path.suffix == ".json" and path.parent.name == "evaluations"
-    folder = path.parent.parent if evaluation else path
+    evaluation = read_evaluation(path) if path.suffix == ".json" and path.parent.name == "evaluations" else None
+    folder = path if evaluation is None else find_run(evaluation.get("run") or path.parent.parent)
     record, results = read_finished_record(folder), read_results(folder)
-    scores = read_evaluation(path) if evaluation else results["scores"]
+    scores = (results if evaluation is None else evaluation)["scores"]
     return ComparedRun(path, name, scores, results, record, read_declared(folder))
+
+
+def _names(places: Sequence[Path]) -> list[str]:
+    """A name for each run: that of the catalogue, or the parts in which its path differs from the others'."""
+    shipped = models()
+    names = {place: f"{place.name} (catalogue)" for place in places if shipped.get(place.name) == place}
+    folders = [place for place in places if place not in names]
+    if folders:
+        names |= zip(folders, short_names([folder.resolve() for folder in folders]), strict=True)
+    return [names[place] for place in places]
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
@@ -139,16 +151,19 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     return ["/".join(names).removesuffix(".json") for names in parts]
 
 
-def _declared(run: ComparedRun) -> dict[str, Any]:
-    """Key path -> value of data, modalities, model and training, without the places of data files."""
-    values = dict(_leaves({key: run.declared[key] for key in ("data", "modalities", "model", "train")}))
-    files = tuple(run.record["data"])
+def _declared(runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
+    """For each run key path -> value of data, modalities, model and training, without the places of data files."""
+    parts = ("data", "modalities", "model", "train")
+    declared = [dict(_leaves({key: run.declared[key] for key in parts})) for run in runs]
     places = {
         key
+        for run, values in zip(runs, declared, strict=True)
         for key, value in values.items()
-        if key.startswith("data.") and isinstance(value, str) and any(file.startswith(value) for file in files)
+        if key.startswith("data.")
+        and isinstance(value, str)
+        and any(file.startswith(value) for file in run.record["data"])
     }
-    return {key: value for key, value in values.items() if key not in places}
+    return [{key: value for key, value in values.items() if key not in places} for values in declared]
 
 
 def _leaves(data: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

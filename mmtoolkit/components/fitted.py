@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import make_folder, replacing
+from mmtoolkit.base.locations import CARD
 
 _KEY = "fingerprint"
 
@@ -41,13 +42,15 @@ def read_fitted(path: Path, fingerprint: str) -> dict[str, Tensor] | None:
 def keep_fitted(folder: Path, path: Path, tensors: Mapping[str, Tensor], fingerprint: str) -> list[str]:
     """Write tensors to a file whole or not at all, if the folder holds a run; a note if it cannot be written.
 
+    Nothing is written to the folder of a packed run.
+
     Args:
         folder: the run folder.
         path: the file in it.
         tensors: by name.
         fingerprint: a digest of all that they follow from; `read_fitted` asks for it.
     """
-    if not (folder / "schema.yaml").exists():
+    if not (folder / "schema.yaml").exists() or (folder / CARD).exists():
         return []
     try:
         make_folder(path.parent)

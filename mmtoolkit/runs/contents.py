@@ -83,6 +83,8 @@ class _Score(Content):
 class EvaluationFile(Content):
     """evaluations/N.json."""
 
+    run: str | None = None
+    """What was scored, if the file is not in the folder of that run."""
     scores: list[_Score]
 
 

@@ -14,7 +14,9 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import did_you_mean
 from mmtoolkit.base.yaml12 import read_yaml
+from mmtoolkit.catalogue.models import models
 from mmtoolkit.runs.contents import (
     Content,
     DataFile,
@@ -35,6 +37,17 @@ ELSEWHERE = "trained_elsewhere"
 """The key of run.json that is true in a run whose networks were trained in another loop than ours."""
 _MEND = "mend it, or train the run again"
 
+
+TO_USE = (
+    "schema.yaml",
+    "run.json",
+    "weights.safetensors",
+    "baselines.safetensors",
+    "results.json",
+    "data.json",
+    "history.jsonl",
+)
+"""The files that using a run takes, without its checkpoint, pictures and report."""
 
 UNWATCHED = "train.watch=[]"
 """The override with which you read a run's schema to use or to resume the run: its watchers need not be installed."""
@@ -60,7 +73,13 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not holds_run(folder):
         hint = "give the folder that `mmt run` wrote"
         if not os.path.exists(folder):
-            raise UserError(f"{folder}: there is no such folder; {hint}")
+            if len(folder.parts) > 1:
+                raise UserError(f"{folder}: there is no such folder; {hint}")
+            near = did_you_mean(folder.name, list(models()))
+            raise UserError(
+                f"{folder}: there is no such folder, and no such model in the catalogue{near}; {hint}, or a name from "
+                "`mmt list models`"
+            )
         fault = "holds no run (there is no schema.yaml in it)" if folder.is_dir() else "is not a folder"
         raise UserError(f"{folder}: {fault}; {hint}")
     path = folder / "run.json"
@@ -155,15 +174,14 @@ def read_pictures(folder: Path) -> list[dict[str, Any]]:
     return [picture for picture in pictures if (folder / "figures" / picture["file"]).exists()]
 
 
-def read_evaluation(path: Path) -> list[dict[str, Any]]:
-    """Read the scores of an evaluation, RUN/evaluations/N.json.
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """Read an evaluation, RUN/evaluations/N.json: its scores, and its `run` if that is another one than RUN.
 
     Raises:
         UserError: it is missing or damaged.
     """
     remedy = "score the run again with `mmt evaluate`"
-    scores: list[dict[str, Any]] = _parse(path, _read_bytes(path, remedy), EvaluationFile, remedy)["scores"]
-    return scores
+    return _parse(path, _read_bytes(path, remedy), EvaluationFile, remedy)
 
 
 def check_result(result: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import error_text
+from mmtoolkit.catalogue.models import find_run
 from mmtoolkit.components import Modality
 from mmtoolkit.components.plugins import load_plugins
 from mmtoolkit.runs.folder import UNWATCHED, read_declared, read_finished_record, resume_command
@@ -31,7 +32,7 @@ def load(
     """Load a trained run from its folder. This does not read the data and unpickles nothing.
 
     Args:
-        folder: the run folder.
+        folder: the run folder, or the name of a model of the catalogue.
         plugin_files: the `--plugin` files that the run used. One may have changed since, as long as it still reads the
             run's schema and its networks take the run's weights.
         device: where to put the networks: auto, cpu or cuda.
@@ -42,7 +43,7 @@ def load(
         UserError: the folder holds no finished run or is damaged; the run needs another version of mmtoolkit, or a
             plugin file that you did not give or that no longer fits.
     """
-    folder = Path(folder)
+    folder = find_run(folder)
     record = read_finished_record(folder)
     plugins = load_plugins(plugin_files)
     for line in plugins.broken:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import make_folder, replacing, sweep, write_json, write_text
+from mmtoolkit.catalogue.models import refuse_packed
 from mmtoolkit.components import Network, Picture
 from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.components.watcher import BasicListener
@@ -126,8 +127,9 @@ def check_folder(folder: Path, resume: bool) -> bool:
     Call it before several processes start, because the main one writes the folder.
 
     Raises:
-        UserError: it holds a run, and you did not ask to resume it.
+        UserError: it holds a run, and you did not ask to resume it; or a packed run.
     """
+    refuse_packed(folder, "checkpoint")
     resumes = holds_run(folder)
     if resumes and not resume:
         raise UserError(f"{folder}: holds a run already; resume it with --resume, or write elsewhere with --out FOLDER")

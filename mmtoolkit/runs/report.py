@@ -12,6 +12,7 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import write_text
 from mmtoolkit.base.score_names import entry_name
 from mmtoolkit.base.words import short_listing
+from mmtoolkit.catalogue.models import find_run, refuse_packed
 from mmtoolkit.runs.cross_modal import matrix
 from mmtoolkit.runs.folder import (
     read_finished_record,
@@ -67,10 +68,11 @@ def write_report(folder: Path | str) -> Path:
     """Write report.html from the run folder's results, history, figures and schema. This does not read the data.
 
     Raises:
-        UserError: the folder holds no finished run.
+        UserError: the folder holds no finished run, or a packed one.
     """
-    folder = Path(folder)
+    folder = find_run(folder)
     read_finished_record(folder)
+    refuse_packed(folder, "report")
     return report_of(folder)
 
 

@@ -308,6 +308,26 @@ class TrainedRun(OnTables):
 
         return export_run(self, Path(out), formats, overwrite)
 
+    def pack(self, out: Path | str, overwrite: bool = False) -> dict[str, Any]:
+        """Write a small folder to pass on: weights in half precision, and no checkpoint, pictures or report.
+
+        `load` and all commands read it as they read the run folder. They write nothing to it.
+
+        Args:
+            out: the folder to write.
+            overwrite: whether to replace an earlier packed run in the folder.
+
+        Returns:
+            The content of `card.yaml` in the folder: scores, the licence of a data set of the catalogue, and what half
+            precision costs on the test rows, in nats.
+
+        Raises:
+            UserError: the run was never saved or is packed already, the folder is there already, a weight does not fit
+                half precision, or the data cannot be read.
+        """
+        card: dict[str, Any] = _beside("packing").pack_run(self, Path(out), overwrite).model_dump(by_alias=True)
+        return card
+
     def evaluate(
         self, evaluators: Sequence[Evaluator], split: str, figures: Path | None = None
     ) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ class Imputer(OneToOneFeatureMixin, RunEstimator):  # type: ignore[misc]
         samples: how many draws of z to pool into each prediction; by default as the model does.
         schema: names modalities, model and training: a path, a name in the catalogue, a mapping or a `Schema`. Its data
             is the table of `fit`; its own source gives only the signs for missing cells and `on_bad_cell`.
-        run: a run folder or a `TrainedRun`. `fit` then trains nothing.
+        run: a run folder, the name of a model of the catalogue or a `TrainedRun`. `fit` then trains nothing.
         model: the kind of the model, or a mapping with its options; by default that of the schema.
         latent_dim: the size of z; by default that of the schema.
         steps: the most steps that training takes; by default as the schema says.

@@ -9,22 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from mmtoolkit.runs.folder import TO_USE
 from mmtoolkit.runs.loading import load
 from mmtoolkit.runs.trained import TrainedRun
 
-_FILES = (
-    "schema.yaml",
-    "run.json",
-    "weights.safetensors",
-    "baselines.safetensors",
-    "results.json",
-    "data.json",
-    "history.jsonl",
-)
-
 
 class KeptRun:
-    """The files of a run folder that using the run takes, without its checkpoint, pictures and report.
+    """The files of a run folder that using the run takes.
 
     Args:
         files: name -> content.
@@ -38,7 +29,7 @@ class KeptRun:
     @classmethod
     def of(cls, folder: Path, plugin_files: Sequence[str], device: str) -> KeptRun:
         """Read the files of a run's folder."""
-        files = {name: (folder / name).read_bytes() for name in _FILES if (folder / name).exists()}
+        files = {name: (folder / name).read_bytes() for name in TO_USE if (folder / name).exists()}
         return cls(files, plugin_files, device)
 
     @cached_property

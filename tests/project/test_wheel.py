@@ -37,6 +37,11 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+def test_it_is_small(python: Path) -> None:
+    (wheel,) = python.parents[2].glob("*.whl")
+    assert wheel.stat().st_size < 20_000_000  # models/ and datasets/ are most of it
+
+
 def ran(python: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(python), *arguments], capture_output=True, text=True, cwd=cwd, check=False, env={**os.environ}
@@ -53,6 +58,13 @@ def test_it_lists_checks_and_knows_its_plugins(python: Path, tmp_path: Path) -> 
     checked = ran(python, mmt, "check", "fashion_mini", cwd=tmp_path)
     assert checked.returncode == 0, checked.stderr
     assert "10,000" in checked.stdout
+
+
+def test_it_samples_from_the_trained_model(python: Path, tmp_path: Path) -> None:
+    mmt = str(python.with_name("mmt"))
+    sampled = ran(python, mmt, "sample", "fashion_mini", "--given", "label=Sandal", "--out", "x.png", cwd=tmp_path)
+    assert (sampled.returncode, sampled.stdout) == (0, "x.png\n"), sampled.stderr
+    assert (tmp_path / "x.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("name", ["plugins", "registry", "tests", "docs", "benchmarks"])
@@ -72,4 +84,6 @@ def test_it_holds_the_licences_and_type_markers(python: Path, tmp_path: Path) ->
     } <= set(held)
     assert any(path.endswith("licenses/LICENSE") for path in held)
     assert "mmt_registry/datasets/fashion_mini/LICENSE" in held
+    for file in (ROOT / "registry" / "models").rglob("*.*"):
+        assert f"mmt_registry/{file.relative_to(ROOT / 'registry')}" in held
     assert not [path for path in held if path.startswith(("plugins/", "registry/", "tests/"))]

@@ -83,7 +83,10 @@ def test_a_run_is_used_as_it_is(table: pd.DataFrame, tmp_path: Path) -> None:
         ({"samples": -1}, "samples == -1, must be >= 0."),
         ({"schema": "sizes.yaml", "run": "run"}, "The parameters 'schema' and 'run' are both set."),
         ({"run": "run", "steps": 3}, "The parameter 'steps' is set, but with 'run' nothing is trained."),
-        ({"run": "nowhere"}, "nowhere: there is no such folder; give the folder that `mmt run` wrote"),
+        (
+            {"run": "nowhere"},
+            "nowhere: there is no such folder, and no such model in the catalogue; give the folder",
+        ),
         ({"schema": "nowhere.yaml"}, "nowhere.yaml"),
         ({"model": "mvea"}, "mvea"),
         ({"device": "tpu"}, "tpu"),
