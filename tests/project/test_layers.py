@@ -58,11 +58,14 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-IMPORTS = {
-    name: {imported for imported in imports(path) if imported.split(".")[0] == "mmtoolkit"}
-    for name, path in MODULES.items()
-    if name != "mmtoolkit"
-}
+@pytest.fixture(scope="module")
+def ours() -> dict[str, set[str]]:
+    """Module -> the modules of the library that it imports."""
+    return {
+        name: {imported for imported in imports(path) if imported.split(".")[0] == "mmtoolkit"}
+        for name, path in MODULES.items()
+        if name != "mmtoolkit"
+    }
 
 
 def package(module: str) -> str:
@@ -76,31 +79,29 @@ def test_the_top_holds_packages_and_three_files() -> None:
     assert {path.name for path in entries if path.is_dir()} == set(PLACE)
 
 
-@pytest.mark.parametrize("name", [name for name in IMPORTS if name != "mmtoolkit.__main__"])
-def test_imports_are_from_the_same_package_or_from_a_line_above(name: str) -> None:
-    for imported in IMPORTS[name]:
-        assert imported != "mmtoolkit", f"{name} imports the package itself"
-        if package(imported) != package(name):
-            assert PLACE[package(imported)] < PLACE[package(name)], f"{name} imports {imported}"
+def test_imports_are_from_the_same_package_or_from_a_line_above(ours: dict[str, set[str]]) -> None:
+    library = {name: imported for name, imported in ours.items() if name != "mmtoolkit.__main__"}
+    assert [name for name, imported in library.items() if "mmtoolkit" in imported] == []
+    others = [(name, i) for name, imported in library.items() for i in imported if package(i) != package(name)]
+    assert [(name, i) for name, i in others if PLACE[package(i)] >= PLACE[package(name)]] == []
 
 
-@pytest.mark.parametrize("name", [name for name in IMPORTS if package(name) in BUILT_IN])
-def test_built_in_components_import_what_a_stranger_may(name: str) -> None:
-    for imported in IMPORTS[name]:
-        assert package(imported) in OPEN | {package(name)}, f"{name} imports {imported}"
+def test_built_in_components_import_what_a_stranger_may(ours: dict[str, set[str]]) -> None:
+    built_in = {name: imported for name, imported in ours.items() if package(name) in BUILT_IN}
+    assert len({package(name) for name in built_in}) == len(BUILT_IN)
+    pairs = [(name, i) for name, imported in built_in.items() for i in imported]
+    assert [(name, i) for name, i in pairs if package(i) not in OPEN | {package(name)}] == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODULES)
-def test_the_library_imports_no_plugin(name: str) -> None:
-    for imported in imports(MODULES[name]):
-        assert not imported.startswith("mmt_"), f"{name} imports {imported}"
+def test_the_library_imports_no_plugin() -> None:
+    pairs = [(name, imported) for name, path in MODULES.items() for imported in imports(path)]
+    assert [(name, imported) for name, imported in pairs if imported.startswith("mmt_")] == []
 
 
-def test_modules_do_not_import_each_other() -> None:
+def test_modules_do_not_import_each_other(ours: dict[str, set[str]]) -> None:
     graph = {
-        name: {i for i in imported if i in MODULES and not name.startswith(f"{i}.")}
-        for name, imported in IMPORTS.items()
+        name: {i for i in imported if i in MODULES and not name.startswith(f"{i}.")} for name, imported in ours.items()
     }
     tuple(TopologicalSorter(graph).static_order())  # raises where there is a circle
 
