@@ -16,7 +16,8 @@ from mmtoolkit.catalogue.models import find_run, models
 from mmtoolkit.runs.folder import read_declared, read_evaluation, read_finished_record, read_results
 
 # Options that only choose which scores to compute, or what stands beside them, or limit memory.
-_IGNORED = {"entries", "unsupported", "details", "memory", "baselines", "forest_rows"}
+_IGNORED = {"entries", "unsupported", "details", "memory", "refine", "baselines", "forest_rows"}
+_ENTRY = ("target", "given", "proposal", "refine", "metric")
 _Z = 1.96
 _MOST_KEYS = 4
 
@@ -64,7 +65,7 @@ class Row:
     split: str
     options: Mapping[str, Any]
     entry: Mapping[str, Any]
-    """target and given; proposal and metric, if the evaluator has them."""
+    """target and given; proposal, refine and metric, if the evaluator has them."""
     examples: int | None
     cells: tuple[Cell | None, ...]
     """For each run its score, or None."""
@@ -184,7 +185,7 @@ def _rows(runs: Sequence[ComparedRun]) -> Iterator[Row]:
             for result in score["results"]:
                 if (value := result.get("value")) is None:
                     continue
-                entry = {key: result[key] for key in ("target", "given", "proposal", "metric") if key in result}
+                entry = {key: result[key] for key in _ENTRY if key in result}
                 examples = result.get("examples")
                 key, none = _key(entry, examples), (None,) * len(runs)
                 row = group.get(key) or Row(score["kind"], score["split"], options, entry, examples, none)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Network
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import Posterior
+from mmtoolkit.evaluators.refinement import refine
 
 # Copies of a value that a likelihood makes to compute its log-probability.
 _COPIES = 4
 
-# Draws of a row to decode at once, if memory is short.
+# Draws of a row to decode at once, if memory is short. A step of refinement takes about as much for its few draws,
+# because it keeps what their gradients need.
 _DRAWS = 16
 
 MEMORY = {"cpu": 16 * 2**20, "cuda": 2**30}
@@ -91,11 +95,13 @@ def estimate(
     samples: int,
     generator: torch.Generator,
     memory: int,
+    steps: int = 0,
 ) -> list[Estimate]:
     """Estimate log p of several sets of targets from the same draws of z ~ q(z | proposal), each decoded once.
 
     The weights are p(x_targets | z) p(z) / q(z | proposal) (Wu & Goodman 2018, equations 5 and 6). A row's missing
-    targets are left out, and its proposal uses the modalities that it has.
+    targets are left out, and its proposal uses the modalities that it has. With `steps`, each set of targets has a
+    proposal of its own, which `refine` makes of q(z | proposal), and draws of its own.
 
     Args:
         model: in evaluation mode.
@@ -105,6 +111,7 @@ def estimate(
         samples: K, draws of z a row.
         generator: on the batch's device. The draws depend on `memory`, which sets their chunks.
         memory: bytes to use at once, estimated from the sizes of the layers' outputs.
+        steps: of refinement.
 
     Returns:
         S estimates of B rows, in float64, on the host.
@@ -117,7 +124,21 @@ def estimate(
     def log_ratio(q: Posterior, z: Tensor) -> Tensor:
         return prior.log_prob(z) - q.log_prob(z)
 
-    return _estimates(model, batch, infer, log_ratio, targets, samples, generator, memory)
+    if not steps:
+        return _estimates(model, batch, infer, log_ratio, targets, samples, generator, memory)
+
+    seed = seed_for("refinement", generator.initial_seed())
+
+    def infer_refined(names: Collection[str], rows: Batch) -> Posterior:
+        return refine(model, rows, infer(rows), names, steps, seed)
+
+    return [
+        refined
+        for names in targets
+        for refined in _estimates(
+            model, batch, partial(infer_refined, names), log_ratio, [names], samples, generator, memory, _DRAWS
+        )
+    ]
 
 
 @torch.no_grad()
@@ -166,6 +187,7 @@ def _estimates(
     samples: int,
     generator: torch.Generator,
     memory: int,
+    least_draws: int = 1,
 ) -> list[Estimate]:
     """The estimates of `targets`, some rows and draws at a time.
 
@@ -178,12 +200,13 @@ def _estimates(
         samples: K.
         generator: of the draws.
         memory: bytes to use at once.
+        least_draws: of a row, whose memory inferring the proposal takes.
     """
     union = {name for names in targets for name in names}
     weight_bytes = 8 * len(targets) * samples
     a_draw = _bytes_a_draw(model, batch, union) / batch.size
     # Few rows with many draws each: then a whole number of draws nearly fills the memory.
-    rows_at_once = max(1, int(memory / max(a_draw * min(samples, _DRAWS), weight_bytes)))
+    rows_at_once = max(1, int(memory / max(a_draw * max(least_draws, min(samples, _DRAWS)), weight_bytes)))
     parts: list[list[Estimate]] = [[] for _ in targets]
     for rows in batch.split(rows_at_once):
         draws_at_once = max(1, int(memory / max(a_draw * rows.size, 1)))

@@ -64,6 +64,7 @@ class ResultEntry(Content):
     target: list[str]
     given: list[str]
     proposal: list[str] | None = None
+    refine: NonNegativeInt | None = None
     metric: str | None = None
     better: Better | None = None
     value: float | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 # The entry's name has these, the evaluator's options or notes have these, or only code reads them.
-_HIDDEN = {"target", "given", "proposal", "metric", "samples", "marginal", "better", "features"}
+_HIDDEN = {"target", "given", "proposal", "refine", "metric", "samples", "marginal", "better", "features"}
 
 
 def score_columns(results: list[dict[str, Any]]) -> list[str]:

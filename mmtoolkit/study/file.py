@@ -46,6 +46,8 @@ class Score(_Part):
     """The given modalities of the result; `others` stands for all but the targets. By default none."""
     proposal: tuple[str, ...] | Literal["all"] | None = None
     """Proposal of the result, if it has one."""
+    refined: bool = False
+    """Whether to take the result of the refined proposal, if the evaluator refines proposals (`refine`)."""
     metric: str | None = None
     """Metric of the result, if there are several."""
     options: dict[str, Any] = Field(default_factory=dict)
@@ -182,7 +184,9 @@ class Study(_Part):
 
 def offers(kind: str, options: Mapping[str, Any], score: Score) -> bool:
     """Whether an evaluator of this kind, with these options, can give a score."""
-    return kind == score.kind and all(options.get(key) == value for key, value in score.options.items())
+    if kind != score.kind or (score.refined and not options.get("refine")):
+        return False
+    return all(options.get(key) == value for key, value in score.options.items())
 
 
 def axis_text(value: Any) -> str:

@@ -274,6 +274,11 @@ class _Reader:
                 hint = did_you_mean(score.kind, kinds)
                 known = f"the evaluators are {', '.join(kinds) or 'none'}"
                 self.fault((*path, "kind"), f"no run has an evaluator {score.kind!r}{hint}; {known}; set evaluate")
+            elif score.refined and not any(
+                e.kind == score.kind and e.model_dump(mode="json").get("refine") for e in evaluators
+            ):
+                fault = f"no {score.kind} of any run refines its proposals; give it refine: STEPS, or remove this key"
+                self.fault((*path, "refined"), fault)
             elif score.kind is not None and not any(
                 offers(e.kind, e.model_dump(mode="json"), score) for e in evaluators
             ):

@@ -119,6 +119,7 @@ def _matching(scores: Iterable[Mapping[str, Any]], score: Score) -> Iterator[Map
                     set(result["target"]) == set(score.target)
                     and set(result["given"]) == set(score.given)
                     and (score.proposal is None or set(result.get("proposal") or ()) == set(score.proposal))
+                    and bool(result.get("refine")) == score.refined
                     and (score.metric is None or result.get("metric") == score.metric)
                 ):
                     yield result

@@ -249,6 +249,22 @@ def test_proposals_and_metrics_tell_entries_apart(runs: Runs) -> None:
     assert standings(first, second) == [["alone", None], ["best", "best"], ["alone", None], [None, "alone"]]
 
 
+def test_refined_proposals_have_lines_of_their_own_and_plain_ones_share_theirs(runs: Runs) -> None:
+    def likelihoods(*steps: int) -> dict[str, Any]:
+        entry = {"target": ["label"], "given": [], "proposal": ["label"], "better": "high", "examples": 100}
+        by = [{**entry, "value": -9.0 + k, "stderr": 0.1, **({"refine": k} if k else {})} for k in steps]
+        return score(*by, kind="log_likelihood", samples=5, refine=max(steps))
+
+    paths = runs("plain", likelihoods(0)), runs("short", likelihoods(0, 1)), runs("long", likelihoods(0, 2))
+    comparison = compare(paths)
+    assert standings(*paths) == [["best"] * 3, [None, "alone", None], [None, None, "alone"]]
+    assert [line.label for line in lines(comparison)][-3:] == [
+        "log p(label), z from label",
+        "log p(label), z from label, refined in 1 step",
+        "log p(label), z from label, refined in 2 steps",
+    ]
+
+
 def test_values_that_are_not_there_are_blank(runs: Runs) -> None:
     first = runs("first", score(result(None, None), result(0.5, 0.1, "exact_match")))
     second = runs("second", score(result(0.25, 0.1)))

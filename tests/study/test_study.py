@@ -422,6 +422,32 @@ def test_a_score_that_a_run_does_not_give_is_named(tmp_path: Path) -> None:
     assert [row["score"] for row in table(tmp_path / "out")] == ["bound"]
 
 
+REFINED = """\
+name: refined
+base: fashion_mini
+set:
+  data.rows: {train: 60, valid: 20, test: 10}
+  train: {epochs: 1, batch_size: 30}
+  model.latent_dim: 2
+  evaluate: [{kind: log_likelihood, samples: 2, refine: 3, entries: [{target: [label]}]}]
+scores:
+  - {name: plain, kind: log_likelihood, target: [label]}
+  - {name: refined, kind: log_likelihood, target: [label], refined: true}
+"""
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_a_score_is_of_the_plain_or_of_the_refined_proposal(tmp_path: Path) -> None:
+    ended = mmt("study", written(tmp_path, REFINED), "--out", tmp_path / "out")
+    assert ended.status == 0, ended.err
+    (results,) = [json.loads(path.read_text()) for path in (tmp_path / "out").rglob("results.json")]
+    expected = [result["value"] for result in results["scores"][0]["results"]]
+    assert [float(row["value"]) for row in table(tmp_path / "out")] == expected
+    path = written(tmp_path, changed(REFINED, "refine: 3, ", ""))
+    (fault,) = faults(path)
+    assert_facts(fault, f"{path}:10: scores.1.refined: no log_likelihood ", "refine: STEPS", "remove this key")
+
+
 def test_a_process_that_is_killed_ends_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     monkeypatch.setattr("mmtoolkit.study.process.PROGRAM", (sys.executable, "-S", "-c", script))
