@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,7 @@ _DASHES = ("-", "--", ":", "-.")
 _SPAN = 50  # positive values that span a larger factor get a logarithmic axis
 _MOST_TICKS = 12
 _LEGEND = 34  # characters in a line
+_MOST_IN_A_COLUMN = 3  # panels; more stand in two columns, with the legend of each above it
 
 
 def study_figure(study: Study, averaged: Sequence[Number]) -> Figure:
@@ -29,13 +31,15 @@ def study_figure(study: Study, averaged: Sequence[Number]) -> Figure:
     units = {score.name: score.unit for score in study.expanded_scores}
     drawable = [n for name in units for n in averaged if n.score == name and n.value is not None]
     panels = list(dict.fromkeys(units[n.score] for n in drawable))
-    figure = Figure(figsize=(7.6, max(3.2 * len(panels), 1)), dpi=DPI, layout="constrained")
+    columns = 1 if len(panels) <= _MOST_IN_A_COLUMN else 2
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(7.6 if columns == 1 else 11, max(3.2 * rows, 1)), dpi=DPI, layout="constrained")
     places = [_place(study, n) for n in drawable]
     numbers = [float(p) for p in places if isinstance(p, (int, float)) and not isinstance(p, bool)]
     numeric = len(numbers) == len(places)
     ticks = list(dict.fromkeys(map(axis_text, places)))
-    for row, unit in enumerate(panels):
-        axes = figure.add_subplot(len(panels), 1, row + 1)
+    for panel, unit in enumerate(panels):
+        axes = figure.add_subplot(rows, columns, panel + 1)
         lines = _lines(study, [n for n in drawable if units[n.score] == unit])
         for line, (name, points) in enumerate(lines.items()):
             at = [_place(study, n) for n in points]
@@ -43,7 +47,7 @@ def study_figure(study: Study, averaged: Sequence[Number]) -> Figure:
                 aside = 0.5 * ((line + 1) / (len(lines) + 1) - 0.5)
                 at = [ticks.index(axis_text(place)) + aside for place in at]
             _draw(axes, name, at, points, line, joined=numeric)
-        _label_axes(axes, unit, study.x or "", last=unit == panels[-1])
+        _label_axes(axes, unit, study.x or "", last=panel >= len(panels) - columns, above=columns > 1)
         if numeric:
             _set_scale(axes, study.figure.scale, numbers)
         else:
@@ -107,7 +111,7 @@ def _draw(axes: Axes, name: str, at: list[Any], numbers: Sequence[Number], place
         )
 
 
-def _label_axes(axes: Axes, unit: str, x: str, last: bool) -> None:
+def _label_axes(axes: Axes, unit: str, x: str, last: bool, above: bool) -> None:
     axes.set_ylabel(unit, fontsize=9, color=INK)
     if last:
         axes.set_xlabel(x, fontsize=9, color=INK, parse_math=False)
@@ -120,7 +124,10 @@ def _label_axes(axes: Axes, unit: str, x: str, last: bool) -> None:
     if any(line.get_markerfacecolor() == "none" for line in axes.get_lines()):
         hollow = Line2D([], [], linestyle="none", marker="o", markerfacecolor="none", markeredgecolor=SOFT)
         handles, labels = [*handles, hollow], [*labels, "published"]
-    legend = axes.legend(handles, labels, fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
+    if above:
+        place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 2}
+    legend = axes.legend(handles, labels, fontsize=7, frameon=False, **place)
     for text in legend.get_texts():
         text.set_parse_math(False)
 
