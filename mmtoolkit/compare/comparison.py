@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +34,11 @@ class ComparedRun:
     results: dict[str, Any]
     record: dict[str, Any]
     declared: dict[str, Any]
+
+    @property
+    def version(self) -> str:
+        """The series of the version that made it, such as 0.2: within one, schemas have the same keys."""
+        return ".".join(self.record["versions"]["mmtoolkit"].split(".")[:2])
 
 
 @dataclass(frozen=True)
@@ -114,12 +119,7 @@ def compare(paths: Sequence[Path | str]) -> Comparison:
         if path in resolved[:place]:
             raise UserError(f"{paths[place]}: is named twice; name each run once")
     runs = tuple(_read(place, name) for place, name in zip(places, _names(places), strict=True))
-    declared = _declared(runs)
-    differences = {
-        key: tuple(values.get(key) for values in declared)
-        for key in dict.fromkeys(key for values in declared for key in values)
-        if any(values.get(key) != declared[0].get(key) for values in declared)
-    }
+    differences = _differences(runs)
     rows = tuple(_rows(runs))
     return Comparison(runs, differences, rows, tuple(_notes(runs, list(differences), rows)))
 
@@ -150,6 +150,29 @@ def short_names(paths: Sequence[Path]) -> list[str]:
             for names in parts:
                 del names[end]
     return ["/".join(names).removesuffix(".json") for names in parts]
+
+
+def _differences(runs: Sequence[ComparedRun]) -> dict[str, tuple[Any, ...]]:
+    """Key of the schema -> its value in each run, where these differ.
+
+    Versions have keys of their own: a key that all runs of a version lack is no difference between versions.
+    """
+    declared = _declared(runs)
+    words = {key for values in declared for key in values}  # 0.1 named a network by a word, not by its kind
+    declared = [{_without_kind(key, words): value for key, value in values.items()} for values in declared]
+
+    def differ(key: str) -> bool:
+        present = [(run.version, values[key]) for run, values in zip(runs, declared, strict=True) if key in values]
+        lacking = {run.version for run, values in zip(runs, declared, strict=True) if key not in values}
+        return any(value != present[0][1] or version in lacking for version, value in present)
+
+    keys = dict.fromkeys(key for values in declared for key in values)
+    return {key: tuple(values.get(key) for values in declared) for key in keys if differ(key)}
+
+
+def _without_kind(key: str, words: Collection[str]) -> str:
+    part = key.removesuffix(".kind")
+    return part if part in words else key
 
 
 def _declared(runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
@@ -225,6 +248,11 @@ def judged(cells: Sequence[Cell | None], better: Better | None) -> tuple[Cell | 
 
 
 def _notes(runs: Sequence[ComparedRun], differences: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
+    if len(versions := sorted({run.version for run in runs})) > 1:
+        yield (
+            f"the runs are of {' and '.join(versions)}, whose schemas have different keys; only keys that both have "
+            "are compared"
+        )
     data = [key for key in differences if key.startswith("data.")]
     if len({tuple(sorted(run.record["data"].values())) for run in runs}) > 1:
         data.append("the checksums of its files")

@@ -135,7 +135,7 @@ def load_plugins(files: Sequence[str | Path] = ()) -> Plugins:
         except (Exception, SystemExit) as error:
             plugins.broken.append(
                 f"plugin {point.name} of {distribution} {version} does not work: {error_with_class(error)}; "
-                f"mend or uninstall {distribution}"
+                f"{_remedy(error, f'mend or uninstall {distribution}')}"
             )
             continue
         plugins._add(classes, plugin)
@@ -144,9 +144,17 @@ def load_plugins(files: Sequence[str | Path] = ()) -> Plugins:
         try:
             classes = _classes(module)
         except (Exception, SystemExit) as error:
-            raise UserError(f"--plugin {file}: {error_with_class(error)}; mend the file") from error
+            raise UserError(f"--plugin {file}: {error_with_class(error)}; {_remedy(error, 'mend the file')}") from error
         plugins._add(classes, plugin)
     return plugins
+
+
+def _remedy(error: BaseException, usual: str) -> str:
+    """The usual remedy, or what to import instead of a name that this version of mmtoolkit lacks."""
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "mmtoolkit":
+        this = metadata.version("mmtoolkit")
+        return f"import names that are public in mmtoolkit {this}, as in `from mmtoolkit import Modality`"
+    return usual
 
 
 def _ours(point: metadata.EntryPoint) -> bool:
@@ -175,5 +183,5 @@ def _load_file(path: Path) -> tuple[ModuleType, Plugin]:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         sys.modules.pop(name, None)
-        raise UserError(f"--plugin {path}: {error_with_class(error)}; mend the file") from error
+        raise UserError(f"--plugin {path}: {error_with_class(error)}; {_remedy(error, 'mend the file')}") from error
     return module, plugin

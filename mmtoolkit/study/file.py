@@ -138,6 +138,13 @@ class Reference(_Part):
     column: str
     """Column of the tables."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _check_renamed(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and "results" in value:
+            raise ValueError(f"results is called published since 0.2; write published: {value['results']}")
+        return value
+
 
 class Study(_Part):
     """A grid of runs of one schema, and the scores to collect from each. `read_study` reads it from a file."""

@@ -7,6 +7,7 @@ import json
 import math
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,27 @@ def test_runs_that_contradict_each_other_are_not_ranked(runs: Runs) -> None:
     assert standings(first, second) == [["unranked", "unranked"]] * 2
     (note,) = compare([first, second]).notes
     assert_facts(note, "high is better", "low", "(distance, prediction)", "score the runs again", "one version")
+
+
+def test_a_run_of_0_1_differs_by_what_its_schema_says(tmp_path: Path) -> None:
+    folder = next(folder for folder in golden_folders() if folder.name == "mvae_images")
+    old, new = (unpack(folder, tmp_path / name) for name in ("old", "new"))
+    text = mmtoolkit.read_schema(new / "schema.yaml").to_yaml()
+    record = json.loads((new / "run.json").read_text())
+    record["versions"]["mmtoolkit"] = version("mmtoolkit")
+    (new / "run.json").write_text(json.dumps(record))
+
+    (new / "schema.yaml").write_text(text)
+    same = compare([old, new])
+    assert set(same.differences) == {"data.missing"}  # 0.1 wrote the texts that it took by itself into each schema
+    assert_facts(same.notes[0], "the runs are of 0.1 and 0.2")
+
+    assert "      kind: dcgan\n" in text
+    (new / "schema.yaml").write_text(text.replace("      kind: dcgan\n", "      kind: resnet\n"))
+    differences = compare([old, new]).differences
+    networks = [key for key, values in differences.items() if values == ("dcgan", "resnet")]
+    assert networks == [key for key in differences if key.endswith(".network")]
+    assert networks
 
 
 def test_golden_runs_of_0_1_0_are_compared(tmp_path: Path) -> None:

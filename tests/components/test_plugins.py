@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +257,18 @@ def test_a_plugin_file_that_does_not_work(text: str, error: str, plugin_file: Ca
     path = plugin_file(text)
     line = error_of(path)
     assert_facts(line, f"--plugin {path}: ", error, "; mend the file")
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("from mmtoolkit.hookspecs import hookimpl\n", "No module named 'mmtoolkit.hookspecs'"),
+        ("from mmtoolkit import Banked\n", "cannot import name 'Banked' from 'mmtoolkit'"),
+    ],
+)
+def test_a_plugin_file_for_another_version(text: str, error: str, plugin_file: Callable[[str], Path]) -> None:
+    line = error_of(plugin_file(text))
+    assert_facts(line, error, f"public in mmtoolkit {version('mmtoolkit')}", "from mmtoolkit import Modality")
 
 
 def test_a_plugin_file_that_failed_is_read_anew(plugin_file: Callable[[str], Path], tmp_path: Path) -> None:

@@ -209,13 +209,18 @@ REFERRED = STUDY.replace("metric: accuracy", "reference: [table2, log p(x)]")
     ("reference", "key", "facts"),
     [
         ("{published: wu, by: rows, column: mnist}", "published", ("no published results 'wu'", "catalogue")),
-        ("{results: wu_goodman_2018, by: row, column: mnist}", "by", ("no such axis", "'rows'", "the axes are")),
-        ("{results: wu_goodman_2018, by: rows, column: mnst}", "column", ("table2", "'mnst'", "it has")),
+        ("{published: wu_goodman_2018, by: row, column: mnist}", "by", ("no such axis", "'rows'", "the axes are")),
+        ("{published: wu_goodman_2018, by: rows, column: mnst}", "column", ("table2", "'mnst'", "it has")),
     ],
 )
 def test_faults_of_references(tmp_path: Path, reference: str, key: str, facts: tuple[str, ...]) -> None:
     (fault,) = faults(written(tmp_path, f"{REFERRED}reference: {reference}\n"))
     assert_facts(fault, f"tiny.yaml:15: reference.{key}: ", *facts)
+
+
+def test_the_key_of_0_1_that_names_published_results(tmp_path: Path) -> None:
+    (fault,) = faults(written(tmp_path, f"{REFERRED}reference: {{results: wu, by: rows, column: mnist}}\n"))
+    assert_facts(fault, "tiny.yaml:15: reference: ", "results is called published", "write published: wu")
 
 
 def test_an_unknown_row_of_published_results(tmp_path: Path) -> None:
@@ -559,7 +564,7 @@ def test_a_mean_of_one_seed_is_that_runs_own_number() -> None:
 
 
 def test_a_table_with_published_numbers_has_a_line_a_score() -> None:
-    study = study_of(axes={"x": {"vae": {}}}, reference={"results": "r", "by": "x", "column": "c"})
+    study = study_of(axes={"x": {"vae": {}}}, reference={"published": "r", "by": "x", "column": "c"})
     head, lines = table_of(study, [number("vae", "a", -90.5, reference=-91.126), number("vae", "b", 1.25)])
     assert head == ["score", "x", "here", "published", "difference"]
     assert lines == [["a", "vae", "-90.50 ± 0.50", "-91.13", "0.63"], ["b", "vae", "1.2500 ± 0.5000", "", ""]]
