@@ -14,6 +14,7 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.words import listing
 from mmtoolkit.catalogue.models import find_run, models
 from mmtoolkit.runs.folder import read_declared, read_evaluation, read_finished_record, read_results
+from mmtoolkit.tables.reading import unless_usual
 
 # Options that only choose which scores to compute, or what stands beside them, or limit memory.
 _IGNORED = {"entries", "unsupported", "details", "memory", "refine", "baselines", "forest_rows"}
@@ -179,6 +180,9 @@ def _declared(runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
     """For each run key path -> value of data, modalities, model and training, without the places of data files."""
     parts = ("data", "modalities", "model", "train")
     declared = [dict(_leaves({key: run.declared[key] for key in parts})) for run in runs]
+    for values in declared:
+        if "data.missing" in values:
+            values["data.missing"] = unless_usual(values["data.missing"])
     places = {
         key
         for run, values in zip(runs, declared, strict=True)
