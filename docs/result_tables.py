@@ -24,7 +24,8 @@ def table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
 def reproduction() -> str:
     """A section for each study of Tables 2 to 5 that has results: its runs, its scores, and the order of its models."""
     studies = [name for name in shipped.studies() if name.startswith("tables-")]
-    by_study = {name: [result for result in results().values() if result.study == name] for name in studies}
+    known = list(results().values())
+    by_study = {name: [result for result in known if result.study == name] for name in studies}
     return "\n\n".join(part for name, ran in by_study.items() if ran for part in _study(name, ran))
 
 
@@ -127,9 +128,10 @@ def zoo() -> str:
     """The models of the zoo: what they scored, how fast they train, and published numbers of other settings."""
     _, cells = read_study(_ZOO)
     order = {tuple(map(axis_text, cell.labels.values())): place for place, cell in enumerate(cells)}
-    ran = [result for result in results().values() if result.study == _ZOO]
+    known = list(results().values())
+    ran = [result for result in known if result.study == _ZOO]
     ran.sort(key=lambda result: order[tuple(result.run.values())])
-    speeds = {tuple(result.run.values()): result for result in results().values() if result.study == _SPEED}
+    speeds = {tuple(result.run.values()): result for result in known if result.study == _SPEED}
     names = list(dict.fromkeys(score.name for result in ran for score in result.scores))
     axes = list(ran[0].run)
     rows = []

@@ -75,7 +75,12 @@ class Result(Entry):
 
 def results() -> dict[str, Result]:
     """The results of the catalogue: name -> result."""
-    return {path.stem: read_result(path) for path in sorted((registry() / "results").glob("*.yaml"))}
+    return {name: read_result(path) for name, path in result_files().items()}
+
+
+def result_files() -> dict[str, Path]:
+    """The files of the catalogue's results: name -> file."""
+    return {path.stem: path for path in sorted((registry() / "results").glob("*.yaml"))}
 
 
 def read_result(path: Path) -> Result:

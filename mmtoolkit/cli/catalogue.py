@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +12,8 @@ from rich.markup import escape
 from mmtoolkit.cli.app import app, out, print_json, say
 
 Kind = Literal["schemas", "studies", "models", "datasets", "plugins", "results", "published"]
+
+_IN_JSON_ALONE = {"scores"}  # a table has no room for them
 
 data = typer.Typer(no_args_is_help=True, help="Fetch data sets; delete prepared data.")
 app.add_typer(data, name="data")
@@ -25,40 +28,19 @@ def list_(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Show the catalogue: schemas, studies, trained models, data sets, plugins, our results, published results."""
-    from mmtoolkit.base.errors import UserError
     from mmtoolkit.catalogue import shipped
-    from mmtoolkit.catalogue.results import results
     from mmtoolkit.cli.tables import table
 
-    catalogue: dict[str, dict[str, dict[str, str]]] = {
-        "schemas": _abouts(shipped.schemas()),
-        "studies": _abouts(shipped.studies()),
-        "models": _models(),
-        "datasets": {},
-        "plugins": {
-            name: {"about": card.about, "install": card.install} for name, card in shipped.plugin_cards().items()
-        },
-        "results": {
-            name: {
-                "study": result.study,
-                "run": f"{result.title}, seed {result.seed}",
-                "epochs": f"{result.epochs.trained} of {result.epochs.planned}",
-                "rows": f"{result.rows['train']:,}",
-                "device": result.machine.device,
-            }
-            for name, result in results().items()
-        },
-        "published": _abouts(shipped.publications()),
+    entries_of: dict[str, Callable[[], dict[str, dict[str, str]]]] = {
+        "schemas": lambda: _abouts(shipped.schemas()),
+        "studies": lambda: _abouts(shipped.studies()),
+        "models": _models,
+        "datasets": _data_sets,
+        "plugins": _plugins,
+        "results": _results,
+        "published": lambda: _abouts(shipped.publications()),
     }
-    for name, card in shipped.data_cards().items():
-        try:
-            where = "bundled" if card.bundled else str(shipped.find_data_set(name))
-        except UserError:
-            where = f"by hand: mmt data get {name} says how" if card.by_hand else f"mmt data get {name}"
-        counts = " + ".join(f"{count:,} {split}" for split, count in card.splits.items())
-        catalogue["datasets"][name] = {"about": card.title, "rows": counts, "licence": card.licence, "where": where}
-    if what is not None:
-        catalogue = {what: catalogue[what]}
+    catalogue = {kind: entries_of[kind]() for kind in (entries_of if what is None else [what])}
     if json:
         print_json(catalogue)
         return
@@ -66,11 +48,47 @@ def list_(
         if not entries:
             out().print(f"[bold]{title}[/]: none")
             continue
-        columns = list(next(iter(entries.values())))
+        columns = [column for column in next(iter(entries.values())) if column not in _IN_JSON_ALONE]
         rows = table(title, "name", *columns)
         for name, entry in entries.items():
             rows.add_row(name, *(escape(entry[column]) for column in columns))
         out().print(rows)
+
+
+def _data_sets() -> dict[str, dict[str, str]]:
+    from mmtoolkit.base.errors import UserError
+    from mmtoolkit.catalogue import shipped
+
+    entries = {}
+    for name, card in shipped.data_cards().items():
+        try:
+            where = "bundled" if card.bundled else str(shipped.find_data_set(name))
+        except UserError:
+            where = f"by hand: mmt data get {name} says how" if card.by_hand else f"mmt data get {name}"
+        counts = " + ".join(f"{count:,} {split}" for split, count in card.splits.items())
+        entries[name] = {"about": card.title, "rows": counts, "licence": card.licence, "where": where}
+    return entries
+
+
+def _plugins() -> dict[str, dict[str, str]]:
+    from mmtoolkit.catalogue import shipped
+
+    return {name: {"about": card.about, "install": card.install} for name, card in shipped.plugin_cards().items()}
+
+
+def _results() -> dict[str, dict[str, str]]:
+    from mmtoolkit.catalogue.results import results
+
+    return {
+        name: {
+            "study": result.study,
+            "run": f"{result.title}, seed {result.seed}",
+            "epochs": f"{result.epochs.trained} of {result.epochs.planned}",
+            "rows": f"{result.rows['train']:,}",
+            "device": result.machine.device,
+        }
+        for name, result in results().items()
+    }
 
 
 def _models() -> dict[str, dict[str, str]]:
@@ -81,10 +99,12 @@ def _models() -> dict[str, dict[str, str]]:
     for name, folder in models().items():
         card = model_card(folder)
         entries[name] = {
-            "schema": f"{card.schema_name}\n{card.epochs:,} epochs\n{card.rows:,} rows",
+            "schema": card.schema_name,
+            "epochs": f"{card.epochs:,}",
+            "rows": f"{card.rows:,}",
             "size": f"{model_size(folder) / 1e6:.1f} MB",
-            "scores": "\n".join(f"{what} {number(value)}" for what, value in card.scores.items()),
             "licence": card.licence or "",
+            "scores": "\n".join(f"{what} {number(value)}" for what, value in card.scores.items()),
         }
     return entries
 

@@ -143,6 +143,7 @@ def test_a_huge_file_is_not_even_begun() -> None:
         read_yaml("[" * 10_000_001, "f")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["{" * 3000, "? " * 3000, "[{" * 3000, "{? [" * 3000])
 def test_keys_within_keys_end(text: str) -> None:
     with pytest.raises(UserError) as raised:
@@ -179,6 +180,7 @@ documents = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(documents)
 @example(NASTY)

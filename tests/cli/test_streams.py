@@ -143,6 +143,7 @@ def test_a_terminal_is_no_table(things: Path, monkeypatch: pytest.MonkeyPatch) -
 # Paths that are no files.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("impute", "--out", "x.csv"), ("embed", "--out", "x.csv"), ("evaluate",)])
 def test_addresses_and_pipes_are_named(things: Path, new: Path, command: tuple[str, ...]) -> None:
     os.mkfifo("pipe.csv")

@@ -246,6 +246,7 @@ def test_what_an_absent_cell_holds_changes_no_bit(pool: Pooling, garbage: float,
         assert a.isfinite().all()
 
 
+@pytest.mark.slow
 @EACH
 @pytest.mark.parametrize("garbage", [math.nan, math.inf, -math.inf, 1e100])
 @EXAMPLES

@@ -117,6 +117,7 @@ def test_the_value_of_a_cell_absent_everywhere_changes_no_bit(garbage, present):
         assert torch.equal(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("garbage", GARBAGE)
 @pytest.mark.parametrize("place", ["mean", "logvar", "both", "one number"])
 @EXAMPLES

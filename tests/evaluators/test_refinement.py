@@ -69,12 +69,17 @@ def orthogonal(model: Model) -> Network:
     "model",
     [
         MVAE(latent_dim=D),
-        JMVAE(latent_dim=D),
-        MMVAE(latent_dim=D),
-        MMVAE(latent_dim=D, experts="laplace"),
-        MoPoE(latent_dim=D),
-        DMVAE(latent_dim=1, private_dim=1),
-        MMVAEPlus(latent_dim=1, private_dim=1),
+        *(
+            pytest.param(model, marks=pytest.mark.slow)
+            for model in (
+                JMVAE(latent_dim=D),
+                MMVAE(latent_dim=D),
+                MMVAE(latent_dim=D, experts="laplace"),
+                MoPoE(latent_dim=D),
+                DMVAE(latent_dim=1, private_dim=1),
+                MMVAEPlus(latent_dim=1, private_dim=1),
+            )
+        ),
     ],
     ids=["gaussian", "joint", "mixture", "laplace", "subsets", "private", "private-mixture"],
 )
@@ -92,6 +97,7 @@ def test_from_any_posterior_of_untrained_encoders_the_proposal_becomes_the_true_
     torch.testing.assert_close(log_weights, log_p.expand(5, -1), atol=0.01, rtol=0)
 
 
+@pytest.mark.slow
 def test_conditionals_and_marginals_become_exact() -> None:
     values = TRUTH.rows(20)
     entries = [
@@ -147,6 +153,7 @@ def test_a_row_is_refined_as_if_it_were_alone() -> None:
     assert abs(other.mean - together.mean).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_batches_and_memory_change_no_number() -> None:
     batch = batch_of(TRUTH.rows(len(HOLES)), HOLES)
     entry = {"target": ["a", "b"], "given": ["c"]}

@@ -97,6 +97,7 @@ def test_words_are_no_mathematics() -> None:
     assert not figure.texts[0].get_parse_math()
 
 
+@pytest.mark.slow
 def test_panels_stand_apart_without_a_layout_that_measures_texts() -> None:
     terms = {f"log p(x{k})": -1.0 for k in range(20)}
     history = [{"epoch": k, "loss": 1.0 / k, "validation": -k, "beta": 1.0, "terms": terms} for k in (1, 2, 3)]

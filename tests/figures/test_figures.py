@@ -141,6 +141,7 @@ def test_a_label_is_written_over_the_pictures_that_it_gives(run: TrainedRun) -> 
     assert words(figure)[:2] == [label.text(value) for value in batch.value("label")]
 
 
+@pytest.mark.slow
 def test_each_of_several_given_stands_over_its_reconstruction(run: TrainedRun) -> None:
     rows = torch.tensor([5, 6, 7])
     figure = direction(run, "test", ["image", "label"], rows)

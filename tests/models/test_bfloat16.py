@@ -49,6 +49,7 @@ CASES: list[tuple[Model, tuple[str, ...]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "names"), CASES, ids=[f"{model.kind}-{len(names)}" for model, names in CASES])
 def test_a_step_in_bfloat16(model: Model, names: tuple[str, ...]) -> None:
     network, rows = build(model, modalities(*names), seed=0), batch(*names)

@@ -113,6 +113,7 @@ def test_a_likelihood_that_does_not_write_takes_independent_places(network: Arch
     assert all(p.grad is not None and p.grad.any() for p in decoder.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [NETWORKS[2], NETWORKS[4]], ids=lambda network: network.kind)
 def test_an_exported_encoder_takes_any_number_of_rows(network: Architecture) -> None:
     text = over(network)

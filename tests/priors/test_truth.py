@@ -172,6 +172,7 @@ def test_the_evaluator_scores_joint_and_conditional_likelihoods() -> None:
             assert result["value"] == pytest.approx(float(truth.mean()), abs=0.03)
 
 
+@pytest.mark.slow
 def test_the_elbo_with_the_true_posterior_is_the_likelihood_less_its_gap() -> None:
     # E_q[log p(x, z) - log q(z)] = log p(x) - KL(q || p(z | x)), here by a sum over a grid of z.
     values, network = TRUTH.rows(6), TRUTH.network()

@@ -197,6 +197,7 @@ def test_the_angle_keeps_the_contract_of_modalities(turn: float) -> None:
     check_modality(Angle(turn=turn), cells, bad=["north", math.nan])
 
 
+@pytest.mark.slow
 def test_the_others_keep_the_contracts_of_their_families(weather: Path) -> None:
     check_model(AloneOrAll(latent_dim=3))
     check_source(SQLite(path=weather / "weather.db", tables={"train": "past", "test": "new"}))
@@ -290,6 +291,7 @@ def test_figures_and_report_hold_what_the_evaluator_drew(run_folder: Path) -> No
     assert "angular_error" in report.replace("angular error", "angular_error")
 
 
+@pytest.mark.slow
 @BOTH
 def test_sampling_and_inference_give_and_take_cells(kind: str, run_of: Callable[[str], Path], tmp_path: Path) -> None:
     run_folder = run_of(kind)
@@ -318,6 +320,7 @@ def test_other_scores_are_taken_later(run_folder: Path) -> None:
     assert "candidates: input should be greater than or equal to 2" in ended.err
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_run_goes_on_as_if_it_had_not_stopped(kind: str, weather: Path, tmp_path: Path) -> None:
     plugins = load_plugins(PLUGINS)

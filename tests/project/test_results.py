@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -10,9 +11,9 @@ import pytest
 
 import record
 from mmtoolkit.catalogue import shipped
-from mmtoolkit.catalogue.results import Result, read_result, results
-from mmtoolkit.study.file import axis_text
-from mmtoolkit.study.grid import read_study
+from mmtoolkit.catalogue.results import Result, read_result, result_files
+from mmtoolkit.study.file import Study, axis_text
+from mmtoolkit.study.grid import Cell, read_study
 from runs import mmt
 
 STUDY = """\
@@ -32,10 +33,15 @@ scores:
 """
 
 
-@pytest.mark.parametrize("name", results())
-def test_a_result_agrees_with_its_study_and_with_what_is_published(name: str) -> None:
-    result = results()[name]
-    study, cells = read_study(result.study)
+@cache
+def study_and_runs(name: str) -> tuple[Study, list[Cell]]:
+    return read_study(name)
+
+
+@pytest.mark.parametrize("path", result_files().values(), ids=result_files())
+def test_a_result_agrees_with_its_study_and_with_what_is_published(path: Path) -> None:
+    result = read_result(path)
+    study, cells = study_and_runs(result.study)
     labels = [{axis: axis_text(label) for axis, label in cell.labels.items()} for cell in cells]
     assert result.run in labels
     assert result.command.startswith(f"mmt study {result.study}")
@@ -59,6 +65,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_study_of_runs_is_recorded(study: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert mmt("study", study, "--out", out, "--set", "train.epochs=1").status == 0
@@ -72,6 +79,7 @@ def test_a_study_of_runs_is_recorded(study: Path, tmp_path: Path) -> None:
     assert result.rows == {"train": 60, "valid": 20, "test": 20}
     assert result.seconds > 0
     (score,) = result.scores
+    assert score.published is not None
     assert score.published == shipped.published("wu_goodman_2018")["table2"]["log p(x)"]["mvae"][1]
     assert score.value is not None
     assert score.difference == score.value - score.published
@@ -94,8 +102,7 @@ def test_a_run_that_is_not_finished_is_left_out(
 def tables() -> ModuleType:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parents[2] / "docs")
-        import result_tables
-    return sys.modules[result_tables.__name__]
+        return import_module("result_tables")
 
 
 def result_of(model: str, value: float, published: float, stderr: float | None = 0.1) -> Result:

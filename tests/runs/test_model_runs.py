@@ -144,6 +144,7 @@ def test_figures_and_report_show_what_the_model_can_give(
     assert (folder / "report.html").read_text().count("data:image/webp;base64,") == len(always | figures)
 
 
+@pytest.mark.slow
 def test_a_vae_of_the_labels_alone_shows_them(tmp_path: Path) -> None:
     done = mmt("run", "fashion_mini", *sets(*TINY, "model.kind=vae", "model.modality=label"), "--out", tmp_path / "run")
     assert done.status == 0, done.err
@@ -191,6 +192,7 @@ def test_check_and_run_count_the_inference_networks(kind: str, run: Callable[[st
 CVAE_NEEDS_LABEL = ("cvae", "image given label; ", "value of label")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "given", "header"),
     [

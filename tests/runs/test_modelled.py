@@ -96,6 +96,7 @@ def test_evaluators_leave_it_out_by_name(runs: Runs) -> None:
         assert not any("modelled" in note for note in score["notes"])
 
 
+@pytest.mark.slow
 def test_all_others_in_the_report_are_those_that_the_model_sees(runs: Runs) -> None:
     for run in runs:
         assert "from all others" in (run.folder / "report.html").read_text()

@@ -152,6 +152,7 @@ def test_packing_is_refused(run: TrainedRun, packed: TrainedRun, tmp_path: Path)
         mmtoolkit.write_report(packed.folder)
 
 
+@pytest.mark.slow
 def test_commands_write_to_the_current_folder(run: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     ended = mmt("pack", run.folder, "--out", "packed")

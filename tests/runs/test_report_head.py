@@ -42,6 +42,7 @@ def test_it_shares_its_parts_with_the_report(run: TrainedRun) -> None:
     assert not re.search(r"<html|<script|https?://|<img", html)
 
 
+@pytest.mark.slow
 def test_it_is_short(run: TrainedRun) -> None:
     html = str(run._repr_html_())
     assert [f"<td>number {place}</td>" in html for place in (1, 12, 13)] == [True, True, False]

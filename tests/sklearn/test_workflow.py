@@ -43,6 +43,7 @@ def test_the_same_seed_trains_the_same(imputer: Any, table: pd.DataFrame) -> Non
     assert not first.equals(other)
 
 
+@pytest.mark.slow
 def test_a_pickle_needs_no_folder(imputer: Any, table: pd.DataFrame, tmp_path: Path) -> None:
     expected = imputer.transform(table)
     own = pickle.loads(pickle.dumps(imputer))

@@ -152,6 +152,7 @@ def test_a_cell_of_an_archive_is_an_array_when_it_is_looked_at(root: Path) -> No
     assert str(cell) == f"{archive}, member img_align_celeba/{NAMES[9]}"
 
 
+@pytest.mark.slow
 def test_no_archive_stays_open(root: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[weakref.ref[zipfile.ZipFile]] = []
 

@@ -119,6 +119,7 @@ def test_text_is_spelled_as_it_was_learned(run: TrainedRun, tmp_path: Path) -> N
     assert row["ripe"] in words
 
 
+@pytest.mark.slow
 def test_frames(run: TrainedRun) -> None:
     types = expected(run)
     arrow = run.impute(pa.table({"size": [1.5, 2.5]}))

@@ -74,6 +74,7 @@ def test_formats_and_frames_agree(run: TrainedRun, new: Path, monkeypatch: pytes
     assert polars["price_kl"].null_count() == arrow["price_kl"].null_count == table["price_kl"].null_count
 
 
+@pytest.mark.slow
 def test_pictures_of_a_row_and_of_the_means(run: TrainedRun, new: Path) -> None:
     for options in ([], ["--row", "2", "--target", "price"]):
         figure = new.with_name(f"p{len(options)}.png")

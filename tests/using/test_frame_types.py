@@ -147,6 +147,7 @@ def test_pandas(kind: str, tmp_path: Path) -> None:
     pandas.testing.assert_frame_equal(filled.drop(columns="x"), before.drop(columns="x"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", POLARS)
 def test_polars(kind: str, tmp_path: Path) -> None:
     make, fits = POLARS[kind]

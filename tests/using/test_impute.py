@@ -509,6 +509,7 @@ def test_json_keeps_its_encoding(run: TrainedRun, tmp_path: Path) -> None:
     assert '"note": "ü"' in line
 
 
+@pytest.mark.slow
 def test_from_one_format_to_another(run: TrainedRun, new: Path) -> None:
     impute(run.folder, new, new.with_name("a.csv"))
     text = [{**row, "photo": ""} for row in read_csv(new.with_name("a.csv"))]

@@ -153,6 +153,7 @@ def test_a_table_is_written_in_another_format(
                 assert float(cell) == row[name] if name in NUMBERS else str(cell) == row[name], name
 
 
+@pytest.mark.slow
 def test_a_folder_is_filled_part_by_part(things: Path, holed: list[dict[str, Any]], tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     for name, rows in (("b", holed[3:]), ("a", holed[:3])):

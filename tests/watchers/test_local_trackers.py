@@ -75,6 +75,7 @@ def test_pictures_after_training_are_logged_too(tmp_path: Path) -> None:
     assert [image.step for image in seen.Images("figures/samples")] == [STEPS]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_in_the_same_files(run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with looks_at_every_step(), pytest.raises(RuntimeError, match="here"):
