@@ -73,19 +73,20 @@ def numberless(text: str) -> list[str]:
     return [re.sub(r"-?\d+(\.\d+)?", "#", line) for line in text.splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
         "core_loop.py",
-        pytest.param("explaining.py", marks=pytest.mark.slow),
-        pytest.param("features.py", marks=pytest.mark.slow),
-        pytest.param("lightning_module.py", marks=pytest.mark.slow),
-        pytest.param("own_loop.py", marks=pytest.mark.slow),
-        pytest.param("python_api.py", marks=pytest.mark.slow),
-        pytest.param("scikit_learn.py", marks=pytest.mark.slow),
-        pytest.param("using_a_run.py", marks=pytest.mark.slow),
-        pytest.param("watcher.py", marks=pytest.mark.slow),
-        pytest.param("wrong_cells.py", marks=pytest.mark.slow),
+        "explaining.py",
+        "features.py",
+        "lightning_module.py",
+        "own_loop.py",
+        "python_api.py",
+        "scikit_learn.py",
+        "using_a_run.py",
+        "watcher.py",
+        "wrong_cells.py",
     ],
 )
 def test_example_prints_what_its_page_shows(name: str) -> None:

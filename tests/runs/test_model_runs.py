@@ -20,6 +20,8 @@ from mmtoolkit.figures import direction
 from mmtoolkit.training.networks import build, unused_rows
 from runs import SMALL, Ended, mmt, sets
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("vae", "cvae", "bivcca", "jmvae")
 EVERY = pytest.mark.parametrize("kind", KINDS)
 # Enough of each split, and no more: what is learned is not looked at.
@@ -67,13 +69,11 @@ def entries(score: dict[str, Any]) -> set[str]:
             "bivcca",
             {"image from image", "label from label", "image, label from image"},
             {"image from image", "image from label", "label from image", "label from label"},
-            marks=pytest.mark.slow,
         ),
         pytest.param(
             "jmvae",
             {"image from image", "label from label", "image, label from image, label"},
             {"image from image", "image from label", "label from image", "label from label"},
-            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -108,7 +108,6 @@ LEFT_OUT = {
 
 
 @EVERY
-@pytest.mark.slow
 def test_a_note_names_each_default_score_that_is_left_out(kind: str, run: Callable[[str], Small]) -> None:
     lines = [line for line in run(kind).ended.err.splitlines() if "left out" in line]
     for line, (evaluator, entry, fault) in zip(lines, LEFT_OUT[kind], strict=True):
@@ -123,12 +122,10 @@ def test_a_note_names_each_default_score_that_is_left_out(kind: str, run: Callab
         pytest.param(
             "bivcca",
             {"samples", "given_1_label", "from_0_image", "from_1_label", "contributions"},
-            marks=pytest.mark.slow,
         ),
         pytest.param(
             "jmvae",
             {"samples", "given_1_label", "from_0_image", "from_1_label", "from_all", "contributions"},
-            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -144,7 +141,6 @@ def test_figures_and_report_show_what_the_model_can_give(
     assert (folder / "report.html").read_text().count("data:image/webp;base64,") == len(always | figures)
 
 
-@pytest.mark.slow
 def test_a_vae_of_the_labels_alone_shows_them(tmp_path: Path) -> None:
     done = mmt("run", "fashion_mini", *sets(*TINY, "model.kind=vae", "model.modality=label"), "--out", tmp_path / "run")
     assert done.status == 0, done.err
@@ -152,7 +148,6 @@ def test_a_vae_of_the_labels_alone_shows_them(tmp_path: Path) -> None:
     assert figures == {"learning_curves", "samples", "from_1_label", "cells", "latent"}  # nothing else from labels
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "terms"),
     [
@@ -175,7 +170,6 @@ JOINT = (784 + 1) * 512 + 10 * 512 + (1024 + 1) * 512 + (512 + 1) * 8
 COUNTS = {"vae": IMAGE, "cvae": IMAGE + 10 * 512, "bivcca": IMAGE + LABEL, "jmvae": IMAGE + LABEL + JOINT}
 
 
-@pytest.mark.slow
 @EVERY
 def test_check_and_run_count_the_inference_networks(kind: str, run: Callable[[str], Small]) -> None:
     done = mmt("check", "fashion_mini", *sets(*TINY, f"model.kind={kind}"), "--json")
@@ -192,7 +186,6 @@ def test_check_and_run_count_the_inference_networks(kind: str, run: Callable[[st
 CVAE_NEEDS_LABEL = ("cvae", "image given label; ", "value of label")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "given", "header"),
     [
@@ -276,7 +269,6 @@ IMPOSSIBLE = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "evaluator", "target", "given", "facts"), IMPOSSIBLE)
 def test_scores_that_the_model_cannot_give_are_refused_before_training_and_after(
     kind: str,
@@ -384,7 +376,6 @@ train: {epochs: 1, batch_size: 30}
             "{kind: jmvae, latent_dim: 2, subsets: [[type, a.b]]}",
             {f"{name} from {name}" for name in ("image", "a.b", "type", "image, a.b, type")},
             [title for name in ("image", "a.b", "type") for title in (f"given {name}", "reconstructed")],
-            marks=pytest.mark.slow,
         ),
     ],
 )

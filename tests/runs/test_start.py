@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CODE = """
 import json, sys
 from mmtoolkit import read_schema, run
@@ -20,6 +22,7 @@ run(read_schema(sys.argv[1]), sys.argv[2], watcher=Stop(), device="cpu")
 """
 
 
+@pytest.mark.slow
 def test_a_run_begins_to_train_without_what_only_scores_and_pictures_need(tmp_path: Path) -> None:
     rows = "".join(f"{k},{'ab'[k % 2]}\n" for k in range(20))
     (tmp_path / "table.csv").write_text(f"x,label\n{rows}")

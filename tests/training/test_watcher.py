@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mmt_attributes import Label
 from mmtoolkit import (
     MVAE,
@@ -59,6 +61,7 @@ def test_a_watcher_of_a_run_receives_folder_and_resolved_schema(tmp_path: Path) 
     assert watcher.epochs == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_watcher_of_a_resumed_run_receives_the_complete_epochs(tmp_path: Path) -> None:
     execute(labels(1), tmp_path / "run")
     watcher = Records()
