@@ -251,6 +251,7 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize("modality", [SERIES, *(pytest.param(other, marks=pytest.mark.slow) for other in OTHERS)])
+@pytest.mark.slow
+@pytest.mark.parametrize("modality", [SERIES, *OTHERS])
 def test_modalities_with_this_network_keep_their_promises(modality: Modality) -> None:
     check_modality(modality)

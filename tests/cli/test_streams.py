@@ -157,6 +157,7 @@ def test_addresses_and_pipes_are_named(things: Path, new: Path, command: tuple[s
     assert not Path("x.csv").exists()
 
 
+@pytest.mark.slow
 def test_an_address_is_no_output(things: Path, new: Path) -> None:
     done = mmt("impute", things, new, "--out", "s3://a/x.csv")
     assert_refused(done, ["s3://a/x.csv: is an address, not a file; ", "write to a file"])

@@ -56,12 +56,12 @@ ELSEWHERE = {
 }
 
 
-# A kit takes seconds. Quick tests check these modalities and models, each of another sort, and all other components.
-QUICK = {"label", "mvae", "mmvaeplus"}
+# A kit takes seconds. Quick tests check these modalities, models and evaluators, and all other components.
+QUICK = {"label", "mvae", "mmvaeplus", "elbo", "prediction"}
 
 
 def is_long(cls: type[Component]) -> bool:
-    return issubclass(cls, (Modality, Model)) and cls.model_fields["kind"].default not in QUICK
+    return issubclass(cls, (Modality, Model, Evaluator)) and cls.model_fields["kind"].default not in QUICK
 
 
 def examples(family: type[Component]) -> list[Any]:

@@ -246,6 +246,7 @@ def test_it_is_the_same_again_and_leaves_the_generator_alone(run: TrainedRun) ->
     assert classify(run, classifier("double", "number", steps=20)) != first
 
 
+@pytest.mark.slow
 def test_rows_that_lack_one_are_not_touched(own_cache: Path, tmp_path: Path) -> None:
     complete = table(120)
     splits = {"valid": table(40, 1), "test": table(50, 2)}

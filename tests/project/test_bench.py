@@ -24,12 +24,10 @@ from bench.same import check_floor
 from bench.work import WORKS
 
 ROOT = Path(__file__).parents[2]
-SLOW = {"faces", "text", "binaries50", "binaries100"}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in WORKS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WORKS)
 def test_the_floor_has_the_loss_and_the_gradients_of_ours(name: str) -> None:
     work = WORKS[name](rows=100)
     floor = new_floor(work)

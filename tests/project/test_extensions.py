@@ -309,6 +309,7 @@ def test_sampling_and_inference_give_and_take_cells(kind: str, run_of: Callable[
     assert not q.mean[2].any()
 
 
+@pytest.mark.slow
 def test_other_scores_are_taken_later(run_folder: Path) -> None:
     entries = "[{target: [season], given: [wind]}]"
     evaluate = f"evaluate=[{{kind: retrieval, candidates: 4, entries: {entries}}}]"

@@ -236,8 +236,9 @@ import torch
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="asks GNU's OpenMP")
-@pytest.mark.parametrize("given", [None, pytest.param("ACTIVE", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("given", [None, "ACTIVE"])
 def test_threads_of_the_command_sleep_while_they_wait(given: str | None) -> None:
     """GNU's OpenMP prints what it read when it is loaded, with PyTorch."""
     environment = {**os.environ, "OMP_DISPLAY_ENV": "true", **({} if given is None else {"OMP_WAIT_POLICY": given})}

@@ -102,6 +102,7 @@ def test_all_others_in_the_report_are_those_that_the_model_sees(runs: Runs) -> N
         assert "from all others" in (run.folder / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_classifier_may_predict_it(runs: Runs) -> None:
     (score,) = runs[0].results["scores"][4:]
     accuracy = score["results"][0]

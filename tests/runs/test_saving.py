@@ -83,6 +83,7 @@ def test_the_folder_is_loaded_with_the_same_networks(saved: TrainedRun) -> None:
     assert score == saved.evaluate([Prediction()], "test")[0]
 
 
+@pytest.mark.slow
 def test_every_command_reads_the_folder(saved: TrainedRun, tmp_path: Path) -> None:
     run = Path(shutil.copytree(saved.folder, tmp_path / "run"))
     (tmp_path / "t.csv").write_text("label,again\nSandal,\n,\n")

@@ -269,6 +269,7 @@ def test_check_lists_each_promise(tmp_path: Path) -> None:
     assert_facts(ended.err, "1 promise", "broken", "mend", "check again")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["FILE"], ["FILE", "--json"], ["--plugin", "FILE"], ["--plugin", "FILE", "FILE"]])
 def test_check_of_a_file(words: list[str], tmp_path: Path) -> None:
     file = tmp_path / "reading.py"

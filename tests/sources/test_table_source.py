@@ -37,6 +37,7 @@ def keys(source: TableSource, split: str) -> list[int]:
 # Splits.
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(
     rows=st.integers(3, 60),

@@ -251,10 +251,8 @@ def test_a_study_that_is_not_there() -> None:
 # The catalogue.
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[pytest.mark.slow] if "figure4" in name else []) for name in shipped.studies()],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", shipped.studies())
 def test_every_study_of_the_catalogue_is_read_with_all_its_runs(name: str) -> None:
     study, cells = read_study(name)
     assert study.name == name
@@ -400,6 +398,7 @@ def test_two_studies_do_not_write_one_folder(done: Path) -> None:
     assert_facts(refused.err.splitlines()[-1], f"{done}: ", "another `mmt study`", "wait", "--out FOLDER")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_one_process")
 def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
     text = changed(SMALLER, "data.supervision.paired: [0.5]", "train.learning_rate: [1.0e+30, 0.001]")
@@ -414,6 +413,7 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
     assert "| 1e+30 | all rows |  |  |" in (tmp_path / "out" / "table.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_one_process")
 def test_a_score_that_a_run_does_not_give_is_named(tmp_path: Path) -> None:
     """The VAE gives no label; two metrics match if the score names none."""

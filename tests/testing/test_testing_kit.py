@@ -617,6 +617,7 @@ class Discrete(Distribution):
         return log_prob + (torch.lgamma(value + 1) if self.wrong else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [None, ("a", "b")], ids=["one", "several"])
 def test_probabilities_of_discrete_values_without_their_constant(columns: tuple[str, ...] | None) -> None:
     def counts(wrong: bool) -> Modality:

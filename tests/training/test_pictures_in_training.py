@@ -24,10 +24,11 @@ class Draws(Listener):
         self.names.append(picture.name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [
-        pytest.param("{kind: mvae, latent_dim: 4}", marks=pytest.mark.slow),
+        "{kind: mvae, latent_dim: 4}",
         "{kind: mvae, latent_dim: 4, prior: mixture}",
     ],
 )

@@ -86,6 +86,7 @@ class Hears(Listener):
         self.events.append(end)
 
 
+@pytest.mark.slow
 def test_a_plugin_s_watcher_follows_a_run_and_its_continuation(tmp_path: Path) -> None:
     run = tmp_path / "run"
     arguments: list[str | Path] = ["run", "fashion_mini", "--out", run, *sets(*FAST), "--no-figures"]

@@ -139,6 +139,7 @@ def test_frames(run: TrainedRun) -> None:
     assert isinstance(row["day"], datetime.date if types is TYPED else str)
 
 
+@pytest.mark.slow
 def test_a_run_of_0_1_knows_no_types(run: TrainedRun) -> None:
     data = json.loads((run.folder / "data.json").read_text())
     assert data["types"] == {name: str(kind) for name, kind in run_types(run).items()}

@@ -84,6 +84,7 @@ def check(run: TrainedRun, make: Callable[[], Any]) -> Any:
     return new
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NUMBERS)
 def test_numbers(kind: str, tmp_path: Path) -> None:
     check(run_on(Numeric(), tmp_path), NUMBERS[kind])

@@ -48,6 +48,7 @@ def odd_text(folder: Path, holes: float, seed: int) -> str:
     return "".join(parts) + ";".join(row.values()).replace('"', "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
 def test_text_without_a_filled_cell_comes_back(run: TrainedRun, tmp_path: Path, encoding: str) -> None:
     table = tmp_path / "t.csv"
