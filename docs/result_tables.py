@@ -26,7 +26,8 @@ def reproduction() -> str:
     studies = [name for name in shipped.studies() if name.startswith("tables-")]
     known = list(results().values())
     by_study = {name: [result for result in known if result.study == name] for name in studies}
-    return "\n\n".join(part for name, ran in by_study.items() if ran for part in _study(name, ran))
+    parts = [part for name, ran in by_study.items() if ran for part in _study(name, ran)]
+    return "\n\n".join(parts) or "No run of these studies is in the catalogue yet."
 
 
 def _study(name: str, ran: Sequence[Result]) -> Iterator[str]:
