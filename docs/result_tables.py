@@ -37,7 +37,7 @@ def _study(name: str, ran: Sequence[Result]) -> Iterator[str]:
     yield "The scores, in nats, ± the standard error over test rows:"
     yield table(
         ["score", "model", "here", "paper", "difference"],
-        ([score, result.title, *_cells(found)] for score, result, found in _by_score(ran)),
+        ([name, result.title, *_cells(score)] for name, result, score in _by_score(ran)),
     )
     if orders := list(_orders(ran)):
         yield "The order of models where the paper and we have both:"

@@ -22,7 +22,7 @@ from mmtoolkit.catalogue.models import HalfPrecision, ModelCard, is_packed
 from mmtoolkit.components import Network
 from mmtoolkit.components.means import MeanWithError
 from mmtoolkit.runs.folder import TO_USE, read_data, read_finished_record
-from mmtoolkit.runs.portable import FoundData, without_paths
+from mmtoolkit.runs.portable import PortableData, without_paths
 from mmtoolkit.training.weights import WEIGHTS, copied
 
 if TYPE_CHECKING:
@@ -40,23 +40,23 @@ def pack_run(run: TrainedRun, out: Path, overwrite: bool = False) -> ModelCard:
         raise UserError(f"{folder}: is packed already; copy the folder")
     record, results = read_finished_record(folder), run.results
     weights = half_weights(run.model)
-    found = FoundData(run.schema.data)
+    data = PortableData(run.schema.data)
     card = ModelCard(
         schema_name=run.schema.name,
         model=run.schema.model.kind,
         epochs=results["training"]["epochs"],
         rows=read_data(folder)["splits"]["train"]["rows"],
-        licence=found.licence,
+        licence=data.licence,
         scores=dict(_telling(results["scores"])),
         half_precision=_cost(run, weights, run.default_split()),
     )
-    schema = run.schema.model_copy(update={"data": found.source})
+    schema = run.schema.model_copy(update={"data": data.source})
     with replacing_folder(out) as new:
         for name in TO_USE:
             shutil.copyfile(folder / name, new / name)
         (new / WEIGHTS).write_bytes(save(weights))
         (new / "schema.yaml").write_text(schema.to_yaml(), encoding="utf-8")
-        write_json(new / "run.json", {**record, **without_paths(record, found)})
+        write_json(new / "run.json", {**record, **without_paths(record, data)})
         (new / CARD).write_text(write_yaml(card.model_dump(by_alias=True)), encoding="utf-8")
     return card
 

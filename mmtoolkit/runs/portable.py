@@ -12,7 +12,7 @@ from mmtoolkit.catalogue.shipped import data_card, find_data_set
 from mmtoolkit.components import Source
 
 
-class FoundData:
+class PortableData:
     """A source without the folders in which this machine has data sets of the catalogue, and what these sets are.
 
     Attributes:
@@ -35,10 +35,10 @@ class FoundData:
 
         bare = self.source.model_copy(update={option: None})
         try:
-            found = bare.located(find)
+            located = bare.located(find)
         except UserError:  # the data set is elsewhere
             return
-        if found == self.source:
+        if located == self.source:
             self.source, self.folders = bare, {**self.folders, **folders}
 
     @property
@@ -54,13 +54,13 @@ class FoundData:
         return file
 
 
-def without_paths(record: Mapping[str, Any], found: FoundData) -> dict[str, Any]:
+def without_paths(record: Mapping[str, Any], data: PortableData) -> dict[str, Any]:
     """The entries of run.json that name places of this machine, without these places."""
     again = [{**entry, "command": _by_name(entry["command"])} for entry in record.get("resumed", ())]
     return {
         "command": _by_name(record["command"]),
         **({"resumed": again} if again else {}),
-        "data": {found.short(file): digest for file, digest in record["data"].items()},
+        "data": {data.short(file): digest for file, digest in record["data"].items()},
         "plugins": [
             {
                 **plugin,

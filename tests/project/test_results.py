@@ -132,8 +132,8 @@ def result_of(model: str, value: float, published: float, stderr: float | None =
 def test_the_order_of_two_models(
     tables: ModuleType, monkeypatch: pytest.MonkeyPatch, ours: float, stderr: float | None, verdict: str
 ) -> None:
-    found = {"a": result_of("jmvae", -91.0, -90.7, stderr), "b": result_of("mvae", ours, -90.6, stderr)}
-    monkeypatch.setattr(tables, "results", lambda: found)
+    two = {"a": result_of("jmvae", -91.0, -90.7, stderr), "b": result_of("mvae", ours, -90.6, stderr)}
+    monkeypatch.setattr(tables, "results", lambda: two)
     page = tables.reproduction()
     assert "| mvae | 0 | 200 of 500 | 190 | 50,000 | 2 h 2 min | a processor, 1 thread | 0.2.0, 0123456789 |" in page
     error = "" if stderr is None else " ± 0.10"

@@ -18,7 +18,7 @@ from mmtoolkit import TrainedRun, UserError, parse_schema, read_schema
 from mmtoolkit.base.yaml12 import read_yaml
 from mmtoolkit.catalogue.shipped import find_data_set
 from mmtoolkit.runs.packing import half_weights
-from mmtoolkit.runs.portable import FoundData, without_paths
+from mmtoolkit.runs.portable import PortableData, without_paths
 from runs import assert_refused, mmt
 
 SCHEMA: dict[str, Any] = {
@@ -110,7 +110,7 @@ def test_nothing_names_this_machine_and_the_data_is_found_anew(run: TrainedRun, 
 def test_commands_name_their_program_without_its_folder(run: TrainedRun) -> None:
     commands = {"command": "/home/me/bin/mmt run x", "resumed": [{"command": "/home/me/bin/mmt run x --resume"}]}
     record = {**json.loads((run.folder / "run.json").read_text()), **commands}
-    without = without_paths(record, FoundData(run.schema.data))
+    without = without_paths(record, PortableData(run.schema.data))
     assert (without["command"], without["resumed"]) == ("mmt run x", [{"command": "mmt run x --resume"}])
 
 
