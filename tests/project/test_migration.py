@@ -70,9 +70,9 @@ def test_a_key_that_moved_is_read_in_both_places(old: str, new: str, plugins: Pl
 
 
 def test_every_key_that_moved_is_on_the_page(plugins: Plugins) -> None:
-    shown = {(read_yaml(old, "row").data["kind"], key) for old, _ in MOVED for key in read_yaml(old, "row").data}
+    on_page = {(read_yaml(old, "row").data["kind"], key) for old, _ in MOVED for key in read_yaml(old, "row").data}
     moved = {(kind, key) for (_, kind), cls in plugins.components.items() for key in getattr(cls, "moved", {})}
-    assert moved <= shown
+    assert moved <= on_page
     assert len(moved) >= 6
 
 
@@ -91,10 +91,10 @@ def test_an_old_key_without_its_part_names_the_part(mapping: str, part: str, plu
 
 
 def test_the_kinds_that_ship_now_are_on_the_page() -> None:
-    shown = {family: set(code(kinds)) for family, kinds in rows("Kinds that ship now") if family != "family"}
+    on_page = {family: set(code(kinds)) for family, kinds in rows("Kinds that ship now") if family != "family"}
     known: Mapping[tuple[str, str], type[Component]] = load_plugins().components
     now = {family: {kind for of, kind in known if of == family} for family in KINDS_OF_0_1}
-    assert shown == {family: now[family] - kinds for family, kinds in KINDS_OF_0_1.items()}
+    assert on_page == {family: now[family] - kinds for family, kinds in KINDS_OF_0_1.items()}
 
 
 def test_public_names_that_the_page_names_are_there() -> None:
