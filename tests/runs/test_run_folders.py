@@ -151,7 +151,7 @@ def test_a_run_of_another_version(command: str, version: str, run: Path, monkeyp
         ("0.3.0", "0.30.0", False),
         ("1.0.0", "1.4.2", True),
         ("1.9.0", "2.0.0", False),
-        ("0.1.0", "0.2.0.dev0", True),
+        ("0.1.0", "0.2.0", True),
         ("0.1.4", "0.2.1", True),
     ],
 )
