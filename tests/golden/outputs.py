@@ -31,7 +31,7 @@ def golden_folders() -> list[Path]:
 
 
 def unpack(folder: Path, into: Path) -> Path:
-    """A copy of a golden run as 0.1.0 wrote it: its weights are unpacked, and its answers are left out."""
+    """A copy of a golden run as its release wrote it: its weights are unpacked, and its answers are left out."""
     ignored = shutil.ignore_patterns("expected.json", f"{WEIGHTS}.xz")
     run = Path(shutil.copytree(folder, into / folder.name, ignore=ignored))
     (run / WEIGHTS).write_bytes(lzma.decompress((folder / f"{WEIGHTS}.xz").read_bytes()))

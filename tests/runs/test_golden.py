@@ -1,4 +1,4 @@
-"""Runs that 0.1.0 wrote load and give the numbers that 0.1.0 gave. golden/make.py wrote them."""
+"""Runs that earlier releases wrote load and give the numbers that those gave. golden/make.py wrote them."""
 
 from __future__ import annotations
 
@@ -39,8 +39,28 @@ MODALITIES: dict[tuple[str, str], set[Any]] = {
 }
 
 
+# What 0.2 has besides: option -> its kinds, in a modality or a model.
+OF_0_2: dict[str, set[str]] = {
+    "kind of model": {
+        *("barycentre", "cmvae", "crmvae", "dmvae", "gpoe", "helvae", "holder", "mcvae", "mmjsd", "mmvae"),
+        *("mmvaeplus", "mmvm", "mopoe", "mvae", "mvtcae"),
+    },
+    "kind of modality": {"count", "date", "image", "label", "numeric", "ordinal", "record", "series", "text", "time"},
+    "prior": {"flow", "laplace", "mixture", "normal", "student_t"},
+    "network": {"conv", "gru", "mlp", "resnet", "transformer"},
+    "likelihood": {
+        *("bernoulli", "categorical", "continuous_bernoulli", "gaussian", "laplace", "lognormal"),
+        *("negative_binomial", "ordinal", "poisson", "student_t", "von_mises"),
+    },
+}
+
+
+def _by_release(release: str) -> list[Path]:
+    return [folder for folder in FOLDERS if read_json(folder / "run.json")["versions"]["mmtoolkit"] == release]
+
+
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_a_run_of_0_1_0_gives_the_numbers_that_it_gave(folder: Path, tmp_path: Path) -> None:
+def test_a_golden_run_gives_the_numbers_that_it_gave(folder: Path, tmp_path: Path) -> None:
     run = mmtoolkit.load(unpack(folder, tmp_path))
     expected = read_json(folder / "expected.json")
 
@@ -54,7 +74,7 @@ def test_a_run_of_0_1_0_gives_the_numbers_that_it_gave(folder: Path, tmp_path: P
 
 
 def test_golden_runs_cover_what_0_1_0_had() -> None:
-    schemas = [read_declared(folder) for folder in FOLDERS]  # as 0.1.0 wrote them
+    schemas = [read_declared(folder) for folder in _by_release("0.1.0")]  # as 0.1.0 wrote them
     models = [schema["model"] for schema in schemas]
     modalities = [modality for schema in schemas for modality in schema["modalities"].values()]
 
@@ -66,6 +86,17 @@ def test_golden_runs_cover_what_0_1_0_had() -> None:
     for option in ("columns", "scale"):  # one number and several; the scale learned and given
         both = set(product(("gaussian", "student_t"), (True, False)))
         assert {(m["likelihood"], m[option] is None) for m in numeric} == both, option
+
+
+def test_golden_runs_cover_what_0_2_0_had() -> None:
+    schemas = [read_declared(folder) for folder in _by_release("0.2.0")]
+    modalities = [modality for schema in schemas for modality in schema["modalities"].values()]
+
+    assert {schema["model"]["kind"] for schema in schemas} == OF_0_2["kind of model"]
+    assert {modality["kind"] for modality in modalities} == OF_0_2["kind of modality"]
+    assert {schema["model"]["prior"]["kind"] for schema in schemas if "prior" in schema["model"]} == OF_0_2["prior"]
+    for option in ("network", "likelihood"):
+        assert {modality[option]["kind"] for modality in modalities if option in modality} == OF_0_2[option], option
 
 
 def test_a_golden_run_shows_weights_that_are_a_hundredth_off(tmp_path: Path) -> None:
