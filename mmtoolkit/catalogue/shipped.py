@@ -159,9 +159,14 @@ def _data(path: Path) -> Any:
     return read_yaml(path.read_text(encoding="utf-8"), str(path)).data
 
 
+def data_card_files() -> dict[str, Path]:
+    """The files of the catalogue's data sets: name -> file."""
+    return _documents("datasets")
+
+
 def data_cards() -> dict[str, DataCard]:
     """The data set cards: name -> card."""
-    return {name: DataCard.model_validate(_data(path)) for name, path in _documents("datasets").items()}
+    return {name: DataCard.model_validate(_data(path)) for name, path in data_card_files().items()}
 
 
 def plugin_cards() -> dict[str, PluginCard]:

@@ -19,11 +19,15 @@ data = typer.Typer(no_args_is_help=True, help="Fetch data sets; delete prepared 
 app.add_typer(data, name="data")
 
 
-@app.command("list", epilog="Example:\n\n  mmt list datasets")
+@app.command("list", epilog="Examples:\n\n  mmt list datasets\n\n  mmt list schemas mnist > mine.yaml")
 def list_(
     what: Annotated[
         Kind | None,
         typer.Argument(help="schemas, studies, models, datasets, plugins, results or published. Default: all."),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Print the YAML file of this schema, study, model, data set, result or published result."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
@@ -31,6 +35,13 @@ def list_(
     from mmtoolkit.catalogue import shipped
     from mmtoolkit.cli.tables import table
 
+    if what is not None and name is not None:
+        path = _file(what, name)
+        if json:
+            print_json(shipped.read_document(path).data)
+        else:
+            out().print(path.read_text(encoding="utf-8"), end="", markup=False, highlight=False, soft_wrap=True)
+        return
     entries_of: dict[str, Callable[[], dict[str, dict[str, str]]]] = {
         "schemas": lambda: _abouts(shipped.schemas()),
         "studies": lambda: _abouts(shipped.studies()),
@@ -50,9 +61,35 @@ def list_(
             continue
         columns = [column for column in next(iter(entries.values())) if column not in _IN_JSON_ALONE]
         rows = table(title, "name", *columns)
+        rows.columns[0].no_wrap = True  # to be copied
         for name, entry in entries.items():
             rows.add_row(name, *(escape(entry[column]) for column in columns))
         out().print(rows)
+
+
+def _file(what: Kind, name: str) -> Path:
+    """The YAML file of an entry of the catalogue."""
+    from mmtoolkit.base.errors import UserError
+    from mmtoolkit.base.words import did_you_mean
+    from mmtoolkit.catalogue import shipped
+    from mmtoolkit.catalogue.models import CARD, models
+    from mmtoolkit.catalogue.results import result_files
+
+    files_of: dict[str, Callable[[], dict[str, Path]]] = {
+        "schemas": shipped.schemas,
+        "studies": shipped.studies,
+        "models": lambda: {model: folder / CARD for model, folder in models().items()},
+        "datasets": shipped.data_card_files,
+        "results": result_files,
+        "published": shipped.publications,
+    }
+    if what not in files_of:
+        raise UserError(f"{name}: {what} have no files in the catalogue; `mmt list {what}` shows all")
+    files = files_of[what]()
+    if name not in files:
+        hint = did_you_mean(name, list(files))
+        raise UserError(f"{name}: is none of the {what} of the catalogue{hint}; `mmt list {what}` shows them")
+    return files[name]
 
 
 def _data_sets() -> dict[str, dict[str, str]]:
@@ -81,11 +118,9 @@ def _results() -> dict[str, dict[str, str]]:
 
     return {
         name: {
-            "study": result.study,
             "run": f"{result.title}, seed {result.seed}",
             "epochs": f"{result.epochs.trained} of {result.epochs.planned}",
             "rows": f"{result.rows['train']:,}",
-            "device": result.machine.device,
         }
         for name, result in results().items()
     }

@@ -73,7 +73,10 @@ class CellScorer:
 
     @torch.no_grad()
     def expected(self, batch: Batch, name: str) -> list[str]:
-        """What the model predicts of a modality from the rest of each row, as texts: (B,)."""
+        """What the model predicts of a modality from the rest of each row, as texts: (B,).
+
+        All rows and calls have the same noise, so that a prediction does not depend on which others are asked for.
+        """
         model = self.model
         rest = batch.only([other for other in model.modalities if other != name])
         q = model.infer(rest, left_out(model, name))
@@ -81,8 +84,9 @@ class CellScorer:
         draws = model.pooled_draws(unit)
         z = point_of(q)
         if draws > 1:
-            noise = torch.randn(draws, *z.shape, generator=self.generator, dtype=z.dtype, device=z.device)
-            z = q.rsample(noise).flatten(0, 1)
+            generator = torch.Generator(z.device).manual_seed(self.generator.initial_seed())
+            noise = torch.randn(draws, 1, *z.shape[1:], generator=generator, dtype=z.dtype, device=z.device)
+            z = q.rsample(noise.expand(draws, *z.shape)).flatten(0, 1)
         p, modality = model.decode(z, rest, [name])[name], model.modalities[name]
         values = modality.pooled(p, draws) if draws > 1 else modality.point(p)
         return [text_of(modality, value) for value in values.cpu()]

@@ -345,6 +345,17 @@ def test_the_catalogue_is_listed() -> None:
     assert json.loads(ended.out)["datasets"]["fashion_mini"]["where"] == "bundled"
 
 
+def test_an_entry_of_the_catalogue_is_printed_as_it_stands() -> None:
+    mnist = Path(str(resources.files("mmt_registry"))) / "schemas" / "mnist.yaml"
+
+    assert mmt("list", "schemas", "mnist").out == mnist.read_text()
+    assert json.loads(mmt("list", "schemas", "mnist", "--json").out)["model"] == {"kind": "mvae", "latent_dim": 64}
+    assert json.loads(mmt("list", "published", "wu_goodman_2018", "--json").out)["table2"]
+    assert "half" in mmt("list", "models", "fashion_mini").out
+    assert_refused(mmt("list", "schemas", "mnits"), "mnits: ", "did you mean 'mnist'", "; ", "mmt list schemas")
+    assert_refused(mmt("list", "plugins", "mmt-counts"), "plugins", "; ")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "unloaded"),

@@ -112,6 +112,13 @@ def test_wrong_cells_come_first(run: TrainedRun) -> None:
     assert suspects[0].suspicion == scores["suspicion"].max()
 
 
+@pytest.mark.filterwarnings("ignore::mmtoolkit.DataWarning")
+def test_what_is_expected_of_a_cell_does_not_depend_on_how_many_are_listed(run: TrainedRun) -> None:
+    few, many = (run.score(wrong(), top=top)[1] for top in (2, 30))
+
+    assert many[:2] == few
+
+
 def test_training_rows_have_ranks_evenly_from_0_to_1(run: TrainedRun) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
