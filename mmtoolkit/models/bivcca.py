@@ -14,6 +14,7 @@ from mmtoolkit.components import Gradient, ManyDraws, Network, Part, Prior, Step
 from mmtoolkit.components.listed import ListedNetwork
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian
+from mmtoolkit.models.several import counted
 from mmtoolkit.priors import NormalPrior
 
 
@@ -42,7 +43,7 @@ class BiVCCA(ManyDraws):
     def build(self, modalities: Mapping[str, Unit]) -> Network:
         """Encoders and decoders of two modalities."""
         if len(modalities) != 2:
-            raise UserError(f"model: bivcca joins exactly two modalities, and there are {len(modalities)}; use mvae")
+            raise UserError(f"model: bivcca joins exactly two modalities, and {counted(modalities)}; use mvae")
         return BiVCCANetwork(modalities, self.latent_dim, self.mu, self.prior, self.draws, self.gradient)
 
 

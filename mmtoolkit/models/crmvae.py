@@ -8,12 +8,12 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Divergence, Model, Network, Pairs, Part, Prior, Step, Terms, Unit, plan_pairs
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian, product_alone, product_of_experts
 from mmtoolkit.core.products import ExpertProduct
 from mmtoolkit.models.pooled import PooledNetwork
+from mmtoolkit.models.several import check_several
 from mmtoolkit.priors import NormalPrior
 
 
@@ -39,8 +39,7 @@ class CRMVAE(Model):
 
     def build(self, modalities: Mapping[str, Unit]) -> Network:
         """Encoders and decoders for these modalities."""
-        if len(modalities) < 2:
-            raise UserError("model: crmvae joins two modalities or more, and there is one; add one, or use vae")
+        check_several("crmvae", modalities)
         return CRMVAENetwork(modalities, self.latent_dim, prior=self.prior)
 
 

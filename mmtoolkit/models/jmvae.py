@@ -14,6 +14,7 @@ from mmtoolkit.components import Divergence, Gradient, ManyDraws, Network, Part,
 from mmtoolkit.components.listed import ListedNetwork
 from mmtoolkit.core.posterior import Gaussian
 from mmtoolkit.models.names import known
+from mmtoolkit.models.several import check_several
 from mmtoolkit.priors import NormalPrior
 
 _HIDDEN = 512
@@ -50,8 +51,7 @@ class JMVAE(ManyDraws):
 
     def build(self, modalities: Mapping[str, Unit]) -> Network:
         """Build encoders and decoders of the modalities, a joint encoder of all, and one of each listed subset."""
-        if len(modalities) < 2:
-            raise UserError("model: jmvae joins two modalities or more, and there is one; add one, or use vae")
+        check_several("jmvae", modalities)
         listed = []
         for place, names in enumerate(self.subsets):
             subset = frozenset(known(name, modalities, f"subsets.{place}") for name in names)

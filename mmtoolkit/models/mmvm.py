@@ -8,11 +8,11 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Divergence, Model, Network, Pairs, Step, Terms, TermsNetwork, Unit, plan_pairs
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.mixtures import Mixture
 from mmtoolkit.core.posterior import Gaussian, Posterior
+from mmtoolkit.models.several import check_several
 from mmtoolkit.models.shares import shares_of
 
 
@@ -39,8 +39,7 @@ class MMVM(Model):
 
     def build(self, modalities: Mapping[str, Unit]) -> Network:
         """Encoders and decoders of two modalities or more."""
-        if len(modalities) < 2:
-            raise UserError("model: mmvm joins two modalities or more, and there is one; add one, or use vae")
+        check_several("mmvm", modalities)
         return MMVMNetwork(modalities, self.latent_dim, self.divergence)
 
 

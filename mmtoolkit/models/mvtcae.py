@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import Divergence, Gradient, ManyDraws, Network, Part, Prior, Step, Terms, Unit
 from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian, product_of_experts
 from mmtoolkit.core.products import ExpertProduct
 from mmtoolkit.models.pooled import PooledNetwork
+from mmtoolkit.models.several import check_several
 from mmtoolkit.priors import NormalPrior
 
 
@@ -41,8 +41,7 @@ class MVTCAE(ManyDraws):
 
     def build(self, modalities: Mapping[str, Unit]) -> Network:
         """Encoders and decoders for these modalities."""
-        if len(modalities) < 2:
-            raise UserError("model: mvtcae joins two modalities or more, and there is one; add one, or use vae")
+        check_several("mvtcae", modalities)
         return MVTCAENetwork(modalities, self.latent_dim, self.alpha, self.prior, self.draws, self.gradient)
 
 

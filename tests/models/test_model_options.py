@@ -1,9 +1,13 @@
 """What a model says of itself, and the options and questions that it refuses."""
 
+import re
+
 import pytest
 import torch
 from pydantic import ValidationError
 
+from mmt_attributes import Label, Numeric
+from mmt_record import Record
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.models import CVAE, JMVAE, VAE, BiVCCA
 from mmtoolkit.training.networks import parameter_counts
@@ -98,7 +102,7 @@ def test_inference_networks_are_all_but_the_decoders(model):
             TOYS,
             "model: bivcca joins exactly two modalities, and there are 3; use mvae",
         ),
-        (BiVCCA(), {"a": Vector()}, "model: bivcca joins exactly two modalities, and there are 1; use mvae"),
+        (BiVCCA(), {"a": Vector()}, "model: bivcca joins exactly two modalities, and there is one; use mvae"),
         (
             JMVAE(),
             {"a": Vector()},
@@ -184,3 +188,10 @@ def test_divergences_to_subsets_have_names_of_their_own():
     batch = batch_of(some_values({name: Vector() for name in modalities}, 3), torch.ones(3, 4, dtype=torch.bool))
     _, parts = network.double()(batch)
     assert len(parts) == 4 + 1 + 1 + 4
+
+
+def test_a_record_counts_as_one_modality() -> None:
+    record = Record(columns={"age": Numeric(), "sex": Label(classes=("f", "m"))})
+
+    with pytest.raises(UserError, match=re.escape("there is one (the record person counts as one); add one")):
+        JMVAE().build({"person": record})
