@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmtoolkit.base.words import decimals, one_line
+from mmtoolkit.base.words import decimals, did_you_mean, one_line
 from mmtoolkit.study.file import COLUMNS, Reference, Score, Study, axis_text, offers
 from mmtoolkit.study.grid import Cell
 
@@ -85,12 +85,21 @@ def numbers_of_run(
             matches = [match for match in matches if not match or match.get("baseline") is not None][:1]
         if len(matches) != 1:
             several = "several results match; name the metric, the proposal or options"
-            absent[score.name] = several if matches else "no result matches"
+            absent[score.name] = several if matches else _why_none((results or {}).get("scores", ()), score)
             continue
         (result,) = matches
         value, stderr = _skill(result) if score.field == "skill" else _number(result, score.field)
         numbers.append(Number(cell.labels, (cell.seed,), score.name, value, stderr, result.get("examples"), reference))
     return numbers, absent
+
+
+def _why_none(scores: Iterable[Mapping[str, Any]], score: Score) -> str:
+    """Why no result matches, in words: where only the metric is at fault, it names those that there are."""
+    others = _matching(scores, score.model_copy(update={"metric": None}))
+    metrics = list(dict.fromkeys(str(result["metric"]) for result in others if result.get("metric") is not None))
+    if score.metric is None or not metrics:
+        return "no result matches"
+    return f"there is no metric {score.metric!r}{did_you_mean(score.metric, metrics)}; there are {', '.join(metrics)}"
 
 
 def _number(result: Mapping[str, Any], field: str) -> tuple[float | None, float | None]:

@@ -169,6 +169,8 @@ def test_skill_is_of_the_first_metric_with_a_baseline_or_of_that_which_is_named(
     assert number(SKILL, [error, accuracy, other])[0] == pytest.approx(1 - 0.3 / 0.9)
     assert number({**SKILL, "metric": "squared_error"}, [error, accuracy, other])[0] == pytest.approx(0.75)
     assert number(SKILL, [error]) == "no result matches"
+    why = "there is no metric 'accurcy'; did you mean 'accuracy'?; there are calibration_error, accuracy"
+    assert number({**SKILL, "metric": "accurcy"}, [error, accuracy]) == why
 
 
 def test_a_number_of_training_is_its_median_over_epochs() -> None:
