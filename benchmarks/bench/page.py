@@ -29,6 +29,8 @@ make bench                               # all lines, some 15 minutes on two cor
 make bench LINES="floor.bimodal tables"  # some of them
 ```
 
+A *target* is what we set ourselves before we measured; a line that misses it stands as it is.
+
 Times vary by some 10 % from hour to hour on one machine; ratios vary less. How well and how fast tables are filled is
 in [Filling tables](filling.md); other measurements are in [Measured](measured.md)."""
 
