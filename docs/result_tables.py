@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mmtoolkit.base.words import decimals
@@ -11,13 +12,14 @@ from mmtoolkit.catalogue.results import Result, Score, results
 from mmtoolkit.study.file import axis_text
 from mmtoolkit.study.grid import read_study
 
+_BAR = re.compile(r"(?<!\\)\|")
 _MOST_ERRORS = 2
 """A difference of fewer standard errors decides nothing."""
 
 
 def table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
+    """A Markdown table; a bar in a cell, as in log p(x | y), stays a bar."""
+    lines = [head, ["---"] * len(head), *([_BAR.sub(r"\|", cell) for cell in cells] for cells in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 

@@ -106,7 +106,7 @@ def tables() -> ModuleType:
 
 
 def result_of(model: str, value: float, published: float, stderr: float | None = 0.1) -> Result:
-    score = {"name": "log p(x)", "value": value, "published": published, "difference": value - published}
+    score = {"name": "log p(x | y)", "value": value, "published": published, "difference": value - published}
     return Result.model_validate(
         {
             "study": "tables-mnist",
@@ -137,7 +137,7 @@ def test_the_order_of_two_models(
     page = tables.reproduction()
     assert "| mvae | 0 | 200 of 500 | 190 | 50,000 | 2 h 2 min | a processor, 1 thread | 0.2.0, 0123456789 |" in page
     error = "" if stderr is None else " ± 0.10"
-    assert f"| log p(x) | mvae | {ours:.2f}{error} | -90.60 | {ours + 90.6:+.2f} |" in page
+    assert f"| log p(x \\| y) | mvae | {ours:.2f}{error} | -90.60 | {ours + 90.6:+.2f} |" in page
     both = "" if stderr is None else " ± 0.14"
-    line = f"| log p(x) | jmvae − mvae | -0.10 | {-91 - ours:+.2f}{both} | {verdict} |"
+    line = f"| log p(x \\| y) | jmvae − mvae | -0.10 | {-91 - ours:+.2f}{both} | {verdict} |"
     assert line in page
