@@ -223,7 +223,8 @@ def write_data(folder: Path) -> Path:
 def questions(run: mmtoolkit.TrainedRun) -> dict[str, Any]:
     """Rows that are whole, but for an entry of several; rows that lack cells; an empty one; givens and z."""
     table = [row_of(row, HERE) for row in range(WHOLE)]
-    table[2] |= {"height": None, "sour": None}
+    if run.model.units.keys() == run.modalities.keys():  # a record has no entries of several
+        table[2] |= {"height": None, "sour": None}
     partial = [{c: cell for i, (c, cell) in enumerate(table[half].items()) if i % 2 == half} for half in (0, 1)]
     empty: list[Any] = [{}]
     names = list(run.modalities)
@@ -235,7 +236,9 @@ def questions(run: mmtoolkit.TrainedRun) -> dict[str, Any]:
     if run.model.prior is None:  # nothing is inferred from nothing
         partial, empty, givens = [], [], givens[1:]
     z = [[((7 * i + 5 * d + 3 * i * d) % 13 - 6) / 4 for d in range(run.model.latent_dim)] for i in range(WHOLE)]
-    return {"table": [*table, *partial, *empty], "givens": givens, "z": z}
+    prior = getattr(run.schema.model, "prior", None)
+    draws = {"draws": WHOLE} if prior is not None and prior.kind == "flow" else {}  # no posterior shows its weights
+    return {"table": [*table, *partial, *empty], "givens": givens, "z": z, **draws}
 
 
 def pattern(shape: torch.Size, place: int, size: float) -> Tensor:

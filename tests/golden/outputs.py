@@ -44,7 +44,8 @@ def outputs(run: mmtoolkit.TrainedRun, questions: Mapping[str, Any]) -> dict[str
     Args:
         run: loaded.
         questions: `table`, rows of column -> cell, of which the first len(z) have every column that a modality of one
-            column reads; `givens`, the sets of modalities to infer z from; `z`.
+            column reads; `givens`, the sets of modalities to infer z from; `z`; `draws`, if there, how many to draw
+            with nothing given.
     """
     table = [{column: _located(cell) for column, cell in row.items()} for row in questions["table"]]
     rows = [_by_modality(run, row) for row in table]
@@ -54,7 +55,9 @@ def outputs(run: mmtoolkit.TrainedRun, questions: Mapping[str, Any]) -> dict[str
     posteriors = [run.infer(rows, given) for given in [None, *questions["givens"]]]
     decoded = run.decode(z, rows=whole)
     given = {name: rows[0][name] for name in questions["givens"][-1]}
+    drawn = run.sample(questions["draws"], seed=1) if "draws" in questions else {}
     return {
+        **({"draws": {name: _numbers(value) for name, value in drawn.items()}} if drawn else {}),
         "infer": [{"mean": _numbers(q.mean), "variance": _numbers(q.variance)} for q in posteriors],
         "log_prob": {name: _numbers(p.log_prob(values.value(name))) for name, p in decoded.items()},
         "point": {name: _numbers(run.modalities[name].point(p)) for name, p in decoded.items()},
