@@ -281,7 +281,8 @@ class Network(ExpertNetwork, ABC):
         none has the prior; N(0, I) stands in its place if the model has no prior.
 
         Raises:
-            UserError: z cannot be inferred from `given`; nothing is given and the model has no prior.
+            UserError: z cannot be inferred from `given`; nothing is given and the model has no prior; the batch has
+                other modalities than the networks, or the same in another order.
         """
         self.check_names(given)
         if not given:
@@ -294,6 +295,7 @@ class Network(ExpertNetwork, ABC):
 
     def _inferred(self, batch: Batch, given: frozenset[str]) -> Posterior:
         """The posterior, with the prior in the rows that have nothing of the given."""
+        self._check_batch(batch)
         return self.or_prior(self._of_rows(batch, given), lambda: self.told(batch.present, given))
 
     def or_prior(self, q: Posterior, informed: Callable[[], Tensor]) -> Posterior:
@@ -319,7 +321,11 @@ class Network(ExpertNetwork, ABC):
         """p(target | z) for z (K B, D) in draw-major order: row j of z belongs to row j mod B of the batch.
 
         A target is a modality, or a unit for all of its modalities. The result omits targets without a decoder.
+
+        Raises:
+            UserError: a target is neither a modality nor a record of this model.
         """
+        self.check_names(targets)
         decoded: dict[str, Distribution] = {}
         for unit in self.decoders.names:
             if names := [name for name in self.members[unit] if name in targets or unit in targets]:
@@ -355,7 +361,10 @@ class Network(ExpertNetwork, ABC):
             visible = visible.only(self.conditions).take(rows)
             part_z = z.index_select(0, places)
         p = self.unit_distribution(unit, part_z, visible)
-        value = batch.tiled(unit, draws) if self._is_modality(unit) else self.value(unit, part).repeat(draws, 1, 1)
+        if self._is_modality(unit):
+            value = self._checked(unit, batch.tiled(unit, draws))
+        else:
+            value = self.value(unit, part).repeat(draws, 1, 1)
         columns = self.unit_log_probs(p, value)
         if not whole:
             columns = columns.new_zeros(len(z), columns.shape[1]).index_copy(0, places, columns)

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import listing
 from mmtoolkit.components.known_numbers import packed_entries
 from mmtoolkit.components.modality import members_of
 from mmtoolkit.components.unit import JointDistribution, Unit
 from mmtoolkit.core.batch import Batch, sent
 
 _DRAWS = 20  # of z, for a prediction of a record's column
+_LISTED = 20  # names in an error
 
 
 class UnitNetwork(nn.Module):
@@ -37,6 +39,8 @@ class UnitNetwork(nn.Module):
         self._unit_of = {name: unit for unit, names in self.members.items() for name in names}
         places = {name: m for m, name in enumerate(self.modalities)}
         self._columns = [[places[name] for name in names] for names in self.members.values()]
+        self._names = tuple(self.modalities)
+        self._events: dict[str, tuple[int, ...]] = {}
 
     def flat(self, names: Collection[str]) -> tuple[str, ...]:
         """The modalities of these units, in schema order; a name may also be that of a modality itself.
@@ -52,8 +56,16 @@ class UnitNetwork(nn.Module):
         return frozenset(unit for name, unit in self._unit_of.items() if name in names or unit in names)
 
     def there(self, batch: Batch | Tensor) -> Tensor:
-        """Which rows have something of which unit, of a batch or presence (B, M) bool: (B, U) bool, on the host."""
-        present = batch if isinstance(batch, Tensor) else batch.present
+        """Which rows have something of which unit, of a batch or presence (B, M) bool: (B, U) bool, on the host.
+
+        Raises:
+            UserError: the batch has other modalities than the networks, or the same in another order.
+        """
+        if isinstance(batch, Tensor):
+            present = batch
+        else:
+            self._check_batch(batch)
+            present = batch.present
         if len(self.units) == len(self.modalities):
             return present
         return torch.stack([present[:, columns].any(1) for columns in self._columns], dim=1)
@@ -65,9 +77,13 @@ class UnitNetwork(nn.Module):
         return batch.block(self.members[unit]).known.any(1).nonzero().squeeze(1)
 
     def value(self, unit: str, batch: Batch) -> Tensor:
-        """What the networks of a unit read, for the rows that have something of it: (N, *event)."""
+        """What the networks of a unit read, for the rows that have something of it: (N, *event).
+
+        Raises:
+            UserError: the values of a modality have another shape.
+        """
         if self._is_modality(unit):
-            return batch.value(unit)
+            return self._checked(unit, batch.value(unit))
         block = batch.block(self.members[unit])
         known = sent(block.known, block.values.device)
         value = packed_entries(block.values, known, single=False)
@@ -94,6 +110,24 @@ class UnitNetwork(nn.Module):
                 numbers = torch.stack([values[name].double() for name in names], dim=1)
                 whole[unit] = packed_entries(torch.where(known, numbers, 0.0), known, single=False)
         return whole
+
+    def _check_batch(self, batch: Batch) -> None:
+        # Presence is read by place: modalities in another order would be taken for each other.
+        if batch.names != self._names:
+            raise UserError(
+                f"the batch has {listing(batch.names, _LISTED)}; these networks have {listing(self._names, _LISTED)}; "
+                "give all their modalities, in this order"
+            )
+
+    def _checked(self, name: str, value: Tensor) -> Tensor:
+        """Values of a modality, if each has its event shape; others would be broadcast against what is decoded."""
+        if (event := self._events.get(name)) is None:
+            event = self._events[name] = tuple(self.modalities[name].event_shape())
+        if value.shape[1:] != event:
+            raise UserError(
+                f"{name}: a value has the shape {tuple(value.shape[1:])}; the modality's is {event}; reshape the values"
+            )
+        return value
 
     def _is_modality(self, unit: str) -> bool:
         return self.members[unit] == (unit,)

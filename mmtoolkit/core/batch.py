@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,9 @@ class Observed:
     Args:
         value: (B, *event), from the modality's `prepare`; absent rows may hold any values.
         present: (B,) bool, on the host: whether a row has the modality.
+
+    Raises:
+        ValueError: `present` is not bool, or not one for each row.
     """
 
     value: Tensor
@@ -60,11 +63,21 @@ class Batch:
     Args:
         observed: name -> `Observed`, all with the same number of rows.
 
+    Attributes:
+        size: B.
+
     Raises:
+        TypeError: a modality is no `Observed`.
         ValueError: there is no modality, or their numbers of rows differ.
     """
 
+    size: int
+
     def __init__(self, observed: Mapping[str, Observed]) -> None:
+        for name, cells in observed.items():
+            if not isinstance(cells, Observed):
+                found = type(cells).__name__
+                raise TypeError(f"{name}: must be an Observed, not a {found}; write Observed(value, present)")
         sizes = {name: len(cells.value) for name, cells in observed.items()}
         if len(set(sizes.values())) != 1:
             raise ValueError(f"a batch has the same number of rows in each modality; here {sizes}")
@@ -137,7 +150,7 @@ class Batch:
     @property
     def names(self) -> tuple[str, ...]:
         """The modalities that a model sees, in schema order."""
-        return tuple(name for name in self._all_names if name not in self._beside)
+        return tuple(name for name in self._all_names if name not in self._beside) if self._beside else self._all_names
 
     @property
     def present(self) -> Tensor:
@@ -230,7 +243,10 @@ class Batch:
             )
 
     def take(self, rows: Tensor) -> Batch:
-        """The batch of some rows, at places (n,) int64, ascending, on the host."""
+        """The batch of some rows, at places (n,) int64, ascending and each once, on the host.
+
+        The places are not checked: in another order, `rows` of the result would not be ascending.
+        """
         values, present = self._stored
         place = torch.full((self.size,), -1, dtype=torch.int64)
         place[rows] = torch.arange(len(rows))
@@ -242,8 +258,15 @@ class Batch:
             {of: block.take(rows) for of, block in self._blocks.items()},
         )
 
-    def only(self, names: Container[str]) -> Batch:
-        """The same rows with only the named modalities present."""
+    def only(self, names: Collection[str]) -> Batch:
+        """The same rows with only the named modalities present.
+
+        Raises:
+            ValueError: the batch has no modality of one of these names.
+        """
+        if unknown := set(names).difference(self._all_names):
+            strangers = ", ".join(repr(name) for name in names if name in unknown)
+            raise ValueError(f"the batch has no modality {strangers}; it has {', '.join(self._all_names)}")
         values, rows = self._stored
         blocks = {
             of: Block(b.values, b.known & torch.tensor([name in names for name in of]), b.dtypes)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmtoolkit.core.mixtures import Mixture
-from mmtoolkit.core.posterior import Gaussian, sums_of_members, usable_experts
+from mmtoolkit.core.posterior import Gaussian, check_sets, sums_of_members, usable_experts
 
 _LEAST_WEIGHT = 1e-12  # of the largest; its product with a standard deviation in bounds is no subnormal number
 
@@ -50,7 +50,11 @@ def weighted_product(experts: Gaussian, members: Tensor, weights: Tensor) -> Gau
 
     Returns:
         (S, B, D).
+
+    Raises:
+        ValueError: the experts or `members` have other shapes, or `members` is not bool.
     """
+    check_sets(experts, members)
     experts, entering, broken = usable_experts(experts, members)
     log_weights = torch.log(_columns(weights, experts))
     counts = (entering | ~entering.any(1, keepdim=True)).unsqueeze(-1)  # a softmax over nothing would be NaN
@@ -78,7 +82,11 @@ def barycentre(experts: Gaussian, members: Tensor, weights: Tensor | None = None
 
     Returns:
         (S, B, D).
+
+    Raises:
+        ValueError: the experts or `members` have other shapes, or `members` is not bool.
     """
+    check_sets(experts, members)
     experts, entering, broken = usable_experts(experts, members)
     weights = _columns(weights, experts)
     std = torch.exp(0.5 * experts.logvar)
@@ -103,7 +111,11 @@ def hoelder(experts: Gaussian, members: Tensor, weights: Tensor | None = None) -
 
     Returns:
         (S, B, D).
+
+    Raises:
+        ValueError: the experts or `members` have other shapes, or `members` is not bool.
     """
+    check_sets(experts, members)
     experts, entering, broken = usable_experts(experts, members)
     parts, shares = _hoelder_parts(experts, entering, weights)
     shares = shares.unsqueeze(-1)  # (S, P, B, 1)

@@ -103,12 +103,20 @@ class Gaussian:
     Args:
         mean: (..., D).
         logvar: (..., D), the log of the variance.
+
+    Raises:
+        ValueError: their shapes differ.
     """
 
     mean: Tensor
     logvar: Tensor
 
     def __post_init__(self) -> None:
+        if self.mean.shape != self.logvar.shape:
+            raise ValueError(
+                f"mean and logvar must have the same shape; mean has {tuple(self.mean.shape)}, logvar "
+                f"{tuple(self.logvar.shape)}; give each a number for each dimension"
+            )
         object.__setattr__(self, "mean", at_least_float32(self.mean))
         object.__setattr__(self, "logvar", at_least_float32(self.logvar))
 
@@ -182,7 +190,11 @@ def product_of_experts(experts: Gaussian, present: Tensor, prior: bool = True) -
 
     Returns:
         (S, B, D), in float32 or float64, even under autocast.
+
+    Raises:
+        ValueError: the experts or `present` have other shapes, or `present` is not bool.
     """
+    check_sets(experts, present, "present")
     experts, entering, broken = usable_experts(experts, present, above=prior)
     enters = entering.any(0).unsqueeze(-1)
     precision = torch.where(enters, torch.exp(-experts.logvar), 0.0)
@@ -191,6 +203,34 @@ def product_of_experts(experts: Gaussian, present: Tensor, prior: bool = True) -
     precision = precision + (1.0 if prior else ~entering.any(1).unsqueeze(-1))
     mean = torch.where(broken.unsqueeze(-1), torch.nan, weighted / precision)
     return Gaussian(mean, -torch.log(precision))
+
+
+def check_sets(experts: Gaussian, members: Tensor, name: str = "members") -> None:
+    """Check the arguments of a pooling function, by shapes and types alone.
+
+    Args:
+        experts: should be (M, B, D).
+        members: should be (S, M, B) bool.
+        name: of the argument `members`.
+
+    Raises:
+        ValueError: they are not.
+    """
+    shape = experts.mean.shape
+    if len(shape) != 3:
+        hint = "; write experts[None] for a single one" if len(shape) == 2 else ""
+        raise ValueError(f"experts must be (M, B, D), M experts for B rows; they are {tuple(shape)}{hint}")
+    if members.dtype == torch.bool and members.ndim == 3 and members.shape[1:] == shape[:2]:
+        return
+    hint = ""
+    if members.dtype != torch.bool:
+        hint = f"; compare it, such as {name} > 0"
+    elif members.shape == shape[:2]:
+        hint = f"; write {name}[None] for one product"
+    raise ValueError(
+        f"{name} must be (S, M, B) bool, with M = {shape[0]} experts and B = {shape[1]} rows; it is "
+        f"{tuple(members.shape)} {str(members.dtype).removeprefix('torch.')}{hint}"
+    )
 
 
 def usable_experts(experts: Gaussian, members: Tensor, above: bool = False) -> tuple[Gaussian, Tensor, Tensor]:

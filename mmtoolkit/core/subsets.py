@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+
+Sampling = Literal["uniform", "by_size"]
+"""How random subsets are drawn; see `draw_subsets`."""
 
 
 def draw_subsets(
     m: int,
     k: int,
     generator: torch.Generator | None = None,
-    sampling: Literal["uniform", "by_size"] = "uniform",
+    sampling: Sampling = "uniform",
 ) -> Tensor:
     """Draw k random subsets of m modalities, each with more than one and fewer than all of them.
 
@@ -31,8 +34,10 @@ def draw_subsets(
         (k, m) bool, on the host.
 
     Raises:
-        ValueError: k is negative, or k is positive and m is under 3.
+        ValueError: k is negative, k is positive and m is under 3, or `sampling` has another name.
     """
+    if sampling not in get_args(Sampling):
+        raise ValueError(f"there is no sampling {sampling!r}; it is {' or '.join(map(repr, get_args(Sampling)))}")
     if k < 0:
         raise ValueError(f"the number of subsets is {k}; it must be 0 or more")
     if k == 0:

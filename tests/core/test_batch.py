@@ -30,6 +30,11 @@ def test_a_batch_of_no_modality_is_refused():
         Batch({})
 
 
+def test_a_tensor_in_place_of_observed_is_refused():
+    with pytest.raises(TypeError, match=r"^b: must be an Observed, not a Tensor; .*Observed\(value, present\)"):
+        Batch({"a": Observed(torch.zeros(3), torch.ones(3) > 0), "b": torch.zeros(3)})
+
+
 def test_names_keep_the_order_of_the_schema():
     assert batch().names == ("c", "a", "b")
 
@@ -67,6 +72,11 @@ def test_only_hides_the_modalities_that_are_not_named():
     assert visible.present.tolist() == [[True, False, False]] * 3
     assert visible.value("c").tolist() == [0, 1, 2]
     assert visible.value("a").shape == (0,)
+
+
+def test_only_refuses_a_modality_that_the_batch_has_not():
+    with pytest.raises(ValueError, match=r"no modality 'A'; it has c, a, b"):
+        batch().only(["A", "b"])
 
 
 def test_presence_stays_on_the_host_when_values_move():

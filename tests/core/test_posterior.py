@@ -18,6 +18,25 @@ def experts(seed=0, scale=3.0):
     return randn(M, B, D, seed=seed), scale * randn(M, B, D, seed=seed + 1)
 
 
+def test_a_mean_and_a_log_variance_of_other_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"same shape; mean has \(3, 2\), logvar \(3, 1\)"):
+        Gaussian(torch.zeros(3, 2), torch.zeros(3, 1))
+
+
+@pytest.mark.parametrize(
+    ("shape", "present", "text"),
+    [
+        ((B, D), torch.ones(1, M, B) > 0, r"experts must be \(M, B, D\).*\(3, 2\); write experts\[None\]"),
+        ((M, B, D), torch.ones(M, B) > 0, r"M = 4 experts and B = 3 rows; it is \(4, 3\) bool; write present\[None\]"),
+        ((M, B, D), torch.ones(S, M, B), r"\(S, M, B\) bool.*it is \(3, 4, 3\) float32; .*present > 0"),
+        ((M, B, D), torch.ones(S, B, M) > 0, r"it is \(3, 3, 4\) bool$"),
+    ],
+)
+def test_experts_and_presence_of_other_shapes_are_refused(shape, present, text):
+    with pytest.raises(ValueError, match=text):
+        product_of_experts(Gaussian(torch.zeros(shape), torch.zeros(shape)), present)
+
+
 def product_and_gradients(mean, logvar, present, products=None):
     """Values (S, B, D) of a product, and the gradients of a weighted sum over the chosen products (S, B)."""
     mean, logvar = mean.clone().requires_grad_(), logvar.clone().requires_grad_()

@@ -81,6 +81,11 @@ def test_a_negative_number_of_subsets_is_refused():
         draw_subsets(4, -1)
 
 
+def test_a_sampling_of_another_name_is_refused():
+    with pytest.raises(ValueError, match=r"no sampling 'size'; it is 'uniform' or 'by_size'"):
+        draw_subsets(4, 1, sampling="size")  # type: ignore[arg-type]
+
+
 @st.composite
 def presence_and_subsets(draw):
     b, m = draw(st.integers(1, 5)), draw(st.integers(1, 5))

@@ -339,6 +339,31 @@ def test_decode_gives_the_targets_alone():
     assert torch.equal(decoded["a"].mean, network.decoders[0](z).mean)
 
 
+def test_a_target_of_another_name_is_refused():
+    with pytest.raises(UserError, match="no modality 'dd' here; the modalities: a, b, c, d"):
+        network_of().decode(randn(B, D), batch_of(some_values(TOYS, B), PRESENT), ["dd"])
+
+
+@pytest.mark.parametrize("names", ["dabc", "abc", "abcde"])
+def test_a_batch_of_other_modalities_or_in_another_order_is_refused(names):
+    values = {**some_values(TOYS, B), "e": torch.zeros(B)}
+    batch = batch_of({name: values[name] for name in names}, torch.ones(B, len(names)) > 0)
+    network, listed = network_of(), ", ".join(names)
+    calls = [network, network.infer_all, lambda rows: network.bound(rows, randn(B, D))]
+    for call in calls:
+        with pytest.raises(UserError, match=f"^the batch has {listed}; these networks have a, b, c, d; .*order"):
+            call(batch)
+
+
+def test_values_of_another_shape_are_refused():
+    values = some_values(TOYS, B)
+    batch = batch_of({**values, "a": values["a"][:, :1]}, PRESENT)
+    network, z = network_of(), randn(B, D)
+    for call in (network, network.infer_all, lambda rows: network.log_prob(z, rows, ["a"])):
+        with pytest.raises(UserError, match=r"^a: a value has the shape \(1,\); the modality's is \(2,\); "):
+            call(batch)
+
+
 def test_any_name_a_table_holds_is_a_name():
     names = ["type", "a.b", "a/b", "ü", "keys", "training"]
     kinds = [Vector(), Category(), Vector(size=1), Category(), Vector(), Category()]
