@@ -186,12 +186,33 @@ def _classes(plugins: Plugins, name: str | None, files: list[Path]) -> list[type
     return classes
 
 
+def _of_another_group(name: str) -> str | None:
+    """The error of a distribution that is installed without an entry point of ours; None if it is something else."""
+    from importlib import metadata
+
+    from mmtoolkit.components.plugins import GROUP
+
+    try:
+        groups = {point.group for point in metadata.distribution(name).entry_points}
+    except (metadata.PackageNotFoundError, ValueError):
+        return None
+    if GROUP in groups:
+        return None
+    found = f"; those that it has are in {', '.join(sorted(groups))}" if groups else ""
+    return (
+        f"{name}: is installed, but has no entry point in the group {GROUP}{found}; name its module there, in "
+        f"pyproject.toml under [project.entry-points.{GROUP}], and install it again"
+    )
+
+
 def _unknown(plugins: Plugins, name: str) -> str:
     """The error of a name that is nothing to check."""
     from mmtoolkit.base.words import did_you_mean
 
     if name in plugin_commands.distributions():
         return f"{name}: adds commands alone, for which there is no contract; test them by calling them"
+    if (other := _of_another_group(name)) is not None:
+        return other
     if os.path.isdir(name):
         return (
             f"{name}: is a folder; give a plugin's Python file in it, or install it with "

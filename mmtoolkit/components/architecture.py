@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from mmtoolkit.components.component import Component
-from mmtoolkit.components.form import Form
+from mmtoolkit.components.form import Form, check_forms
 from mmtoolkit.components.likelihood import Likelihood, Writer
 
 
@@ -22,7 +22,16 @@ class Architecture(Component):
 
     family: ClassVar[str] = "architecture"
     reads: ClassVar[tuple[type[Form], ...]]
-    """The forms that its networks read and write."""
+    """The forms that its networks read and write, such as `(Numbers, Grid)`. You write it."""
+
+    @classmethod
+    def check_class(cls) -> None:
+        """Check that `reads` is there.
+
+        Raises:
+            TypeError: it is not, or is no tuple of types of forms.
+        """
+        check_forms(cls, "reads", "the types of forms that it has networks for")
 
     def misfit(self, form: Form) -> str | None:
         """Why it has no networks for this form, one of `reads`; None if it has. Default: None."""

@@ -42,6 +42,14 @@ class Component(Described):
         """
         return () if any(option.is_required() for option in cls.model_fields.values()) else (cls.model_validate({}),)
 
+    @classmethod
+    def check_class(cls) -> None:
+        """Check the class attributes that the family needs beside methods. Default: it needs none.
+
+        Raises:
+            TypeError: one is missing, or is no value that it can have.
+        """
+
     def with_options(self, **options: Any) -> Self:
         """A validated copy with other options; its parts stay the instances that they are.
 

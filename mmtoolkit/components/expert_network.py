@@ -73,8 +73,14 @@ class ExpertNetwork(UnitNetwork):
         """
         return self.spread(*self.packed_experts(batch), batch.size)
 
-    def _product(self, batch: Batch, prior: bool = False, exponents: Tensor | None = None) -> ExpertProduct:
-        """The product of the experts of each row, with N(0, I) or with exponents; see `ExpertProduct`."""
+    def expert_product(self, batch: Batch, prior: bool = False, exponents: Tensor | None = None) -> ExpertProduct:
+        """The product of the experts of each row, with N(0, I) or with exponents, for `Network.product` to return.
+
+        Args:
+            batch: B rows.
+            prior: whether N(0, I) is an expert of every row too.
+            exponents: positive, (U, D), of the generalised product, which has no prior. Default: none.
+        """
         return ExpertProduct(self.experts(batch), sent(self.there(batch).T, batch.device), prior, exponents)
 
     def spread(self, experts: Gaussian, slots: Tensor, rows: int) -> Gaussian:

@@ -166,5 +166,41 @@ class Tokens(Form):
         return (self.length,)
 
 
+def check_forms(cls: type, attribute: str, meaning: str) -> None:
+    """Check a class attribute that holds types of forms.
+
+    Args:
+        cls: the class.
+        attribute: its name.
+        meaning: what it holds, in the words of a message.
+
+    Raises:
+        TypeError: it is missing, or no tuple of types of forms.
+    """
+    forms = getattr(cls, attribute, None)
+    example = f"{attribute} = (Numbers,)"
+    if forms is None:
+        raise TypeError(f"{cls.__qualname__} does not define {attribute}, {meaning}, such as {example}")
+    if not (isinstance(forms, tuple) and forms and all(map(_is_form, forms))):
+        found = getattr(forms, "__name__", repr(forms))
+        raise TypeError(f"{cls.__qualname__}: {attribute} must be a tuple, {meaning}, such as {example}; it is {found}")
+
+
+def check_form(cls: type, attribute: str, meaning: str) -> None:
+    """Check a class attribute that holds one type of form; the arguments are those of `check_forms`.
+
+    Raises:
+        TypeError: it is missing, or no type of form.
+    """
+    form = getattr(cls, attribute, None)
+    if not _is_form(form):
+        fault = "does not define" if form is None else f"has {form!r} as"
+        raise TypeError(f"{cls.__qualname__} {fault} {attribute}, {meaning}, such as {attribute} = Numbers")
+
+
+def _is_form(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Form)
+
+
 FORMS: tuple[type[Form], ...] = (Numbers, Classes, Grid, Series, Tokens)
 """The forms of the modalities that ship with mmtoolkit."""

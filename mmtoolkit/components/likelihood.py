@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from mmtoolkit.components.component import Component
-from mmtoolkit.components.form import Form, Tokens
+from mmtoolkit.components.form import Form, Tokens, check_forms
 from mmtoolkit.components.support import IN_WORDS, Support, is_within
 
 Feedback = Literal["teacher", "argmax"]
@@ -72,7 +72,7 @@ class Likelihood(Component):
 
     family: ClassVar[str] = "likelihood"
     scores: ClassVar[tuple[type[Form], ...]]
-    """The forms whose values it scores."""
+    """The forms whose values it scores, such as `(Numbers, Grid)`. You write it."""
     support: ClassVar[Support] = "real"
     """The values that it scores; others have no density."""
     writes: ClassVar[bool] = False
@@ -82,6 +82,19 @@ class Likelihood(Component):
     different numbers of classes by one call."""
     robust: ClassVar[bool] = False
     """Whether it allows for outliers: shift and scale of its form are then learned from the quartiles."""
+
+    @classmethod
+    def check_class(cls) -> None:
+        """Check that `scores` and `support` are there.
+
+        Raises:
+            TypeError: they are not, or are no values that they can have.
+        """
+        check_forms(cls, "scores", "the types of forms whose values it scores")
+        if isinstance(cls.support, str) and cls.support not in get_args(Support):
+            raise TypeError(
+                f"{cls.__qualname__}: there is no support {cls.support!r}; it is one of {', '.join(get_args(Support))}"
+            )
 
     def misfit(self, form: Form) -> str | None:
         """Why it cannot score the values of a form; None if it can. Default: as `scores` and `support` say."""

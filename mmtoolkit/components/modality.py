@@ -64,7 +64,13 @@ class Modality(Unit):
             return ()
 
         def parse(self, cell) -> Tensor:
-            return torch.tensor(float(cell))
+            try:
+                number = float(cell)
+            except (TypeError, ValueError, OverflowError):
+                number = math.nan
+            if not abs(number) < 1e30:  # NaN is not either
+                raise ValueError(f"{cell!r} is no finite number; write one such as 3.5")
+            return torch.tensor(number)
 
         def encoder(self, width, extra=0) -> nn.Module:
             return ReadingEncoder(width, extra)  # its forward takes x (N,), and c (N, extra) if extra > 0
@@ -187,6 +193,8 @@ class Modality(Unit):
                 continue
             try:
                 value = self.parse(cell)
+                if not isinstance(value, Tensor):
+                    raise TypeError(f"parse gives {type(value).__name__}; it must return a tensor")
                 if value.shape != self.event_shape():  # assignment would broadcast it
                     raise ValueError(f"parse gives shape {tuple(value.shape)}, not event_shape {self.event_shape()}")
                 if stored is not None and value.dtype != stored.dtype:  # assignment would round it

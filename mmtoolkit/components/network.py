@@ -182,7 +182,7 @@ class Network(ExpertNetwork, ABC):
         """q(z | all that each row has) as a product of one Gaussian expert for each unit; None if it is none.
 
         Explanations read the shares of the experts in it, and leave out one without encoding the others again.
-        `_product` makes it. Default: None.
+        `expert_product` makes it. Default: None.
         """
         return None
 

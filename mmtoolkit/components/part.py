@@ -1,4 +1,4 @@
-"""Options that are components themselves: `prior: Part[Prior] = Normal()`."""
+"""Options that are components themselves: `prior: Part[Prior] = NormalPrior()`."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ if TYPE_CHECKING:
 else:
 
     class Part:
-        """The annotation of an option that is a component: `prior: Part[Prior] = Normal()`.
+        """The annotation of an option that is a component: `prior: Part[Prior] = NormalPrior()`.
 
         In a schema, a word stands for the kind with its defaults (`prior: mixture`), and a mapping has a `kind` and
         options. In Python, an instance of the family is taken as it is. The saved schema lists all options.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
 from mmtoolkit.components.architecture import Architecture, RawDecoder
-from mmtoolkit.components.form import Form
+from mmtoolkit.components.form import Form, check_form
 from mmtoolkit.components.likelihood import Likelihood
 from mmtoolkit.components.modality import Modality
 from mmtoolkit.components.part import Part, expanded
@@ -23,11 +23,12 @@ from mmtoolkit.components.part import Part, expanded
 class Parted(Modality):
     """The base class of modalities whose network and likelihood are components, so that a schema can swap either.
 
-    You write `form` and `reader` instead of `encoder` and `decoder`, and give `network` and `likelihood` defaults.
+    You write `form`, its type in `gives`, and `reader` instead of `encoder` and `decoder`, and give `network` and
+    `likelihood` defaults.
     """
 
     gives: ClassVar[type[Form]]
-    """The type of its form, which is known before `fit` has learned anything."""
+    """The type of its form, such as `Numbers`, which is known before `fit` has learned anything. You write it."""
 
     moved: ClassVar[Mapping[str, str]] = {}
     """Options of version 0.1 that now belong to a part: option -> `network` or `likelihood`, or, where its name there
@@ -37,6 +38,15 @@ class Parted(Modality):
     """The architecture of encoder and decoder."""
     likelihood: Part[Likelihood]
     """The distribution of a value given z."""
+
+    @classmethod
+    def check_class(cls) -> None:
+        """Check that `gives` is there.
+
+        Raises:
+            TypeError: it is not, or is no type of form.
+        """
+        check_form(cls, "gives", "the type of its form")
 
     @abstractmethod
     def form(self) -> Form:
@@ -113,6 +123,8 @@ class Parted(Modality):
     @model_validator(mode="after")
     def _parts_fit(self, info: ValidationInfo) -> Self:
         """Check that the network reads the form and that the likelihood scores its values."""
+        for part in (self, self.network, self.likelihood):
+            type(part).check_class()
         faults = []
         if not issubclass(self.gives, self.network.reads):
             faults.append(_fault("network", f"{self._not_read()}; {self._others(info)}", self.network))
@@ -148,8 +160,17 @@ class Parted(Modality):
         """The likelihoods that score such values, in a remedy."""
         plugins = (info.context or {}).get("plugins")
         classes = plugins.of_family(Likelihood.family).items() if plugins is not None else ()
-        kinds = [kind for kind, cls in classes if issubclass(self.gives, cls.scores)]
-        return f"those of {self.gives.name} are {', '.join(kinds)}" if kinds else "choose another"
+        kinds = [kind for kind, cls in classes if issubclass(self.gives, cls.scores) and self._is_fit(cls)]
+        return f"those that fit are {', '.join(kinds)}" if kinds else "choose another"
+
+    def _is_fit(self, likelihood: type[Likelihood]) -> bool:
+        """Whether a class of likelihoods, with its defaults, would score the values of this modality."""
+        try:
+            part = likelihood.model_validate({})
+        except ValueError:  # an option has no default
+            return True
+        # The values that a modality takes may depend on its likelihood.
+        return self.model_copy(update={"likelihood": part})._misfit(part) is None
 
     # What follows from the parts.
 

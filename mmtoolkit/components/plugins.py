@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 import pluggy
 from pydantic.fields import FieldInfo
@@ -79,6 +79,7 @@ def _kind(cls: type[Component]) -> str:
         raise TypeError(f'{_name(cls)} needs a kind, such as `kind: Literal["name"] = "name"`')
     if missing := sorted(getattr(cls, "__abstractmethods__", ())):
         raise TypeError(f"{_name(cls)} does not define {', '.join(missing)}")
+    cls.check_class()
     cls.model_rebuild()  # raises if the type of an option is unknown
     return kind.default
 
@@ -131,7 +132,7 @@ def load_plugins(files: Sequence[str | Path] = ()) -> Plugins:
         distribution, version = (facts[point.dist][key] if point.dist else "unknown" for key in ("Name", "Version"))
         plugin = Plugin(point.name, distribution, version)
         try:
-            classes = _classes(point.load())
+            classes = _classes(_module(point))
         except (Exception, SystemExit) as error:
             plugins.broken.append(
                 f"plugin {point.name} of {distribution} {version} does not work: {error_with_class(error)}; "
@@ -147,6 +148,15 @@ def load_plugins(files: Sequence[str | Path] = ()) -> Plugins:
             raise UserError(f"--plugin {file}: {error_with_class(error)}; {_remedy(error, 'mend the file')}") from error
         plugins._add(classes, plugin)
     return plugins
+
+
+def _module(point: metadata.EntryPoint) -> object:
+    """What an entry point names: a module, or an object, with the hook."""
+    loaded: object = point.load()
+    if isinstance(loaded, (type, FunctionType)):
+        what = "class" if isinstance(loaded, type) else "function"
+        raise TypeError(f'the entry point names a {what}; name its module: {point.name} = "{point.module}"')
+    return loaded
 
 
 def _remedy(error: BaseException, usual: str) -> str:

@@ -71,7 +71,7 @@ class CRMVAENetwork(PooledNetwork):
 
     def product(self, batch: Batch) -> ExpertProduct:
         """The product of the experts that a row has, without the prior."""
-        return self._product(batch)
+        return self.expert_product(batch)
 
     def noise_terms(self, subsets: int) -> int:
         """One for the product, and one for each expert in schema order."""

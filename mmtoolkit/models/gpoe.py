@@ -77,4 +77,4 @@ class GPoENetwork(PooledNetwork):
 
     def product(self, batch: Batch) -> ExpertProduct:
         """The product of the experts that a row has, with their weights as exponents."""
-        return self._product(batch, exponents=self.weights_of_experts())
+        return self.expert_product(batch, exponents=self.weights_of_experts())

@@ -145,7 +145,7 @@ class MoPoENetwork(TermsNetwork):
 
     def product(self, batch: Batch) -> ExpertProduct:
         """The product of the experts that a row has, without the prior."""
-        return self._product(batch)
+        return self.expert_product(batch)
 
     def draw_subsets(self) -> Tensor:
         """The random subsets of a step, if there are too many to mix all: (k, U) bool."""

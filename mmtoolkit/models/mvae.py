@@ -141,7 +141,7 @@ class MVAENetwork(TermsNetwork):
 
     def product(self, batch: Batch) -> ExpertProduct:
         """The product of the experts that a row has, and of a normal prior."""
-        return self._product(batch, self._prior_expert)
+        return self.expert_product(batch, self._prior_expert)
 
     def noise_terms(self, subsets: int) -> int:
         """One for all units, one for each alone in schema order, and one for each subset.

@@ -66,7 +66,7 @@ class MVTCAENetwork(PooledNetwork):
 
     def product(self, batch: Batch) -> ExpertProduct:
         """The product of the experts that a row has, without the prior."""
-        return self._product(batch)
+        return self.expert_product(batch)
 
     def divergences(self) -> tuple[str, ...]:
         """`KL`, and the sum of those from the single experts."""

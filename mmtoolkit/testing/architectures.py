@@ -129,6 +129,7 @@ def _same(x: Tensor) -> Tensor:
 
 def forms_fit(subject: Subject) -> Iterator[str]:
     """`misfit` is None for forms that it has networks for, and these are in `reads`."""
+    type(subject.architecture).check_class()
     if not subject.forms:
         raise ValueError(
             f"{subject.architecture.kind} fits no form that the kit knows; pass forms, or correct reads and misfit"

@@ -20,10 +20,12 @@ from mmtoolkit.testing.promises import (
     finite,
     gradient_faults,
     networks_of,
+    raised,
     read_back,
     round_trip,
     shape,
 )
+from mmtoolkit.testing.subjects import quote
 
 ROWS = 6
 _SIZES = (1.0, 30.0, 1e4)
@@ -72,6 +74,7 @@ class Stranger(Form):
 def forms_fit(subject: Subject) -> Iterator[str]:
     """`misfit` is None for forms that it scores, and says why it cannot score another type or support."""
     likelihood = subject.likelihood
+    type(likelihood).check_class()
     if not subject.forms:
         raise ValueError(
             f"{likelihood.kind} fits no form that the kit knows; pass forms, or correct scores, support and misfit"
@@ -112,7 +115,18 @@ def heads_return_distributions(subject: Subject) -> Iterator[str]:
 def _distribution(subject: Subject, form: Form, rows: int) -> Iterator[str]:
     where, batch = f"head({called(form)})", (rows, *form.places)
     with torch.no_grad():
-        p = subject.head(form)(subject.raw(form, rows))
+        head, raw = subject.head(form), subject.raw(form, rows)
+        try:
+            p = head(raw)
+        except (IndexError, ValueError) as error:
+            if isinstance(error, ValueError) and "unpack" not in str(error):
+                raise
+            outputs = "1 output" if raw.shape[1] == 1 else f"{raw.shape[1]} outputs"
+            yield (
+                f"{where}: must return a distribution, but {raised(error)}; raw has {outputs} a place; write `numbers` "
+                "if you need more"
+            )
+            return
         shapes = (tuple(p.batch_shape), tuple(p.event_shape)) if isinstance(p, Distribution) else None
         if shapes not in ((batch, ()), ((rows,), form.places)):
             actual = type(p).__name__ if shapes is None else f"{shapes[0]} and {shapes[1]}"
@@ -121,11 +135,19 @@ def _distribution(subject: Subject, form: Form, rows: int) -> Iterator[str]:
                 f"but got {actual}; make raw (N, numbers, *places) its parameters, by raw.unbind(1)"
             )
             return
-        log_prob = p.log_prob(values_of(form, rows))
-        if log_prob.shape != p.batch_shape or not finite(log_prob):
+        x = values_of(form, rows)
+        log_prob = p.log_prob(x)
+        if log_prob.shape != p.batch_shape:
             yield (
-                f"{where}: log_prob must be finite with the batch shape {tuple(p.batch_shape)} for every value of its "
-                f"support, but got {shape(log_prob)}, or numbers that are not finite; correct it"
+                f"{where}: log_prob must have the batch shape {tuple(p.batch_shape)}, but got {shape(log_prob)}; "
+                "correct it"
+            )
+            return
+        if not finite(log_prob):
+            place = tuple(log_prob.isfinite().logical_not().nonzero()[0].tolist())
+            yield (
+                f"{where}: log_prob must be finite for every value of its support, but is {float(log_prob[place])} at "
+                f"{quote(x[place].tolist())}; correct it"
             )
             return  # before a draw: rejection sampling with NaN parameters would never end
         draws = p.sample((3,))

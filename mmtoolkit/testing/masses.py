@@ -15,11 +15,14 @@ from mmtoolkit.components.support import IN_WORDS, belongs
 from mmtoolkit.testing.draws import ERRORS, mean_score, unlike_chances
 from mmtoolkit.testing.forms import called, size_of, texts_of
 from mmtoolkit.testing.heads import Subject
+from mmtoolkit.testing.promises import shape
 
 _NODES, _REACH, _SLACK = 8001, 12.0, 5e-3
 _LOOK, _ROWS, _DRAWS = 400, 2000, 10_000
 _LARGEST_COUNT = 20_000
 _EDGE = 1e-12
+_MOST = 0.05  # of the squares in one draw of ten thousand; more of them come from heavy tails
+_ROUNDING = 1e-6
 SIZE = 3
 
 
@@ -112,6 +115,43 @@ def _total(likelihood: Likelihood, form: Form, p: Distribution) -> Tensor | None
     log_prob = p.log_prob(x)
     mass: Tensor = (log_prob.exp() * dy.reshape(log_prob.shape)).nan_to_num().sum(0)
     return mass
+
+
+def moments_are_those_of_draws(subject: Subject) -> Iterator[str]:
+    """Mean and variance are those of draws, where the tails are light enough to tell."""
+    for form in subject.forms:
+        if form.support in ("classes", "cyclic"):
+            continue
+        p = _distribution(subject, form, rows=2)
+        x = p.sample(torch.Size([_DRAWS])).double()
+        mean, variance = p.mean.double(), p.variance.double()
+        if mean.shape != x.shape[1:] or variance.shape != x.shape[1:]:
+            yield (
+                f"head({called(form)}): mean and variance must have the shape of a draw, {shape(x[0])}, but have "
+                f"{shape(mean)} and {shape(variance)}; give one for each place"
+            )
+            continue
+        for name, stated, sampled in (
+            ("mean", mean, x),
+            ("variance", variance, (x - x.mean(0)).square()),
+        ):
+            if (wrong := _unlike_mean(stated, sampled)) is not None:
+                yield (
+                    f"head({called(form)}): {name} must be that of draws, but is {float(stated[wrong]):.3g} where that "
+                    f"of {_DRAWS} draws is {float(sampled.mean(0)[wrong]):.3g}; make {name} and sample agree"
+                )
+
+
+def _unlike_mean(stated: Tensor, x: Tensor) -> tuple[int, ...] | None:
+    """A place where the mean of draws x (n, ...) is not as stated; None if there is none.
+
+    Places where few draws make most of the squares are left out: the error of such a mean cannot be told.
+    """
+    squares = (x - x.mean(0)).square()
+    light = squares.amax(0) <= _MOST * squares.sum(0)
+    error = (squares.mean(0) / len(x)).sqrt()
+    unlike = light & (error > 0) & ((x.mean(0) - stated).abs() > ERRORS * error + _ROUNDING * stated.abs())
+    return tuple(unlike.nonzero()[0].tolist()) if bool(unlike.any()) else None
 
 
 def draws_follow_the_score(subject: Subject) -> Iterator[str]:
@@ -217,6 +257,7 @@ class SumWriter(Writer):
 CHECKS = (
     draws_lie_in_the_support,
     probabilities_sum_to_one,
+    moments_are_those_of_draws,
     draws_follow_the_score,
     draws_have_their_probabilities,
     texts_are_written,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch.distributions import Distribution
 
-from mmtoolkit.components import Classes, Parted, Tokens
+from mmtoolkit.components import Classes, Modality, NumberModality, Parted, Tokens
 from mmtoolkit.testing.forms import called
 from mmtoolkit.testing.promises import finite, networks_of, shape
 from mmtoolkit.testing.subjects import SIZE, Subject
@@ -56,5 +56,29 @@ def parts_agree(subject: Subject) -> Iterator[str]:
         )
 
 
+# What averages numbers, or takes their differences, as if they lay on a line.
+_LINEAR: dict[str, tuple[object, ...]] = {
+    "baseline": (Modality.baseline, NumberModality.baseline),
+    "pooled": (Modality.pooled,),
+    "spread": (NumberModality.spread,),
+    "scores": (Modality.scores,),
+    "entry_scores": (NumberModality.entry_scores,),
+    "part_numbers": (Modality.part_numbers, NumberModality.part_numbers),
+}
+
+
+def cycles_are_no_lines(subject: Subject) -> Iterator[str]:
+    """If its numbers are those of a cycle: means, spreads and errors are taken around it."""
+    modality = subject.modality
+    if not isinstance(modality, Parted) or modality.form().support != "cyclic":
+        return
+    linear = [name for name, known in _LINEAR.items() if getattr(type(modality), name, None) in known]
+    if linear:
+        yield (
+            f"{', '.join(linear)}: must go around the cycle, as form has the support cyclic, but are the defaults, for "
+            "which 359° and 1° lie 358° apart; write them (part_numbers may return None)"
+        )
+
+
 REQUIRED = (parts_agree,)
-CHECKS = (parts_agree,)
+CHECKS = (parts_agree, cycles_are_no_lines)

@@ -57,9 +57,24 @@ def run_checks(subject: T, checks: Sequence[Check[T]], required: Collection[Chec
     """
     for place, check in enumerate(checks):
         faults, finished = _faults(check, subject)
-        yield Outcome(promise_of(check), tuple(dict.fromkeys(faults)))
+        yield Outcome(promise_of(check), tuple(_once_for_all_forms(dict.fromkeys(faults))))
         if (place == 0 and not finished) or (faults and check in required):
             return
+
+
+def _once_for_all_forms(faults: Iterable[str]) -> Iterator[str]:
+    """The sentences, those that differ in the form alone as one, with the number of the other forms."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for fault in faults:
+        place = _OF_FORM.match(fault)
+        key = (place["method"], place["options"], fault[place.end() :]) if place else (fault,)
+        alike.setdefault(key, []).append(fault)
+    for (first, *others), text in zip(alike.values(), (key[-1] for key in alike), strict=True):
+        more = f"{len(others)} more form{'s' if others[1:] else ''}"
+        yield f"{first.removesuffix(text).removesuffix(': ')} and {more}: {text}" if others else first
+
+
+_OF_FORM = re.compile(r"(?P<method>\w+)\([A-Z]\w*\(.*?\)(?P<options>(, [^()]*)?)\): ")  # such as `head(Numbers(2)): `
 
 
 def promise_of(check: Check[Any]) -> str:
@@ -83,8 +98,13 @@ def _faults(check: Check[T], subject: T) -> tuple[list[str], bool]:
 
 def error_fault(error: BaseException, promise: str) -> str:
     """The sentence for an error that a component's code raised."""
-    remedy = "pass validate_args=False to the distribution" if _VALIDATION.match(str(error)) else "fix it"
-    return f"{promise}; but {_place(error)} raised {error_with_class(error)}; {remedy}"
+    remedy = next((remedy for pattern, remedy in _REMEDIES if pattern.search(str(error))), "fix it")
+    return f"{promise}; but {raised(error)}; {remedy}"
+
+
+def raised(error: BaseException) -> str:
+    """Where a component's code raised an error, and which."""
+    return f"{_place(error)} raised {error_with_class(error)}"
 
 
 def _place(error: BaseException) -> str:
@@ -95,7 +115,16 @@ def _place(error: BaseException) -> str:
     return f"{own[-1].name} ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else "it"
 
 
-_VALIDATION = re.compile("Expected (parameter|value argument) ")  # torch.distributions, if it validates
+_REMEDIES = (
+    # torch.distributions, if it validates
+    (re.compile("^Expected (parameter|value argument) "), "pass validate_args=False to the distribution"),
+    (
+        re.compile(r"forward\(\) takes 2 positional arguments but 3 were given"),
+        "with extra > 0 an encoder takes (x, condition)",
+    ),
+    # pydantic, where __init__ sets an attribute
+    (re.compile("Instance is frozen"), "a component holds options only; make modules in head, encoder or build"),
+)
 _CORE = str(Path(__file__).parents[1])
 _OTHERS = (
     str(Path(__file__).parent),

@@ -171,6 +171,8 @@ class StandardisedNumbers(Measured):
         return number
 
     def _no_number(self, text: str, place: int) -> str:
+        if not text.strip():  # an empty cell is no fault unless data.missing lists other signs
+            return f"{text!r} is no number; list {text!r} in data.missing too, which replaces the default signs"
         marks, other = self.marks(place), Marks.of(text)
         if marks == Marks() and other is None:
             return f"{text!r} is no number; write one such as 3.5 or 1e-3, or leave the cell empty"

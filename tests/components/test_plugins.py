@@ -16,6 +16,7 @@ from mmtoolkit.base.errors import UserError
 from mmtoolkit.components import FAMILIES
 from mmtoolkit.components.plugins import load_plugins
 from mmtoolkit.schema.schema import json_schema, parse_schema
+from runs import mmt
 
 MODALITY = """\
 from typing import Literal
@@ -49,6 +50,51 @@ def mmt_components():
 """
 
 
+PARTS = """\
+from typing import Literal
+
+from mmtoolkit import MLP, Architecture, GaussianLikelihood, Likelihood, Numbers, Part, Parted, hookimpl
+
+
+class L(Likelihood):
+    kind: Literal["l"] = "l"
+    # L
+
+    def head(self, form):
+        ...
+
+
+class A(Architecture):
+    kind: Literal["a"] = "a"
+
+    def encoder(self, form, width, extra=0):
+        ...
+
+    def raw(self, form, size, numbers):
+        ...
+
+
+class P(Parted):
+    kind: Literal["p"] = "p"
+    network: Part[Architecture] = MLP()
+    likelihood: Part[Likelihood] = GaussianLikelihood()
+
+    def form(self):
+        return Numbers(1)
+
+    def event_shape(self):
+        return (1,)
+
+    def parse(self, cell):
+        ...
+
+
+@hookimpl
+def mmt_components():
+    return [L]
+"""
+
+
 @pytest.fixture
 def plugin_file(tmp_path: Path) -> Callable[[str], Path]:
     def write(text: str, name: str = "my_modality.py") -> Path:
@@ -63,7 +109,7 @@ def plugin_file(tmp_path: Path) -> Callable[[str], Path]:
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Puts a distribution with one module and its entry point on the path."""
 
-    def make(name: str, text: str | None, metadata: str | None = None) -> None:
+    def make(name: str, text: str | None, metadata: str | None = None, entry: str | None = None) -> None:
         site = tmp_path / "site"
         module = name.replace("-", "_")
         info = site / f"{module}-1.5.dist-info"
@@ -72,7 +118,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
             (site / f"{module}.py").write_text(text)
         metadata = metadata if metadata is not None else f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.5\n"
         (info / "METADATA").write_text(metadata)
-        (info / "entry_points.txt").write_text(f"[mmtoolkit]\n{module} = {module}\n")
+        (info / "entry_points.txt").write_text(entry or f"[mmtoolkit]\n{module} = {module}\n")
         monkeypatch.syspath_prepend(str(site))
         monkeypatch.delitem(sys.modules, module, raising=False)
 
@@ -149,6 +195,14 @@ def test_two_classes_of_one_name_live_side_by_side(install: Callable[..., None])
             MODALITY.replace("def parse(", "def parze(").replace("def decoder(", "def dekoder("),
             "mmt_bad.Reading does not define decoder, parse",
         ),
+        (PARTS, "L does not define scores, the types of forms whose values it scores, such as scores = (Numbers,)"),
+        (PARTS.replace("# L", "scores = Numbers"), "L: scores must be a tuple, the types of forms"),
+        (
+            PARTS.replace("# L", "scores = (Numbers,); support = 'angle'"),
+            "L: there is no support 'angle'; it is one of",
+        ),
+        (PARTS.replace("[L]", "[A]"), "A does not define reads, the types of forms that it has networks for"),
+        (PARTS.replace("[L]", "[P]"), "P does not define gives, the type of its form, such as gives = Numbers"),
         (
             "from __future__ import annotations\n" + MODALITY.replace("size: int", "size: Nonsense"),
             "PydanticUndefinedAnnotation: name 'Nonsense' is not defined",
@@ -166,6 +220,21 @@ def test_a_broken_plugin_is_one_line_and_the_others_work(
     assert ("modality", "reading") not in plugins.components
     data = {"data": {"kind": "mnist"}, "modalities": {"l": {"kind": "label"}}, "model": {"kind": "mvae"}}
     assert parse_schema({"name": "x", **data}, plugins=plugins).name == "x"
+
+
+@pytest.mark.parametrize(("attribute", "what"), [("Reading", "class"), ("mmt_components", "function")])
+def test_an_entry_point_that_names_no_module(attribute: str, what: str, install: Callable[..., None]) -> None:
+    install("mmt-bad", MODALITY, entry=f"[mmtoolkit]\nbad = mmt_bad:{attribute}\n")
+    (line,) = load_plugins().broken
+    assert_facts(line, "plugin bad of ", f'the entry point names a {what}; name its module: bad = "mmt_bad"')
+
+
+def test_an_entry_point_in_another_group(install: Callable[..., None]) -> None:
+    install("mmt-lost", MODALITY, entry="[mmtoolkit.plugins]\nlost = mmt_lost\n")
+    ended = mmt("plugins", "check", "mmt-lost")
+    assert ended.status == 2
+    facts = ("mmt-lost: is installed, but has no entry point in the group mmtoolkit;", "in mmtoolkit.plugins; ")
+    assert_facts(ended.err, *facts, "[project.entry-points.mmtoolkit]")
 
 
 def test_a_distribution_without_a_name_is_no_reason_to_stop(install: Callable[..., None]) -> None:

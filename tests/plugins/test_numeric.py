@@ -71,6 +71,7 @@ def test_cells_that_are_numbers(cell: Any, number: float) -> None:
 
 
 NO_NUMBER = "is no number; write one such as 3.5 or 1e-3, or leave the cell empty"
+EMPTY = "is no number; list {!r} in data.missing too, which replaces the default signs"
 BOOL = "is yes or no, no number; write 1 or 0, or use kind: binary"
 LARGE = "is beyond 1e+50; give a finite number, in a larger unit if it is so large"
 
@@ -80,7 +81,8 @@ LARGE = "is beyond 1e+50; give a finite number, in a larger unit if it is so lar
     [
         ("abc", NO_NUMBER),
         ("1_000", NO_NUMBER),
-        ("", NO_NUMBER),
+        ("", EMPTY.format("")),
+        (" ", EMPTY.format(" ")),
         ("0x10", NO_NUMBER),
         ("٣", NO_NUMBER),
         ("1e", NO_NUMBER),

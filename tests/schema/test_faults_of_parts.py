@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pytest
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from lines import assert_lines
@@ -142,6 +143,16 @@ def test_a_fault_of_a_part(kind: str, options: str, expected: list[tuple[str, ..
     with pytest.raises(UserError) as raised:
         read(plugins, {kind: options})
     assert_lines(raised.value.faults, *expected)
+
+
+def test_likelihoods_that_fit_are_those_of_these_values(plugins: Plugins) -> None:
+    cls = plugins.of_family("modality")["numeric"]
+    with pytest.raises(ValidationError) as raised:
+        cls.model_validate({"likelihood": "von_mises"}, context={"plugins": plugins})
+    (fault,) = (error["msg"] for error in raised.value.errors())
+    kinds = fault.partition("; those that fit are ")[2].split(", ")
+    assert {"gaussian", "student_t", "lognormal"} <= set(kinds)
+    assert not {"von_mises", "poisson", "categorical"} & set(kinds)
 
 
 def test_a_model_without_a_choice_of_priors(plugins: Plugins) -> None:

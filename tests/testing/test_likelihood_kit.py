@@ -29,6 +29,8 @@ from mmtoolkit.components.plugins import load_plugins
 from mmtoolkit.testing import check_likelihood, examine
 from mmtoolkit.testing.architectures import WrittenText
 from mmtoolkit.testing.examples import try_examples
+from mmtoolkit.testing.heads import Subject
+from mmtoolkit.testing.masses import moments_are_those_of_draws
 from runs import mmt
 
 
@@ -90,6 +92,30 @@ class Unnormalised(distributions.Normal):
 def exponential(head: Head, raw: Tensor) -> Distribution:
     p = head.base(raw)
     return distributions.Normal(p.loc.exp(), p.scale, validate_args=False)
+
+
+class OffMean(distributions.Normal):
+    """Says that its mean is 1 higher."""
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc + 1
+
+
+class OffVariance(distributions.Normal):
+    """Says that its variance is 17."""
+
+    @property
+    def variance(self) -> Tensor:
+        return torch.full_like(self.loc, 17.0)
+
+
+class NotAtZero(distributions.Normal):
+    """A density that is infinite at 0."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        changed: Tensor = super().log_prob(value) - value.log()
+        return changed
 
 
 def in_another_unit(head: Head, raw: Tensor) -> Distribution:
@@ -155,6 +181,21 @@ BROKEN: dict[str, tuple[Callable[[], Likelihood], tuple[str, ...]]] = {
         lambda: own(lambda head, raw: Shifted(head.base(raw).loc, head.base(raw).scale, validate_args=False)),
         ("sample must draw from the distribution of log_prob", "make the two agree"),
     ),
+    "another mean": (
+        lambda: own(lambda head, raw: OffMean(head.base(raw).loc, head.base(raw).scale, validate_args=False)),
+        ("mean must be that of draws", "10000 draws", "make mean and sample agree"),
+    ),
+    "another variance": (
+        lambda: own(lambda head, raw: OffVariance(head.base(raw).loc, head.base(raw).scale, validate_args=False)),
+        ("variance must be that of draws", "is 17 where", "make variance and sample agree"),
+    ),
+    "too few outputs": (
+        lambda: own(lambda head, raw: distributions.Normal(raw[:, 0], raw[:, 1], validate_args=False)),
+        ("IndexError", "raw has 1 output a place", "write `numbers`"),
+    ),
+    "no forms": (lambda: own(scores=None), ("does not define scores", "such as scores = (Numbers,)")),
+    "a form that is no tuple": (lambda: own(scores=Numbers), ("scores must be a tuple", "it is Numbers")),
+    "a support of another name": (lambda: own(support="angle"), ("no support 'angle'", "real, positive", "cyclic")),
     "no density": (
         lambda: own(lambda head, raw: Unnormalised(head.base(raw).loc, head.base(raw).scale, validate_args=False)),
         ("sums to 2.01", "add the term"),
@@ -199,13 +240,44 @@ def test_a_broken_likelihood(case: str) -> None:
     assert_line(lambda: check_likelihood(likelihood, forms), facts)
 
 
+@pytest.mark.parametrize("case", ["another mean", "another variance"])
+def test_moments_that_are_not_those_of_draws(case: str) -> None:
+    make, facts = BROKEN[case]
+    subject = Subject(make(), FORMS)
+    assert_facts("\n".join(moments_are_those_of_draws(subject)), *facts)
+
+
+@pytest.mark.parametrize(
+    "case", ["too few outputs", "no forms", "a form that is no tuple", "a support of another name"]
+)
+def test_what_a_likelihood_lacks_is_named_once(case: str) -> None:
+    make, facts = BROKEN[case]
+    with pytest.raises(AssertionError) as raised:
+        check_likelihood(make(), FORMS)
+    (line,) = str(raised.value).splitlines()
+    assert_facts(line, *facts)
+
+
+def test_a_fault_of_several_forms_is_one_line_that_names_the_value() -> None:
+    def forward(head: Head, raw: Tensor) -> Distribution:
+        return NotAtZero(head.base(raw).loc, head.base(raw).scale, validate_args=False)
+
+    likelihood = own(forward, support="unit")
+    forms = [Numbers(size, support="unit") for size in (1, 2, 3)]
+    with pytest.raises(AssertionError) as raised:
+        check_likelihood(likelihood, forms)
+    (line,) = str(raised.value).splitlines()
+    facts = "head(Numbers(support='unit', size=1)) and 2 more forms: log_prob must be finite"
+    assert_facts(line, facts, "is inf at 0.0")
+
+
 def test_a_good_one_keeps_every_promise() -> None:
     check_likelihood(own(), FORMS)
 
 
 def test_promises_are_listed() -> None:
     outcomes = list(examine(CategoricalLikelihood()))
-    assert len(outcomes) == 13
+    assert len(outcomes) == 14
     assert not [outcome for outcome in outcomes if outcome.faults]
     assert any("sum to one" in outcome.promise for outcome in outcomes)
 

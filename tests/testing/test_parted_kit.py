@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from facts import assert_facts
-from mmt_attributes import Label
+from mmt_attributes import Label, TimeOfDay
 from mmtoolkit import (
     MLP,
     Architecture,
@@ -19,12 +19,16 @@ from mmtoolkit import (
     Form,
     GaussianLikelihood,
     Likelihood,
+    NumberModality,
     Numbers,
     OrdinalLikelihood,
     Part,
     Parted,
+    VonMisesLikelihood,
 )
 from mmtoolkit.testing import check_modality
+from mmtoolkit.testing.parted import cycles_are_no_lines
+from mmtoolkit.testing.subjects import Subject
 
 
 class Point(Parted):
@@ -57,6 +61,27 @@ class Point(Parted):
 
     def point(self, p: Distribution) -> Tensor:
         return p.mean.float()
+
+
+class Direction(NumberModality, Parted):
+    """Degrees, averaged as if they lay on a line."""
+
+    kind: Literal["direction"] = "direction"
+    gives: ClassVar[type[Form]] = Numbers
+    network: Part[Architecture] = MLP(width=8)
+    likelihood: Part[Likelihood] = VonMisesLikelihood()
+
+    def form(self) -> Form:
+        return Numbers(1, support="cyclic", shift=(0.0,), scale=(180 / torch.pi,))
+
+    def number(self, cell: Any, place: int) -> float:
+        return float(cell)
+
+    def entry(self, number: float, place: int) -> float:
+        return number
+
+    def part_numbers(self, x: Tensor) -> None:
+        pass
 
 
 class Widened(nn.Module):
@@ -119,6 +144,12 @@ def test_the_form_has_the_type_that_it_gives() -> None:
     with pytest.raises(AssertionError) as raised:
         check_modality(broken)
     assert_facts(str(raised.value), "gives", "Classes", "Numbers(size=2)")
+
+
+def test_a_cycle_is_no_line() -> None:
+    (fault,) = cycles_are_no_lines(Subject(Direction()))
+    assert_facts(fault, "baseline, pooled, spread, entry_scores: must go around the cycle", "write them")
+    assert not list(cycles_are_no_lines(Subject(TimeOfDay())))
 
 
 @pytest.mark.slow
