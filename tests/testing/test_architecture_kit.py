@@ -124,7 +124,7 @@ BROKEN: dict[str, tuple[Callable[[], Architecture], tuple[str, ...]]] = {
     ),
     "an extra that is not taken": (
         lambda: own(encoder=lambda self, form, width, extra=0: nn.Linear(form.shape[0], width)),
-        ("raised", "TypeError"),
+        ("raised", "TypeError", "with extra > 0 an encoder takes (x, condition)"),
     ),
     "rows that see others": (lambda: changed(lambda x: x - x.mean(0)), ("each row on its own", "no other rows")),
     "one row cannot train": (

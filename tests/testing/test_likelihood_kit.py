@@ -299,6 +299,22 @@ def test_a_scale_for_each_channel() -> None:
     check_likelihood(GaussianLikelihood(scale=(1.0, 2.0)), [Numbers(2, support="whole")])
 
 
+class Filled(Own):
+    """Makes a module where options are made."""
+
+    kind: Literal["filled"] = "filled"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.dense = nn.Linear(1, 1)  # type: ignore[attr-defined]
+
+
+def test_modules_among_the_options() -> None:
+    (trial,) = try_examples(Filled)
+    ((fault,),) = (outcome.faults for outcome in trial.outcomes)
+    assert_facts(fault, "frozen", "a component holds options only; make modules in head, encoder or build")
+
+
 # Texts.
 
 

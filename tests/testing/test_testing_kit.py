@@ -587,6 +587,26 @@ def test_good_cells_that_are_refused() -> None:
     assert_facts(line, "parse_column: ", "example", "'many' is no number; give one such as 3.5", "fix parse")
 
 
+def test_parse_that_returns_no_tensor() -> None:
+    class Plain(Modality):
+        kind: Literal["plain"] = "plain"
+
+        def event_shape(self) -> tuple[int, ...]:
+            return ()
+
+        def parse(self, cell: Any) -> Tensor:
+            return float(cell)  # type: ignore[return-value]
+
+        def encoder(self, width: int, extra: int = 0) -> nn.Module:
+            return nn.Identity()
+
+        def decoder(self, size: int) -> nn.Module:
+            return nn.Identity()
+
+    line = faults(Plain(), 1.0, 2.0)[0]
+    assert_facts(line, "parse gives float; it must return a tensor", "fix parse")
+
+
 def test_without_cells_nothing_can_be_tried() -> None:
     (line,) = faults(level(example_cells=lambda self: [])())
     assert_facts(line, "example cells", "; but it raised ValueError: example_cells", "level must learn", "write")
