@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
@@ -165,6 +165,19 @@ def _remedy(error: BaseException, usual: str) -> str:
         this = metadata.version("mmtoolkit")
         return f"import names that are public in mmtoolkit {this}, as in `from mmtoolkit import Modality`"
     return usual
+
+
+def of_plugins(components: Iterable[Component]) -> dict[str, str]:
+    """The components that are not mmtoolkit's own: kind -> what `mmt plugins check` takes, a distribution or a file."""
+    installed = load_plugins().origins
+    found = {}
+    for component in components:
+        plugin, module = installed.get(type(component)), sys.modules.get(type(component).__module__)
+        if plugin is None:
+            found[component.kind] = getattr(module, "__file__", None) or component.kind
+        elif plugin.distribution != "mmtoolkit":
+            found[component.kind] = plugin.distribution
+    return found
 
 
 def _ours(point: metadata.EntryPoint) -> bool:

@@ -17,6 +17,7 @@ from torch import Tensor
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Network, Picture
+from mmtoolkit.components.plugins import of_plugins
 from mmtoolkit.components.watcher import BasicListener, RunSchema, TrainingStart
 from mmtoolkit.data.dataset import Dataset
 from mmtoolkit.schema.train import TrainOptions
@@ -264,7 +265,7 @@ class Trainer:
                 if self.options.validate_every is not None:
                     place = f"after step {self._steps_done():,}"
                 fault = f"training stopped {place}: the validation bound was not finite"
-                raise UserError(f"{fault}; {self._checkpoint_text()}. {_REMEDY}")
+                raise UserError(f"{fault}; {self._checkpoint_text()}. {self._remedy()}")
             progress.validation = bound
             if self._steps_done() > self._warm_up_steps():
                 self._select(bound)
@@ -333,8 +334,17 @@ class Trainer:
         step, names = fault or (last_step, ["the loss of another process"])
         raise UserError(
             f"training stopped at step {step + 1} (epoch {step // self.steps + 1}): {', '.join(names)} was not finite; "
-            f"{self._checkpoint_text()}. {_REMEDY}"
+            f"{self._checkpoint_text()}. {self._remedy()}"
         )
+
+    def _remedy(self) -> str:
+        """What to do about numbers that are not finite, and how to try the parts that plugins bring."""
+        owners = [*self.network.units.values(), *([self.schema.model] if self.schema is not None else [])]
+        parts = (part for owner in owners for _, part in owner.parts())
+        tries = [
+            f"; {kind} is a plugin's: `mmt plugins check {name}` tries it" for kind, name in of_plugins(parts).items()
+        ]
+        return _REMEDY + "".join(tries)
 
     def _checkpoint_text(self) -> str:
         if self.saved is None:

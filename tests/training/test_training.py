@@ -143,6 +143,9 @@ class BrokenDecoder(nn.Module):
         return distributions.Categorical(logits=logits, validate_args=False)
 
 
+CHECK = f"`mmt plugins check {__file__}` tries it"
+
+
 @pytest.mark.parametrize("often", [False, True])
 def test_a_loss_that_is_not_finite_stops_training_naming_modality_and_step(
     often: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -156,7 +159,7 @@ def test_a_loss_that_is_not_finite_stops_training_naming_modality_and_step(
     loop = trainer(tmp_path, data, epochs=5)
     with pytest.raises(mmtoolkit.UserError) as error:
         loop.run()
-    remedies = ("train.learning_rate", "train.gradient_clip", "extreme values")
+    remedies = ("train.learning_rate", "train.gradient_clip", "extreme values", f"broken is a plugin's: {CHECK}")
     checkpoint = "checkpoint of epoch 1 is kept" if often else "no checkpoint yet"
     assert_facts(str(error.value), "step 5", "epoch 2", "log p(bad)", "not finite", checkpoint, *remedies)
     assert (tmp_path / "checkpoint").exists() == often
