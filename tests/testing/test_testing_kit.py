@@ -604,7 +604,7 @@ def test_parse_that_returns_no_tensor() -> None:
             return nn.Identity()
 
     line = faults(Plain(), 1.0, 2.0)[0]
-    assert_facts(line, "parse gives float; it must return a tensor", "fix parse")
+    assert_facts(line, "parse gives float; it must return a tensor", "write example_cells")
 
 
 def test_without_cells_nothing_can_be_tried() -> None:
