@@ -74,10 +74,9 @@ class Batch:
     size: int
 
     def __init__(self, observed: Mapping[str, Observed]) -> None:
-        for name, cells in observed.items():
-            if not isinstance(cells, Observed):
-                found = type(cells).__name__
-                raise TypeError(f"{name}: must be an Observed, not a {found}; write Observed(value, present)")
+        others = {name: type(cells).__name__ for name, cells in observed.items() if not isinstance(cells, Observed)}
+        for name, found in others.items():
+            raise TypeError(f"{name}: must be an Observed, not a {found}; write Observed(value, present)")
         sizes = {name: len(cells.value) for name, cells in observed.items()}
         if len(set(sizes.values())) != 1:
             raise ValueError(f"a batch has the same number of rows in each modality; here {sizes}")
