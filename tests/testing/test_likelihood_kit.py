@@ -302,11 +302,11 @@ def test_a_scale_for_each_channel() -> None:
 class Filled(Own):
     """Makes a module where options are made."""
 
-    kind: Literal["filled"] = "filled"
+    kind: Literal["filled"] = "filled"  # type: ignore[assignment]
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.dense = nn.Linear(1, 1)  # type: ignore[attr-defined]
+        self.dense = nn.Linear(1, 1)
 
 
 def test_modules_among_the_options() -> None:
