@@ -11,7 +11,10 @@ import typer
 from rich.markup import escape
 
 from mmtoolkit.base.errors import UserError
+from mmtoolkit.base.words import first_lines, printable
 from mmtoolkit.cli.app import app, out, plugins_of, say
+
+_MOST_REMARKS = 20
 
 
 @app.command(
@@ -105,6 +108,11 @@ def init(
     path = shlex.quote(str(out_file))
     out().print(f"[bold]{escape(str(out_file))}[/] is written. Read it, then run:", soft_wrap=True)
     out().print(escape(f"  mmt check {path}\n  mmt run {path}"), soft_wrap=True)
+    remarks = [printable(f"  {choice.name}: {text}") for choice in first.choices for text in choice.proposal.remarks]
+    if remarks:
+        more = f"  and {len(remarks) - _MOST_REMARKS} more: see the comments in {out_file}"
+        out().print("Look at these before you train:")
+        out().print(escape("\n".join(first_lines(remarks, _MOST_REMARKS, more))), soft_wrap=True)
 
 
 def _character(delimiter: str | None) -> str | None:

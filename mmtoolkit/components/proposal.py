@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ class Proposal:
         about: the observation and the reason, for the comment above the modality.
         use: whether to use the column. If not, the schema has the modality as a comment, and `about` gives the reason.
         cost: approximate milliseconds of one core per row of an epoch.
+        remarks: on cells that may be wrong or misread, each a short sentence. They follow `about` in the comment, and
+            `mmt init` lists them at its end.
     """
 
     sure: float
@@ -25,3 +27,4 @@ class Proposal:
     about: str
     use: bool = True
     cost: float = 0.3
+    remarks: Sequence[str] = ()

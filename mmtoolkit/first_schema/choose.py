@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pydantic import ValidationError
 
 from mmtoolkit.base.words import error_with_class, one_line
 from mmtoolkit.components import ColumnSummary, Modality, Proposal, Unit
 from mmtoolkit.components.plugins import Plugins
+from mmtoolkit.first_schema.look import Markers
 from mmtoolkit.first_schema.remarks import remarks_on
 
 _MOST = 32  # modalities; every one is an expert with networks of its own
@@ -40,6 +42,11 @@ class Choice:
         return self.column.name
 
     @property
+    def about(self) -> str:
+        """What its comment says: the reason, then the remarks."""
+        return "; ".join([self.proposal.about, *self.proposal.remarks])
+
+    @property
     def missing(self) -> float:
         """The share of missing cells."""
         return self.column.missing / max(self.column.rows, 1)
@@ -60,13 +67,14 @@ class Choice:
 
 
 def choose(
-    columns: Sequence[ColumnSummary], copies: Mapping[str, str], plugins: Plugins, report: Report
+    columns: Sequence[ColumnSummary], copies: Mapping[str, str], markers: Markers, plugins: Plugins, report: Report
 ) -> list[Choice]:
     """Choose a modality for each column.
 
     Args:
         columns: their summaries.
         copies: column -> an earlier column with the same cells.
+        markers: texts that mean a missing cell; the summaries are without them.
         plugins: their modalities propose how to read a column.
         report: receives a line for each plugin that fails.
     """
@@ -78,7 +86,12 @@ def choose(
     }
     choices = [_choose_one(column, kinds, records, report) for column in columns]
     choices = [c.leave_out(f"equals column {copies[c.name]} in every row") if c.name in copies else c for c in choices]
-    choices = [_with_remarks(choice) for choice in choices]
+
+    def read(column: ColumnSummary) -> dict[str, Any] | None:
+        choice = _choose_one(column, kinds, records, lambda line: None)
+        return {"kind": choice.kind, **choice.proposal.options} if choice.used else None
+
+    choices = [_with_remarks(choice, markers, read) for choice in choices]
     used = [choice for choice in choices if choice.used and not choice.gathered_by]
     beyond = {choice.name for choice in used[_MOST:]}
     why = f"{len(used)} modalities are possible, and the first {_MOST} are enough to begin with: "
@@ -152,6 +165,7 @@ def _no_information(column: ColumnSummary) -> str:
     return ""
 
 
-def _with_remarks(choice: Choice) -> Choice:
-    about = "; ".join([choice.proposal.about, *remarks_on(choice.column, choice.used)])
-    return replace(choice, proposal=replace(choice.proposal, about=about))
+def _with_remarks(choice: Choice, markers: Markers, read: Callable[[ColumnSummary], dict[str, Any] | None]) -> Choice:
+    entry = {"kind": choice.kind, **choice.proposal.options} if choice.used else None
+    remarks = (*choice.proposal.remarks, *remarks_on(choice.column, entry, markers, read))
+    return replace(choice, proposal=replace(choice.proposal, remarks=remarks))

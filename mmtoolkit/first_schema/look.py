@@ -43,6 +43,16 @@ class Markers:
         """Those that mean a missing cell in a column."""
         return [*self.table, *self.own.get(column, ())]
 
+    def elsewhere(self, column: ColumnSummary) -> dict[str, int]:
+        """The values of a column that mean a missing cell in another one, in any case, and how often each occurs.
+
+        Args:
+            column: without those that mean a missing cell in it.
+        """
+        words = {word.lower() for words in (self.table, *self.own.values()) for word in words}
+        pairs = zip(column.cells, column.counts, strict=True)
+        return {cell: count for cell, count in pairs if isinstance(cell, str) and cell.lower() in words}
+
 
 def find_copies(table: RowTable, columns: Sequence[ColumnSummary]) -> dict[str, str]:
     """Columns whose first cells and counts equal those of an earlier column: name -> the earlier column's name."""

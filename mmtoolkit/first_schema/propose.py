@@ -12,12 +12,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.base.words import first_lines
+from mmtoolkit.base.words import first_lines, listing, printable
 from mmtoolkit.base.yaml12 import read_yaml
 from mmtoolkit.components import ColumnSummary, Modality, Source
 from mmtoolkit.components.plugins import Plugins
 from mmtoolkit.components.reading import cells_of, read_cells
-from mmtoolkit.data.summary import signs_text
 from mmtoolkit.first_schema import sizes
 from mmtoolkit.first_schema.choose import Choice, Report, choose
 from mmtoolkit.first_schema.layout import check_head, notes_on_layout
@@ -36,6 +35,7 @@ _PIECE = 64
 _LONGEST_NAME = 100  # bytes
 _FAR = ("..",) * 3
 _MOST_LINES = 20
+_MOST_SIGNS, _MOST_COLUMNS = 20, 12  # in a note
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def choices_with_signs(
     columns: Sequence[ColumnSummary], copies: Mapping[str, str], markers: Markers, plugins: Plugins, report: Report
 ) -> list[Choice]:
     """Choose a modality for each column, with the texts that mean a missing cell in this column alone."""
-    return [_with_signs(choice, markers) for choice in choose(with_marks(columns), copies, plugins, report)]
+    return [_with_signs(choice, markers) for choice in choose(with_marks(columns), copies, markers, plugins, report)]
 
 
 def trainable(
@@ -145,7 +145,10 @@ def trainable(
         faults = _untrainable(schema)
         if not faults:
             return FirstSchema(text, schema, choices)
-        choices = [c.leave_out(faults[c.name]) if c.used and c.name in faults else c for c in choices]
+        # Nothing can be learned from it, so there is no line to use it by.
+        choices = [
+            replace(c.leave_out(faults[c.name]), kind=None) if c.used and c.name in faults else c for c in choices
+        ]
 
 
 def name_of(path: Path) -> str:
@@ -199,23 +202,38 @@ def _with_signs(choice: Choice, markers: Markers) -> Choice:
 
 def _notes_on_signs(path: str, columns: Sequence[ColumnSummary], has_null: bool) -> list[str]:
     """Which texts count as missing cells, and which look so but are values: NA may also mean Namibia."""
+    counting = _by_sign({column.name: column.signs for column in columns})
+    kept = _by_sign({column.name: texts_like_missing(column, has_null) for column in columns})
     lines = []
-    for column in columns:
-        if column.signs:
-            lines.append(
-                f"{path}, column {column.name}: texts that count as missing cells: {signs_text(column.signs)}; if one "
-                "is a value, list the others as data.missing, or as missing of the modality"
-            )
-        if like := texts_like_missing(column, has_null):
-            lines.append(
-                f"{path}, column {column.name}: texts that look like missing cells and are kept as values: "
-                f"{signs_text(like)}; if one means a missing cell, list it as missing of the modality"
-            )
-    return first_lines(lines, _MOST_LINES, f"{path}: and more columns like these")
+    if counting:
+        lines.append(
+            f"{path}: these texts count as missing cells: {counting}. If one of them is a value, let data.missing list "
+            "the others alone, and list it as missing of the modalities where it does mean a missing cell"
+        )
+    if kept:
+        lines.append(
+            f"{path}: these texts look like missing cells and are kept as values: {kept}. If one of them means a "
+            "missing cell, list it as missing of the modality"
+        )
+    return lines
+
+
+def _by_sign(signs: Mapping[str, Mapping[str, int]]) -> str:
+    """For column -> sign -> count: each sign with its columns and their counts; empty if there is none."""
+    columns: dict[str, list[str]] = {}
+    for column, counts in signs.items():
+        for sign, count in counts.items():
+            columns.setdefault(sign, []).append(f"{printable(column)} ({count:,})")
+    return "; ".join(
+        [
+            *(f"{sign!r} in {listing(names, _MOST_COLUMNS)}" for sign, names in list(columns.items())[:_MOST_SIGNS]),
+            *([f"and {len(columns) - _MOST_SIGNS} more"] if len(columns) > _MOST_SIGNS else []),
+        ]
+    )
 
 
 def _no_usable_column(path: str, choices: Sequence[Choice]) -> list[str]:
-    lines = [f"{path}, column {choice.name or '(no name)'}: {choice.proposal.about}" for choice in choices]
+    lines = [f"{path}, column {choice.name or '(no name)'}: {choice.about}" for choice in choices]
     more = f"{path}: and {len(lines) - _MOST_LINES} more columns like these"
     return [
         f"{path}: no column can be used as it is; mend one of them:",

@@ -1,17 +1,23 @@
-"""Remarks on cells that a modality may misread: words among numbers, and numbers that stand for missing cells."""
+"""Remarks on cells that a modality may misread: words among numbers, words and numbers that may mean a missing cell."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
+from mmtoolkit.base.yaml12 import write_entry
+from mmtoolkit.first_schema.look import Markers
 from mmtoolkit.tables.marks import Marks
 from mmtoolkit.tables.summary import ColumnSummary
 
+Entry = Mapping[str, Any]
+Read = Callable[[ColumnSummary], Entry | None]
+
+_NUMERIC = "numeric"
 _AMONG = 0.5  # the share of numbers, from which words stand among numbers
 _OFTEN = 3  # cells with one value, from which it is no single outlier
 _ALIKE = 5  # distinct other values, from which it is plain where they lie
@@ -25,16 +31,22 @@ _BESIDE = {-2, -3, *(sign * int(digit * n) for digit in "78" for n in range(1, 7
 _BESIDE |= {sign * (10**n - k) for n in (2, 3, 4) for k in (2, 3, 4) for sign in (1, -1)}
 
 
-def remarks_on(column: ColumnSummary, used: bool) -> list[str]:
+def remarks_on(column: ColumnSummary, entry: Entry | None, markers: Markers, read: Read) -> list[str]:
     """What a user should know of a column.
 
     Args:
-        column: the column.
-        used: whether the schema uses it.
+        column: the column, without texts that mean a missing cell.
+        entry: kind and options that read it in the schema; None if the schema leaves it out.
+        markers: the texts that mean a missing cell, in this column and in others.
+        read: the entry that would read a column; None if it would be left out.
     """
     marks = column.marks[0] if column.marks else Marks()
     numbers = [_number(cell, marks) for cell in column.cells]
-    return [*_on_words(column, numbers), *(_on_far_numbers(column, numbers) if used else [])]
+    strays = _on_strays(column, entry, numbers, read)
+    if entry is None:
+        return strays
+    own = list(markers.own.get(column.name, ()))
+    return [*strays, *_on_words(column, entry, own, markers, read), *_on_far_numbers(column, own, numbers)]
 
 
 def _number(cell: Any, marks: Marks) -> float | None:
@@ -50,19 +62,68 @@ def _number(cell: Any, marks: Marks) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _on_words(column: ColumnSummary, numbers: Sequence[float | None]) -> list[str]:
+def _on_strays(
+    column: ColumnSummary, entry: Entry | None, numbers: Sequence[float | None], read: Read
+) -> list[str]:
+    """A remark on cells among numbers that are no numbers."""
     share = column.share([number is not None for number in numbers])
     if not _AMONG <= share < 1:
         return []
-    word = next(cell for cell, number in zip(column.cells, numbers, strict=True) if number is None)
-    example = repr(column.example(word)) if isinstance(word, str) else column.example(word)
+    strays = [cell for cell, number in zip(column.cells, numbers, strict=True) if number is None]
+    first, count = strays[0], sum(n for n, number in zip(column.counts, numbers, strict=True) if number is None)
+    example = repr(column.example(first)) if isinstance(first, str) else column.example(first)
+    many = count > 1
+    few = f"{count:,} cell{'s' if many else ''}, such as {example}, {'are no numbers' if many else 'is no number'}"
+    if entry is None:
+        return [f"{min(round(100 * share), 99)}% of its cells are numbers; {few}: mend them, if it is a quantity"]
+    if entry["kind"] == _NUMERIC:
+        return [f"{few} and count{'' if many else 's'} as missing"]
+    alone = read(column.without([cell for cell in strays if isinstance(cell, str)]))
+    numeric = alone if alone is not None and alone["kind"] == _NUMERIC else {"kind": _NUMERIC}
     return [
-        f"{min(round(100 * share), 99)}% of its cells are numbers; the others, such as {example}, are not: kind "
-        "numeric reads the numbers and counts the others as missing; or mend the cells"
+        f"read as {entry['kind']}, because {few}; if it is a quantity, use {_written(column.name, numeric)}, which "
+        "counts such cells as missing"
     ]
 
 
-def _on_far_numbers(column: ColumnSummary, numbers: Sequence[float | None]) -> list[str]:
+def _on_words(column: ColumnSummary, entry: Entry, own: Sequence[str], markers: Markers, read: Read) -> list[str]:
+    """A remark on texts that are values here and mean a missing cell in another column.
+
+    It gives what to write then: without them, another kind may fit.
+    """
+    words = markers.elsewhere(column)
+    other = read(column.without(words)) if words else None
+    if other is None:
+        return []
+    one = len(words) == 1
+    listed = ", ".join(f"{word!r} ({n:,} cell{'s' if n > 1 else ''})" for word, n in words.items())
+    signs = [*own, *words]
+    if other["kind"] != entry["kind"]:
+        remedy = f"write {_written(column.name, {**other, 'missing': signs})}"
+    else:
+        lists = [key for key, value in entry.items() if isinstance(value, list) and not words.keys().isdisjoint(value)]
+        remedy = f"{'set' if own else 'add'} {_written('missing', signs)}"
+        remedy += "".join(f", and take {'it' if one else 'them'} out of {key}" for key in lists)
+    return [
+        f"{listed} count{'s' if one else ''} as missing in other columns; if {'it does' if one else 'they do'} here "
+        f"too, {remedy}"
+    ]
+
+
+def _sign(cell: Any) -> Any:
+    """A cell as `missing` lists it: as a number if its text reads as one, so that it needs no quotes."""
+    number = _number(cell, Marks())
+    if number is None:
+        return cell
+    return int(number) if number.is_integer() else number
+
+
+def _written(key: str, value: Any) -> str:
+    """A line of YAML."""
+    return " ".join(write_entry(key, value))
+
+
+def _on_far_numbers(column: ColumnSummary, own: Sequence[str], numbers: Sequence[float | None]) -> list[str]:
     """A remark on each repeated number that lies far from all others and may stand for a missing value."""
     by_number: dict[float, tuple[Any, int]] = {}
     for cell, count, number in zip(column.cells, column.counts, numbers, strict=True):
@@ -75,7 +136,7 @@ def _on_far_numbers(column: ColumnSummary, numbers: Sequence[float | None]) -> l
     return [
         f"{column.example(by_number[code][0])} occurs {by_number[code][1]:,} times, far from the others, "
         f"{column.example(by_number[others[0]][0])} to {column.example(by_number[others[-1]][0])}; if it stands for a "
-        f"missing value, add missing: [{column.example(by_number[code][0])}] to this modality"
+        f"missing value, {'set' if own else 'add'} {_written('missing', [*own, _sign(by_number[code][0])])}"
         for code in codes[:_MOST_SHOWN]
     ]
 

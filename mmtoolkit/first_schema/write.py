@@ -22,8 +22,15 @@ _NOTES = {
     "sampling": "rows in an epoch; the rows of a small table repeat",
     "beta": "the weight of the KL divergence, after it has risen in the epochs of the warm-up",
     "hide": "known cells that the model does not see while it learns to fill them in",
+    "select": "keep the weights that fill in hidden cells of the validation rows best",
+    "calibrate": "after training, make predictions less sure where validation cells show that they are too sure",
     "early_stopping": "epochs without a better validation, after which training stops",
 }
+
+_LEFT_OUT = (
+    "  # These columns are left out; a comment says why. To use one, mend what the comment names, if anything, and remove",
+    "  # the # from its line #NAME: {kind: ...}. A column that has no such line cannot be used as it is.",
+)
 
 
 def document(
@@ -64,12 +71,11 @@ def document(
             lines += [f"  # {_about(choice)}", *_write_modality(choice, "  ")]
         elif not written:
             written = True
-            lines += _write_record([choice for choice in used if choice.gathered], {choice.name for choice in used})
-    if left_out:
-        lines += ["", "  # These columns are left out. To use one, remove the # before its line."]
+            lines += _write_record([c for c in used if c.gathered], {c.name for c in choices if c.kind is not None})
+    lines += ["", *_LEFT_OUT] if left_out else []
     for choice in left_out:
-        lines.append(f"  # {printable(choice.name) or '(no name)'}: {_about(choice)}")
-        lines += _write_modality(choice, "  # ") if choice.kind is not None else []
+        lines.append(f"  # column {printable(choice.name) or '(no name)'}: {_about(choice)}")
+        lines += _write_modality(choice, "  #") if choice.kind is not None else []
     lines += ["", *_write_section("model", model), "", *_write_section("train", train)]
     lines += ["", *write_entry("evaluate", evaluate, 1)]
     return "\n".join(lines) + "\n"
@@ -115,4 +121,4 @@ def missing(columns: Sequence[ColumnSummary]) -> float:
 
 
 def _about(choice: Choice) -> str:
-    return printable(f"{choice.missing:.0%} missing; {choice.proposal.about}")
+    return printable(f"{choice.missing:.0%} missing; {choice.about}")

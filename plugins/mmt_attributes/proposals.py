@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmt_attributes.spellings import Spellings
+from mmt_attributes.spellings import Spellings, misspelt
 from mmtoolkit import ColumnSummary, Marks, NumberModality, Proposal
 
 _FEW, _MANY = 100, 1000  # classes that are written into the schema, and that a label may have
@@ -68,7 +68,7 @@ def _few_classes(column: ColumnSummary, spellings: Spellings, codes: bool) -> Pr
     shown = ", ".join(f"{column.example(name)} ({count})" for name, count in most) + (", …" if classes > 4 else "")
     about = "; ".join([f"{classes} classes: {shown}", *spellings.notes()])
     options = {"classes": list(counts)} if classes <= _FEW else {}
-    return Proposal(sure, options, about, cost=_COST + _COST_OF_CLASSES * classes)
+    return Proposal(sure, options, about, cost=_COST + _COST_OF_CLASSES * classes, remarks=misspelt(counts))
 
 
 def _sure_of_codes(counts: NDArray[np.int64]) -> float:
@@ -133,12 +133,14 @@ def numeric_proposal(modality: NumberModality, column: ColumnSummary, marks: Mar
     weights = np.array(column.counts)[known]
     if len(column.marks) > 1:
         return Proposal(0.9, {}, _open(column), use=False)
-    about, options = "; ".join([column.examples(), *_words_on(marks)]), _options_of([marks])
+    about, options = "; ".join([column.examples(), *_words_on(column, marks)]), _options_of([marks])
+    remarks = []
     if weights.sum() >= _ROWS_FOR_TAILS and _excess_kurtosis(values[known], weights) > _HEAVY:
         options["likelihood"] = "student_t"
-        about += "; some lie far out"
+        farthest = np.nanargmax(np.abs(values - np.average(values[known], weights=weights)))
+        remarks = [f"some lie far out, such as {column.example(column.cells[farthest])}"]
     sure = 0.6 if distinct <= _CODES else 0.8  # few numbers that come back are classes
-    return Proposal(sure * share, options, about, cost=_COST)
+    return Proposal(sure * share, options, about, cost=_COST, remarks=remarks)
 
 
 def count_proposal(modality: NumberModality, column: ColumnSummary, marks: Marks) -> Proposal | None:
@@ -169,7 +171,7 @@ def count_proposal(modality: NumberModality, column: ColumnSummary, marks: Marks
     if variance < max(mean, mean**2):
         return None
     seen = f"counts: {column.examples()}; {zeros:.0%} are 0, and {mean:.3g} is the mean"
-    about = "; ".join([seen, *_words_on(marks)])
+    about = "; ".join([seen, *_words_on(column, marks)])
     return Proposal(0.85 if len(counts) > _CODES else 0.7, _options_of([marks]), about, cost=_COST)
 
 
@@ -188,9 +190,10 @@ def _options_of(marks: Sequence[Marks]) -> dict[str, Any]:
     return options
 
 
-def _words_on(marks: Marks) -> list[str]:
-    """What a comment says of marks that are not usual."""
-    decimal = [] if marks.decimal == Marks().decimal else [f"{marks.decimal!r} is the decimal mark"]
+def _words_on(column: ColumnSummary, marks: Marks) -> list[str]:
+    """What a comment says of marks that are not usual and that the column has; other columns may have told them."""
+    seen = any(isinstance(cell, str) and marks.decimal in cell for cell in column.cells)
+    decimal = [f"{marks.decimal!r} is the decimal mark"] if seen and marks.decimal != Marks().decimal else []
     return decimal if marks.thousands is None else [*decimal, f"{marks.thousands!r} stands between thousands"]
 
 

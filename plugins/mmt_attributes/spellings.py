@@ -7,6 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from difflib import get_close_matches
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -18,6 +19,8 @@ from mmtoolkit import ColumnSummary
 
 _PLAIN_WORD = re.compile(r"[^\W\d_]{3,}|\b[Nn][Oo]\b")
 _MOST_SHOWN = 4
+_MANY_CELLS = 10  # beyond, a class that occurs once is a rare one
+_NEAR = 0.82  # of difflib: Muinch is near Munich, and Zurich is not
 
 
 class Spellings:
@@ -89,6 +92,21 @@ def joined_notes(classes: Mapping[str, Counter[str]]) -> list[str]:
     if more := len(joined) - len(spelled):
         return [f"{', '.join(spelled)} and {more} more spellings count as {', '.join(names)}, …"]
     return [f"{_listed(spelled)} count{'s' if len(joined) == 1 else ''} as {_listed(names)}"]
+
+
+def misspelt(counts: Mapping[str, int]) -> list[str]:
+    """A remark on each class that occurs once and is spelt nearly as a frequent one; codes with digits are not words.
+
+    Args:
+        counts: how often each class occurs.
+    """
+    if sum(counts.values()) <= _MANY_CELLS:
+        return []
+    often = {name.casefold(): name for name, count in counts.items() if count > 1}
+    rare = [name for name, count in counts.items() if count == 1 and not any(map(str.isdigit, name))]
+    near = {name: get_close_matches(name.casefold(), often, n=1, cutoff=_NEAR) for name in rare}
+    found = [f"{name!r} occurs once; a misspelt {often[close[0]]!r}?" for name, close in near.items() if close]
+    return found[:_MOST_SHOWN]
 
 
 def _listed(words: Sequence[str]) -> str:
