@@ -48,6 +48,7 @@ class PlainWatcher:
     def begin(self, start: TrainingStart) -> None:
         """Print the number of epochs, steps and rows."""
         self.epochs, self.first, self.start = start.epochs, start.done, time.monotonic()
+        self.measure = start.validation
         say(f"training: {start.epochs - start.done} epochs of {start.steps} steps over {start.rows:,} rows")
 
     def look(self, epoch: int, step: int, means: dict[str, float]) -> None:
@@ -57,10 +58,10 @@ class PlainWatcher:
         """Print the epoch's line."""
         number = line["epoch"]
         left = (time.monotonic() - self.start) / max(number - self.first, 1) * (self.epochs - number)
-        bound = "" if line["validation"] is None else f"  validation bound {line['validation']:.2f}"
+        validation = "" if line["validation"] is None else f"  {self.measure} {line['validation']:.2f}"
         say(
-            f"epoch {number}/{self.epochs}  {_terms(line['loss'], line['terms'])}{bound}  beta {line['beta']:.2f}  "
-            f"{line['rows_per_second']:,.0f} rows/s  {_clock(left)} left"
+            f"epoch {number}/{self.epochs}  {_terms(line['loss'], line['terms'])}{validation}  "
+            f"beta {line['beta']:.2f}  {line['rows_per_second']:,.0f} rows/s  {_clock(left)} left"
         )
 
 
@@ -84,6 +85,7 @@ class BarWatcher:
     def begin(self, start: TrainingStart) -> None:
         """Show the bar."""
         self.epochs, self.steps, self.last = start.epochs, start.steps, ""
+        self.measure = start.validation.removeprefix("validation ")
         self.bar.start()
         total, completed = start.epochs * start.steps, start.done * start.steps
         self.task = self.bar.add_task(
@@ -96,9 +98,9 @@ class BarWatcher:
         self._show(epoch, (epoch - 1) * self.steps + step, terms.pop("loss"), terms)
 
     def epoch(self, line: dict[str, Any]) -> None:
-        """Show the epoch's means; its validation bound and speed stay until the next epoch ends."""
-        bound = "" if line["validation"] is None else f"valid {line['validation']:.2f}  "
-        self.last = f"{bound}{line['rows_per_second']:,.0f} rows/s"
+        """Show the epoch's means; its validation and speed stay until the next epoch ends."""
+        validation = "" if line["validation"] is None else f"{self.measure} {line['validation']:.2f}  "
+        self.last = f"{validation}{line['rows_per_second']:,.0f} rows/s"
         number = line["epoch"]
         self._show(number, number * self.steps, line["loss"], line["terms"])
         if number == self.epochs:

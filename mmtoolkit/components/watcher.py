@@ -54,6 +54,7 @@ class TrainingStart:
         rows: the number of training rows in an epoch.
         done_steps: the number of steps, over all epochs, that are complete already; those after them, which a killed
             run may have shown, come again with the same values.
+        validation: what validation measures, in words: validation bound or filling score.
     """
 
     folder: Path
@@ -63,6 +64,7 @@ class TrainingStart:
     steps: int
     rows: int
     done_steps: int = 0
+    validation: str = "validation bound"
 
 
 @dataclass(frozen=True, kw_only=True)

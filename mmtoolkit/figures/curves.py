@@ -12,12 +12,17 @@ from mmtoolkit.figures.colours import CURVES, SOFT
 from mmtoolkit.figures.panels import Panels, ticks_at
 
 
-def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw the loss, the validation bound and each part of the loss, over epochs."""
+def learning_curves(history: Sequence[Mapping[str, Any]], validation: str = "validation bound") -> Figure:
+    """Draw the loss, what validation measured and each part of the loss, over epochs.
+
+    Args:
+        history: a line for each epoch.
+        validation: what validation measured, in words.
+    """
     epochs = [line["epoch"] for line in history]
     curves = {"loss": [line["loss"] for line in history]}
     if any(line["validation"] is not None for line in history):
-        curves["validation bound"] = [line["validation"] for line in history]
+        curves[validation] = [line["validation"] for line in history]
     for name in history[-1]["terms"]:
         curves[name] = [line["terms"][name] for line in history]
     curves["β"] = [line["beta"] for line in history]

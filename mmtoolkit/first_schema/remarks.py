@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
@@ -42,7 +43,7 @@ def remarks_on(column: ColumnSummary, entry: Entry | None, markers: Markers, rea
     """
     marks = column.marks[0] if column.marks else Marks()
     numbers = [_number(cell, marks) for cell in column.cells]
-    strays = _on_strays(column, entry, numbers, read)
+    strays = _on_strays(column, entry, numbers, marks)
     if entry is None:
         return strays
     own = list(markers.own.get(column.name, ()))
@@ -62,9 +63,7 @@ def _number(cell: Any, marks: Marks) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _on_strays(
-    column: ColumnSummary, entry: Entry | None, numbers: Sequence[float | None], read: Read
-) -> list[str]:
+def _on_strays(column: ColumnSummary, entry: Entry | None, numbers: Sequence[float | None], marks: Marks) -> list[str]:
     """A remark on cells among numbers that are no numbers."""
     share = column.share([number is not None for number in numbers])
     if not _AMONG <= share < 1:
@@ -78,10 +77,10 @@ def _on_strays(
         return [f"{min(round(100 * share), 99)}% of its cells are numbers; {few}: mend them, if it is a quantity"]
     if entry["kind"] == _NUMERIC:
         return [f"{few} and count{'' if many else 's'} as missing"]
-    alone = read(column.without([cell for cell in strays if isinstance(cell, str)]))
-    numeric = alone if alone is not None and alone["kind"] == _NUMERIC else {"kind": _NUMERIC}
+    unusual = {name: mark for name, mark in asdict(marks).items() if mark != getattr(Marks(), name)}
+    numeric = _written(column.name, {"kind": _NUMERIC, **unusual})
     return [
-        f"read as {entry['kind']}, because {few}; if it is a quantity, use {_written(column.name, numeric)}, which "
+        f"read as {entry['kind']}, because {few}; if it is a quantity, use {numeric}, which "
         "counts such cells as missing"
     ]
 

@@ -28,8 +28,8 @@ _NOTES = {
 }
 
 _LEFT_OUT = (
-    "  # These columns are left out; a comment says why. To use one, mend what the comment names, if anything, and remove",
-    "  # the # from its line #NAME: {kind: ...}. A column that has no such line cannot be used as it is.",
+    "  # These columns are left out; a comment says why. To use one, mend what the comment names, if anything, and",
+    "  # remove the # from its line #NAME: {kind: ...}. A column that has no such line cannot be used as it is.",
 )
 
 

@@ -80,7 +80,7 @@ def _drawings(run: TrainedRun, latent: Mapping[str, Any]) -> Iterator[Drawing]:
         return None if figure is None else describe(figure)
 
     yield Drawing(ROWS_OF_DATA, True, lambda: described(_rows_of_data, cells(run, "train")))
-    yield Drawing("learning_curves", False, lambda: _curves(learning_curves(run.history)) if run.history else None)
+    yield Drawing("learning_curves", False, lambda: _learning_curves(run) if run.history else None)
     if offers(model, ()):
         panels = sum(modalities[name].picture for name in model.targets)
         count = max(COLUMNS, _PANELS // max(panels, 1))
@@ -234,11 +234,20 @@ def _rows_of_data(figure: Figure) -> Picture:
     return Picture(ROWS_OF_DATA, "Rows of the data", text, figure)
 
 
-def _curves(figure: Figure) -> Picture:
+def _learning_curves(run: TrainedRun) -> Picture:
+    train = run.schema.train
+    filling = train.select == "imputation"
+    measures = "The training loss and" if filling else "The training loss, the validation bound and"
     text = (
-        "The training loss, the validation bound and each part of the loss, in nats: the sum over the terms of a row, "
-        "averaged over rows. β is the weight of the KL divergence; it rises during the warm-up."
+        f"{measures} each part of the loss, in nats: the sum over the terms of a row, averaged over rows. "
+        "β is the weight of the KL divergence; it rises during the warm-up."
     )
+    if filling:
+        text += (
+            " The filling score says how well the model fills in hidden cells of the validation rows: 0 is as well as "
+            "the mean or mode, 1 is perfect."
+        )
+    figure = learning_curves(run.history, train.validation_measure)
     return Picture("learning curves", "Learning curves", text, figure)
 
 

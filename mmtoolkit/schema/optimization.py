@@ -173,7 +173,7 @@ class ScheduleOptions(Described):
     later: a resumed run keeps its schedule."""
 
     follows_bound: ClassVar[bool] = False
-    """Whether the step size falls when the validation bound rises no more."""
+    """Whether the step size falls when what validation measures rises no more."""
 
     @property
     def has_horizon(self) -> bool:
@@ -197,7 +197,7 @@ class ScheduleOptions(Described):
         return 1.0
 
     def on_worse(self, times: int) -> float:
-        """By what the step size is multiplied after this many validations in a row without a better bound."""
+        """By what the step size is multiplied after this many validations in a row without a better one."""
         return 1.0
 
 
@@ -240,7 +240,7 @@ class LinearSchedule(FallingSchedule):
 
 
 class PlateauSchedule(ScheduleOptions):
-    """The step size falls when the validation bound rises no more, as in PyTorch's `ReduceLROnPlateau`.
+    """The step size falls when what validation measures rises no more, as in PyTorch's `ReduceLROnPlateau`.
 
     Validations count after the warm-up of the KL divergence, as for the best weights.
     """
@@ -250,7 +250,7 @@ class PlateauSchedule(ScheduleOptions):
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """By what the step size is multiplied each time."""
     patience: PositiveInt = 10
-    """The number of validations without a better bound after which it falls."""
+    """The number of validations without a better one after which it falls."""
 
     follows_bound: ClassVar[bool] = True
 

@@ -77,14 +77,14 @@ class TrainOptions(Described):
     validate_every: PositiveInt | None = None
     """The number of steps between two validations. By default there is one at the end of each epoch."""
     select: Literal["bound", "imputation"] = "bound"
-    """What validation measures, and the best weights are selected by: the bound; or how well the cells that `hide`
-    hides of the validation rows are filled in, from 0, as well as the mean or mode, to 1."""
+    """What validation measures, and the best weights are selected by: the bound; or the filling score, how well the
+    cells that `hide` hides of the validation rows are filled in, from 0, as well as the mean or mode, to 1."""
     calibrate: bool = False
     """Whether to enlarge the learned scales of likelihoods at the end, as far as validation cells ask for it, given the
     rest of their rows. As training learns them they are too small where the model knows its rows by heart. Points stay;
     how sure they are changes. It goes with `hide`, by which a model learns to fill in cells."""
     early_stopping: PositiveInt | None = None
-    """Training stops after this many validations without a better bound: so many epochs, unless `validate_every` is
+    """Training stops after this many validations without a better one: so many epochs, unless `validate_every` is
     set. By default it never stops early."""
     seed: int = Field(default=0, ge=0)
     """The seed of the initial weights, the order of the rows and every random draw."""
@@ -114,6 +114,11 @@ class TrainOptions(Described):
             text = "it needs a model that has learned to fill in cells; set train.hide, or remove calibrate"
             raise fault(text, ("calibrate",), self.calibrate)
         return self
+
+    @property
+    def validation_measure(self) -> str:
+        """What validation measures, in words."""
+        return "filling score" if self.select == "imputation" else "validation bound"
 
     @property
     def warm_up(self) -> float:

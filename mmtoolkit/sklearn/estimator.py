@@ -15,7 +15,7 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mmtoolkit.base.locations import caching_in
-from mmtoolkit.components import Listener
+from mmtoolkit.components import Listener, TrainingStart
 from mmtoolkit.components.plugins import load_plugins
 from mmtoolkit.runs.loading import load
 from mmtoolkit.runs.run import run as train_run
@@ -201,7 +201,11 @@ def _silent(line: str) -> None:
 class _Lines(Listener):
     """Prints a line an epoch."""
 
+    def begin(self, start: TrainingStart) -> None:
+        """Keep what validation measures."""
+        self.measure = start.validation
+
     def epoch(self, line: Mapping[str, Any]) -> None:
-        """Print its loss and the score of its validation."""
-        validation = "" if line["validation"] is None else f", validation {line['validation']:.4g}"
+        """Print its loss and what validation measured."""
+        validation = "" if line["validation"] is None else f", {self.measure} {line['validation']:.4g}"
         print(f"epoch {line['epoch']}: loss {line['loss']:.4g}{validation}")

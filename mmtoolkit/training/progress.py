@@ -15,7 +15,7 @@ class TrainingOutcome:
         epochs: the number of complete epochs.
         kept_epoch: the epoch whose weights are kept, from 1.
         reason: why the weights of that epoch are kept.
-        bound: the validation bound of that epoch, nats; None without validation rows.
+        bound: the validation bound of that epoch, nats, or its filling score; None without validation rows.
     """
 
     epochs: int
@@ -41,9 +41,9 @@ class Progress:
     overhead: float = 0.0
     """The seconds of validation and checkpoints since the end of the last epoch."""
     validation: float | None = None
-    """The latest validation bound, nats."""
+    """What validation measured last: the bound, nats, or the filling score."""
     best: float | None = None
-    """The best validation bound so far, nats."""
+    """The best measure so far."""
     best_epoch: int | None = None
     """The epoch of that validation, from 1."""
     best_step: int | None = None
@@ -74,13 +74,14 @@ class Progress:
         self.sums, self.rows, self.seconds, self.overhead = {}, 0, 0.0, 0.0
         return line
 
-    def outcome(self, stopped_early: bool, validates: bool, by_step: bool) -> TrainingOutcome:
+    def outcome(self, stopped_early: bool, validates: bool, by_step: bool, measure: str) -> TrainingOutcome:
         """How training ended.
 
         Args:
             stopped_early: whether early stopping ended it.
             validates: whether there are usable validation rows.
             by_step: whether validations come by the step rather than by the epoch.
+            measure: what validation measures, in words.
         """
         if self.best_epoch is None:
             cause = "there are no usable validation rows"
@@ -89,4 +90,4 @@ class Progress:
             return TrainingOutcome(self.epoch, self.epoch, f"the last epoch is kept, since {cause}", self.validation)
         stop = f"early stopping ended training after epoch {self.epoch}, " if stopped_early else ""
         place = f"step {self.best_step:,} (epoch {self.best_epoch})" if by_step else f"epoch {self.best_epoch}"
-        return TrainingOutcome(self.epoch, self.best_epoch, f"{stop}{place} has the best validation bound", self.best)
+        return TrainingOutcome(self.epoch, self.best_epoch, f"{stop}{place} has the best {measure}", self.best)

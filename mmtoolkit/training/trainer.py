@@ -132,6 +132,7 @@ class Trainer:
             steps=self.steps,
             rows=self.epochs.size,
             done_steps=self._steps_done(),
+            validation=options.validation_measure,
         )
         self.listener.begin(start)
         if not self.begun:
@@ -255,7 +256,7 @@ class Trainer:
         progress.step += 1
 
     def _validate(self) -> None:
-        """Compute the bound of the candidate, and keep its weights if they are the best so far."""
+        """Measure the candidate, and keep its weights if they are the best so far."""
         progress, started = self.progress, time.monotonic()
         if self.validation is not None:
             # Statistics of normalisations may differ between processes, and all must come to the same decision.
@@ -264,7 +265,7 @@ class Trainer:
                 place = f"after epoch {progress.epoch + 1}"
                 if self.options.validate_every is not None:
                     place = f"after step {self._steps_done():,}"
-                fault = f"training stopped {place}: the validation bound was not finite"
+                fault = f"training stopped {place}: the {self.options.validation_measure} was not finite"
                 raise UserError(f"{fault}; {self._checkpoint_text()}. {self._remedy()}")
             progress.validation = bound
             if self._steps_done() > self._warm_up_steps():
@@ -407,4 +408,5 @@ class Trainer:
         if self.fabric.is_global_zero:
             write_weights(self.folder, copied(self.candidate) if self.best is None else self.best)
         steps = self.options.validate_every is not None
-        return progress.outcome(self._stopped_early(), self.validation is not None, by_step=steps)
+        measure = self.options.validation_measure
+        return progress.outcome(self._stopped_early(), self.validation is not None, steps, measure)

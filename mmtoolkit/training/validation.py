@@ -30,7 +30,7 @@ def validation_rows(network: Network, dataset: Dataset) -> Split | None:
 
 
 def check_schedule(options: TrainOptions, valid: Split | None, place: str = "train.schedule") -> None:
-    """Raise if the step size is to follow a validation bound that there is not.
+    """Raise if the step size is to follow validations that there are not.
 
     Args:
         options: how to train.
@@ -39,8 +39,8 @@ def check_schedule(options: TrainOptions, valid: Split | None, place: str = "tra
     """
     if options.schedule.follows_bound and valid is None:
         raise UserError(
-            f"{place}: {options.schedule.kind} follows the validation bound, and there are no usable validation rows; "
-            "add some to the split valid, or choose another schedule, such as cosine"
+            f"{place}: {options.schedule.kind} follows the {options.validation_measure}, and there are no usable "
+            "validation rows; add some to the split valid, or choose another schedule, such as cosine"
         )
 
 

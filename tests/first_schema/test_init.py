@@ -87,8 +87,16 @@ KINDS: dict[str, tuple[list[Any], str, tuple[str, ...]]] = {
     "few numbers with a decimal comma": ([f"{n % 3},5" for n in range(60)], "label", ("3 classes", "0,5 (20)")),
     "numbers with a decimal comma": ([f"{n % 30},5" for n in range(60)], "numeric", ("0,5", "',' is the decimal")),
     "seconds since 1970": ([1_750_464_000 + 86_400 * n for n in range(60)][::-1], "numeric", ("1755561600",)),
-    "numbers far out": ([f"{n / 10:.1f}" for n in range(57)] + ["900", "1200", "1"], "numeric", ("far out",)),
-    "numbers and a word": ([*NORMAL[:55], *["varies"] * 5], "numeric", ("92%", "numbers", "varies", "missing")),
+    "numbers far out": (
+        [f"{n / 10:.1f}" for n in range(57)] + ["900", "1200", "1"],
+        "numeric",
+        ("some lie far out, such as 1200",),
+    ),
+    "numbers and a word": (
+        [*NORMAL[:55], *["varies"] * 5],
+        "numeric",
+        ("5 cells", "'varies'", "no numbers", "missing"),
+    ),
     "phrases": ([f"a {a} {b} hat" for a in ("big", "old") for b in ("red", "blue")] * 15, "label", ("4 classes",)),
     "captions": (
         [f"a {DRAW.choice('abcde') * 3} {DRAW.choice('fghij') * 3} {DRAW.choice('klmno') * 3} hat" for _ in range(60)],
@@ -109,7 +117,7 @@ def test_a_column_is_read_as_the_kind_that_fits(tmp_path: Path, case: str) -> No
     cells, kind, facts = KINDS[case]
     (choice,) = proposed(written(tmp_path, {"seen": cells})).choices
     assert (choice.kind, choice.used) == (kind, True)
-    assert_facts(choice.proposal.about, *facts)
+    assert_facts(choice.about, *facts)
     schema_path = tmp_path / "t.yaml"
     schema_path.write_text(proposed(tmp_path / "t.csv").text, encoding="utf-8")
     assert check_notes(schema_path) == [] or case == "numbers and a word"
@@ -220,11 +228,25 @@ def test_a_column_that_says_nothing_is_left_out_with_the_reason(tmp_path: Path, 
     assert (choice.kind, choice.used) == (kind, False)
     assert_facts(choice.proposal.about, *facts)
     assert list(first.schema.modalities) == ["other"]
-    comment = next(line for line in first.text.splitlines() if line.startswith("  # seen: "))
+    comment = next(line for line in first.text.splitlines() if line.startswith("  # column seen: "))
     assert_facts(comment, *facts)
+    text = first.text.replace("  #seen: ", "  seen: ")
+    assert (text == first.text) == (kind is None)
     if kind is not None:  # without its # the modality is there
-        text = re.sub(r"^  # (seen: \{kind)", r"  \1", first.text, flags=re.MULTILINE)
         assert list(parse_schema(read_yaml(text, "t").data, folder=tmp_path).modalities) == ["other", "seen"]
+
+
+def test_a_line_without_its_number_sign_is_checked(tmp_path: Path) -> None:
+    columns = {"id": [f"T{n:x}" for n in range(1000, 1060)], "record": list(range(1, 61)), "same": ["EUR"] * 60}
+    text = proposed(written(tmp_path, {**columns, "x": NORMAL, "y": ["a", "b", "c"] * 20})).text
+    lines = [line for line in text.splitlines() if re.match(r"  #\S", line)]
+    assert [line.partition(":")[0].strip() for line in lines] == ["#id", "#record"]  # a constant cannot be used
+    assert_facts(
+        text, "left out", "cannot be used", "# column id: 0%", "# column same: 0% missing; has only one value, EUR"
+    )
+    (tmp_path / "t.yaml").write_text(re.sub(r"^  #(?=\S)", "  ", text, flags=re.MULTILINE), encoding="utf-8")
+    check_notes(tmp_path / "t.yaml")
+    assert set(read_schema(tmp_path / "t.yaml").modalities) == {"id", "record", "x", "y"}
 
 
 def test_a_text_that_is_far_longer_than_the_others_sets_no_length(tmp_path: Path) -> None:
@@ -350,7 +372,16 @@ def test_a_word_that_is_a_class_elsewhere_marks_the_column_of_numbers_alone(tmp_
     assert first.choices[0].column.missing == 10
     assert first.choices[1].proposal.options["classes"] == ["cat", "dog", "none"]
     (note,) = first.notes
-    assert_facts(note, "column n: ", "missing", "'none' (10); ", "data.missing", "missing of the modality")
+    assert_facts(note, "count as missing cells: 'none' in n (10). ", "data.missing", "missing of the modalities")
+
+
+def test_a_sign_of_many_columns_is_told_once(tmp_path: Path) -> None:
+    columns = {f"c{n}": [*[f"{n}a", f"{n}b"] * 20, *["n/a"] * n] for n in range(1, 14)}
+    longest = max(map(len, columns.values()))
+    columns = {name: [*cells, *["?"] * (longest - len(cells))] for name, cells in columns.items()}
+    (note,) = proposed(written(tmp_path, columns)).notes
+    assert_facts(note, "'n/a' in c1 (1), c2 (2), ", "c12 (12) and 1 more; '?' in c1 (12), c2 (11), ", ". If one")
+    assert note.count("data.missing") == 1
 
 
 def test_each_column_of_a_record_has_its_own_signs(tmp_path: Path) -> None:
@@ -384,10 +415,10 @@ def test_what_other_programs_write_for_a_missing_cell(tmp_path: Path, others: li
     assert ("None" in column.cells) == is_class
     assert set(first.schema.data.model_dump()["missing"]) >= set(column.signs)
     counts, *kept = first.notes
-    assert_facts(counts, "column x: ", "missing", "(2)")
+    assert_facts(counts, "missing", " in x (2)")
     assert len(kept) == is_class
     if is_class:
-        assert_facts(kept[0], "column x: ", "look like missing", "values", "'None' (2); ", "missing of the modality")
+        assert_facts(kept[0], "look like missing", "values", "'None' in x (2). ", "missing of the modality")
 
 
 def test_empty_texts_that_count_as_missing_among_numbers_are_told(tmp_path: Path) -> None:
@@ -395,7 +426,7 @@ def test_empty_texts_that_count_as_missing_among_numbers_are_told(tmp_path: Path
     cells = ["12", "7", ""] * 20
     path.write_text("".join(json.dumps({"x": cell}) + "\n" for cell in cells))
     (note,) = proposed(path).notes
-    assert_facts(note, f"{path}, column x: ", "count as missing", "'' (20); ")
+    assert_facts(note, f"{path}: ", "count as missing", "'' in x (20). ")
 
 
 @pytest.mark.parametrize("ending", ["parquet", "jsonl"])
@@ -409,7 +440,7 @@ def test_texts_that_look_missing_are_kept_where_the_format_has_a_null(tmp_path: 
     first = proposed(path)
     assert first.choices[0].column.missing == 0
     (note,) = first.notes
-    assert_facts(note, f"{path}, column x: ", "look like missing", "values", *(f"{t!r} (10)" for t in [*ARTEFACTS, ""]))
+    assert_facts(note, f"{path}: ", "look like missing", "values", *(f"{t!r} in x (10)" for t in [*ARTEFACTS, ""]))
 
 
 def test_check_counts_the_cells_that_each_sign_took(tmp_path: Path) -> None:
@@ -568,10 +599,9 @@ def test_only_texts_among_numbers_are_missing_where_the_format_has_a_null(tmp_pa
     assert [choice.column.missing for choice in first.choices] == [0, 30, 0]
     assert read_yaml(first.text, "t").data["data"]["missing"] == ["null", "N/A"]
     assert first.schema.modalities["area"].missing == ("NA",)
-    country, note, name = first.notes
-    assert_facts(country, f"{path}, column country: ", "look like missing", "kept", "'NA' (15)", "modality")
-    assert_facts(note, f"{path}, column area: ", "missing", "'null' (10), 'N/A' (10)", "; ", "data.missing")
-    assert_facts(name, f"{path}, column name: ", "look like missing", "kept", "'' (20)")
+    counting, kept = first.notes
+    assert_facts(counting, f"{path}: ", "missing", "'null' in area (10); 'N/A' in area (10)", ". ", "data.missing")
+    assert_facts(kept, f"{path}: ", "look like missing", "kept", "'NA' in country (15); '' in name (20)", "modality")
 
 
 def test_only_numbers_lack_na_where_the_format_has_a_null(tmp_path: Path) -> None:
@@ -583,9 +613,9 @@ def test_only_numbers_lack_na_where_the_format_has_a_null(tmp_path: Path) -> Non
 
 def test_texts_that_count_as_missing_are_counted(tmp_path: Path) -> None:
     first = proposed(written(tmp_path, COUNTRIES))
-    country, area = first.notes
-    assert_facts(country, "t.csv, column country: ", "missing", ": 'NA' (15), '?' (15); ", "data.missing")
-    assert_facts(area, "t.csv, column area: ", "'NA' (10), 'null' (10), 'N/A' (10)")
+    (note,) = first.notes
+    signs = "'NA' in country (15), area (10); '?' in country (15); 'null' in area (10); 'N/A' in area (10). "
+    assert_facts(note, "t.csv: ", "missing", signs, "data.missing")
     done = mmt("init", tmp_path / "t.csv", "--out", tmp_path / "u.yaml")
     assert done.err.splitlines() == list(first.notes)
 

@@ -1,10 +1,10 @@
-"""`mmt init` remarks on words among numbers and on numbers that may stand for missing ones."""
+"""`mmt init` remarks on words among numbers, on cells that may mean missing ones, and on rare spellings."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,10 +12,14 @@ import pytest
 from facts import assert_facts
 from mmtoolkit.components import ColumnSummary
 from mmtoolkit.components.plugins import load_plugins
-from mmtoolkit.first_schema import first_schema
+from mmtoolkit.first_schema import Choice, first_schema
+from mmtoolkit.first_schema.look import Markers
 from mmtoolkit.first_schema.remarks import far_numbers, remarks_on
+from mmtoolkit.runs.checking import check
+from mmtoolkit.schema.schema import read_schema
 from mmtoolkit.tables import Reading
 from own_tables import holed
+from runs import mmt
 
 DRAW = random.Random(0)
 
@@ -83,24 +87,107 @@ def test_tails_doses_years_and_zeros_are_no_such_numbers(numbers: list[float]) -
     assert far(numbers) == []
 
 
+NUMERIC = {"kind": "numeric"}
+LABEL = {"kind": "label"}
+NO_SIGNS = Markers([], {})
+
+
+def nothing(column: ColumnSummary) -> None:
+    """What reads a column, where it does not matter."""
+
+
 def test_the_remark_names_the_number_the_others_and_the_option() -> None:
     cells = ("0.7", "-99", "7.7", "3.5")
     column = ColumnSummary("height", 40, 0, cells, (10, 10, 10, 10))
-    (remark,) = remarks_on(column, used=True)
-    assert_facts(remark, "-99 occurs 10 times", "0.7 to 7.7", "missing: [-99]")
-    assert remarks_on(column, used=False) == []
+    (remark,) = remarks_on(column, NUMERIC, NO_SIGNS, nothing)
+    assert_facts(remark, "-99 occurs 10 times", "0.7 to 7.7", "add missing: [-99]")
+    (remark,) = remarks_on(column, NUMERIC, Markers([], {"height": ["none"]}), nothing)
+    assert_facts(remark, "set missing: [none, -99]")  # the option is there already
+    assert remarks_on(column, None, NO_SIGNS, nothing) == []
+
+
+def chosen(folder: Path, columns: Mapping[str, Sequence[str]]) -> dict[str, Choice]:
+    path = holed(folder / "t.csv", {name: list(cells) for name, cells in columns.items()}, 0.0).path
+    first = first_schema(path, folder / "t.yaml", Reading(), load_plugins())
+    (folder / "t.yaml").write_text(first.text, encoding="utf-8")
+    return {choice.name: choice for choice in first.choices}
 
 
 @pytest.mark.parametrize(("numbers", "kind"), [(14, "text"), (18, "numeric")])
-def test_words_among_numbers_are_told_whatever_the_kind(tmp_path: Path, numbers: int, kind: str) -> None:
+def test_words_among_numbers_are_told_as_the_kind_reads_them(tmp_path: Path, numbers: int, kind: str) -> None:
     cells = [*(f"{3 + n / 7:.1f}" for n in range(3 * numbers)), *["ask Ann", "see note", "ill"] * (20 - numbers)]
-    path = holed(tmp_path / "t.csv", {"height": cells, "word": ["a", "b", "c"] * 20}, 0.0).path
-    choice = first_schema(path, tmp_path / "t.yaml", Reading(), load_plugins()).choices[0]
+    choice = chosen(tmp_path, {"height": cells, "word": ["a", "b", "c"] * 20})["height"]
     assert choice.kind == kind
-    assert_facts(choice.proposal.about, f"{numbers * 5}% of its cells are numbers", "'ask Ann'", "kind numeric", "mend")
+    (remark,) = choice.proposal.remarks
+    if kind == "numeric":
+        assert remark == "6 cells, such as 'ask Ann', are no numbers and count as missing"
+    else:
+        assert_facts(remark, "read as text, because 18 cells, such as 'ask Ann', are", "height: {kind: numeric}")
+    assert remark in choice.about
+    assert remark in (tmp_path / "t.yaml").read_text(encoding="utf-8")
+
+
+def test_the_remark_on_a_label_gives_the_marks_of_its_numbers(tmp_path: Path) -> None:
+    (choice,) = chosen(tmp_path, {"height": [*(f"{n % 3},5" for n in range(59)), "3b"]}).values()
+    assert choice.kind == "label"
+    (remark,) = choice.proposal.remarks
+    assert_facts(remark, "read as label, because 1 cell, such as '3b', is no number", "missing")
+    assert 'use height: {kind: numeric, decimal: ","}, which' in remark
 
 
 def test_a_column_of_numbers_or_of_words_has_no_remark() -> None:
     for cells in (("1", "2"), ("a", "b"), ("1", "a", "b"), (True, False), ()):
         column = ColumnSummary("x", 10, 0, cells, (5,) * len(cells))
-        assert remarks_on(column, used=True) == []
+        assert remarks_on(column, LABEL, NO_SIGNS, nothing) == []
+
+
+def test_a_word_that_means_missing_elsewhere_is_told_with_the_line_to_write(tmp_path: Path) -> None:
+    numbers = [f"{DRAW.gauss(3, 1):.2f}" for _ in range(57)]
+    columns = {
+        "size": [*numbers, *["unknown"] * 3],
+        "owner": ["Y", "N", "unknown"] * 20,
+        "town": ["Rome", "Bern", "Oslo", "Unknown"] * 15,
+        "strand": ["unknown", "known"] * 30,
+    }
+    choices = chosen(tmp_path, columns)
+    (owner,), (town,) = choices["owner"].proposal.remarks, choices["town"].proposal.remarks
+    line = "owner: {kind: binary, values: [N, Y], missing: [unknown]}"
+    assert_facts(owner, "'unknown' (20 cells) counts as missing in other columns; ", "here too, write " + line)
+    assert_facts(town, "'Unknown' (15 cells)", "add missing: [Unknown], and take it out of classes")
+    assert choices["size"].proposal.remarks == choices["strand"].proposal.remarks == ()  # it has one other value
+    text = (tmp_path / "t.yaml").read_text(encoding="utf-8")
+    pasted = text.replace("owner: {kind: label, classes: [N, Y, unknown]}", line)
+    assert pasted != text
+    (tmp_path / "t.yaml").write_text(pasted, encoding="utf-8")
+    findings, fault = check(read_schema(tmp_path / "t.yaml"), lambda line: None)
+    assert fault is None
+    assert findings["signs"]["owner"] == {"unknown": 20}
+
+
+def test_a_class_that_occurs_once_and_is_spelt_as_another_is_told(tmp_path: Path) -> None:
+    towns = ["Munich", "Zurich", "Berlin"] * 19
+    choices = chosen(
+        tmp_path, {"town": [*towns, "Muinch", "Zug", "berln"], "code": [*["A10", "A11", "B20"] * 19, "A12", "A1", "X1"]}
+    )
+    assert set(choices["town"].proposal.remarks) == {
+        "'Muinch' occurs once; a misspelt 'Munich'?",
+        "'berln' occurs once; a misspelt 'Berlin'?",
+    }
+    assert choices["code"].proposal.remarks == ()
+
+
+def test_init_ends_with_what_to_look_at(tmp_path: Path) -> None:
+    towns = ["Munich", "Zurich", "Berlin"] * 20
+    path = holed(tmp_path / "t.csv", {"town": [*towns[:59], "Muinch"], "other": towns}, 0.0).path
+    done = mmt("init", path)
+    assert done.status == 0
+    assert done.out.endswith("Look at these before you train:\n  town: 'Muinch' occurs once; a misspelt 'Munich'?\n")
+    path = holed(tmp_path / "u.csv", {"other": towns}, 0.0).path
+    assert "Look at" not in mmt("init", path).out
+
+
+def test_a_decimal_comma_is_told_of_columns_that_have_one(tmp_path: Path) -> None:
+    choices = chosen(tmp_path, {"size": [f"{n},5" for n in range(60)], "year": [str(1900 + n % 50) for n in range(60)]})
+    assert "',' is the decimal mark" in choices["size"].about
+    assert "mark" not in choices["year"].about
+    assert choices["year"].proposal.options == {"decimal": ","}

@@ -94,6 +94,7 @@ def test_verbose_prints_a_line_an_epoch(table: pd.DataFrame, capsys: pytest.Capt
     Imputer(steps=3, verbose=1).fit(table[COLUMNS])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines if ": loss " in line] == ["epoch 1", "epoch 2", "epoch 3"]
+    assert all("filling score" in line for line in lines if ": loss " in line)
 
 
 @pytest.mark.slow

@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 from safetensors.torch import load_file
 
 import mmtoolkit
+from facts import assert_facts
 from mmt_attributes import Numeric
-from mmtoolkit import StudentTLikelihood, TrainedRun, UserError, new_fabric, parse_schema
+from mmtoolkit import StudentTLikelihood, TrainedRun, TrainingStart, UserError, new_fabric, parse_schema
+from mmtoolkit.cli.progress import PlainWatcher
+from mmtoolkit.runs.pictures import _learning_curves
 from mmtoolkit.training.calibration import calibrate, masked_rows
 from mmtoolkit.training.validation import Validation
 from untrained import untrained
@@ -105,6 +109,19 @@ def test_a_run_differs_in_its_scales_alone(tmp_path: Path) -> None:
     again = load_file(loaded.folder / "weights.safetensors")
     assert all(torch.equal(again[name], after[name]) for name in after)
     assert all(parameter.requires_grad for parameter in fitted.model.parameters())
+
+
+def test_what_selects_weights_is_named_after_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = trained(tmp_path / "filling", True)
+    assert_facts(run.results["training"]["reason"], "has the best filling score")
+    picture = _learning_curves(run)
+    assert "filling score" in {words.get_text() for words in picture.figure.findobj(Text)}
+    assert_facts(picture.text, "filling score", "0 is as well as the mean or mode", "1 is perfect")
+    lines = PlainWatcher()
+    facts: dict[str, Any] = {"folder": tmp_path, "schema": run.schema, "epochs": 2, "done": 0, "steps": 2, "rows": 30}
+    lines.begin(TrainingStart(**facts, validation=run.schema.train.validation_measure))
+    lines.epoch(run.history[0])
+    assert_facts(capsys.readouterr().err, f"  filling score {run.history[0]['validation']:.2f}")
 
 
 def test_without_validation_rows_a_line_says_so(tmp_path: Path) -> None:
