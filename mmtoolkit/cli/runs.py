@@ -175,7 +175,10 @@ def evaluate(
             "repeated.",
         ),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="A split of the run's own data. Default: test.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="A split of the run's own data. Default: test, or valid where the data has none."),
+    ] = None,
     on_bad_cell: BadCellOption = None,
     device: DeviceOption = "auto",
     json: JsonOption = False,

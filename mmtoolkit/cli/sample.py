@@ -50,7 +50,10 @@ def sample(
             "samples/N.png for a packed run or a model of the catalogue.",
         ),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="The split whose rows --given NAME uses. Default: test.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="The split whose rows --given NAME uses. Default: test, or valid where the data has none."),
+    ] = None,
     draws: Annotated[
         int, typer.Option(min=0, max=20, help="With --given NAME: draws of z to show beside its mean.")
     ] = 0,

@@ -98,13 +98,14 @@ def score(
 
 def _print_suspects(suspects: Sequence[Suspect], console: Console) -> None:
     """Print cells as a table, the most suspicious first."""
-    result = plain_table("most suspicious cells", "row ", "column", "cell", "expected", "log p ", "rank ")
+    result = plain_table("most suspicious cells", "row ", "column", "cell", "expected", "suspicion ", "log p ", "rank ")
     for suspect in suspects:
         result.add_row(
             f"{suspect.row + 1:,}",
             escape(suspect.column),
             escape(_short(str(suspect.cell))),
             escape(_short(suspect.expected)),
+            decimals(suspect.suspicion, 100),
             decimals(suspect.log_prob, 100),
             f"{suspect.rank:.4f}",
         )

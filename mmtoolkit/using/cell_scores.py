@@ -91,20 +91,24 @@ class CellScorer:
         values = modality.pooled(p, draws) if draws > 1 else modality.point(p)
         return [text_of(modality, value) for value in values.cpu()]
 
-    def notes(self) -> list[str]:
-        """Lines for the user about what has no score, and how far to trust the log-likelihoods."""
+    def notes(self, likelihoods: bool = True) -> list[str]:
+        """Lines for the user about what has no score, and how far to trust the log-likelihoods.
+
+        Args:
+            likelihoods: whether the user sees the log-likelihoods.
+        """
         notes = [f"left out: {name}: {fault}" for name, fault in self.faults.items()]
         if self.alone:
             notes.append(f"cells without a score, since their rows have nothing else to infer z from: {self.alone:,}")
         if self.unready:
             notes.append(f"rows without a score, since they lack {', '.join(self.model.conditions)}: {self.unready:,}")
-        if self.model.prior is None:
+        if likelihoods and self.model.prior is None:
             notes.append("log_likelihood is empty, since the model has no p(z)")
-        if poor := self.mean.compute()["poor"]:
+        if likelihoods and (poor := self.mean.compute()["poor"]):
             least = f"{min(FEW, self.samples / 2):g}"
             notes.append(
                 f"effective sample size under {least} in {poor:.0%} of the rows: their log_likelihood is a bound "
-                "rather than an estimate; use more samples"
+                "rather than an estimate; draw more with --samples, or in Python samples"
             )
         return notes
 

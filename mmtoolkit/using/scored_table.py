@@ -109,15 +109,19 @@ class TableScorer:
                 columns += [values, ranks[name]]
             yield piece.rows, torch.stack(columns)
 
-    def notes(self) -> list[str]:
-        """Lines for the user about the rows and cells, once all are scored."""
+    def notes(self, likelihoods: bool = True) -> list[str]:
+        """Lines for the user about the rows and cells, once all are scored.
+
+        Args:
+            likelihoods: whether the user sees the log-likelihoods of rows.
+        """
         absent = self.table.absent
         lacking = [f"{self.table.table.called}: has no column {self.table.listed(absent)}: all rows lack it"]
         return [
             *self.table.notes(),
             *(lacking if absent else []),
             *unmodelled_notes(self.run),
-            *self.scorer.notes(),
+            *self.scorer.notes(likelihoods),
             *self._notes,
         ]
 
@@ -172,7 +176,7 @@ def score_table(
     if out is None:
         for rows, _ in scorer.pieces():
             progress.advance(len(rows))
-        return scorer.suspects.ordered(), scorer.notes()
+        return scorer.suspects.ordered(), scorer.notes(likelihoods=False)
     fields = pa.schema([fields_of(table).field(name) for name in keep] + [(name, pa.float64()) for name in names])
     lost = LostTexts(table, out)
     with new_table(out, fields, table if names_folder(out) else None) as writer:

@@ -170,7 +170,8 @@ def test_the_command_prints_the_worst_cells_and_writes_tables(
     wrong().to_csv(tmp_path / "new.csv", index=False)
     done = mmt("score", run.folder, tmp_path / "new.csv", "--top", "4")
     assert done.status == 0, done.err
-    assert_facts(done.out, "most suspicious cells", "row", "column", "cell", "expected", "log p", "rank")
+    assert_facts(done.out, "most suspicious cells", "row", "column", "cell", "expected", "suspicion", "log p", "rank")
+    assert "effective sample size" not in done.err  # it is of the log-likelihoods of rows, which only --out has
     lines = [line.split() for line in done.out.splitlines() if line.strip()[:1].isdigit()]
     assert {line[0] for line in lines} == {"8", "21", "34"}
     assert any(line[1:4] == ["the", "weight", str(wrong().loc[7, "the weight"])] for line in lines)
@@ -188,6 +189,19 @@ def test_the_command_prints_the_worst_cells_and_writes_tables(
     done = mmt("score", run.folder, tmp_path / "new.csv", "--out", "-", "--top", "1")
     assert done.out.splitlines()[0] == ",".join(NEW)
     assert_facts(done.err, "most suspicious cells")
+
+
+def test_the_command_prints_what_orders_cells_and_doubts_only_what_it_shows(run: TrainedRun, tmp_path: Path) -> None:
+    wrong().to_csv(tmp_path / "new.csv", index=False)
+    command = ["score", run.folder, tmp_path / "new.csv", "--ranks", "table", "--samples", "20"]
+    done = mmt(*command, "--top", "3")
+    assert (done.status, "log_likelihood" in done.err) == (0, False)
+    assert_facts(done.out, "suspicion", "log p", "rank")
+    rows = [line.split() for line in done.out.splitlines() if line.strip()[:1].isdigit()]
+    suspicions = [float(row[-3].replace(",", "")) for row in rows]
+    assert suspicions == sorted(suspicions, reverse=True)
+    done = mmt(*command, "--out", tmp_path / "s.csv")
+    assert_facts(done.err, "effective sample size under 10", "log_likelihood", "--samples")
 
 
 @pytest.mark.parametrize("kind", [pa.Table.from_pandas, polars.from_pandas], ids=["arrow", "polars"])
