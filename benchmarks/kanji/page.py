@@ -147,7 +147,8 @@ def _schema(result: Mapping[str, Any]) -> list[str]:
     ]
     left = f" It leaves {', '.join(unread)} out." if unread else ""
     return [
-        f"The schema that `mmt init` wrote for the last mask ({VIEWS[written[0]].title}), without its comments.{left}",
+        f"The schema that `mmt init` of mmtoolkit {result['versions']['mmtoolkit']} wrote for the last mask "
+        f"({VIEWS[written[0]].title}), without its comments.{left} Other versions may write another.",
         "```text\n" + "\n".join(kept) + "\n```",
     ]
 
