@@ -137,7 +137,7 @@ def numeric_proposal(modality: NumberModality, column: ColumnSummary, marks: Mar
     remarks = []
     if weights.sum() >= _ROWS_FOR_TAILS and _excess_kurtosis(values[known], weights) > _HEAVY:
         options["likelihood"] = "student_t"
-        farthest = np.nanargmax(np.abs(values - np.average(values[known], weights=weights)))
+        farthest = int(np.nanargmax(np.abs(values - np.average(values[known], weights=weights))))
         remarks = [f"some lie far out, such as {column.example(column.cells[farthest])}"]
     sure = 0.6 if distinct <= _CODES else 0.8  # few numbers that come back are classes
     return Proposal(sure * share, options, about, cost=_COST, remarks=remarks)

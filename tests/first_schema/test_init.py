@@ -237,7 +237,11 @@ def test_a_column_that_says_nothing_is_left_out_with_the_reason(tmp_path: Path, 
 
 
 def test_a_line_without_its_number_sign_is_checked(tmp_path: Path) -> None:
-    columns = {"id": [f"T{n:x}" for n in range(1000, 1060)], "record": list(range(1, 61)), "same": ["EUR"] * 60}
+    columns: dict[str, list[Any]] = {
+        "id": [f"T{n:x}" for n in range(1000, 1060)],
+        "record": list(range(1, 61)),
+        "same": ["EUR"] * 60,
+    }
     text = proposed(written(tmp_path, {**columns, "x": NORMAL, "y": ["a", "b", "c"] * 20})).text
     lines = [line for line in text.splitlines() if re.match(r"  #\S", line)]
     assert [line.partition(":")[0].strip() for line in lines] == ["#id", "#record"]  # a constant cannot be used

@@ -210,8 +210,8 @@ def test_the_page_has_scores_gains_and_the_schema(tmp_path: Path) -> None:
         "| `grade` | +0.250 ± 0.100 |",
         "Beside the scalars, pictures and texts help to fill, by more than two standard errors, `grade`; "
         "they harm none.",
-        "The schema that `mmt init` wrote for the last mask (+ pictures and texts), without its comments. "
-        "It leaves `meaning`, `reading` out.",
+        "The schema that `mmt init` of mmtoolkit 0.2 at abc wrote for the last mask (+ pictures and texts), without "
+        "its comments. It leaves `meaning`, `reading` out. Other versions may write another.",
         "```text\nname: table\nmodalities:\n  picture: {}\nmodel:\n  kind: mvae\n```",
     ):
         assert f"\n{line}\n" in f"{text}\n"
