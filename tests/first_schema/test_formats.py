@@ -100,4 +100,4 @@ def test_the_odd_cell_of_a_column_is_named(tmp_path: Path, odd: Any) -> None:
     done = mmt("init", tmp_path / "t.jsonl")
     assert done.status == 0
     text = (tmp_path / "t.yaml").read_text()
-    assert_facts(text, "# crop: ", "no modality", "str: rye, oats", "row 8", type(odd).__name__, str(odd))
+    assert_facts(text, "# column crop: ", "no modality", "str: rye, oats", "row 8", type(odd).__name__, str(odd))

@@ -223,8 +223,10 @@ def test_a_column_that_no_row_has_leaves_everything_as_without_it():
     nobody = torch.cat([present, torch.zeros(B, 1, dtype=torch.bool)], 1)
     beside = loss_of(other, batch_of(nobody, values, more), noise)
     assert torch.equal(without[0], beside[0])
-    for name, g in without[2].items():
-        assert torch.equal(g, _cut(beside[2][name], *slices.get(name, (0, None)), outputs)), name
+    for name, g in without[2].items():  # a wider matrix may be summed in another order
+        torch.testing.assert_close(
+            _cut(beside[2][name], *slices.get(name, (0, None)), outputs), g, rtol=1e-5, atol=1e-7
+        )
     terms = beside[1]
     assert terms.pop("log p(price)") == 0
     assert {name: float(term) for name, term in terms.items()} == {n: float(t) for n, t in without[1].items()}
