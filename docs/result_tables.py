@@ -123,18 +123,15 @@ def _order(first: Score, second: Score) -> tuple[str, str, str] | None:
 
 _ZOO = "zoo-polymnist-small"
 _SPEED = "zoo-speed"
+_FIGURE_2 = "figure2-mnist-small"
 _PUBLISHED = "hwang_2021"
 _PUBLISHED_HEAD = "## Published numbers\n\nHwang et al. 2021, five views, latent size 512, 300 epochs of 60,000 rows:"
 
 
 def zoo() -> str:
     """The models of the zoo: what they scored, how fast they train, and published numbers of other settings."""
-    _, cells = read_study(_ZOO)
-    order = {tuple(map(axis_text, cell.labels.values())): place for place, cell in enumerate(cells)}
-    known = list(results().values())
-    ran = [result for result in known if result.study == _ZOO]
-    ran.sort(key=lambda result: order[tuple(result.run.values())])
-    speeds = {tuple(result.run.values()): result for result in known if result.study == _SPEED}
+    ran = _runs_of(_ZOO)
+    speeds = {tuple(result.run.values()): result for result in _runs_of(_SPEED)}
     names = list(dict.fromkeys(score.name for result in ran for score in result.scores))
     axes = list(ran[0].run)
     rows = []
@@ -150,11 +147,27 @@ def zoo() -> str:
     return "\n\n".join([*parts, "## The runs", _runs(ran)])
 
 
+def figure_2() -> str:
+    """The settings of the study of Figure 2 (b): whether pictures drawn given a label show it, and what that costs."""
+    ran = _runs_of(_FIGURE_2)
+    names = list(dict.fromkeys(score.name for result in ran for score in result.scores))
+    rows = ([*result.run.values(), *(_short(score) for score in result.scores)] for result in ran)
+    return "\n\n".join([table([*ran[0].run, *names], rows), _runs(ran)])
+
+
+def _runs_of(name: str) -> list[Result]:
+    """The results of a study, in the order of its runs."""
+    _, cells = read_study(name)
+    order = {tuple(map(axis_text, cell.labels.values())): place for place, cell in enumerate(cells)}
+    ran = [result for result in results().values() if result.study == name]
+    return sorted(ran, key=lambda result: order[tuple(result.run.values())])
+
+
 def _short(score: Score) -> str:
-    """A score and its standard error, with three decimals if it is a share."""
+    """A score and its standard error, with three decimals if it is a share, and two or none in nats."""
     if score.value is None or score.stderr is None:
         return _with_error(score)
-    form = ".3f" if 0 <= score.value <= 1 else ",.0f"
+    form = ".3f" if 0 <= score.value <= 1 else ".2f" if score.stderr < 1 else ",.0f"
     return f"{score.value:{form}} ± {score.stderr:{form}}"
 
 
