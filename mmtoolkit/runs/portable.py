@@ -72,6 +72,9 @@ def without_paths(record: Mapping[str, Any], data: PortableData) -> dict[str, An
 
 
 def _by_name(command: str) -> str:
-    """A command that calls its program without the program's folder."""
+    """A command that calls its program without the program's folder, and does not say where it wrote the run."""
     program, *words = shlex.split(command)
+    if "--out" in words:
+        place = words.index("--out")
+        del words[place : place + 2]
     return shlex.join([Path(program).name, *words])
