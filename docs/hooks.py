@@ -24,7 +24,7 @@ from pydantic.fields import FieldInfo
 
 from mmtoolkit.base.described import descriptions
 from notebook_page import wines
-from result_tables import figure_2, reproduction, table, zoo
+from result_tables import given_a_label, reproduction, table, zoo
 
 _PART = re.compile(
     r"^<!-- generated: ([a-z ]+) -->$(?:(?!<!-- generated).)*?^<!-- end of \1 -->$", re.MULTILINE | re.DOTALL
@@ -376,7 +376,7 @@ _GENERATORS: dict[str, Callable[[], str]] = {
     "wines": wines,
     "reproduction": reproduction,
     "zoo": zoo,
-    "figure2": figure_2,
+    "given a label": given_a_label,
 }
 
 

@@ -147,7 +147,7 @@ def zoo() -> str:
     return "\n\n".join([*parts, "## The runs", _runs(ran)])
 
 
-def figure_2() -> str:
+def given_a_label() -> str:
     """The settings of the study of Figure 2 (b): whether pictures drawn given a label show it, and what that costs."""
     ran = _runs_of(_FIGURE_2)
     names = list(dict.fromkeys(score.name for result in ran for score in result.scores))
