@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from mmtoolkit.study.running import StudyResults
 
 
+_LABEL = 9  # characters that a label keeps in a narrow terminal
+
+
 @app.command(
     epilog="Examples:\n\n  mmt study figure4-mnist-small\n\n  mmt study my_study.yaml --jobs 4 --set train.epochs=20"
     "\n\n  mmt study zoo --base my_schema.yaml"
@@ -92,6 +95,10 @@ def _print(study: Study, results: StudyResults) -> None:
     head, lines = table_of(study, results.means)
     words = head.index("score") + 1 + len(study.axes) if head[0] == "score" else len(study.axes)
     means = table(study.name, *(name if place < words else f"{name} " for place, name in enumerate(head)))
+    for place, column in enumerate(means.columns):
+        if place < words:  # the numbers beside it would take all the room of a narrow terminal
+            column.min_width = min(max((len(line[place]) for line in lines), default=0), _LABEL)
+        column.no_wrap = False
     for line in lines:
         means.add_row(*map(escape, line))
     out().print(means)
