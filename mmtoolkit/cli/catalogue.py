@@ -70,9 +70,10 @@ def list_(
 def _file(what: Kind, name: str) -> Path:
     """The YAML file of an entry of the catalogue."""
     from mmtoolkit.base.errors import UserError
+    from mmtoolkit.base.locations import CARD
     from mmtoolkit.base.words import did_you_mean
     from mmtoolkit.catalogue import shipped
-    from mmtoolkit.catalogue.models import CARD, models
+    from mmtoolkit.catalogue.models import models
     from mmtoolkit.catalogue.results import result_files
 
     files_of: dict[str, Callable[[], dict[str, Path]]] = {

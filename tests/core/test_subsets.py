@@ -83,7 +83,7 @@ def test_a_negative_number_of_subsets_is_refused():
 
 def test_a_sampling_of_another_name_is_refused():
     with pytest.raises(ValueError, match=r"no sampling 'size'; it is 'uniform' or 'by_size'"):
-        draw_subsets(4, 1, sampling="size")  # type: ignore[arg-type]
+        draw_subsets(4, 1, sampling="size")
 
 
 @st.composite

@@ -193,7 +193,7 @@ def test_the_command_prints_the_worst_cells_and_writes_tables(
 
 def test_the_command_prints_what_orders_cells_and_doubts_only_what_it_shows(run: TrainedRun, tmp_path: Path) -> None:
     wrong().to_csv(tmp_path / "new.csv", index=False)
-    command = ["score", run.folder, tmp_path / "new.csv", "--ranks", "table", "--samples", "20"]
+    command: list[str | Path] = ["score", run.folder, tmp_path / "new.csv", "--ranks", "table", "--samples", "20"]
     done = mmt(*command, "--top", "3")
     assert (done.status, "log_likelihood" in done.err) == (0, False)
     assert_facts(done.out, "suspicion", "log p", "rank")
