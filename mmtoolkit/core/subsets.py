@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-Sampling = Literal["uniform", "by_size"]
-"""How random subsets are drawn; see `draw_subsets`."""
+_SAMPLINGS = ("uniform", "by_size")
 
 
 def draw_subsets(
     m: int,
     k: int,
     generator: torch.Generator | None = None,
-    sampling: Sampling = "uniform",
+    sampling: Literal["uniform", "by_size"] = "uniform",
 ) -> Tensor:
     """Draw k random subsets of m modalities, each with more than one and fewer than all of them.
 
@@ -36,8 +35,8 @@ def draw_subsets(
     Raises:
         ValueError: k is negative, k is positive and m is under 3, or `sampling` has another name.
     """
-    if sampling not in get_args(Sampling):
-        raise ValueError(f"there is no sampling {sampling!r}; it is {' or '.join(map(repr, get_args(Sampling)))}")
+    if sampling not in _SAMPLINGS:
+        raise ValueError(f"there is no sampling {sampling!r}; it is {' or '.join(map(repr, _SAMPLINGS))}")
     if k < 0:
         raise ValueError(f"the number of subsets is {k}; it must be 0 or more")
     if k == 0:

@@ -16,7 +16,7 @@ from mmtoolkit.core.batch import Batch, sent
 from mmtoolkit.core.posterior import Gaussian, product_alone, product_of_experts, product_with_prior
 from mmtoolkit.core.prior import StandardNormal
 from mmtoolkit.core.products import ExpertProduct
-from mmtoolkit.core.subsets import Sampling, distinct_terms, draw_subsets
+from mmtoolkit.core.subsets import distinct_terms, draw_subsets
 from mmtoolkit.priors import NormalPrior
 
 
@@ -27,7 +27,7 @@ class SubsetOptions(Described):
 
     k: Annotated[int, Field(ge=0)] = 0
     """The number of random subsets in a step; all rows share them."""
-    sampling: Sampling = "uniform"
+    sampling: Literal["uniform", "by_size"] = "uniform"
     """`uniform` draws from all subsets with more than one and fewer than all modalities, as in the paper; `by_size`
     draws the size first, as its authors' code does."""
 
