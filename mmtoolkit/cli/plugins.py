@@ -198,9 +198,9 @@ def _of_another_group(name: str) -> str | None:
         return None
     if GROUP in groups:
         return None
-    found = f"; those that it has are in {', '.join(sorted(groups))}" if groups else ""
+    others = f"; those that it has are in {', '.join(sorted(groups))}" if groups else ""
     return (
-        f"{name}: is installed, but has no entry point in the group {GROUP}{found}; name its module there, in "
+        f"{name}: is installed, but has no entry point in the group {GROUP}{others}; name its module there, in "
         f"pyproject.toml under [project.entry-points.{GROUP}], and install it again"
     )
 

@@ -182,8 +182,8 @@ def check_forms(cls: type, attribute: str, meaning: str) -> None:
     if forms is None:
         raise TypeError(f"{cls.__qualname__} does not define {attribute}, {meaning}, such as {example}")
     if not (isinstance(forms, tuple) and forms and all(map(_is_form, forms))):
-        found = getattr(forms, "__name__", repr(forms))
-        raise TypeError(f"{cls.__qualname__}: {attribute} must be a tuple, {meaning}, such as {example}; it is {found}")
+        value = getattr(forms, "__name__", repr(forms))
+        raise TypeError(f"{cls.__qualname__}: {attribute} must be a tuple, {meaning}, such as {example}; it is {value}")
 
 
 def check_form(cls: type, attribute: str, meaning: str) -> None:

@@ -170,14 +170,14 @@ def _remedy(error: BaseException, usual: str) -> str:
 def of_plugins(components: Iterable[Component]) -> dict[str, str]:
     """The components that are not mmtoolkit's own: kind -> what `mmt plugins check` takes, a distribution or a file."""
     installed = load_plugins().origins
-    found = {}
+    checkable = {}
     for component in components:
         plugin, module = installed.get(type(component)), sys.modules.get(type(component).__module__)
         if plugin is None:
-            found[component.kind] = getattr(module, "__file__", None) or component.kind
+            checkable[component.kind] = getattr(module, "__file__", None) or component.kind
         elif plugin.distribution != "mmtoolkit":
-            found[component.kind] = plugin.distribution
-    return found
+            checkable[component.kind] = plugin.distribution
+    return checkable
 
 
 def _ours(point: metadata.EntryPoint) -> bool:

@@ -203,16 +203,16 @@ def _with_signs(choice: Choice, markers: Markers) -> Choice:
 def _notes_on_signs(path: str, columns: Sequence[ColumnSummary], has_null: bool) -> list[str]:
     """Which texts count as missing cells, and which look so but are values: NA may also mean Namibia."""
     counting = _by_sign({column.name: column.signs for column in columns})
-    kept = _by_sign({column.name: texts_like_missing(column, has_null) for column in columns})
+    values = _by_sign({column.name: texts_like_missing(column, has_null) for column in columns})
     lines = []
     if counting:
         lines.append(
             f"{path}: these texts count as missing cells: {counting}. If one of them is a value, let data.missing list "
             "the others alone, and list it as missing of the modalities where it does mean a missing cell"
         )
-    if kept:
+    if values:
         lines.append(
-            f"{path}: these texts look like missing cells and are kept as values: {kept}. If one of them means a "
+            f"{path}: these texts look like missing cells and are kept as values: {values}. If one of them means a "
             "missing cell, list it as missing of the modality"
         )
     return lines

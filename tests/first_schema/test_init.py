@@ -603,9 +603,9 @@ def test_only_texts_among_numbers_are_missing_where_the_format_has_a_null(tmp_pa
     assert [choice.column.missing for choice in first.choices] == [0, 30, 0]
     assert read_yaml(first.text, "t").data["data"]["missing"] == ["null", "N/A"]
     assert first.schema.modalities["area"].missing == ("NA",)
-    counting, kept = first.notes
+    counting, values = first.notes
     assert_facts(counting, f"{path}: ", "missing", "'null' in area (10); 'N/A' in area (10)", ". ", "data.missing")
-    assert_facts(kept, f"{path}: ", "look like missing", "kept", "'NA' in country (15); '' in name (20)", "modality")
+    assert_facts(values, f"{path}: ", "look like missing", "kept", "'NA' in country (15); '' in name (20)", "modality")
 
 
 def test_only_numbers_lack_na_where_the_format_has_a_null(tmp_path: Path) -> None:
