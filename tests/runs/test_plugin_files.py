@@ -19,7 +19,7 @@ from typing import ClassVar, Literal
 
 from torch import nn
 
-from mmtoolkit import Architecture, Classes, Form, hookimpl
+from mmtoolkit import Architecture, Classes, Form, Grid, hookimpl
 
 
 class Narrow(Architecture):
@@ -130,7 +130,7 @@ def test_python_warns_and_the_new_code_is_used(work: Path) -> None:
     [
         ('"narrow"', '"slim"', ("run/schema.yaml:", "modalities.label.network.kind: ", "no architecture", "'narrow'")),
         ("width: int", "units: int", ("run/schema.yaml:", "modalities.label.network.width: ", "unknown key", "units")),
-        ("(Classes,)", "()", ("run/schema.yaml:", "modalities.label.network: ", "classes", "mlp")),
+        ("(Classes,)", "(Grid,)", ("run/schema.yaml:", "modalities.label.network: ", "classes", "mlp")),
         ("return [Narrow]", "return []", ("run/schema.yaml:", "modalities.label.network.kind: ", "'narrow'")),
         ("nn.SiLU(), ", "", ("run/weights.safetensors: ", "lacks encoders.0.network.1.", "has encoders.0.network.2.")),
         (
