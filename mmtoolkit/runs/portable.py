@@ -77,4 +77,5 @@ def _by_name(command: str) -> str:
     if "--out" in words:
         place = words.index("--out")
         del words[place : place + 2]
+    words = [word for word in words if not word.startswith("--out=")]
     return shlex.join([Path(program).name, *words])

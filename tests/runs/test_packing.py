@@ -108,7 +108,7 @@ def test_nothing_names_this_machine_and_the_data_is_found_anew(run: TrainedRun, 
 
 
 def test_commands_name_their_program_without_its_folder(run: TrainedRun) -> None:
-    again = {"command": "/home/me/bin/mmt run x --resume"}
+    again = {"command": "/home/me/bin/mmt run x --out=/home/me/y --resume"}
     commands = {"command": "/home/me/bin/mmt run x --out /home/me/y", "resumed": [again]}
     record = {**json.loads((run.folder / "run.json").read_text()), **commands}
     without = without_paths(record, PortableData(run.schema.data))
