@@ -105,8 +105,8 @@ def misspelt(counts: Mapping[str, int]) -> list[str]:
     often = {name.casefold(): name for name, count in counts.items() if count > 1}
     rare = [name for name, count in counts.items() if count == 1 and not any(map(str.isdigit, name))]
     near = {name: get_close_matches(name.casefold(), often, n=1, cutoff=_NEAR) for name in rare}
-    found = [f"{name!r} occurs once; a misspelt {often[close[0]]!r}?" for name, close in near.items() if close]
-    return found[:_MOST_SHOWN]
+    remarks = [f"{name!r} occurs once; a misspelt {often[close[0]]!r}?" for name, close in near.items() if close]
+    return remarks[:_MOST_SHOWN]
 
 
 def _listed(words: Sequence[str]) -> str:
