@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import FunctionType, ModuleType
 
@@ -198,12 +199,13 @@ def _load_file(path: Path) -> tuple[ModuleType, Plugin]:
         sys.modules[name].__file__ = str(path.resolve())  # where they were before, there may be no file any more
         return sys.modules[name], plugin
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    if spec is None or not isinstance(spec.loader, SourceFileLoader):
         raise UserError(f"--plugin {path}: is not a Python file; give a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # pydantic looks annotations up there
     try:
-        spec.loader.exec_module(module)
+        # The text itself, for Python's byte code may be old: it keeps that of a file of the same size and second.
+        exec(spec.loader.source_to_code(path.read_bytes(), os.fspath(path)), vars(module))
     except (Exception, SystemExit) as error:
         sys.modules.pop(name, None)
         raise UserError(f"--plugin {path}: {error_with_class(error)}; {_remedy(error, 'mend the file')}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -303,6 +304,17 @@ def test_a_changed_plugin_file_is_another_class(plugin_file: Callable[[str], Pat
     before: Any = load_plugins([plugin_file(MODALITY)]).components["modality", "reading"]
     after: Any = load_plugins([plugin_file(MODALITY.replace("= 2", "= 5"))]).components["modality", "reading"]
     assert (before().event_shape(), after().event_shape()) == ((2,), (5,))
+
+
+def test_a_file_changed_within_the_second_is_another_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path, shapes = tmp_path / "reading.py", []
+    for text in (MODALITY, MODALITY.replace("= 2", "= 5")):
+        path.write_text(text)
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+        reading: Any = load_plugins([path]).components["modality", "reading"]
+        shapes.append(reading().event_shape())
+    assert shapes == [(2,), (5,)]
 
 
 def test_a_plugin_file_clashes_by_name_too(plugin_file: Callable[[str], Path]) -> None:
