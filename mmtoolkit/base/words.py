@@ -6,6 +6,9 @@ from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+MOST_LISTED = 4
+"""The most names that a label lists."""
+
 
 def closest(word: str, words: Collection[str]) -> str | None:
     """The word that is closest to another, if one is close; `CROP` is close to `crop`."""
@@ -51,7 +54,7 @@ def listing(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + more
 
 
-def short_listing(names: Sequence[str], most: int = 4) -> str:
+def short_listing(names: Sequence[str], most: int = MOST_LISTED) -> str:
     """`a, b, c`, to fit a label; for more than `most` names, the first and the number of all, `a, b, … (7)`."""
     return ", ".join(names) if len(names) <= most else f"{', '.join(names[: most - 1])}, … ({len(names)})"
 

@@ -8,12 +8,12 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from mmtoolkit.base.score_names import entry_name
+from mmtoolkit.base.score_names import names_in_table
 from mmtoolkit.base.words import number
 from mmtoolkit.runs.scores import score_columns
 
 # The characters of a name before it wraps, and those between two columns.
-_NAME, _GAP = 28, 3
+_NAME, _GAP = 30, 3
 _MOST_RESULTS = 40
 _OPTIONAL = {"incomplete"}  # a column that is not worth another table
 
@@ -43,7 +43,8 @@ def score_tables(score: dict[str, Any], width: int) -> list[Table]:
     results, more = score["results"][:_MOST_RESULTS], len(score["results"][_MOST_RESULTS:])
     cells = {key: [number(result.get(key)) for result in results] for key in score_columns(results)}
     cells = {key: texts for key, texts in cells.items() if set(texts) - {"", "0"}}
-    names = [entry_name(result) for result in results]
+    given, names = names_in_table(score["results"])
+    names = names[:_MOST_RESULTS]
     room = width - min(max(map(len, names), default=0), _NAME) - _GAP
     parts: list[list[str]] = [[]]
     free = room
@@ -58,7 +59,7 @@ def score_tables(score: dict[str, Any], width: int) -> list[Table]:
         free -= column
     tables = []
     for place, keys in enumerate(parts):
-        title = f"{score['kind']} on {score['split']}" + (", continued" if place else "")
+        title = f"{score['kind']} on {score['split']}{given}" + (", continued" if place else "")
         part = table(title, "what", *(f"{_heading(key)} " for key in keys))
         part.columns[0].min_width = min(max(map(len, names), default=0), _NAME)
         for row, name in enumerate(names):

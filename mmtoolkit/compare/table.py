@@ -14,7 +14,7 @@ from typing import Any
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import check_free, make_folder, write_text
-from mmtoolkit.base.score_names import entry_name
+from mmtoolkit.base.score_names import entry_name, names_in
 from mmtoolkit.base.words import number, one_line, shorten
 from mmtoolkit.compare.comparison import Cell, Comparison, Row
 
@@ -48,9 +48,10 @@ def lines(comparison: Comparison) -> Iterator[Line]:
     for heading, rows in groupby(comparison.rows, key=lambda row: _heading(row, comparison.rows)):
         yield Line(heading)
         group = list(rows)
+        everything = names_in(row.entry for row in group)
         for row in group:
             alike = [other for other in group if other.entry == row.entry]
-            label = entry_name(dict(row.entry)) + (f" ({number(row.examples)} rows)" if len(alike) > 1 else "")
+            label = entry_name(row.entry, everything) + (f" ({number(row.examples)} rows)" if len(alike) > 1 else "")
             best = tuple(cell is not None and cell.standing == "best" for cell in row.cells)
             yield Line(label, tuple(map(_score, row.cells)), best)
 

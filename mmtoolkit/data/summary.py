@@ -13,8 +13,9 @@ from mmtoolkit.tables.types import type_named
 def summary(dataset: Dataset) -> dict[str, Any]:
     """The content of data.json.
 
-    It holds the rows of each split, the share of them that lack each modality (None without rows), and the notes; how
-    many cells of each column count as missing because of their text; and the types of the columns that have one.
+    It holds the kind of each modality, and whether the model has it; the rows of each split, the share of them that
+    lack each modality (None without rows), and the notes; how many cells of each column count as missing because of
+    their text; and the types of the columns that have one.
     """
     splits = {
         name: {
@@ -26,7 +27,10 @@ def summary(dataset: Dataset) -> dict[str, Any]:
         }
         for name, split in dataset.splits.items()
     }
-    return {"splits": splits, "notes": dataset.notes, **_columns(dataset)}
+    modalities = {
+        name: {"kind": modality.kind, "modelled": modality.modelled} for name, modality in dataset.modalities.items()
+    }
+    return {"modalities": modalities, "splits": splits, "notes": dataset.notes, **_columns(dataset)}
 
 
 def _columns(dataset: Dataset) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from mmtoolkit.figures.words import SPACING, write
 
 Cell = Mapping[str, Tensor | None]
 COLUMNS = 10  # by default
+MOST_IN_WORDS = 40
+"""Modalities in words that a figure shows at most."""
 
 _LEFT, _MARGIN, _APART = 1.3, 0.06, 0.12  # inches
 _WIDE = 0.93  # of a panel; the rest is the gap to the next
@@ -26,7 +28,6 @@ _SIZES = (6.5, 5.5, 5.0, 4.5)  # of words, in points
 _TITLE = 7.5
 _MOST_LINES = 5
 _MOST_WORDS = 6
-_MOST_SHOWN = 40
 # Names are often words joined by underscores. A line may break there, but `textwrap` breaks only after hyphens.
 _BREAKABLE = str.maketrans({"_": "-", "-": "\ue000"})
 _WRITTEN = str.maketrans({"-": "_", "\ue000": "-"})
@@ -53,19 +54,21 @@ class Line:
 
 
 def groups(modalities: Mapping[str, Modality], names: Iterable[str], together: bool = False) -> list[tuple[str, ...]]:
-    """Group modalities that share a line: each picture alone, then words, which share one line if they are many.
+    """Group modalities that share a line: each picture alone, then words.
 
-    Of very many words the first ones are shown, since nobody reads a picture of hundreds.
+    Beside pictures, words share one line if they are many. Without, the figure is a table, with a line for each. Of
+    very many words the first ones are shown, since nobody reads a picture of hundreds.
 
     Args:
-        modalities: name -> modality.
+        modalities: name -> modality, all of the run.
         names: names of some of them, in schema order.
         together: whether words share a line even if they are few.
     """
     names = tuple(names)
     pictures = [(name,) for name in names if modalities[name].picture]
-    words = tuple(name for name in names if not modalities[name].picture)[:_MOST_SHOWN]
-    shared = together or len(words) > _MOST_WORDS
+    words = tuple(name for name in names if not modalities[name].picture)[:MOST_IN_WORDS]
+    beside_pictures = any(modality.picture for modality in modalities.values())
+    shared = together or (beside_pictures and len(words) > _MOST_WORDS)
     return pictures + ([words] if words and shared else [(name,) for name in words])
 
 

@@ -124,12 +124,18 @@ class _Split(Content):
     missing: dict[str, float | None]
 
 
+class _Modality(Content):
+    kind: str
+    modelled: bool
+
+
 class DataFile(Content):
     """data.json."""
 
+    modalities: dict[str, _Modality] = {}  # runs of 0.1 have neither these, nor signs, nor types
     splits: dict[str, _Split]
     notes: list[str]
-    signs: dict[str, dict[str, int]] = {}  # runs of 0.1 have neither
+    signs: dict[str, dict[str, int]] = {}
     types: dict[str, str] = {}
 
 

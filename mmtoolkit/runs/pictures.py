@@ -21,7 +21,7 @@ from mmtoolkit.figures.curves import learning_curves
 from mmtoolkit.figures.directions import direction, offers, rows_with
 from mmtoolkit.figures.files import save_figure, save_pictures
 from mmtoolkit.figures.latent import MOST_PANELS, colourable, latent_space
-from mmtoolkit.figures.lines import COLUMNS, Line, draw_lines, groups
+from mmtoolkit.figures.lines import COLUMNS, MOST_IN_WORDS, Line, draw_lines, groups
 from mmtoolkit.figures.samples import distinct_values, samples
 from mmtoolkit.runs.folder import read_finished_record, read_latent, read_pictures
 from mmtoolkit.using.contribution_bars import mean_contributions
@@ -83,7 +83,7 @@ def _drawings(run: TrainedRun, latent: Mapping[str, Any]) -> Iterator[Drawing]:
     yield Drawing("learning_curves", False, lambda: _learning_curves(run) if run.history else None)
     if offers(model, ()):
         panels = sum(modalities[name].picture for name in model.targets)
-        count = max(COLUMNS, _PANELS // max(panels, 1))
+        count = max(COLUMNS, _PANELS // panels) if panels else COLUMNS
         yield Drawing("samples", False, lambda: _samples(samples(modalities, run.sample(count))))
     for place, name, _ in units:
         if name not in modalities:  # there are too many values of a record to choose from
@@ -166,6 +166,11 @@ def notes_on_pictures(run: TrainedRun, latent: Mapping[str, Any]) -> list[str]:
         notes.append(
             f"there are figures given each of the first {_MOST_UNITS} modalities; draw a figure given another "
             f"with `mmt sample --given NAME`: {', '.join(left_out)}"
+        )
+    in_words = [name for name, modality in run.modalities.items() if not modality.picture]
+    if left_out := in_words[MOST_IN_WORDS:]:
+        notes.append(
+            f"pictures show the first {MOST_IN_WORDS} modalities in words, without {listing(left_out, _LISTED)}"
         )
     if more := colourable(latent)[MOST_PANELS:]:
         notes.append(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmtoolkit.base.errors import UserError
 from mmtoolkit.base.files import write_text
-from mmtoolkit.base.score_names import entry_name
+from mmtoolkit.base.score_names import entry_name, names_in_table
 from mmtoolkit.base.words import short_listing
 from mmtoolkit.catalogue.models import find_run, refuse_packed
 from mmtoolkit.runs.cross_modal import matrix
@@ -37,6 +38,19 @@ def _with_relative(score: dict[str, Any]) -> dict[str, Any]:
         relative = value / baseline if value is not None and baseline else None
         results.append({**result, "relative": relative})
     return {**score, "results": results}
+
+
+def _as_table(score: dict[str, Any], modalities: Sequence[str]) -> dict[str, Any]:
+    """Add to a score what its table has: names, columns, and a matrix if it has one."""
+    results = score["results"]
+    given, names = names_in_table(results)
+    return {
+        **score,
+        "given": given,
+        "names": names,
+        "columns": score_columns(results),
+        "matrix": matrix(results, modalities),
+    }
 
 
 def _pictures(folder: Path) -> list[dict[str, Any]]:
@@ -81,10 +95,7 @@ def report_of(folder: Path) -> Path:
     head = head_of(folder)
     results = head["results"]
     scores = [_with_relative(score) for score in results["scores"]]
-    scores = [
-        {**score, "columns": score_columns(score["results"]), "matrix": matrix(score["results"], head["names"])}
-        for score in scores
-    ]
+    scores = [_as_table(score, head["names"]) for score in scores]
     pictures = _pictures(folder)
     html = (
         templates()

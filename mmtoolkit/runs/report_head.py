@@ -40,16 +40,18 @@ def head_of(folder: Path) -> dict[str, Any]:
     """
     record, results, declared = read_record(folder), read_results(folder), read_declared(folder)
     history = read_history(folder, results["training"]["epochs"])
-    names = [name for name, modality in declared["modalities"].items() if modality.get("modelled", True)]
+    data = read_data(folder)
+    modalities = data.get("modalities") or declared["modalities"]  # a run of 0.1 has no records
+    names = [name for name, modality in modalities.items() if modality.get("modelled", True)]
     return {
         "record": record,
         "results": results,
         "model": declared["model"],
         "seconds": sum(line["seconds"] for line in history),
         "speed": history[-1]["rows_per_second"] if history else None,
-        "data": read_data(folder),
+        "data": data,
         "names": names,
-        "kinds": {name: modality["kind"] for name, modality in declared["modalities"].items()},
+        "kinds": {name: modality["kind"] for name, modality in modalities.items()},
         "from_others": from_others(results["scores"], names),
     }
 

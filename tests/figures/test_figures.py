@@ -17,6 +17,7 @@ from torch import Tensor
 import mmtoolkit
 from facts import assert_facts
 from mmt_attributes import Numeric
+from mmt_image import Image
 from mmtoolkit import TrainedRun
 from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.core.batch import Batch
@@ -271,9 +272,12 @@ NAMES = [f"Quite_Long_{k}" for k in range(19)]
 ANSWERS = {name: Answer() for name in NAMES}
 
 
-def test_many_words_share_a_line() -> None:
-    assert groups(ANSWERS, NAMES[:6]) == [(name,) for name in NAMES[:6]]
-    assert groups(ANSWERS, NAMES) == [tuple(NAMES)]
+def test_many_words_share_a_line_beside_pictures() -> None:
+    pictured = {"face": Image(shape=(1, 8, 8)), **ANSWERS}
+    assert groups(pictured, NAMES[:6]) == [(name,) for name in NAMES[:6]]
+    assert groups(pictured, NAMES) == [tuple(NAMES)]
+    assert groups(pictured, ["face", *NAMES]) == [("face",), tuple(NAMES)]
+    assert groups(ANSWERS, NAMES) == [(name,) for name in NAMES]
     assert groups(ANSWERS, NAMES[:2], together=True) == [tuple(NAMES[:2])]
     assert groups(ANSWERS, []) == groups(ANSWERS, [], together=True) == []
     assert title_of(NAMES[:1]) == "Quite_Long_0"

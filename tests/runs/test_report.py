@@ -27,6 +27,7 @@ from mmt_binary import Binary
 from mmt_image import Image
 from mmt_text import Text
 from mmtoolkit import TrainedRun, UserError
+from mmtoolkit.base.words import number
 from mmtoolkit.figures.cells import cells
 from mmtoolkit.figures.colours import DATA, GROUPS
 from mmtoolkit.figures.files import save_figure
@@ -100,6 +101,38 @@ def test_the_report_shows_what_is_missing_and_the_score_from_all_others(finished
     shares = " ".join(f"{data['splits'][split]['missing']['habitat']:.1%}" for split in ("train", "valid", "test"))
     relative = score["value"] / score["baseline"]
     assert f"habitat label {shares} accuracy {score['value']:.4f} {score['baseline']:.4f} {relative:.4f}" in words
+
+
+def test_each_column_of_a_record_has_its_line(tmp_path: Path) -> None:
+    rows = [f"{a},{('' if a % 4 == 0 else 2 * a)},{'yn'[a % 2]},{a % 3},{a % 5},{a % 7}" for a in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,c,d,e,f", *rows]))
+    columns = (
+        "a: {kind: numeric}, b: {kind: numeric}, c: {kind: label}, d: {kind: label}, e: {kind: label}, f: {kind: label}"
+    )
+    (tmp_path / "t.yaml").write_text(
+        f"""
+        name: t
+        data: {{kind: table, path: t.csv}}
+        modalities: {{all: {{kind: record, columns: {{{columns}}}}}}}
+        model: {{kind: mvae, latent_dim: 2}}
+        train: {{epochs: 1}}
+        evaluate: [{{kind: imputation}}]
+        """
+    )
+    done = mmt("run", tmp_path / "t.yaml", "--out", tmp_path / "run")
+    assert done.status == 0, done.err
+    words = words_of((tmp_path / "run/report.html").read_text())
+    (result,) = [
+        result
+        for result in json.loads((tmp_path / "run/results.json").read_text())["scores"][0]["results"]
+        if (result["target"], result["metric"]) == (["b"], "squared_error")
+    ]
+    shares = " ".join(f"{split['missing']['b']:.1%}" for split in read_data(tmp_path / "run")["splits"].values())
+    assert f"b numeric {shares} squared error {number(result['value'])} {number(result['baseline'])}" in words
+    assert "each from all others" in words
+    assert "b: squared_error" in words
+    texts = [line.split() for line in done.out.splitlines()]
+    assert ["b:", "squared_error"] in [line[:2] for line in texts]
 
 
 def test_notes_on_the_data_stand_in_the_report(run: Path) -> None:
