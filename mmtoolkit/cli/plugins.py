@@ -48,9 +48,10 @@ def show(ctx: typer.Context, json: JsonOption = False) -> None:
     if json:
         print_json({"components": rows, "broken": installed.broken})
         return
-    components = table("components", "kind", "family", "class", "distribution", "version")
-    for row in rows:
-        components.add_row(*map(escape, row.values()))
+    components = table("components", "kind", "family", "class", "from")
+    for row in sorted(rows, key=lambda row: row["distribution"] == "mmtoolkit"):  # yours are first, ours are many
+        origin = f"{row['distribution']} {row['version']}"
+        components.add_row(*map(escape, (row["kind"], row["family"], row["class"].rpartition(".")[2], origin)))
     out().print(components)
 
 
