@@ -11,11 +11,10 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from mmtoolkit.base.errors import UserError
-from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Evaluator, Modality, Network, Run, Scores
 from mmtoolkit.components.entries import in_order, undecoded, unseen
 from mmtoolkit.components.means import MeanWithError
-from mmtoolkit.evaluators.complete import complete_rows
+from mmtoolkit.evaluators.complete import complete_rows, some_rows
 from mmtoolkit.evaluators.cross_coherence import coherence_picture, cross_results, plan_cross, score_cross
 from mmtoolkit.evaluators.judges import Judge, Skill, check_label, skills, trained_judges
 from mmtoolkit.priors.fitted_mixture import import_mixtures
@@ -109,9 +108,8 @@ class Coherence(Evaluator):
         """
         targets = in_order(self.target or run.model.targets, tuple(n for n in run.model.targets if n != self.label))
         judges, notes = trained_judges(run, self.label, targets)
-        rows = complete_rows(run, split, (self.label,))
-        order = torch.Generator().manual_seed(seed_for("coherence rows", run.generator.initial_seed()))
-        rows = rows[torch.randperm(len(rows), generator=order)[: self.rows]].sort().values
+        labelled = complete_rows(run, split, (self.label,))
+        rows = some_rows(labelled, self.rows, "coherence rows", run.generator.initial_seed())
         known = skills(run, split, self.label, judges, rows)
         notes += [_warning(name, skill) for name, skill in known.items() if skill.worthless]
         plan = plan_cross(run.model, tuple(judges), self.given, self.sets, run.generator.initial_seed())

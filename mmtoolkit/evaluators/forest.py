@@ -16,6 +16,7 @@ from mmtoolkit.components import Modality, Run
 from mmtoolkit.components.evaluator import seen_by_model
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.evaluators.classes import has_classes
+from mmtoolkit.evaluators.complete import some_rows
 from mmtoolkit.evaluators.scikit_learn import import_sklearn
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ class Forests:
         """What is not read and what is not predicted, each with the reason."""
         present = seen_by_model(run, "train")
         self._seed = run.generator.initial_seed()
-        draw = torch.Generator().manual_seed(seed_for("forest rows", self._seed))
-        self._rows = torch.randperm(len(present), generator=draw)[:most].sort().values
+        self._rows = some_rows(torch.arange(len(present)), most, "forest rows", self._seed)
         self._present = present[self._rows]
         self._inputs = [name for name, modality in self.modalities.items() if _width(modality) <= _MOST_FEATURES]
         unread = self.modalities.keys() - self._inputs

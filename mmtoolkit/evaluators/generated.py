@@ -10,11 +10,10 @@ import torch
 from pydantic import PositiveInt, model_validator
 from torch import Tensor
 
-from mmtoolkit.base.seeds import seed_for
 from mmtoolkit.components import Modality, Network, Run, Scores
 from mmtoolkit.components.entries import Entry, EntryEvaluator, described, scored_rows
 from mmtoolkit.core.batch import Batch
-from mmtoolkit.evaluators.complete import complete_rows
+from mmtoolkit.evaluators.complete import complete_rows, some_rows
 from mmtoolkit.evaluators.judges import check_label, skills, trained_judges
 from mmtoolkit.evaluators.progress import metered_batches
 
@@ -173,8 +172,7 @@ class GeneratedValues(EntryEvaluator[GeneratedEntry]):
 
     def _draw(self, run: Run, split: str, rows: Tensor) -> Tensor:
         """Up to `rows` of these rows, drawn at random, ascending, on the host."""
-        draw = torch.Generator().manual_seed(seed_for("generated rows", split, run.generator.initial_seed()))
-        return rows[torch.randperm(len(rows), generator=draw)[: self.rows]].sort().values
+        return some_rows(rows, self.rows, "generated rows", split, run.generator.initial_seed())
 
     def _generate(self, run: Run, split: str, rows: Tensor, tallies: Sequence[_Tally]) -> None:
         by_given: dict[tuple[str, ...], list[_Tally]] = {}

@@ -15,6 +15,7 @@ from mmtoolkit.components.entries import Entry, EntryEvaluator, described, in_or
 from mmtoolkit.components.evaluator import seen_by_model
 from mmtoolkit.core.posterior import point_of
 from mmtoolkit.evaluators.classes import has_classes
+from mmtoolkit.evaluators.complete import some_rows
 from mmtoolkit.evaluators.hiding import count_parts
 from mmtoolkit.evaluators.probes import Rows, accuracy_of_probe, import_probes, nmi_of_clusters, r2_of_probe
 from mmtoolkit.evaluators.progress import metered_batches
@@ -118,8 +119,7 @@ class Latent(EntryEvaluator[ProbeEntry]):
         rows = {}
         for name in names:
             both = (informed & run.present[split][:, tuple(run.modalities).index(name)]).nonzero().squeeze(1)
-            draw = torch.Generator().manual_seed(seed_for("probe rows", split, run.generator.initial_seed()))
-            rows[name] = both[torch.randperm(len(both), generator=draw)[: self.rows]].sort().values
+            rows[name] = some_rows(both, self.rows, "probe rows", split, run.generator.initial_seed())
         return rows
 
     def _read(self, run: Run, split: str, rows: Mapping[str, Tensor], given: tuple[str, ...]) -> dict[str, Rows]:

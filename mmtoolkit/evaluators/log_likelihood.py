@@ -26,6 +26,7 @@ from mmtoolkit.components.entries import (
     unseen,
 )
 from mmtoolkit.core.batch import Batch
+from mmtoolkit.evaluators.complete import some_rows
 from mmtoolkit.evaluators.estimates import MeanEstimate
 from mmtoolkit.evaluators.importance import FEW, MEMORY, Estimate, estimate
 from mmtoolkit.evaluators.progress import metered_batches
@@ -35,6 +36,7 @@ Names = tuple[str, ...]
 # Draws from the prior find likely values of a given with up to so many numbers, but hardly ever with more.
 _MOST_NUMBERS = 64
 _MANY = 0.1
+_BATCH_ROWS = 500
 
 # A note recommends so many steps.
 _USUAL_STEPS = 50
@@ -111,6 +113,8 @@ class LogLikelihood(EntryEvaluator[LikelihoodEntry]):
     refine: NonNegativeInt = 0
     """Steps of Adam that fit the proposal to each row, for a second result of each entry; 50 usually do. By default
     none."""
+    rows: PositiveInt | None = None
+    """Rows of the split to score, drawn at random if it has more; by default all."""
     memory: PositiveInt | None = None
     """MiB that decoding may use at once; by default 16 on a CPU, so that it fits the caches, and 1,024 on a GPU. The
     draws depend on it, because it sets their chunks."""
@@ -138,7 +142,8 @@ class LogLikelihood(EntryEvaluator[LikelihoodEntry]):
             for steps in dict.fromkeys((0, self.refine))
         ]
         incomplete = [0] * len(plans)
-        for batch in metered_batches(run, split, self.kind):
+        parts, note = self._rows(run, split)
+        for batch in metered_batches(run, split, self.kind, parts):
             rows = []
             for place, plan in enumerate(plans):
                 scored, partial = scored_rows(batch, plan.entry, run.model.conditions)
@@ -155,7 +160,16 @@ class LogLikelihood(EntryEvaluator[LikelihoodEntry]):
                 refined = {"refine": of_steps.steps} if of_steps.steps else {}
                 named = {"proposal": list(plan.proposal), **refined, "better": "high"}
                 results.append(described(plan.entry, **named, **scores, **sampling))
-        return Scores(results, notes=notes + _doubts(results, shares, self.refine))
+        return Scores(results, notes=notes + note + _doubts(results, shares, self.refine))
+
+    def _rows(self, run: Run, split: str) -> tuple[Sequence[Tensor] | None, list[str]]:
+        """The rows of each batch, None for all of the split; and a note if some are left out."""
+        count = len(run.present[split])
+        if self.rows is None or self.rows >= count:
+            return None, []
+        drawn = some_rows(torch.arange(count), self.rows, "likelihood rows", split, run.generator.initial_seed())
+        note = f"{self.rows:,} of {count:,} rows were scored, drawn at random; raise rows for more"
+        return drawn.split(_BATCH_ROWS), [note]
 
     def cannot(self, entry: LikelihoodEntry, model: Network) -> str:
         """Why a model cannot be scored by an entry; empty if it can."""

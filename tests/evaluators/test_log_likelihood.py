@@ -24,6 +24,7 @@ from mmtoolkit.components import Modality
 from mmtoolkit.core.batch import Batch
 from mmtoolkit.core.posterior import Gaussian, Posterior
 from mmtoolkit.evaluators import LogLikelihood
+from mmtoolkit.evaluators.complete import some_rows
 from mmtoolkit.evaluators.estimates import MeanEstimate
 from mmtoolkit.evaluators.importance import Estimate, estimate, estimate_left_out
 from mmtoolkit.models import CVAE, JMVAE, MVAE, VAE, BiVCCA
@@ -323,6 +324,18 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
     first, again, other = (score(Held(WRONG, batch, seed), entry, samples=20)[0] for seed in (0, 0, 1))
     assert first == again
     assert first["value"] != other["value"]
+
+
+def test_some_rows_are_drawn_by_the_seed_and_scored_alone() -> None:
+    batch, entry = whole(TRUTH.rows(40)), {"target": ["a"], "proposal": ["a"]}
+    drawn = some_rows(torch.arange(40), 12, "likelihood rows", "test", 3)
+    assert len(drawn.unique()) == 12
+    (some,) = score(Held(EXACT, batch, 3), entry, samples=20, rows=12)
+    (alone,) = score(Held(EXACT, batch.take(drawn), 3), entry, samples=20)
+    assert (some["examples"], some["value"]) == (12, pytest.approx(alone["value"], rel=1e-12))
+    scores = LogLikelihood(entries=(entry,), samples=20, rows=12).evaluate(Held(EXACT, batch, 3), "test")
+    assert_facts(scores.notes[0], "12 of 40 rows", "at random", "; raise rows")
+    assert score(Held(EXACT, batch), entry, samples=20, rows=40) == score(Held(EXACT, batch), entry, samples=20)
 
 
 def test_rows_with_the_same_given_share_the_draws_from_the_prior() -> None:

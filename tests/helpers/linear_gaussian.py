@@ -70,7 +70,7 @@ class Held:
         """Progress, which comes only where the machine is slow."""
 
     def batches(self, split: str, rows: Iterable[Tensor] | None = None, redraw: bool = False) -> Iterator[Batch]:
-        return self.batch.split(self.at_once)
+        return self.batch.split(self.at_once) if rows is None else map(self.batch.take, rows)
 
 
 class Truth:
