@@ -13,6 +13,7 @@ import json
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from pydantic.fields import FieldInfo
 
 from mmtoolkit.base.described import descriptions
 from notebook_page import wines
-from result_tables import given_a_label, reproduction, table, zoo
+from result_tables import reproduction, settings, table, zoo
 
 _PART = re.compile(
     r"^<!-- generated: ([a-z ]+) -->$(?:(?!<!-- generated).)*?^<!-- end of \1 -->$", re.MULTILINE | re.DOTALL
@@ -376,7 +377,8 @@ _GENERATORS: dict[str, Callable[[], str]] = {
     "wines": wines,
     "reproduction": reproduction,
     "zoo": zoo,
-    "given a label": given_a_label,
+    "given a label": partial(settings, "figure2-mnist-small"),
+    "options": partial(settings, "options-mnist-small"),
 }
 
 

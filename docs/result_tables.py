@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mmtoolkit.base.words import decimals
 from mmtoolkit.catalogue import shipped
-from mmtoolkit.catalogue.results import Result, Score, results
+from mmtoolkit.catalogue.results import Difference, Mean, Result, RowByRow, Score, results, row_by_row
 from mmtoolkit.study.file import axis_text
 from mmtoolkit.study.grid import read_study
 
@@ -25,10 +25,8 @@ def table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
 
 def reproduction() -> str:
     """A section for each study of Tables 2 to 5 that has results: its runs, its scores, and the order of its models."""
-    studies = [name for name in shipped.studies() if name.startswith("tables-")]
-    known = list(results().values())
-    by_study = {name: [result for result in known if result.study == name] for name in studies}
-    parts = [part for name, ran in by_study.items() if ran for part in _study(name, ran)]
+    ran = {name: _runs_of(name) for name in shipped.studies() if name.startswith("tables-")}
+    parts = [part for name, runs in ran.items() if runs for part in _study(name, runs)]
     return "\n\n".join(parts) or "No run of these studies is in the catalogue yet."
 
 
@@ -41,9 +39,16 @@ def _study(name: str, ran: Sequence[Result]) -> Iterator[str]:
         ["score", "model", "here", "paper", "difference"],
         ([name, result.title, *_cells(score)] for name, result, score in _by_score(ran)),
     )
-    if orders := list(_orders(ran)):
+    compared = row_by_row(name)
+    if orders := list(_orders(ran, compared)):
         yield "The order of models where the paper and we have both:"
         yield table(["score", "models", "difference in the paper", "difference here", "the paper's order"], orders)
+    if compared:
+        yield (
+            f"The models on the same {compared.rows:,} test rows, K = {compared.samples:,}: by the proposal as it is, "
+            f"and by one that {compared.steps} steps refined for each row, which is tighter:"
+        )
+        yield table(["score", "model or models", "as it is", "refined"], _refined(compared))
 
 
 def _runs(ran: Sequence[Result]) -> str:
@@ -94,20 +99,37 @@ def _with_error(score: Score) -> str:
     return decimals(score.value, score.value) + error
 
 
-def _orders(ran: Sequence[Result]) -> Iterator[list[str]]:
+def _refined(compared: RowByRow) -> Iterator[list[str]]:
+    """For each score that was refined: each model's mean and each difference, by both proposals."""
+    means = {(mean.score, mean.model, mean.steps): mean for mean in compared.means}
+    differences = {(of.score, " − ".join(of.models), of.steps): of for of in compared.differences}
+    both: dict[tuple[str, str, int], Mean | Difference] = {**means, **differences}
+    for score in dict.fromkeys(score for score, _, steps in both if steps):
+        for name in dict.fromkeys(name for of, name, _ in both if of == score):
+            yield [score, name, *(_two_decimals(both[score, name, steps]) for steps in (0, compared.steps))]
+
+
+def _two_decimals(mean: Mean | Difference) -> str:
+    sign = "+" if isinstance(mean, Difference) else ""
+    return f"{mean.value:{sign}.2f} ± {mean.stderr:.2f}"
+
+
+def _orders(ran: Sequence[Result], compared: RowByRow | None) -> Iterator[list[str]]:
     """For each score and two models: what the paper says of their order, and what we find."""
     scores: dict[str, dict[str, Score]] = {}
     for name, result, score in _by_score(ran):
         scores.setdefault(name, {})[result.title] = score
+    by_row = {(of.score, of.models): of for of in compared.differences if not of.steps} if compared else {}
     for name, of in scores.items():
         models = list(of)
         for place, first in enumerate(models):
             for second in models[place + 1 :]:
-                if line := _order(of[first], of[second]):
+                if line := _order(of[first], of[second], by_row.get((name, (first, second)))):
                     yield [name, f"{first} − {second}", *line]
 
 
-def _order(first: Score, second: Score) -> tuple[str, str, str] | None:
+def _order(first: Score, second: Score, by_row: Difference | None) -> tuple[str, str, str] | None:
+    """The paper's difference, ours, and the verdict: by the difference row by row, if the two were compared so."""
     values = first.value, second.value, first.published, second.published
     if None in values:
         return None
@@ -115,6 +137,8 @@ def _order(first: Score, second: Score) -> tuple[str, str, str] | None:
     if first.stderr is None or second.stderr is None:
         return f"{paper:+.2f}", f"{here:+.2f}", "the same" if here * paper > 0 else "the other way"
     error = math.hypot(first.stderr, second.stderr)
+    if by_row:
+        here, error = by_row.value, by_row.stderr
     verdict = "confirmed" if here * paper > 0 else "refuted"
     if abs(here) <= _MOST_ERRORS * error:
         verdict = "not decided"
@@ -123,7 +147,6 @@ def _order(first: Score, second: Score) -> tuple[str, str, str] | None:
 
 _ZOO = "zoo-polymnist-small"
 _SPEED = "zoo-speed"
-_FIGURE_2 = "figure2-mnist-small"
 _PUBLISHED = "hwang_2021"
 _PUBLISHED_HEAD = "## Published numbers\n\nHwang et al. 2021, five views, latent size 512, 300 epochs of 60,000 rows:"
 
@@ -147,9 +170,9 @@ def zoo() -> str:
     return "\n\n".join([*parts, "## The runs", _runs(ran)])
 
 
-def given_a_label() -> str:
-    """The settings of the study of Figure 2 (b): whether pictures drawn given a label show it, and what that costs."""
-    ran = _runs_of(_FIGURE_2)
+def settings(study: str) -> str:
+    """The settings that a study compares: a line with the scores of each, and its runs."""
+    ran = _runs_of(study)
     names = list(dict.fromkeys(score.name for result in ran for score in result.scores))
     rows = ([*result.run.values(), *(_short(score) for score in result.scores)] for result in ran)
     return "\n\n".join([table([*ran[0].run, *names], rows), _runs(ran)])

@@ -73,6 +73,51 @@ class Result(Entry):
         return ", ".join(self.run.values())
 
 
+class Mean(Entry):
+    """A score of one model: the mean over rows."""
+
+    score: str
+    """The score's name in the study."""
+    steps: int
+    """Steps that refined the proposal of each row; 0 for the proposal as it is."""
+    model: str
+    value: float
+    stderr: float
+
+
+class Difference(Entry):
+    """A score of the first model less that of the second: the mean over rows, with the standard error of this mean."""
+
+    score: str
+    steps: int
+    models: tuple[str, str]
+    value: float
+    stderr: float
+
+
+class RowByRow(Entry):
+    """The models of a study on the same test rows."""
+
+    study: str
+    rows: int
+    samples: int
+    """K, draws of z a row."""
+    steps: int
+    """Of refinement."""
+    mmtoolkit: str
+    """The version."""
+    means: tuple[Mean, ...]
+    differences: tuple[Difference, ...]
+
+
+def row_by_row(study: str) -> RowByRow | None:
+    """The models of a study on the same test rows; None if nobody compared them."""
+    path = registry() / "results" / "pairs" / f"{study}.yaml"
+    return (
+        RowByRow.model_validate(read_yaml(path.read_text(encoding="utf-8"), str(path)).data) if path.is_file() else None
+    )
+
+
 def results() -> dict[str, Result]:
     """The results of the catalogue: name -> result."""
     return {name: read_result(path) for name, path in result_files().items()}

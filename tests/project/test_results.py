@@ -8,13 +8,19 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
+import pairs
 import record
+from mmt_attributes import Label, Numeric
 from mmtoolkit.catalogue import shipped
-from mmtoolkit.catalogue.results import Result, read_result, result_files
+from mmtoolkit.catalogue.results import Result, RowByRow, read_result, result_files, row_by_row
+from mmtoolkit.evaluators import LogLikelihood
+from mmtoolkit.study.file import Score as StudyScore
 from mmtoolkit.study.file import Study, axis_text
 from mmtoolkit.study.grid import Cell, read_study
 from runs import mmt
+from untrained import untrained
 
 STUDY = """\
 name: tables-mnist
@@ -86,6 +92,25 @@ def test_a_study_of_runs_is_recorded(study: Path, tmp_path: Path) -> None:
     assert score.stderr is not None
     assert score.stderr > 0
     assert "root" not in result.resolved["data"]
+    compared = pairs.pairs(out, count=15, samples=3, steps=2)
+    assert RowByRow.model_validate(compared).rows == 15
+    means = {(mean["model"], mean["steps"]): mean["value"] for mean in compared["means"]}
+    assert means["mvae", 2] > means["mvae", 0]
+    steps_of_pairs = [(of["models"], of["steps"]) for of in compared["differences"]]
+    assert steps_of_pairs == [(["jmvae", "mvae"], 0), (["jmvae", "mvae"], 2)]
+    for of in compared["differences"]:
+        assert of["value"] == pytest.approx(means["jmvae", of["steps"]] - means["mvae", of["steps"]])
+        assert of["stderr"] > 0
+
+
+def test_a_conditional_row_by_row_is_that_of_the_evaluator(tmp_path: Path) -> None:
+    cells = {"a": [0.1, 2, 3] * 4, "b": ["z", "x", "y"] * 4}
+    run = untrained({"a": Numeric(), "b": Label(classes=("x", "y", "z"))}, tmp_path, train=cells, test=cells)
+    entry = {"target": ("a",), "given": ("b",), "proposal": ("a", "b")}
+    score = StudyScore(name="log p(a | b)", kind="log_likelihood", **entry)
+    (values,) = pairs.values_of(run, torch.arange(12), [score], 4000, 0).values()
+    (result,) = LogLikelihood.model_validate({"entries": [entry], "samples": 4000}).evaluate(run, "test").results
+    assert float(values.mean()) == pytest.approx(result["value"], abs=0.05)
 
 
 def test_a_run_that_is_not_finished_is_left_out(
@@ -141,3 +166,45 @@ def test_the_order_of_two_models(
     both = "" if stderr is None else " ± 0.14"
     line = f"| log p(x \\| y) | jmvae − mvae | -0.10 | {-91 - ours:+.2f}{both} | {verdict} |"
     assert line in page
+
+
+def test_an_order_is_decided_row_by_row_where_it_was_compared_so(
+    tables: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = {"a": result_of("jmvae", -91.0, -90.7), "b": result_of("mvae", -91.2, -90.6)}
+    score = {"score": "log p(x | y)"}
+    compared = RowByRow.model_validate(
+        {
+            "study": "tables-mnist",
+            **{"rows": 2000, "samples": 1000, "steps": 50, "mmtoolkit": "0.2.0"},
+            "means": [
+                {**score, "steps": steps, "model": model, "value": value + steps / 100, "stderr": 0.2}
+                for steps in (0, 50)
+                for model, value in (("jmvae", -91.0), ("mvae", -91.2))
+            ],
+            "differences": [
+                {**score, "steps": steps, "models": ["jmvae", "mvae"], "value": 0.21, "stderr": 0.03}
+                for steps in (0, 50)
+            ],
+        }
+    )
+    monkeypatch.setattr(tables, "results", lambda: two)
+    monkeypatch.setattr(tables, "row_by_row", lambda study: compared)
+    page = tables.reproduction()
+    assert "| log p(x \\| y) | jmvae − mvae | -0.10 | +0.21 ± 0.03 | refuted |" in page
+    assert "| log p(x \\| y) | mvae | -91.20 ± 0.20 | -90.70 ± 0.20 |" in page
+    assert "| log p(x \\| y) | jmvae − mvae | +0.21 ± 0.03 | +0.21 ± 0.03 |" in page
+    assert "same 2,000 test rows, K = 1,000" in page
+
+
+def test_the_rows_of_a_study_name_its_scores_and_models() -> None:
+    files = sorted((shipped.registry() / "results" / "pairs").glob("*.yaml"))
+    assert files
+    for path in files:
+        compared = row_by_row(path.stem)
+        assert compared is not None
+        study, cells = study_and_runs(compared.study)
+        assert compared.study == path.stem
+        models = {axis_text(cell.labels["model"]) for cell in cells}
+        assert {mean.model for mean in compared.means} <= models
+        assert {mean.score for mean in compared.means} <= {score.name for score in study.expanded_scores}
