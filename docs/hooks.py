@@ -378,7 +378,8 @@ _GENERATORS: dict[str, Callable[[], str]] = {
     "reproduction": reproduction,
     "zoo": zoo,
     "given a label": partial(settings, "figure2-mnist-small"),
-    "options": partial(settings, "options-mnist-small"),
+    "options on MNIST": partial(settings, "options-mnist-small"),
+    "options on BinaryMNIST": partial(settings, "options-binary_mnist-small"),
 }
 
 
