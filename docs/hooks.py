@@ -28,9 +28,9 @@ from notebook_page import wines
 from result_tables import reproduction, settings, table, zoo
 
 _PART = re.compile(
-    r"^<!-- generated: ([a-z ]+) -->$(?:(?!<!-- generated).)*?^<!-- end of \1 -->$", re.MULTILINE | re.DOTALL
+    r"^<!-- generated: (.+) -->$(?:(?!<!-- generated).)*?^<!-- end of \1 -->$", re.MULTILINE | re.DOTALL
 )
-_MARKER = re.compile(r"^<!-- generated: ([a-z ]+) -->$", re.MULTILINE)
+_MARKER = re.compile(r"^<!-- generated: (.+) -->$", re.MULTILINE)
 _PICTURE = re.compile(r"^!\[[^\]]*\]\((?:\.\./)*(assets/\w+\.svg)\)$", re.MULTILINE)
 _DISTRIBUTION = "mmtoolkit"
 _ROOT = Path(__file__).parents[1]
