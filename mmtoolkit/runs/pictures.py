@@ -35,6 +35,7 @@ ROWS_OF_DATA = "cells"
 _LATENT = "latent"
 _MOST_UNITS = 8
 _PANELS = 64
+_LINES = 12  # of words
 _LISTED = 8  # files in a note
 _MOST_EXPLAINED = 300  # rows
 _EXPLAINED = 1 << 13  # (part, row) pairs
@@ -83,8 +84,8 @@ def _drawings(run: TrainedRun, latent: Mapping[str, Any]) -> Iterator[Drawing]:
     yield Drawing("learning_curves", False, lambda: _learning_curves(run) if run.history else None)
     if offers(model, ()):
         panels = sum(modalities[name].picture for name in model.targets)
-        count = max(COLUMNS, _PANELS // panels) if panels else COLUMNS
-        yield Drawing("samples", False, lambda: _samples(samples(modalities, run.sample(count))))
+        count = _PANELS // panels if panels else COLUMNS * (_LINES // len(model.targets))
+        yield Drawing("samples", False, lambda: _samples(samples(modalities, run.sample(max(COLUMNS, count)))))
     for place, name, _ in units:
         if name not in modalities:  # there are too many values of a record to choose from
             continue
