@@ -27,9 +27,7 @@ from mmtoolkit.base.described import descriptions
 from notebook_page import wines
 from result_tables import reproduction, settings, table, zoo
 
-_PART = re.compile(
-    r"^<!-- generated: (.+) -->$(?:(?!<!-- generated).)*?^<!-- end of \1 -->$", re.MULTILINE | re.DOTALL
-)
+_PART = re.compile(r"^<!-- generated: (.+) -->$(?:(?!<!-- generated).)*?^<!-- end of \1 -->$", re.MULTILINE | re.DOTALL)
 _MARKER = re.compile(r"^<!-- generated: (.+) -->$", re.MULTILINE)
 _PICTURE = re.compile(r"^!\[[^\]]*\]\((?:\.\./)*(assets/\w+\.svg)\)$", re.MULTILINE)
 _DISTRIBUTION = "mmtoolkit"
