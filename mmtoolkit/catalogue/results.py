@@ -113,9 +113,9 @@ class RowByRow(Entry):
 def row_by_row(study: str) -> RowByRow | None:
     """The models of a study on the same test rows; None if nobody compared them."""
     path = registry() / "results" / "pairs" / f"{study}.yaml"
-    return (
-        RowByRow.model_validate(read_yaml(path.read_text(encoding="utf-8"), str(path)).data) if path.is_file() else None
-    )
+    if not path.is_file():
+        return None
+    return RowByRow.model_validate(read_yaml(path.read_text(encoding="utf-8"), str(path)).data)
 
 
 def results() -> dict[str, Result]:

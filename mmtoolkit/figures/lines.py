@@ -57,7 +57,7 @@ def groups(modalities: Mapping[str, Modality], names: Iterable[str], together: b
     """Group modalities that share a line: each picture alone, then words.
 
     Beside pictures, words share one line if they are many. Without, the figure is a table, with a line for each. Of
-    very many words the first ones are shown, since nobody reads a picture of hundreds.
+    very many words it shows the first ones, since nobody reads a picture of hundreds.
 
     Args:
         modalities: name -> modality, all of the run.
