@@ -48,8 +48,13 @@ def pairs(folder: Path, count: int, samples: int, steps: int) -> dict[str, Any]:
         count: test rows.
         samples: K, draws of z a row.
         steps: of refinement.
+
+    Raises:
+        UserError: the study has several seeds, of which a model would have several values.
     """
     study, cells = read_study(folder / "study.yaml")
+    if len({cell.seed for cell in cells}) > 1:
+        raise UserError(f"{folder / 'study.yaml'}: has several seeds; give a study of one")
     scores = [score for score in study.scores if score.kind == "log_likelihood" and score.field == "value"]
     values: dict[str, dict[tuple[str, int], Tensor]] = {}
     for cell in cells:

@@ -324,9 +324,9 @@ def test_words_stay_in_their_cell(on: int) -> None:
 
 
 def assert_refused(ended: Ended, *facts: str) -> None:
-    """Status 2 and one line with these facts, besides those on data that is read for the first time."""
+    """Status 2 and one line with these facts."""
     assert ended.status == 2
-    (line,) = [line for line in ended.err.splitlines() if not line.startswith("preparing ")]
+    (line,) = ended.err.splitlines()
     assert_facts(line, *facts)
 
 
@@ -362,7 +362,10 @@ def test_the_command_draws_what_rows_tell(folder: Path, run: TrainedRun, tmp_pat
         (["--given", "image", "-n", "101"], ("-n 101: ", "column", "100", "; take fewer")),
     ],
 )
-def test_the_command_refuses_what_it_cannot_draw(options: list[str], facts: tuple[str, ...], folder: Path) -> None:
+def test_the_command_refuses_what_it_cannot_draw(
+    options: list[str], facts: tuple[str, ...], folder: Path, run: TrainedRun
+) -> None:
+    assert len(run.present["test"]) == 30  # this prepares the data, so that the command has nothing to say of it
     assert_refused(mmt("sample", folder, *options), *facts)
 
 
